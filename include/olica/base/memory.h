@@ -1,0 +1,36 @@
+/* Counted memory: every block the program allocates for itself goes through here, so that the high-water mark
+ * can be predicted, limited and reported. Blocks are zeroed and aligned to 64 bytes. */
+#ifndef OLICA_BASE_MEMORY_H
+#define OLICA_BASE_MEMORY_H
+
+#include <stddef.h>
+
+struct olica_env;
+
+/* Bytes in front of a block (private to base). */
+enum { OLICA_BLOCK_HEADER = 64 };
+
+typedef struct olica_memory {
+  size_t now, peak;           /* bytes */
+  size_t limit;               /* bytes, 0: none */
+  struct olica_block *blocks; /* all live blocks, for olica_env_destroy */
+} olica_memory;
+
+/* Returns `count` zeroed elements of `size` bytes, or NULL with OLICA_ERR_MEMORY set in env (overflow, limit,
+ * no memory); `what` names the block in that message. A count of 0 gives a valid pointer to free. */
+void *olica_memory_get(struct olica_env *env, const char *what, size_t count, size_t size);
+
+/* Gives a block back; NULL is allowed. */
+void olica_memory_free(struct olica_env *env, void *block);
+
+/* OLICA_TRY(OLICA_NEW(env, x, n)): x becomes n zeroed elements of its own type. */
+#define OLICA_NEW(env, pointer, count)                                                                       \
+  (((pointer) = olica_memory_get((env), #pointer, (count), sizeof *(pointer))) ? OLICA_OK : (env)->error.code)
+
+/* Frees and forgets. */
+#define OLICA_FREE(env, pointer) (olica_memory_free((env), (pointer)), (pointer) = NULL)
+
+/* A counted copy of a C string, NULL as above. */
+char *olica_memory_string(struct olica_env *env, const char *text);
+
+#endif

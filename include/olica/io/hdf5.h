@@ -1,0 +1,55 @@
+/* Parallel HDF5: one file written collectively by all ranks, contiguous datasets made in one pass, and its
+ * index as a catalog for reading. No model knowledge. After a failed collective write the file is abandoned,
+ * never closed by HDF5 on some ranks alone. Guards: OMPIO data sieving off (main sets it before MPI_Init),
+ * every transfer <= 1 GiB, no type conversion in a collective write. */
+#ifndef OLICA_IO_HDF5_H
+#define OLICA_IO_HDF5_H
+
+#include "olica/io/catalog.h"
+
+typedef struct olica_hdf5 olica_hdf5;
+
+/* What a dataset holds: numbers of a dtype (bf16 as little-endian uint16), int32, or bytes. */
+typedef enum olica_hdf5_type {
+  OLICA_HDF5_FP32 = OLICA_FP32,
+  OLICA_HDF5_FP16 = OLICA_FP16,
+  OLICA_HDF5_BF16 = OLICA_BF16,
+  OLICA_HDF5_INT32,
+  OLICA_HDF5_BYTES
+} olica_hdf5_type;
+
+/* Creates (truncates) the file for collective writing; `hints` go to MPI-IO (MPI_INFO_NULL: none). Collective on the context, as are
+ * all functions on the handle. */
+olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **file);
+
+/* Declares a dataset [shape], in the same order on every rank, with its groups, before the first write. Its
+ * number, 0, 1, ..., is its handle for writing. `name` is a path without leading slash. */
+olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
+                                const int64_t *shape, int *dataset);
+
+/* Writes rows [first, first + count) of a dataset. Every rank holds all of them at `rows` (fp32 for the float
+ * types: converted here; int32 or bytes as they are); each rank writes its own block of them, or rank
+ * (dataset mod ranks) all of a small transfer (under 64 KiB). Rows are written in ascending order, each once: the checksum runs along. */
+olica_status olica_hdf5_write(olica_hdf5 *file, int dataset, int64_t first, int64_t count, const void *rows);
+
+/* Root attributes: a string or an integer. */
+olica_status olica_hdf5_attribute_text(olica_hdf5 *file, const char *name, const char *text);
+olica_status olica_hdf5_attribute_integer(olica_hdf5 *file, const char *name, int64_t value);
+
+/* Writes each dataset's attributes `dtype` and `crc32`, flushes to disk. Every dataset must have been written whole (else OLICA_ERR_INTERNAL). */
+olica_status olica_hdf5_seal(olica_hdf5 *file);
+
+/* Closes after success; abandon after a failure (releases our memory, leaves HDF5's handles to the end of the process). */
+olica_status olica_hdf5_close(olica_hdf5 *file);
+void olica_hdf5_abandon(olica_hdf5 *file); /* NULL allowed; not collective */
+
+/* File bytes this rank has written. */
+double olica_hdf5_bytes_written(const olica_hdf5 *file);
+
+/* Reads the index of a file of ours into the catalog: rank 0's work, as olica_safetensors_open. Names are the
+ * HDF5 paths without leading slash. Everything is checked against the file's size before it is believed:
+ * contiguous layout, known types, shapes, external links refused. Root attributes: `format` must be
+ * `format`, `schema` must be `schema`, `complete` must be 1. */
+olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const char *format, int64_t schema);
+
+#endif

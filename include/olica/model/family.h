@@ -1,0 +1,21 @@
+/* Model families: what differs between LLaMA-type models in names and numbers. One line each in family.c. */
+#ifndef OLICA_MODEL_FAMILY_H
+#define OLICA_MODEL_FAMILY_H
+
+typedef struct olica_family {
+  const char *name;         /* model_type in config.json */
+  const char *about;        /* for --list */
+  const char *prefix;       /* of the tensors inside the model: "model." */
+  const char *layers;       /* of one layer's, with %d: "model.layers.%d." */
+  const char *attention;    /* of the projections of attention: "self_attn." */
+  const char *mlp;          /* of the projections of the FFN: "mlp." */
+  const char *head;         /* the output matrix: "lm_head.weight" */
+  int attention_bias[4];    /* of q, k, v, o where the config does not say: 1, 0, or -1 (take what is there) */
+  int sliding_window;       /* the config's sliding_window counts unless use_sliding_window is false: 1; only if it is true: 0 */
+} olica_family;
+
+/* The family of that name, or NULL; number i of the table, or NULL past its end. */
+const olica_family *olica_family_find(const char *name);
+const olica_family *olica_family_at(int i);
+
+#endif

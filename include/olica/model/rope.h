@@ -1,0 +1,27 @@
+/* Rotary position embedding: frequencies, their scalings, and the tables of cosines and sines. */
+#ifndef OLICA_MODEL_ROPE_H
+#define OLICA_MODEL_ROPE_H
+
+#include "olica/base/env.h"
+
+typedef enum olica_rope_kind { OLICA_ROPE_PLAIN, OLICA_ROPE_LINEAR, OLICA_ROPE_LLAMA3 } olica_rope_kind;
+
+typedef struct olica_rope {
+  olica_rope_kind kind;
+  double theta;
+  double factor;                  /* linear: positions are divided by it; llama3: the low frequencies are */
+  double low_freq, high_freq;     /* llama3: factors of the wavelengths between which it blends */
+  double original_context;        /* llama3 */
+} olica_rope;
+
+/* The angle per position of pair i, 0 <= i < head/2: theta^(-2i/h), scaled. Pure. */
+double olica_rope_frequency(const olica_rope *rope, int head, int i);
+
+/* cosine and sine [tokens x head/2] for positions 0 .. tokens-1, counted memory, owned by the caller. */
+olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head, int tokens, float **cosine,
+                               float **sine);
+
+/* Rotates `heads` heads of every row of x [tokens x heads*head] by its position, halves apart as Hugging Face stores them. */
+void olica_rope_apply(const float *cosine, const float *sine, int tokens, int heads, int head, float *x);
+
+#endif

@@ -1,0 +1,57 @@
+/* The weights of one layer in fp32, as the forward pass uses them, and the linear maps they are made of. */
+#ifndef OLICA_MODEL_WEIGHTS_H
+#define OLICA_MODEL_WEIGHTS_H
+
+#include <stdint.h>
+
+#include "olica/la/number.h"
+#include "olica/model/arch.h"
+
+/* y = x Wᵀ + bias with W [out x in], dense (rank 0) or b·a. */
+typedef struct olica_linear {
+  int out, in, rank;
+  float *weight; /* [out x in], rank 0 */
+  float *b, *a;  /* [out x rank], [rank x in], rank > 0 */
+  float *bias;   /* [out] or NULL */
+} olica_linear;
+
+/* What a layer's tensors look like once it is pruned; also of the unpruned layer (ranks 0, full widths). */
+typedef struct olica_layer_shape {
+  int rank[OLICA_PROJECTIONS];  /* 0: stored whole; only q and k are ever cut in rank */
+  int values;                   /* n, value neurons of each key/value head; h when unpruned */
+  int ffn;                      /* f', FFN neurons */
+  int branch;                   /* rank of the linear calibration, 0: none */
+  bool bias[OLICA_PROJECTIONS];
+} olica_layer_shape;
+
+typedef struct olica_layer {
+  olica_layer_shape shape;
+  float *input_norm, *ffn_norm;            /* [d] */
+  olica_linear linear[OLICA_PROJECTIONS];
+  float *branch_a, *branch_b;              /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
+  int32_t *values_kept;                    /* [K x n] ascending within a head, NULL: unpruned */
+  int32_t *ffn_kept;                       /* [f'] ascending, NULL: unpruned */
+} olica_layer;
+
+/* The shape of the layer before pruning. Pure. */
+olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]);
+
+/* Out and in of a projection in a layer of that shape: v [K·n x d], o [d x H·n], gate, up [f' x d], ... Pure. */
+void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection,
+                              int *out, int *in);
+
+/* Stored numbers of a layer of that shape: of one projection with its bias, and of all with norms and branch. Pure. */
+int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shape *shape,
+                                  olica_projection projection);
+int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape);
+
+/* Allocates everything a layer of that shape needs, zeroed (kept lists only where widths are cut). */
+olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
+                                olica_layer **layer);
+void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
+
+/* Rounds every number to what `dtype` holds. A finite number that the format turns into infinity is
+ * OLICA_ERR_CONFIG naming the tensor ([output] dtype is too narrow). Not collective. */
+olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch, olica_dtype dtype);
+
+#endif

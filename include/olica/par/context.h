@@ -1,0 +1,30 @@
+/* The context: who we are among the ranks. Communicators are duplicated from the caller's once, here; nothing
+ * below main touches MPI_COMM_WORLD. */
+#ifndef OLICA_PAR_CONTEXT_H
+#define OLICA_PAR_CONTEXT_H
+
+#include <mpi.h>
+
+#include "olica/base/env.h"
+
+typedef struct olica_context {
+  olica_env *env;
+  MPI_Comm comm; /* all ranks of the job */
+  int rank, size;
+  MPI_Comm node; /* the ranks that share this node's memory */
+  int node_rank, node_size;
+  int node_index, nodes; /* nodes are numbered by their lowest rank */
+  int cores;             /* that this rank may run on (its affinity mask) */
+  int threads;           /* of this rank's products */
+  char host[64];
+} olica_context;
+
+/* Duplicates `parent` and finds out the nodes. threads = 0: as many as leave every rank of the node its own
+ * cores. Collective on parent. Free with olica_context_destroy (collective). */
+olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **context);
+void olica_context_destroy(olica_context *context);
+
+/* Sets the number of threads again (0: auto) and tells BLAS and OpenMP. Not collective. */
+void olica_context_set_threads(olica_context *context, int threads);
+
+#endif

@@ -1,0 +1,58 @@
+/* The pruned checkpoint: its schema (doc/checkpoint.md), written while the layers come, verified, then put
+ * under its name. Collective on the context throughout. */
+#ifndef OLICA_STORE_CHECKPOINT_H
+#define OLICA_STORE_CHECKPOINT_H
+
+#include "olica/io/hdf5.h"
+#include "olica/model/weights.h"
+
+#define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
+enum { OLICA_CHECKPOINT_SCHEMA = 1 };
+
+/* The texts under /meta; NULL: the model has none. */
+typedef struct olica_checkpoint_meta {
+  const char *config_json, *settings_json, *provenance_json, *tokenizer_json;
+  const char *tokenizer_model;
+  size_t tokenizer_model_bytes;
+} olica_checkpoint_meta;
+
+typedef struct olica_checkpoint_options {
+  const char *path;  /* the final name; written as path.part */
+  olica_dtype dtype;
+  bool overwrite;    /* else an existing file is OLICA_ERR_CONFIG */
+  MPI_Info hints;
+} olica_checkpoint_options;
+
+typedef struct olica_checkpoint olica_checkpoint;
+
+/* Before anything long runs: is the directory there and writable, is there no such file (or overwrite), are there `bytes` free? Collective. */
+olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoint_options *options, int64_t bytes);
+
+/* Creates the .part file with every dataset the model will have: shapes[layers]. `bias` and widths come from
+ * the shapes; lm_head only if the model is not tied. */
+olica_status olica_checkpoint_create(olica_context *context, const olica_checkpoint_options *options,
+                                     const olica_arch *arch, const olica_layer_shape *shapes,
+                                     const olica_checkpoint_meta *meta, olica_checkpoint **checkpoint);
+
+/* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d]. Every
+ * rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
+typedef enum olica_checkpoint_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD } olica_checkpoint_table;
+olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_checkpoint_table table, int64_t first,
+                                         int64_t count, const float *rows);
+olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm);
+olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer, const olica_layer *weights);
+
+/* Flush, complete = 1, close, verify, rename; *bytes_written is this rank's. Frees the checkpoint. */
+olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written);
+
+/* Gives up after a failure: the .part file is removed. NULL allowed. */
+void olica_checkpoint_abandon(olica_checkpoint *checkpoint);
+
+/* Re-reads a checkpoint, spread over the ranks: schema, shapes against its own config, checksums of every dataset.
+ * *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT naming file and tensor. */
+olica_status olica_checkpoint_verify(olica_context *context, const char *path, int64_t *tensors, int64_t *bytes);
+
+/* Bytes of the datasets of a checkpoint with these shapes (without metadata). Pure. */
+int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype);
+
+#endif

@@ -1,0 +1,61 @@
+#include "olica/base/memory.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "olica/base/env.h"
+
+/* In front of every block, one alignment unit long. */
+struct olica_block {
+  struct olica_block *previous, *next;
+  size_t bytes;
+};
+
+_Static_assert(sizeof(struct olica_block) <= OLICA_BLOCK_HEADER, "the header fits in front of a block");
+
+void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {
+  olica_memory *memory = &env->memory;
+  if (count > 0 && size > (SIZE_MAX / 2 - OLICA_BLOCK_HEADER) / count) {
+    olica_error_set(env, OLICA_ERR_MEMORY, "memory: %s: %zu elements of %zu bytes overflow", what, count, size);
+    return NULL;
+  }
+  size_t bytes = count * size;
+  if (memory->limit && bytes > memory->limit - (memory->now < memory->limit ? memory->now : memory->limit)) {
+    olica_error_set(env, OLICA_ERR_MEMORY,
+                    "memory: %s needs %zu bytes; %zu are in use and [compute] memory allows %zu", what, bytes,
+                    memory->now, memory->limit);
+    return NULL;
+  }
+  void *raw = NULL;
+  if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+    olica_error_set(env, OLICA_ERR_MEMORY, "memory: no %zu bytes for %s (%zu are in use)", bytes, what,
+                    memory->now);
+    return NULL;
+  }
+  struct olica_block *block = raw;
+  *block = (struct olica_block){.next = memory->blocks, .bytes = bytes};
+  if (memory->blocks) memory->blocks->previous = block;
+  memory->blocks = block;
+  memory->now += bytes;
+  if (memory->now > memory->peak) memory->peak = memory->now;
+  return memset((char *)raw + OLICA_BLOCK_HEADER, 0, bytes);
+}
+
+void olica_memory_free(olica_env *env, void *pointer) {
+  if (!pointer) return;
+  struct olica_block *block = (struct olica_block *)(void *)((char *)pointer - OLICA_BLOCK_HEADER);
+  if (block->previous)
+    block->previous->next = block->next;
+  else
+    env->memory.blocks = block->next;
+  if (block->next) block->next->previous = block->previous;
+  env->memory.now -= block->bytes;
+  free(block);
+}
+
+char *olica_memory_string(olica_env *env, const char *text) {
+  size_t bytes = strlen(text) + 1;
+  char *copy = olica_memory_get(env, "string", bytes, 1);
+  return copy ? memcpy(copy, text, bytes) : NULL;
+}

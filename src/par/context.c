@@ -1,0 +1,59 @@
+#include "olica/par/context.h"
+
+#include <cblas.h>
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int affinity_cores(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
+  int cores = CPU_COUNT(&set);
+  return cores > 0 ? cores : 1;
+}
+
+/* Cores for one rank: its affinity mask where the launcher bound it, else its share of the node. */
+static int auto_threads(const olica_context *context) {
+  int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+  int share = online / context->node_size;
+  int threads = context->cores < share ? context->cores : share;
+  return threads > 0 ? threads : 1;
+}
+
+void olica_context_set_threads(olica_context *context, int threads) {
+  context->threads = threads > 0 ? threads : auto_threads(context);
+  openblas_set_num_threads(context->threads);
+  omp_set_num_threads(context->threads);
+}
+
+olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **out) {
+  olica_context *context;
+  OLICA_TRY(OLICA_NEW(env, context, 1));
+  context->env = env;
+  MPI_Comm_dup(parent, &context->comm);
+  MPI_Comm_rank(context->comm, &context->rank);
+  MPI_Comm_size(context->comm, &context->size);
+  MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &context->node);
+  MPI_Comm_rank(context->node, &context->node_rank);
+  MPI_Comm_size(context->node, &context->node_size);
+  int leads = context->node_rank == 0, before = 0;
+  MPI_Exscan(&leads, &before, 1, MPI_INT, MPI_SUM, context->comm);
+  context->node_index = context->rank == 0 ? 0 : before;
+  MPI_Bcast(&context->node_index, 1, MPI_INT, 0, context->node);
+  MPI_Allreduce(&leads, &context->nodes, 1, MPI_INT, MPI_SUM, context->comm);
+  if (gethostname(context->host, sizeof context->host) != 0) snprintf(context->host, sizeof context->host, "?");
+  context->host[sizeof context->host - 1] = '\0';
+  context->cores = affinity_cores();
+  env->log.speaks = context->rank == 0;
+  olica_context_set_threads(context, threads);
+  *out = context;
+  return OLICA_OK;
+}
+
+void olica_context_destroy(olica_context *context) {
+  if (!context) return;
+  MPI_Comm_free(&context->node);
+  MPI_Comm_free(&context->comm);
+  olica_memory_free(context->env, context);
+}
