@@ -24,6 +24,12 @@ lib_libs   = $(shell pkg-config --libs $(packages)) -lm
 all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
              -Wmissing-prototypes -Wpointer-arith -fopenmp $(CFLAGS) -Iinclude $(lib_cflags)
 
+# One short line a file; `make V=1` shows the commands.
+V  = 0
+say_0 = @echo "  $(1) $@" &&
+say_1 =
+say   = $(call say_$(V),$(1))
+
 sources := $(wildcard src/*/*.c)
 objects := $(sources:%.c=$(objects_in)/%.o)
 unit    := $(patsubst tests/unit/%.c,$(objects_in)/tests/unit/%,$(wildcard tests/unit/test_*.c))
@@ -37,21 +43,25 @@ $(O)/olica_mpi: $(objects_in)/olica_mpi
 	@cp $< $@
 
 $(objects_in)/olica_mpi: $(objects_in)/src/main.o $(objects_in)/libolica.a
-	$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
+	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 $(objects_in)/libolica.a: $(objects)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR) ar rcs $@ $^
+
+# Only the file that prints them depends on the version strings.
+$(objects_in)/src/run/usage.o: all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
+  -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion scalapack-openmpi)"'
 
 $(objects_in)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+	$(call say,CC) $(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
 $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/libolica.a
-	$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ -lcmocka $(lib_libs)
+	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ -lcmocka $(lib_libs)
 
 $(mpitest): $(objects_in)/tests/mpi/%: $(objects_in)/tests/mpi/%.o $(objects_in)/libolica.a
-	$(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
+	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 .PHONY: test-programs
 test-programs: $(unit) $(mpitest)

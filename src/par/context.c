@@ -15,8 +15,7 @@ static int affinity_cores(void) {
 
 /* Cores for one rank: its affinity mask where the launcher bound it, else its share of the node. */
 static int auto_threads(const olica_context *context) {
-  int online = (int)sysconf(_SC_NPROCESSORS_ONLN);
-  int share = online / context->node_size;
+  int share = context->node_cores / context->node_size;
   int threads = context->cores < share ? context->cores : share;
   return threads > 0 ? threads : 1;
 }
@@ -45,6 +44,7 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
   if (gethostname(context->host, sizeof context->host) != 0) snprintf(context->host, sizeof context->host, "?");
   context->host[sizeof context->host - 1] = '\0';
   context->cores = affinity_cores();
+  context->node_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
   env->log.speaks = context->rank == 0;
   olica_context_set_threads(context, threads);
   *out = context;

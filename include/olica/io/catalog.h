@@ -26,6 +26,7 @@ typedef struct olica_tensor {
 typedef struct olica_catalog {
   olica_context *context;
   int count, files;
+  int room, file_room;                   /* of the two tables below */
   olica_tensor *tensor;                  /* [count], sorted by name */
   char (*path)[OLICA_CATALOG_PATH];      /* [files] */
   int *fd;                               /* [files], opened when first read, -1 before */
@@ -35,6 +36,7 @@ typedef struct olica_catalog {
 /* An empty catalog to be filled by rank 0 (add, add_file), then made everybody's by olica_catalog_share. */
 olica_status olica_catalog_create(olica_context *context, olica_catalog **catalog);
 void olica_catalog_destroy(olica_catalog *catalog); /* not collective; NULL allowed */
+/* Both copy what they get; both are rank 0's work and not collective. */
 olica_status olica_catalog_add_file(olica_catalog *catalog, const char *path, int *file);
 olica_status olica_catalog_add(olica_catalog *catalog, const olica_tensor *tensor);
 
@@ -42,13 +44,14 @@ olica_status olica_catalog_add(olica_catalog *catalog, const olica_tensor *tenso
  * elsewhere), which becomes everybody's. A tensor name that comes twice is an error. */
 olica_status olica_catalog_share(olica_catalog *catalog, olica_status status);
 
-/* The tensor of that name, or NULL. Not collective. */
+/* The tensor of that name, or NULL. Not collective; the catalog has been shared. */
 const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char *name);
 
 /* The path of the file a tensor lies in, for messages. */
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor);
 
-/* Reads `count` elements from element `first` on, raw as stored, and counts the bytes. Not collective. */
+/* Reads `count` elements from element `first` on, raw as stored, and counts the bytes. Elements outside the
+ * tensor are the caller's bug. Not collective. */
 olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first, int64_t count,
                                 void *raw);
 

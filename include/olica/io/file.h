@@ -7,20 +7,26 @@
 
 #include "olica/base/env.h"
 
-/* Size of a regular file. Missing: OLICA_ERR_INPUT; not readable: OLICA_ERR_IO. */
+/* Opens a regular file for reading and tells its size; the caller closes `fd`. Missing, or no regular file (a
+ * directory, a pipe, a device: none of them is waited for): OLICA_ERR_INPUT; not readable: OLICA_ERR_IO. */
+olica_status olica_file_open(olica_env *env, const char *path, int *fd, int64_t *bytes);
+
+/* Size of a regular file; errors as above. */
 olica_status olica_file_size(olica_env *env, const char *path, int64_t *bytes);
 
 /* Reads exactly `bytes` bytes at `offset` of an open file (pread, whatever its short reads and EINTR).
  * `path` is for the message; an early end is OLICA_ERR_INPUT, the system's refusal OLICA_ERR_IO. */
-olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t offset, void *data, size_t bytes);
+olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t offset, void *data,
+                             size_t bytes);
 
 /* Reads a whole file of at most `limit` bytes into counted memory, NUL-terminated past its end. */
 olica_status olica_file_load(olica_env *env, const char *path, size_t limit, char **data, size_t *bytes);
 
-/* Writes a small file whole: beside it as NAME.part, fsync, rename, fsync of the directory. */
+/* Writes a small file whole: beside it as NAME.part, then published. Nothing is left behind on failure. */
 olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes);
 
-/* fsync of `from`, rename to `to`, fsync of the directory: the file is there whole or not at all. */
+/* fsync of `from`, rename to `to`, fsync of the directory: the file is there whole or not at all. What exists
+ * as `to` and is no regular file is left alone. On failure `from` stays, its owner decides about it. */
 olica_status olica_file_publish(olica_env *env, const char *from, const char *to);
 
 /* `name` as seen from the directory that holds `base` (absolute names stay). Counted string. */

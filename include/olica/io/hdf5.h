@@ -1,7 +1,8 @@
 /* Parallel HDF5: one file written collectively by all ranks, contiguous datasets made in one pass, and its
  * index as a catalog for reading. No model knowledge. After a failed collective write the file is abandoned,
- * never closed by HDF5 on some ranks alone. Guards: OMPIO data sieving off (main sets it before MPI_Init),
- * every transfer <= 1 GiB, no type conversion in a collective write. */
+ * never closed by HDF5 on some ranks alone. Guards: no aggregators and no data sieving in MPI-IO unless the
+ * user asks for them, the file's blocks reserved before the first write, collective writes of at most 16 MiB
+ * (or 128 KiB a rank), no type conversion in them. */
 #ifndef OLICA_IO_HDF5_H
 #define OLICA_IO_HDF5_H
 
@@ -18,8 +19,18 @@ typedef enum olica_hdf5_type {
   OLICA_HDF5_BYTES
 } olica_hdf5_type;
 
-/* Creates (truncates) the file for collective writing; `hints` go to MPI-IO (MPI_INFO_NULL: none). Collective on the context, as are
- * all functions on the handle. */
+/* "fp32", "fp16", "bf16", "int32", "uint8": the attribute `dtype`; bytes of one. */
+const char *olica_hdf5_type_name(olica_hdf5_type type);
+size_t olica_hdf5_type_size(olica_hdf5_type type);
+
+/* To be called by main (and a test) before MPI_Init: sets OMPI_MCA_fcoll=individual and
+ * OMPI_MCA_fbtl_posix_write_datasieving=0 unless the user has set them, and starts HDF5, silent and so that
+ * it leaves abandoned files alone when MPI ends. */
+void olica_hdf5_start(void);
+
+/* Creates (truncates) the file for collective writing; `hints` go to MPI-IO (MPI_INFO_NULL: none). Collective
+ * on the context, as are all functions on the handle but those that say otherwise. What the system refuses is
+ * OLICA_ERR_IO on every rank, naming file, dataset and cause; the handle is then good for abandon only. */
 olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **file);
 
 /* Declares a dataset [shape], in the same order on every rank, with its groups, before the first write. Its
@@ -27,24 +38,35 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
 olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
                                 const int64_t *shape, int *dataset);
 
+/* Ends the declarations: the disk's blocks are taken now (a full disk shows here, not in the middle of a
+ * collective write), then what was declared is written. The first write does it if nobody has. */
+olica_status olica_hdf5_reserve(olica_hdf5 *file);
+
 /* Writes rows [first, first + count) of a dataset. Every rank holds all of them at `rows` (fp32 for the float
- * types: converted here; int32 or bytes as they are); each rank writes its own block of them, or rank
- * (dataset mod ranks) all of a small transfer (under 64 KiB). Rows are written in ascending order, each once: the checksum runs along. */
+ * types: converted here; int32 or bytes as they are); each rank writes its own block of them, or the rank
+ * that has written least so far all of a small transfer (under 64 KiB). Rows are written in ascending order,
+ * each once: the checksum runs along. What is in the file does not depend on the number of ranks. */
 olica_status olica_hdf5_write(olica_hdf5 *file, int dataset, int64_t first, int64_t count, const void *rows);
 
-/* Root attributes: a string or an integer. */
+/* Root attributes: a string (once), or an integer (again and again: the last one stays). */
 olica_status olica_hdf5_attribute_text(olica_hdf5 *file, const char *name, const char *text);
 olica_status olica_hdf5_attribute_integer(olica_hdf5 *file, const char *name, int64_t value);
 
-/* Writes each dataset's attributes `dtype` and `crc32`, flushes to disk. Every dataset must have been written whole (else OLICA_ERR_INTERNAL). */
+/* Writes each dataset's attribute `crc32` (`dtype` is there since its declaration), flushes to disk. Every
+ * dataset must have been written whole (else OLICA_ERR_INTERNAL). */
 olica_status olica_hdf5_seal(olica_hdf5 *file);
 
-/* Closes after success; abandon after a failure (releases our memory, leaves HDF5's handles to the end of the process). */
+/* Flushes, closes and syncs after success; abandon after a failure, also of close (releases our memory,
+ * leaves HDF5's handles to the end of the process). */
 olica_status olica_hdf5_close(olica_hdf5 *file);
 void olica_hdf5_abandon(olica_hdf5 *file); /* NULL allowed; not collective */
 
-/* File bytes this rank has written. */
+/* Bytes of datasets this rank has written. Not collective. */
 double olica_hdf5_bytes_written(const olica_hdf5 *file);
+
+/* How many collective writes there were, and how many of them HDF5 did not make independent. Not collective.
+ */
+void olica_hdf5_collective(const olica_hdf5 *file, long *asked, long *made);
 
 /* Reads the index of a file of ours into the catalog: rank 0's work, as olica_safetensors_open. Names are the
  * HDF5 paths without leading slash. Everything is checked against the file's size before it is believed:

@@ -1,5 +1,5 @@
-/* JSON through jansson, with the reader's guards (size, depth, duplicate keys, numbers out of range) and typed
- * access whose errors name the file, the key, what was found and what was expected. Not collective. */
+/* JSON through jansson, with the reader's guards (size, depth, duplicate keys, numbers out of range) and
+ * typed access whose errors name the file, the key, what was found and what was expected. Not collective. */
 #ifndef OLICA_IO_JSON_H
 #define OLICA_IO_JSON_H
 
@@ -9,11 +9,16 @@
 
 #include "olica/base/env.h"
 
-/* Parses a text; `name` (a file) is for messages. The root must be an object. Free with json_decref. */
-olica_status olica_json_parse(olica_env *env, const char *name, const char *text, size_t bytes, json_t **root);
+/* Parses a text; `name` (a file) is for messages. The root must be an object. Free with json_decref.
+ * An integer past int64 becomes a real here (tokenizer_config.json likes 1e30 as "no limit") and an error of
+ * the getter that wants it as an integer; where every number counts, the strict form refuses it at once. */
+olica_status olica_json_parse(olica_env *env, const char *name, const char *text, size_t bytes,
+                              json_t **root);
+olica_status olica_json_parse_strict(olica_env *env, const char *name, const char *text, size_t bytes,
+                                     json_t **root);
 
 /* Typed members of an object. A missing key or null gives the default through the pointer's old value when
- * `required` is false. Integers must lie in [low, high]. */
+ * `required` is false. Integers must lie in [low, high]; 64.0 and 1e3 count as integers, 1.5 does not. */
 olica_status olica_json_integer(olica_env *env, const char *name, const json_t *object, const char *key,
                                 bool required, int64_t low, int64_t high, int64_t *value);
 olica_status olica_json_real(olica_env *env, const char *name, const json_t *object, const char *key,
@@ -24,7 +29,10 @@ olica_status olica_json_boolean(olica_env *env, const char *name, const json_t *
 olica_status olica_json_string(olica_env *env, const char *name, const json_t *object, const char *key,
                                bool required, const char **value);
 
-/* "an array", "the string \"x\"", "3.5", ...: what a message says it found. `text` [80]. */
+enum { OLICA_JSON_TEXT = 80 };
+
+/* "an array", "the string \"x\"", "3.5", ...: what a message says it found, printable and on one line; NULL
+ * is "missing". `text` [OLICA_JSON_TEXT]. */
 void olica_json_describe(const json_t *value, char *text);
 
 #endif

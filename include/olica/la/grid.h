@@ -1,5 +1,5 @@
-/* Process grids over contiguous groups of ranks. Every rank of the context holds the grid object; only members
- * take part in its collectives. */
+/* Process grids over contiguous groups of ranks. Every rank of the context holds the grid object; only
+ * members take part in its collectives. */
 #ifndef OLICA_LA_GRID_H
 #define OLICA_LA_GRID_H
 
@@ -7,16 +7,16 @@
 
 typedef struct olica_grid {
   olica_context *context;
-  int first, count;     /* the group: ranks [first, first + count) of the context */
-  int rows, cols;       /* process rows and columns, rows * cols <= count, row-major over the group */
-  int row, col;         /* this rank's place, -1 outside the grid */
-  MPI_Comm comm;        /* of the rows * cols ranks of the grid; MPI_COMM_NULL outside it */
-  int blacs;            /* BLACS context, -1 outside the grid */
-  int blacs_system;     /* its system handle, to be freed with it */
+  int first, count; /* its members: ranks [first, first + count) of the context */
+  int rows, cols;   /* process rows and columns, rows * cols = count, row-major over the members */
+  int row, col;     /* this rank's place, -1 outside the grid */
+  MPI_Comm comm;    /* of the rows * cols ranks of the grid; MPI_COMM_NULL outside it */
+  int blacs;        /* BLACS context, -1 outside the grid */
+  int blacs_system; /* its system handle, to be freed with it */
 } olica_grid;
 
-/* The near-square shape of a grid for `ranks` ranks: rows = floor(sqrt(ranks)), cols = floor(ranks / rows); the
- * rest stays idle (5 ranks: 2 x 2). Pure. */
+/* The near-square shape of a grid for `ranks` ranks: rows = floor(sqrt(ranks)), cols = floor(ranks / rows);
+ * the rest stays idle (5 ranks: 2 x 2). Pure. */
 void olica_grid_shape(int ranks, int *rows, int *cols);
 
 /* Makes a grid of rows x cols over the ranks [first, first + rows * cols). Collective on context. Free with

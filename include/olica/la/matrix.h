@@ -1,6 +1,6 @@
 /* Distributed fp64 matrices, two-dimensional block-cyclic over a process grid (ScaLAPACK's layout; on a 1 x 1
- * grid an ordinary column-major matrix). Every rank of the context holds the object and so knows who owns what;
- * ranks outside the grid have no elements. */
+ * grid an ordinary column-major matrix). Every rank of the context holds the object and so knows who owns
+ * what; ranks outside the grid have no elements. */
 #ifndef OLICA_LA_MATRIX_H
 #define OLICA_LA_MATRIX_H
 
@@ -11,13 +11,17 @@ typedef struct olica_matrix {
   int rows, cols;         /* global */
   int mb, nb;             /* block size */
   int local_rows, local_cols, lld;
-  double *a;              /* [local_rows x local_cols], column-major, leading dimension lld */
+  double *a; /* [local_rows x local_cols], column-major, leading dimension lld */
 } olica_matrix;
 
 /* A zeroed matrix. Not collective, but every rank of the context calls it. Sizes whose local part cannot be
  * counted in an int are refused (OLICA_ERR_MEMORY). */
-olica_status olica_matrix_create(const olica_grid *grid, int rows, int cols, int mb, int nb, olica_matrix **matrix);
+olica_status olica_matrix_create(const olica_grid *grid, int rows, int cols, int mb, int nb,
+                                 olica_matrix **matrix);
 void olica_matrix_destroy(olica_matrix *matrix); /* NULL allowed */
+
+/* ScaLAPACK's array descriptor, for the back ends. */
+void olica_matrix_describe(const olica_matrix *matrix, int descriptor[9]);
 
 /* The global index of a local row or column of this rank. */
 int olica_matrix_global_row(const olica_matrix *matrix, int local);
@@ -28,9 +32,9 @@ int olica_matrix_global_col(const olica_matrix *matrix, int local);
 void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, int row, int col),
                        const void *data);
 
-/* matrix := the sum over all ranks of the context of `part` [rows x cols, row-major, on every rank]. Collective on the
- * context. With upper = 1 only the upper triangle of each part is summed and the sum is mirrored (square
- * matrices). Needs one block of scratch at a time: no rank holds another full matrix. */
+/* matrix := the sum over all ranks of the context of `part` [rows x cols, row-major, on every rank].
+ * Collective on the context. With upper = 1 only the upper triangle of each part is summed and the sum is
+ * mirrored (square matrices). Scratch is a few MiB: no rank holds another full matrix. */
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
 
 /* Every rank of the context gets the whole matrix, rounded to fp32, row-major [rows x cols] (its first `cols`
@@ -41,8 +45,25 @@ olica_status olica_matrix_replicate(const olica_matrix *matrix, int cols, float 
  * grid. Collective on the grid, called by members alone. */
 void olica_matrix_column_dots(const olica_matrix *a, const olica_matrix *b, double *out);
 
+/* out[j] = sum_i weight[i] A[i,j]; weight and out on every member. Collective on the grid, called by members
+ * alone. */
+void olica_matrix_column_sums(const olica_matrix *matrix, const double *weight, double *out);
+
 /* matrix[:, j] *= scale[j]. Not collective. */
 void olica_matrix_scale_columns(olica_matrix *matrix, const double *scale);
+
+/* Copies one triangle of a square matrix with square blocks onto the other. Collective on the grid, called by
+ * members alone. */
+typedef enum olica_triangle { OLICA_LOWER, OLICA_UPPER } olica_triangle;
+void olica_matrix_mirror(olica_matrix *matrix, olica_triangle from);
+
+/* values[k] := A[k,k] for the k that this rank holds, the others stay; and A[k,k] := values[k] + shift. Not
+ * collective. */
+void olica_matrix_get_diagonal(const olica_matrix *matrix, double *values);
+void olica_matrix_set_diagonal(olica_matrix *matrix, const double *values, double shift);
+
+/* Frobenius norm, on every member. Collective on the grid, called by members alone. */
+double olica_matrix_norm(const olica_matrix *matrix);
 
 /* Sum of the diagonal, on every member. Collective on the grid, called by members alone. */
 double olica_matrix_trace(const olica_matrix *matrix);

@@ -1,13 +1,13 @@
 /* The solvers' facade: dense problems in fp64 on groups of ranks, over replaceable back ends.
  *
  * A solver is a back end together with the group of ranks it runs on. It chooses the layout of its matrices
- * (olica_solver_matrix). Every rank of the context holds the solver; creation and destruction are collective on
- * the context, everything else is collective on the group and called by its members alone. Independent
+ * (olica_solver_matrix). Every rank of the context holds the solver; creation and destruction are collective
+ * on the context, everything else is collective on the group and called by its members alone. Independent
  * problems on disjoint groups run at the same time. After a member's call returns a status, all members
  * have the same status; the caller agrees with the ranks outside.
  *
- * Back ends: `lapack` (one rank; the reference), `scalapack` (near-square process grid, PxSYRK, PxPOTRF, PxSYEVR),
- * `slepc` (EPS, Krylov-Schur on row blocks; its Gram and ridge are ScaLAPACK's on the same blocks). */
+ * Back ends: `lapack` (one rank; the reference), `scalapack` (near-square process grid, PxSYRK, PxPOTRF,
+ * PxSYEVR), `slepc` (Krylov-Schur on row blocks; its Gram and ridge are ScaLAPACK's on the same blocks). */
 #ifndef OLICA_LA_SOLVER_H
 #define OLICA_LA_SOLVER_H
 
@@ -21,33 +21,38 @@ typedef enum olica_backend {
   OLICA_BACKENDS
 } olica_backend;
 
-const char *olica_backend_name(olica_backend backend);    /* "auto", "lapack", ... */
-olica_backend olica_backend_parse(const char *name);      /* OLICA_BACKENDS if unknown */
-const char *olica_backend_about(olica_backend backend);   /* one line for --list */
+const char *olica_backend_name(olica_backend backend);  /* "auto", "lapack", ... */
+olica_backend olica_backend_parse(const char *name);    /* OLICA_BACKENDS if unknown */
+const char *olica_backend_about(olica_backend backend); /* one line for --list */
 
 typedef struct olica_solver olica_solver;
 
 /* How the independent problems of a step are shared among the ranks, and with what. Pure function of its
  * arguments, so the same on every rank.
- * auto: as many groups as there are problems (or ranks, if fewer); a problem goes to one rank and LAPACK while it is small
- * (n < OLICA_SOLVER_GRID_N) and to ScaLAPACK on its group of ranks when it is larger and the group has more
- * than one. Groups are contiguous, sized by cost ~ n^3. A back end asked for by name: lapack gives whole problems to single
- * ranks, largest first to the least loaded; scalapack and slepc run every problem on all ranks, one after the other. */
+ * auto: problems of order OLICA_SOLVER_GRID_N and more, if they are fewer than the ranks, share all ranks:
+ * each gets a contiguous group, sized by cost ~ n^3, and ScaLAPACK where the group has more than one rank.
+ * All other problems go to a rank of their own and LAPACK, largest first to the least loaded rank. A back end
+ * asked for by name: lapack gives every problem to a single rank in that way; scalapack and slepc run every
+ * problem on all ranks, one after the other. A rank solves the problems it takes part in by ascending index:
+ * then no two groups wait for each other. */
 typedef struct olica_placement {
   olica_backend backend;
   int first, count; /* ranks [first, first + count) */
 } olica_placement;
 enum { OLICA_SOLVER_GRID_N = 1536 };
-void olica_solver_place(olica_backend asked, int ranks, int problems, const int *order, olica_placement *place);
+void olica_solver_place(olica_backend asked, int ranks, int problems, const int *order,
+                        olica_placement *place);
 
-/* The pool keeps the solvers (and grids, and SLEPc's initialisation) of a run: each placement's is made once. */
+/* The pool keeps the solvers (and grids, and SLEPc's initialisation) of a run: each placement's is made
+ * once. */
 typedef struct olica_pool olica_pool;
 typedef struct olica_pool_options {
   olica_backend backend;
-  int block;             /* ScaLAPACK's MB = NB */
-  double tolerance;      /* a residual ||A v - lambda v|| may be this times ||A||_F; also for VᵀV - I */
+  int block;        /* ScaLAPACK's MB = NB */
+  double tolerance; /* a residual ||A v - lambda v|| may be this times ||A||_F; also for VᵀV - I */
 } olica_pool_options;
 olica_pool_options olica_pool_defaults(void); /* auto, 64, 1e-9 */
+/* Collective on context. */
 olica_status olica_pool_create(olica_context *context, olica_pool_options options, olica_pool **pool);
 void olica_pool_destroy(olica_pool *pool); /* collective; NULL allowed */
 
@@ -60,10 +65,12 @@ olica_pool_options olica_pool_settings(const olica_pool *pool);
 
 int olica_solver_member(const olica_solver *solver);
 olica_placement olica_solver_placement(const olica_solver *solver);
-/* "lapack on rank 0", "scalapack on a 2 x 2 grid of ranks 0-3, blocks of 64": for the log. `text` [96]. */
-void olica_solver_describe(const olica_solver *solver, char *text);
+/* "lapack on rank 0", "scalapack on a 2 x 2 grid of ranks 0-3, blocks of 64": for the log. */
+enum { OLICA_SOLVER_TEXT = 96 };
+void olica_solver_describe(const olica_solver *solver, char text[OLICA_SOLVER_TEXT]);
 
-/* A zeroed rows x cols matrix in the solver's layout. Every rank of the context calls it. Freed by the caller. */
+/* A zeroed rows x cols matrix in the solver's layout. Every rank of the context calls it. Freed by the
+ * caller. */
 olica_status olica_solver_matrix(olica_solver *solver, int rows, int cols, olica_matrix **matrix);
 
 /* G := M Mᵀ, all of it (both triangles). M [n x m], G [n x n]. */
@@ -73,16 +80,17 @@ olica_status olica_solver_gram(olica_solver *solver, const olica_matrix *m, olic
 olica_status olica_solver_multiply(olica_solver *solver, int transposed, const olica_matrix *a,
                                    const olica_matrix *b, olica_matrix *c);
 
-/* The `wanted` largest eigenvalues of the symmetric A [n x n], descending, and their eigenvectors, the columns
- * of V [n x wanted] (orthonormal; the component of largest modulus is positive). A is destroyed. values
- * [wanted] on every member. Each solution is checked by its residual and orthogonality and, where it fails,
- * solved again by the back end's second algorithm; then OLICA_ERR_NUMERIC, naming `what`. */
+/* The `wanted` largest eigenvalues of the symmetric A [n x n], descending, and their eigenvectors, the
+ * columns of V [n x wanted] (orthonormal; the component of largest modulus is positive). A is destroyed.
+ * values [wanted] on every member. Each solution is checked by its residual and orthogonality and, where it
+ * fails, solved again by the back end's second algorithm; then OLICA_ERR_NUMERIC, naming `what`. */
 olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                 double *values, olica_matrix *v);
 
-/* B := (A + delta I)^-1 B by Cholesky; A [n x n] symmetric positive semidefinite, destroyed; B [n x m]. If the
- * factorisation breaks down, delta grows tenfold, up to `OLICA_RIDGE_RETRIES` times, with a warning;
- * *delta is what was used. */
+/* B := (A + delta I)^-1 B by Cholesky; A [n x n] symmetric positive semidefinite, destroyed; B [n x m]. If
+ * the factorisation breaks down, delta grows tenfold (from 0 to 1e-12 of the mean diagonal), up to
+ * `OLICA_RIDGE_RETRIES` times, with a warning; *delta is what was used. OLICA_ERR_NUMERIC, naming `what`,
+ * where that does not help or something is not finite. */
 enum { OLICA_RIDGE_RETRIES = 8 };
 olica_status olica_solver_ridge(olica_solver *solver, const char *what, olica_matrix *a, double *delta,
                                 olica_matrix *b);

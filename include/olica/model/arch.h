@@ -35,7 +35,7 @@ typedef struct olica_arch {
   int context;              /* longest sequence the model was made for */
   double eps;               /* of RMSNorm */
   bool tied;                /* lm_head is embed_tokens */
-  int bias[OLICA_PROJECTIONS]; /* 1: the config says there is one, 0: it says none, -1: it does not say */
+  bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
   olica_rope rope;
   int window, window_from;  /* sliding attention over `window` tokens (0: none) in layers >= window_from */
   int bos, eos;             /* -1: none */

@@ -10,8 +10,8 @@ typedef struct olica_family {
   const char *attention;    /* of the projections of attention: "self_attn." */
   const char *mlp;          /* of the projections of the FFN: "mlp." */
   const char *head;         /* the output matrix: "lm_head.weight" */
-  int attention_bias[4];    /* of q, k, v, o where the config does not say: 1, 0, or -1 (take what is there) */
-  int sliding_window;       /* the config's sliding_window counts unless use_sliding_window is false: 1; only if it is true: 0 */
+  int attention_bias[4];    /* q, k, v, o always have a bias, whatever the config says */
+  int sliding_window;       /* the config's sliding_window counts where use_sliding_window is not given */
 } olica_family;
 
 /* The family of that name, or NULL; number i of the table, or NULL past its end. */

@@ -45,13 +45,16 @@ int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shap
                                   olica_projection projection);
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape);
 
-/* Allocates everything a layer of that shape needs, zeroed (kept lists only where widths are cut). */
+/* Allocates the tensors of a layer of that shape, zeroed; the kept lists are for whoever cuts it to make. */
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
                                 olica_layer **layer);
 void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
 
-/* Rounds every number to what `dtype` holds. A finite number that the format turns into infinity is
- * OLICA_ERR_CONFIG naming the tensor ([output] dtype is too narrow). Not collective. */
+/* Rounds n numbers to what `dtype` holds; NULL is nothing. A number that becomes infinite is OLICA_ERR_CONFIG naming
+ * `name`: [output] dtype is too narrow. */
+olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *name, float *x, size_t n);
+
+/* Rounds every number of a layer to what `dtype` holds. Errors as above. Not collective. */
 olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch, olica_dtype dtype);
 
 #endif

@@ -14,7 +14,7 @@ typedef struct olica_context {
   MPI_Comm node; /* the ranks that share this node's memory */
   int node_rank, node_size;
   int node_index, nodes; /* nodes are numbered by their lowest rank */
-  int cores;             /* that this rank may run on (its affinity mask) */
+  int cores, node_cores; /* that this rank may run on (its affinity mask); of the node */
   int threads;           /* of this rank's products */
   char host[64];
 } olica_context;

@@ -4,7 +4,7 @@
 #define OLICA_STORE_CHECKPOINT_H
 
 #include "olica/io/hdf5.h"
-#include "olica/model/weights.h"
+#include "olica/model/source.h"
 
 #define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
 enum { OLICA_CHECKPOINT_SCHEMA = 1 };
@@ -36,8 +36,8 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
 
 /* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d]. Every
  * rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
-typedef enum olica_checkpoint_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD } olica_checkpoint_table;
-olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_checkpoint_table table, int64_t first,
+
+olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
                                          int64_t count, const float *rows);
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm);
 olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer, const olica_layer *weights);

@@ -1,0 +1,52 @@
+/* Perplexity of token ids: exp of the mean negative log-likelihood of the predicted tokens of windows, spread over
+ * the ranks. The windows are a stream that rides along with the sweeps; the output matrix comes in panels of
+ * rows, so that neither it nor a row of logits is ever whole anywhere. */
+#ifndef OLICA_EVAL_PERPLEXITY_H
+#define OLICA_EVAL_PERPLEXITY_H
+
+#include "olica/calib/stream.h"
+#include "olica/io/npy.h"
+
+/* How ids are cut into windows. */
+typedef struct olica_windows {
+  int length;    /* T */
+  int stride;    /* tokens from one window's beginning to the next: length: no overlap */
+  int64_t count; /* the rest of the ids is dropped */
+} olica_windows;
+
+/* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in an
+ * overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or fewer
+ * than `limit`. */
+olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
+                                int64_t limit, olica_windows *windows);
+
+/* Predicted tokens of window w, and of all. Pure. */
+int olica_windows_scored(const olica_windows *windows, int64_t window);
+int64_t olica_windows_scored_all(const olica_windows *windows);
+
+typedef struct olica_perplexity {
+  olica_context *context;
+  const olica_arch *arch;
+  olica_windows windows;
+  olica_stream *stream;      /* the windows of this rank: embed and advance it like any other */
+  float *logits;             /* [T x panel rows] */
+  int panel_rows;
+  float *top, *target;       /* [count x T] largest logit so far, logit of the token that comes */
+  double *sum;               /* [count x T] sum of exp(logit - top) */
+} olica_perplexity;
+
+/* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the context. */
+olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_npy *ids,
+                                     const olica_windows *windows, int panel_rows, olica_perplexity **perplexity);
+void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
+
+/* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */
+void olica_perplexity_begin(olica_perplexity *perplexity, const float *gains);
+
+/* Rows [first, first + count) of the output matrix, rows [count x d], each row given once. Not collective. */
+void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, const float *rows);
+
+/* The perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
+olica_status olica_perplexity_finish(olica_perplexity *perplexity, double *value);
+
+#endif

@@ -1,0 +1,54 @@
+/* Local fp32 products on row-major matrices, and the exponential they meet in between. This is the one place
+ * where a kernel for the machine at hand docks; work is booked on the running timers. Not collective. */
+#ifndef OLICA_LA_PRODUCT_H
+#define OLICA_LA_PRODUCT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "olica/base/env.h"
+
+/* y [rows x out] := x [rows x in] Wᵀ + beta y, W [out x in], row strides of x and y given. */
+void olica_product_linear(olica_env *env, int rows, int out, int in, const float *x, int x_stride,
+                          const float *w, float beta, float *y, int y_stride);
+
+/* c [m x n] := alpha op(a) op(b) + beta c; a is [m x k] (or [k x m] if a_transposed), b [k x n] (or [n x k]). */
+void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k, float alpha,
+                           const float *a, int a_stride, const float *b, int b_stride, float beta, float *c,
+                           int c_stride);
+
+/* The same for one thread among several, each with its own piece: books nothing (the caller does, outside). */
+void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
+                         const float *b, int b_stride, float *c, int c_stride);
+
+/* Upper triangle of gram [n x n] += xᵀ x, x [rows x n]: fp32 products inside the block of rows, fp64 across
+ * blocks. scratch [n x n]. */
+void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram);
+
+/* cross [n x m] += xᵀ y, x [rows x n], y [rows x m]; as above, scratch [n x m]. */
+void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y, float *scratch,
+                         double *cross);
+
+/* exp(x) to 2 ulp in a form that compilers vectorize: 2^k times a polynomial. 0 below -87.3, and never
+ * infinite (the argument is clamped to 88). */
+static inline float olica_product_exp(float x) {
+  float clamped = x < -87.33f ? -87.33f : x > 88.0f ? 88.0f : x;
+  float k = clamped * 1.44269504f + 12582912.0f; /* the sum's low bits are round(x / ln 2) */
+  uint32_t bits;
+  memcpy(&bits, &k, sizeof bits);
+  k -= 12582912.0f;
+  float r = clamped - k * 0.693359375f + k * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  bits = (bits << 23) + 0x3f800000u; /* 2^k */
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return x < -87.33f ? 0.0f : p * scale;
+}
+
+#endif

@@ -1,0 +1,56 @@
+/* The forward pass of one layer on one sequence, with taps: places where a caller may look at the rows that
+ * pass. One sequence is the fixed unit of every product and partial sum, so that nothing depends on how
+ * sequences lie on ranks. Not collective. */
+#ifndef OLICA_MODEL_FORWARD_H
+#define OLICA_MODEL_FORWARD_H
+
+#include "olica/model/weights.h"
+
+typedef enum olica_tap {
+  OLICA_TAP_ATTENTION_INPUT,  /* [T x d], input of q, k, v, after its RMSNorm */
+  OLICA_TAP_VALUES,           /* [T x H·n], input of o */
+  OLICA_TAP_ATTENTION_OUTPUT, /* [T x d], output of o, its bias included */
+  OLICA_TAP_FFN_INPUT,        /* [T x d], input of gate and up, after its RMSNorm */
+  OLICA_TAP_FFN_NEURONS,      /* [T x f'], input of down */
+  OLICA_TAP_FFN_OUTPUT,       /* [T x d], output of down (and branch) */
+  OLICA_TAPS
+} olica_tap;
+
+/* Sees rows [tokens x width] as they pass; they are only valid during the call. */
+typedef struct olica_observer {
+  void (*see)(void *self, olica_tap tap, const float *rows, int tokens, int width);
+  void *self;
+} olica_observer;
+
+/* Scratch and tables for sequences of one length. */
+typedef struct olica_forward {
+  olica_env *env;
+  const olica_arch *arch;
+  int tokens;                          /* T */
+  int threads;                         /* of the pieces of attention */
+  float *cosine, *sine;                /* [T x h/2] */
+  float *normed, *added;               /* [T x d] */
+  float *query, *key, *value, *mixed;  /* [T x H·h], [T x K·h], [T x K·h], [T x H·h] */
+  float *scores;                       /* [threads x block x T] */
+  float *gate, *up;                    /* [T x f] */
+  float *low;                          /* [T x d]: between the factors of a low-rank map */
+} olica_forward;
+
+/* Bytes of counted memory a forward needs. Pure. */
+size_t olica_forward_bytes(const olica_arch *arch, int tokens, int threads);
+
+olica_status olica_forward_create(olica_env *env, const olica_arch *arch, int tokens, int threads,
+                                  olica_forward **forward);
+void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
+
+/* x [T x d] := layer number `index` of the model applied to x, in place; observer NULL: nobody looks. */
+void olica_forward_layer(olica_forward *forward, const olica_layer *layer, int index, float *x,
+                         const olica_observer *observer);
+
+/* y [rows x d] := RMSNorm(x) with gains g [d]. y may be x. */
+void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);
+
+/* gate [rows x width] := silu(gate) * up, the FFN's neurons. */
+void olica_forward_neurons(int rows, int width, float *gate, const float *up);
+
+#endif

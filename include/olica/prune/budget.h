@@ -1,0 +1,36 @@
+/* The budget: how many neurons and ranks a sparsity leaves every layer (ALGORITHM: Budget). Pure. */
+#ifndef OLICA_PRUNE_BUDGET_H
+#define OLICA_PRUNE_BUDGET_H
+
+#include "olica/model/weights.h"
+
+/* The method's settings, with the published experiments' defaults (olica_prune_defaults). */
+typedef struct olica_prune_options {
+  double sparsity;    /* p, of all parameters of the model */
+  double k;           /* ratio of query/key to value/output sparsity */
+  int mlp_num;        /* layers that get a linear calibration */
+  double ratio;       /* rank of the calibration / d */
+  double percdamp;    /* damping of the ridge fits */
+  double skip_lowest; /* share of the least important FFN neurons that is kept */
+} olica_prune_options;
+
+olica_prune_options olica_prune_defaults(void);
+
+typedef struct olica_budget {
+  double rho_qk, rho_vo, rho_ffn; /* shares that go */
+  int q_rank, k_rank;             /* 0: left whole */
+  int values_dropped;             /* of each key/value head */
+  int neurons_dropped;            /* of the FFN */
+  int neurons_skipped;            /* least important ones that are kept all the same */
+  int branch;                     /* rank of a calibration branch */
+} olica_budget;
+
+/* From the parameters of the whole model and the shape of its (dense) layers. OLICA_ERR_CONFIG, naming the
+ * setting, where it cannot be met. */
+olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
+                               const olica_layer_shape *dense, int64_t parameters, olica_budget *budget);
+
+/* The shape of a pruned layer, with or without a branch. */
+olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense, bool calibrated);
+
+#endif

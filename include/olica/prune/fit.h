@@ -1,0 +1,35 @@
+/* The damped linear fit that both sweeps rest on: B on A by ridge regression, and how well it does, column by
+ * column (ALGORITHM: sweep 1, step 1; sweep 2, step 4). */
+#ifndef OLICA_PRUNE_FIT_H
+#define OLICA_PRUNE_FIT_H
+
+#include "olica/calib/statistics.h"
+#include "olica/la/solver.h"
+
+/* One fit on the ranks of its solver. */
+typedef struct olica_fit {
+  olica_context *context;
+  olica_solver *solver;  /* borrowed */
+  int d;
+  double tokens;         /* N, of all ranks */
+  olica_matrix *gram;    /* AᵀA, destroyed by the solve */
+  olica_matrix *cross;   /* AᵀB */
+  olica_matrix *coef;    /* C [d x d], after the solve */
+  double *sum_a, *sum_b, *square_b; /* [d] on every rank */
+  double *correlation;   /* [d] on the members, after the solve: r_j of P = A C with B */
+} olica_fit;
+
+/* Adds up every rank's sums into a new fit. Collective on the context. */
+olica_status olica_fit_gather(olica_context *context, olica_solver *solver, const olica_fit_sums *sums,
+                              double tokens, olica_fit **fit);
+void olica_fit_destroy(olica_fit *fit); /* NULL allowed; every rank of the context */
+
+/* C = (AᵀA + δI)⁻¹ AᵀB with δ = damping · mean(diag(AᵀA)), and the correlations
+ *     r_j = (1/N) Σ(P_j − mean)(B_j − mean) / (sd(P_j) sd(B_j)),  sd with N−1; 0 where a column is constant,
+ * from the sums alone: P is never formed. Collective on the solver's ranks, called by them alone. */
+olica_status olica_fit_solve(olica_fit *fit, double damping);
+
+/* The damping of a calibration set of S sequences of T tokens: percdamp / ((S/128)(T/128)). Pure. */
+double olica_fit_damping(double percdamp, int64_t sequences, int tokens);
+
+#endif

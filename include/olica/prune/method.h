@@ -1,0 +1,53 @@
+/* The interface of a pruning method: what the pipeline asks of it in the two sweeps. A method is one file and
+ * one line in method.c's table; operations it does not have are NULL. */
+#ifndef OLICA_PRUNE_METHOD_H
+#define OLICA_PRUNE_METHOD_H
+
+#include "olica/calib/stream.h"
+#include "olica/la/solver.h"
+#include "olica/prune/budget.h"
+
+/* What a method works with; all borrowed. */
+typedef struct olica_method_job {
+  olica_context *context;
+  olica_pool *pool;
+  const olica_arch *arch;
+  const olica_layer_shape *dense; /* of every layer */
+  int64_t parameters;             /* of the whole model */
+  olica_prune_options options;
+  olica_dtype dtype;              /* what is written, and so what is used */
+  olica_stream *stream;           /* the calibration sequences */
+  olica_forward *forward;         /* for their length */
+} olica_method_job;
+
+/* What was done to a layer, for the report. */
+typedef struct olica_cut_record {
+  double q_error, k_error; /* ||b·a - W||_F / ||W||_F */
+} olica_cut_record;
+
+typedef struct olica_method olica_method;
+struct olica_method {
+  const char *name, *about;
+
+  /* Checks the budget and makes the method's state. Collective. Free with destroy. */
+  olica_status (*create)(const olica_method_job *job, void **state);
+  void (*destroy)(void *state);
+
+  /* Sweep 1: looks at dense layer `index` on the calibration stream and advances the stream by it. Called for
+   * every layer in ascending order. Collective. */
+  olica_status (*survey)(void *state, int index, const olica_layer *layer);
+
+  /* After sweep 1: decides what every layer will look like: shapes [L], scores [L], calibrated [L] (0 or 1). Collective. */
+  olica_status (*choose)(void *state, olica_layer_shape *shapes, double *scores, int *calibrated);
+
+  /* Sweep 2: makes the pruned layer, rounded to the job's dtype, from the dense one (which it may change) and the
+   * pruned stream, which it does not advance. Collective. */
+  olica_status (*cut)(void *state, int index, olica_layer *dense, olica_layer **pruned, olica_cut_record *record);
+};
+
+/* The method of that name, or NULL; number i of the table, or NULL past its end. "none" only evaluates: all of
+ * its operations are NULL. */
+const olica_method *olica_method_find(const char *name);
+const olica_method *olica_method_at(int i);
+
+#endif

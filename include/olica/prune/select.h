@@ -1,0 +1,25 @@
+/* Selection of neurons by importance (ALGORITHM: sweep 2, steps 2 and 3), and the layer without the others.
+ * Not collective; every rank computes the same from the same energies. */
+#ifndef OLICA_PRUNE_SELECT_H
+#define OLICA_PRUNE_SELECT_H
+
+#include "olica/calib/statistics.h"
+#include "olica/prune/budget.h"
+
+/* kept [n - dropped] := indices, ascending, of what stays when the `dropped` least important but `skipped` of
+ * n are taken away; of equal importance the lower index counts as less. OLICA_ERR_MEMORY only. */
+olica_status olica_select_kept(olica_env *env, const double *importance, int n, int skipped, int dropped,
+                               int32_t *kept);
+
+/* importance [K x h] of the value neurons: their row of W_v and, over the heads of the group, their columns of W_o. */
+olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+                                           const olica_energies *energies, double *importance);
+
+/* importance [f] of the FFN's neurons: their rows of up and gate, their column of down. */
+olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+                                            const olica_energies *energies, double *importance);
+
+/* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and ffn_kept. */
+void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned);
+
+#endif

@@ -1,0 +1,42 @@
+/* The command line: which command, on which config file, with which overrides. Not collective, no I/O; works
+ * before MPI_Init. */
+#ifndef OLICA_RUN_ARGUMENTS_H
+#define OLICA_RUN_ARGUMENTS_H
+
+#include <stdbool.h>
+
+#include "olica/base/env.h"
+
+typedef enum olica_command {
+  OLICA_COMMAND_RUN,
+  OLICA_COMMAND_CHECK,  /* --check: the plan; nothing is written */
+  OLICA_COMMAND_VERIFY, /* --verify FILE */
+  OLICA_COMMAND_LIST,   /* --list, --help, --version: no config, no MPI */
+  OLICA_COMMAND_HELP,
+  OLICA_COMMAND_VERSION
+} olica_command;
+
+typedef struct olica_arguments {
+  olica_command command;
+  const char *config; /* RUN, CHECK: the config file as given, never NULL; else NULL */
+  const char *file;   /* VERIFY: the checkpoint as given */
+  int ranks;          /* CHECK: plan for so many ranks, 0: for those that run */
+  int ranks_per_node; /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  bool quiet, fresh;
+  int sets;         /* --set, in order; a later one wins */
+  const char **set; /* [sets] "section.key=value" */
+} olica_arguments;
+
+/* Strings point into argv, which must outlive them. A usage error is OLICA_ERR_CONFIG. */
+olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments);
+
+/* The options of the command line, for --help: number i of the table, or false past its end. */
+typedef struct olica_argument {
+  const char *name;    /* "--set" */
+  const char *operand; /* "section.key=value", "" if it has none */
+  const char *about;
+  bool later; /* known, but not in this build: asking for it is an error */
+} olica_argument;
+const olica_argument *olica_arguments_at(int i); /* NULL past the end */
+
+#endif

@@ -1,0 +1,117 @@
+/* The options of a run: the config file with the command line's overrides, parsed and checked. Lower rooms
+ * never see this struct: the pipeline fills their parameters from it. Meaning, unit and range of every key:
+ * settings.c.
+ *
+ * How a run gets them, so that every rank has the same:
+ *
+ *     olica_arguments arguments;
+ *     OLICA_TRY(olica_arguments_parse(env, argc, argv, &arguments));   // every rank has argv
+ *     // rank 0: OLICA_TRY(olica_options_load(env, arguments.config, &text, &bytes)); agree, broadcast text
+ *     olica_options options;
+ *     OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
+ *     report->settings = olica_options_json(&options);
+ */
+#ifndef OLICA_RUN_OPTIONS_H
+#define OLICA_RUN_OPTIONS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "olica/la/number.h"
+#include "olica/la/solver.h"
+#include "olica/run/arguments.h"
+#include "olica/run/settings.h"
+
+typedef enum olica_method_choice { OLICA_METHOD_NONE, OLICA_METHOD_OLICA } olica_method_choice;
+typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
+typedef enum olica_precision_choice {
+  OLICA_PRECISION_AUTO,
+  OLICA_PRECISION_FP32,
+  OLICA_PRECISION_BF16
+} olica_precision_choice;
+typedef enum olica_bos_choice { OLICA_BOS_AUTO, OLICA_BOS_YES, OLICA_BOS_NO } olica_bos_choice;
+
+/* One MPI-IO hint. */
+typedef struct olica_hint {
+  const char *key, *value;
+} olica_hint;
+
+/* Strings are never NULL: "" where nothing is given. Paths are as seen from where the program was started
+ * (the config file's directory put in front, also for --set). */
+typedef struct olica_options {
+  struct {
+    const char *path, *tokenizer;
+  } model;
+  struct {
+    const char *tokens, *text; /* one of them if method is not none */
+    int64_t samples, length, seed;
+    const char *save;
+  } calibration;
+  struct {
+    olica_method_choice method;
+    double sparsity, k;
+    int64_t mlp_num;
+    double ratio, percdamp, skip_lowest;
+    olica_ond_choice ond;
+  } prune;
+  struct {
+    olica_backend eigen;
+    int64_t block;
+  } solver;
+  struct {
+    olica_precision_choice precision;
+    int64_t threads; /* 0: auto */
+    int64_t memory;  /* bytes, 0: auto */
+  } compute;
+  struct {
+    const char *tokens, *text;       /* at most one of them */
+    int64_t length, windows, stride; /* windows 0: all; stride 0: length */
+    olica_bos_choice bos;
+    const char *tasks;
+    int64_t limit; /* 0: all */
+    bool dense;
+  } evaluate;
+  struct {
+    const char *checkpoint;
+    int dtype;          /* 0: as the input; see olica_options_dtype */
+    const char *report; /* "": none is written */
+    bool overwrite;
+  } output;
+  struct {
+    olica_cadence every;
+    int64_t keep;
+    const char *path;
+  } restart;
+  struct {
+    int64_t walltime; /* seconds, 0: off, -1: auto */
+    int64_t stall;    /* seconds */
+  } run;
+  struct {
+    int count;
+    olica_hint *hint; /* [count] */
+  } io;
+} olica_options;
+
+/* Reads the config file into counted memory, NUL-terminated past its end: rank 0's part. A missing file or
+ * one above OLICA_INI_BYTES is OLICA_ERR_CONFIG, the system's refusal OLICA_ERR_IO. */
+olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes);
+
+/* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
+ * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
+ * tokens or text, there is something to do, this build can do it. Pure, the same on every rank.
+ * OLICA_ERR_CONFIG names file and line (or --set), key, found and expected. Strings live in counted memory
+ * until env goes. */
+olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
+                                size_t bytes, olica_options *options);
+
+/* Is anything evaluated? */
+bool olica_options_evaluates(const olica_options *options);
+
+/* The format that weights are written in, for a model stored as `input`. */
+olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);
+
+/* All settings as an object of sections, as they are used: numbers, booleans, strings; "auto" stays "auto". A
+ * new reference, NULL when there is no memory. */
+json_t *olica_options_json(const olica_options *options);
+
+#endif

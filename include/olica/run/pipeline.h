@@ -1,0 +1,19 @@
+/* The commands that need MPI, from options to report. Collective on the context; every rank returns the same
+ * status, with its message in the environment. */
+#ifndef OLICA_RUN_PIPELINE_H
+#define OLICA_RUN_PIPELINE_H
+
+#include "olica/run/options.h"
+#include "olica/run/report.h"
+
+/* Prunes and evaluates as the options say, and fills the report as it goes. */
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report);
+
+/* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run. */
+olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
+                                  int ranks_per_node);
+
+/* --verify: re-reads a checkpoint and says what was checked. */
+olica_status olica_pipeline_verify(olica_context *context, const char *path);
+
+#endif

@@ -1,0 +1,144 @@
+/* The report: report.json, and the table that closes a run. Both show the same numbers; what is not known (a
+ * run that failed or stopped early, a number that is not finite) is left out.
+ *
+ * How the pipeline uses it, on every rank:
+ *
+ *     double libraries = olica_report_resident();            // once MPI, HDF5, ... have started
+ *     olica_report *report;
+ *     OLICA_TRY(olica_report_create(env, &report));
+ *     report->mine.resident_start = libraries;
+ *     report->settings = olica_options_json(&options);       // the report owns it from here
+ *     report->sparsity_requested = options.prune.sparsity;
+ *     snprintf(report->run.kernel, sizeof report->run.kernel, "%s", ...);
+ *     ...
+ *     olica_report_model(report, &arch);
+ *     OLICA_TRY(olica_report_layers(env, report, arch.layers));
+ *     report->linearity_score[l] = ...;                      // as the work goes on
+ *     olica_report_layer(report, (olica_report_layer_record){.layer = l, .q_rank = ...});
+ *     report->perplexity.dense = ...;
+ *     ...
+ *     olica_report_end(env, report, status);                 // whatever the status, agreed on by all ranks
+ *     if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
+ *       written = olica_report_write(env, report, options.output.report);
+ *       olica_report_table(report, stdout);
+ *     }
+ *     olica_report_destroy(env, report);
+ *
+ * Where the other ranks can no longer be asked, MPI_COMM_SELF instead of the job's communicator gives a
+ * report of rank 0 alone. The numbers of the model and of the layers are taken from rank 0. */
+#ifndef OLICA_RUN_REPORT_H
+#define OLICA_RUN_REPORT_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "olica/model/arch.h"
+#include "olica/par/context.h"
+
+/* What was cut out of a layer. */
+typedef struct olica_report_layer_record {
+  int layer;               /* from 0 */
+  int q_rank, k_rank;      /* 0: left whole */
+  int vo_width;            /* rows of v_proj, all heads */
+  int ffn_width;           /* rows of gate_proj */
+  int branch_rank;         /* 0: no branch */
+  double q_error, k_error; /* ||b·a − W||_F / ||W||_F */
+} olica_report_layer_record;
+
+typedef struct olica_report_spread {
+  double min, mean, max; /* over ranks */
+} olica_report_spread;
+
+/* One timer over all ranks. */
+typedef struct olica_report_phase {
+  char name[OLICA_TIMER_NAME];
+  long calls;                  /* most of a rank */
+  olica_report_spread seconds; /* a rank without the timer counts as 0 */
+  int slowest;                 /* rank */
+  double gflops; /* of all ranks together: their operations / the slowest rank's time; GFLOP/s */
+  double bytes;  /* of all ranks together */
+} olica_report_phase;
+
+/* One rank: filled by the pipeline in `mine`, collected in `ranks`. */
+typedef struct olica_report_rank {
+  char host[64];                    /* set by gather */
+  int64_t sequences;                /* calibration sequences */
+  double bytes_read, bytes_written; /* file bytes */
+  int64_t eigenproblems;            /* solved with this rank's part */
+  double resident_start;            /* bytes: olica_report_resident() once the libraries have started */
+  double counted, resident;         /* bytes, high-water marks: set by gather */
+} olica_report_rank;
+
+typedef struct olica_report {
+  /* Filled by the pipeline. NaN, 0 or NULL as create leaves them: not known. */
+  struct {
+    char precision[16], kernel[64]; /* of the products: "fp32", "OpenBLAS SkylakeX" */
+    int threads;                    /* of a rank; 0: gather takes the context's */
+  } run;
+  json_t *settings, *model; /* owned by the report */
+  int64_t dense, pruned;    /* parameters, 0: not known */
+  double sparsity_requested, sparsity_reached;
+  int layers;                        /* L */
+  double *linearity_score;           /* [L] */
+  int calibrated_count;              /* -1: not chosen yet */
+  int *calibrated;                   /* [L]: the first calibrated_count count */
+  olica_report_layer_record *record; /* [L] by layer; .layer = -1: not cut yet */
+  struct {
+    double dense, pruned;
+    int64_t tokens, windows; /* predicted tokens; windows */
+  } perplexity;
+  double estimate;         /* bytes of counted memory a rank was expected to need */
+  const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
+  double checkpoint_bytes; /* its size, for the table */
+  olica_report_rank mine;
+
+  /* Filled by create, end and gather. */
+  olica_status status;
+  char message[OLICA_ERROR_TEXT]; /* of a failure */
+  char started[32];               /* 2026-01-31T12:00:00Z */
+  double wall_s;
+  int job_ranks, nodes;
+  int ranks_count;
+  olica_report_rank *ranks; /* [ranks_count] on the root */
+  int phases_count;
+  olica_report_phase *phases; /* a phase is followed by its finer timers */
+  olica_report_spread counted, resident;
+  int warnings_count;
+  olica_warning *warnings;
+} olica_report;
+
+olica_status olica_report_create(olica_env *env, olica_report **report);
+void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed */
+
+/* Makes room for L layers; not collective. */
+olica_status olica_report_layers(olica_env *env, olica_report *report, int layers);
+
+/* Fills `model` from the architecture. */
+void olica_report_model(olica_report *report, const olica_arch *arch);
+
+/* Keeps the record of layer record.layer. */
+void olica_report_layer(olica_report *report, olica_report_layer_record record);
+
+/* Bytes: the process's resident high-water mark (VmHWM); 0 where the system does not tell. */
+double olica_report_resident(void);
+
+/* The work is over, with this status (its message is in env): stops running timers, takes the wall time. */
+void olica_report_end(olica_env *env, olica_report *report, olica_status status);
+
+/* Brings timers, memory, ranks and warnings of all ranks together on rank 0 of `comm` (the job's, or
+ * MPI_COMM_SELF). Collective on comm. Needs memory that is neither counted nor limited, so that it works
+ * after a failure too. Fails (on all ranks alike) only without memory, then everything but these is still in
+ * the report. */
+olica_status olica_report_gather(olica_context *context, MPI_Comm comm, olica_report *report);
+
+/* Writes report.json, whole or not at all. Not collective: rank 0. A path of "" writes nothing. */
+olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path);
+
+/* The same as a JSON object: a new reference, NULL when there is no memory. */
+json_t *olica_report_json(const olica_report *report);
+
+/* The closing table, at most 100 columns. Not collective: rank 0. */
+void olica_report_table(const olica_report *report, FILE *to);
+
+#endif

@@ -1,0 +1,130 @@
+#include "olica/eval/perplexity.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "olica/la/product.h"
+#include "olica/par/comm.h"
+
+olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
+                                int64_t limit, olica_windows *windows) {
+  if (stride == 0) stride = length;
+  int64_t count = tokens < length ? 0 : (tokens - length) / stride + 1;
+  if (count == 0 || count < limit)
+    return olica_error_set(env, OLICA_ERR_INPUT,
+                           "%s: %lld ids make %lld windows of %d, expected at least %lld ([evaluate] windows)", file,
+                           (long long)tokens, (long long)count, length, (long long)(limit ? limit : 1));
+  *windows = (olica_windows){.length = length, .stride = stride, .count = limit ? limit : count};
+  return OLICA_OK;
+}
+
+int olica_windows_scored(const olica_windows *windows, int64_t window) {
+  return window == 0 || windows->stride >= windows->length ? windows->length - 1 : windows->stride;
+}
+
+int64_t olica_windows_scored_all(const olica_windows *windows) {
+  return olica_windows_scored(windows, 0) + (windows->count - 1) * (int64_t)olica_windows_scored(windows, 1);
+}
+
+/* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
+static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
+  olica_env *env = p->context->env;
+  olica_stream *stream = p->stream;
+  int T = p->windows.length, stride = p->windows.stride;
+  if (stream->count == 0) return OLICA_OK;
+  int64_t span = (stream->count - 1) * stride + T, start = stream->first * stride;
+  int32_t *stretch;
+  OLICA_TRY(OLICA_NEW(env, stretch, (size_t)span));
+  OLICA_TRY(olica_npy_read(p->context, ids, start / ids->cols, start % ids->cols, span, p->arch->vocabulary, stretch));
+  for (int64_t w = 0; w < stream->count; w++)
+    memcpy(stream->ids + w * T, stretch + w * stride, (size_t)T * sizeof *stretch);
+  olica_memory_free(env, stretch);
+  return OLICA_OK;
+}
+
+static olica_status create(olica_perplexity *p, const olica_npy *ids) {
+  olica_env *env = p->context->env;
+  OLICA_TRY(olica_stream_create(p->context, p->arch->hidden, p->windows.count, p->windows.length, &p->stream));
+  size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
+  OLICA_TRY(OLICA_NEW(env, p->logits, (size_t)p->windows.length * (size_t)p->panel_rows));
+  OLICA_TRY(OLICA_NEW(env, p->top, positions));
+  OLICA_TRY(OLICA_NEW(env, p->target, positions));
+  OLICA_TRY(OLICA_NEW(env, p->sum, positions));
+  return read_windows(p, ids);
+}
+
+olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_npy *ids,
+                                     const olica_windows *windows, int panel_rows, olica_perplexity **out) {
+  olica_perplexity *p;
+  OLICA_AGREE(context, OLICA_NEW(context->env, p, 1));
+  *p = (olica_perplexity){.context = context, .arch = arch, .windows = *windows, .panel_rows = panel_rows};
+  OLICA_AGREE(context, create(p, ids));
+  *out = p;
+  return OLICA_OK;
+}
+
+void olica_perplexity_destroy(olica_perplexity *p) {
+  if (!p) return;
+  olica_env *env = p->context->env;
+  olica_stream_destroy(p->stream);
+  olica_memory_free(env, p->logits);
+  olica_memory_free(env, p->top);
+  olica_memory_free(env, p->target);
+  olica_memory_free(env, p->sum);
+  olica_memory_free(env, p);
+}
+
+void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
+  for (int64_t w = 0; w < p->stream->count; w++) {
+    float *x = olica_stream_sequence(p->stream, w);
+    olica_forward_norm(p->arch, p->windows.length, x, gains, x);
+  }
+  size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
+  for (size_t i = 0; i < positions; i++) {
+    p->top[i] = -INFINITY;
+    p->target[i] = 0.0f;
+    p->sum[i] = 0.0;
+  }
+}
+
+/* One row of logits joins the running log-sum-exp. */
+static void join(const float *logits, int64_t count, float *top, double *sum) {
+  float largest = *top, added = 0.0f;
+  for (int64_t j = 0; j < count; j++) largest = logits[j] > largest ? logits[j] : largest;
+#pragma omp simd reduction(+ : added)
+  for (int64_t j = 0; j < count; j++) added += olica_product_exp(logits[j] - largest);
+  *sum = *sum * exp((double)*top - largest) + added;
+  *top = largest;
+}
+
+void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, const float *rows) {
+  int T = p->windows.length, d = p->arch->hidden;
+  for (int64_t w = 0; w < p->stream->count; w++) {
+    int from = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w);
+    const float *x = olica_stream_sequence(p->stream, w) + (size_t)from * d;
+    const int32_t *ids = p->stream->ids + w * T;
+    olica_product_linear(p->context->env, T - 1 - from, (int)count, d, x, d, rows, 0.0f, p->logits, (int)count);
+#pragma omp parallel for schedule(static)
+    for (int t = from; t < T - 1; t++) {
+      const float *logits = p->logits + (size_t)(t - from) * (size_t)count;
+      int64_t next = ids[t + 1] - first;
+      if (next >= 0 && next < count) p->target[w * T + t] = logits[next];
+      join(logits, count, &p->top[w * T + t], &p->sum[w * T + t]);
+    }
+  }
+}
+
+olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {
+  int T = p->windows.length;
+  double nll = 0.0;
+  for (int64_t w = 0; w < p->stream->count; w++) {
+    double window = 0.0;
+    for (int t = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w); t < T - 1; t++)
+      window += log(p->sum[w * T + t]) + p->top[w * T + t] - p->target[w * T + t];
+    nll += window;
+  }
+  olica_comm_sum(p->context, p->context->comm, &nll, 1);
+  *value = exp(nll / (double)olica_windows_scored_all(&p->windows));
+  if (isfinite(*value)) return OLICA_OK;
+  return olica_error_set(p->context->env, OLICA_ERR_NUMERIC, "the perplexity is not finite: the model overflows fp32");
+}

@@ -1,0 +1,161 @@
+#include "olica/io/catalog.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "olica/io/file.h"
+#include "olica/par/comm.h"
+
+olica_status olica_catalog_create(olica_context *context, olica_catalog **out) {
+  olica_catalog *catalog;
+  OLICA_TRY(OLICA_NEW(context->env, catalog, 1));
+  catalog->context = context;
+  *out = catalog;
+  return OLICA_OK;
+}
+
+void olica_catalog_destroy(olica_catalog *catalog) {
+  if (!catalog) return;
+  olica_env *env = catalog->context->env;
+  for (int i = 0; catalog->fd && i < catalog->files; i++)
+    if (catalog->fd[i] >= 0) close(catalog->fd[i]);
+  olica_memory_free(env, catalog->tensor);
+  olica_memory_free(env, catalog->path);
+  olica_memory_free(env, catalog->fd);
+  olica_memory_free(env, catalog);
+}
+
+/* Makes room for one more in a table of `used` elements. */
+static olica_status grow(olica_env *env, const char *what, void **table, int used, int *room,
+                         size_t element) {
+  if (used < *room) return OLICA_OK;
+  int more = used < INT_MAX / 2 ? 2 * used + 16 : INT_MAX;
+  void *larger = olica_memory_get(env, what, (size_t)more, element);
+  if (!larger) return env->error.code;
+  if (used > 0) memcpy(larger, *table, (size_t)used * element);
+  olica_memory_free(env, *table);
+  *table = larger;
+  *room = more;
+  return OLICA_OK;
+}
+
+olica_status olica_catalog_add_file(olica_catalog *catalog, const char *path, int *file) {
+  olica_env *env = catalog->context->env;
+  if (strlen(path) >= OLICA_CATALOG_PATH)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%.40s...: a path of %zu bytes, expected at most %d", path,
+                           strlen(path), OLICA_CATALOG_PATH - 1);
+  void *table = catalog->path;
+  OLICA_TRY(grow(env, "file table", &table, catalog->files, &catalog->file_room, sizeof *catalog->path));
+  catalog->path = table;
+  *file = catalog->files++;
+  snprintf(catalog->path[*file], OLICA_CATALOG_PATH, "%s", path);
+  return OLICA_OK;
+}
+
+olica_status olica_catalog_add(olica_catalog *catalog, const olica_tensor *tensor) {
+  assert(tensor->file >= 0 && tensor->file < catalog->files);
+  assert(tensor->dims >= 0 && tensor->dims <= OLICA_TENSOR_DIMS && tensor->offset >= 0 && tensor->bytes >= 0);
+  void *table = catalog->tensor;
+  OLICA_TRY(
+      grow(catalog->context->env, "tensor table", &table, catalog->count, &catalog->room, sizeof *tensor));
+  catalog->tensor = table;
+  catalog->tensor[catalog->count++] = *tensor;
+  return OLICA_OK;
+}
+
+static int by_name(const void *a, const void *b) {
+  return strcmp(((const olica_tensor *)a)->name, ((const olica_tensor *)b)->name);
+}
+
+static olica_status sort(olica_catalog *catalog) {
+  if (catalog->count > 0) qsort(catalog->tensor, (size_t)catalog->count, sizeof *catalog->tensor, by_name);
+  for (int i = 1; i < catalog->count; i++) {
+    const olica_tensor *one = &catalog->tensor[i - 1], *other = &catalog->tensor[i];
+    if (strcmp(one->name, other->name) == 0)
+      return olica_error_set(
+          catalog->context->env, OLICA_ERR_INPUT, "%s: tensor %s lies in %s too, expected once",
+          olica_catalog_file(catalog, other), other->name, olica_catalog_file(catalog, one));
+  }
+  return OLICA_OK;
+}
+
+/* Room for rank 0's tables on the others, and on every rank for the files it will open. */
+static olica_status make_room(olica_catalog *catalog) {
+  olica_env *env = catalog->context->env;
+  if (catalog->context->rank != 0) {
+    catalog->room = catalog->count;
+    catalog->file_room = catalog->files;
+    OLICA_TRY(OLICA_NEW(env, catalog->tensor, (size_t)catalog->count));
+    OLICA_TRY(OLICA_NEW(env, catalog->path, (size_t)catalog->files));
+  }
+  OLICA_TRY(OLICA_NEW(env, catalog->fd, (size_t)catalog->files));
+  for (int i = 0; i < catalog->files; i++) catalog->fd[i] = -1;
+  return OLICA_OK;
+}
+
+olica_status olica_catalog_share(olica_catalog *catalog, olica_status status) {
+  olica_context *context = catalog->context;
+  assert(context->rank == 0 || (catalog->count == 0 && catalog->files == 0));
+  if (context->rank == 0 && status == OLICA_OK) status = sort(catalog);
+  OLICA_AGREE(context, status);
+  int counts[2] = {catalog->count, catalog->files};
+  olica_comm_bcast(context, context->comm, counts, sizeof counts, 0);
+  catalog->count = counts[0];
+  catalog->files = counts[1];
+  OLICA_AGREE(context, make_room(catalog));
+  olica_comm_bcast(context, context->comm, catalog->tensor, (size_t)catalog->count * sizeof *catalog->tensor,
+                   0);
+  olica_comm_bcast(context, context->comm, catalog->path, (size_t)catalog->files * sizeof *catalog->path, 0);
+  return OLICA_OK;
+}
+
+static int name_is(const void *name, const void *tensor) {
+  return strcmp(name, ((const olica_tensor *)tensor)->name);
+}
+
+const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char *name) {
+  if (catalog->count == 0) return NULL;
+  return bsearch(name, catalog->tensor, (size_t)catalog->count, sizeof *catalog->tensor, name_is);
+}
+
+const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor) {
+  return catalog->path[tensor->file];
+}
+
+/* Opened when first read: a rank touches only the shards its layers lie in. */
+static olica_status open_file(olica_catalog *catalog, int file) {
+  if (catalog->fd[file] >= 0) return OLICA_OK;
+  int64_t bytes;
+  return olica_file_open(catalog->context->env, catalog->path[file], &catalog->fd[file], &bytes);
+}
+
+static int64_t elements(const olica_tensor *tensor) {
+  int64_t product = 1;
+  for (int i = 0; i < tensor->dims; i++) product *= tensor->shape[i];
+  return product;
+}
+
+olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
+                                int64_t count, void *raw) {
+  olica_env *env = catalog->context->env;
+  int64_t all = elements(tensor);
+  assert(first >= 0 && count >= 0 && first <= all && count <= all - first);
+  if (count == 0) return OLICA_OK;
+  const char *path = olica_catalog_file(catalog, tensor);
+  if (tensor->bytes % all != 0) /* only a type that we do not know can come this far */
+    return olica_error_set(
+        env, OLICA_ERR_INPUT,
+        "%s: tensor %s has %lld elements of type %s in %lld bytes, expected whole bytes each", path,
+        tensor->name, (long long)all, tensor->stored, (long long)tensor->bytes);
+  int64_t size = tensor->bytes / all;
+  OLICA_TRY(open_file(catalog, tensor->file));
+  OLICA_TRY(olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
+                            (size_t)(count * size)));
+  catalog->bytes_read += (double)(count * size);
+  olica_timer_work(&env->timers, 0, (double)(count * size));
+  return OLICA_OK;
+}

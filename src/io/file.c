@@ -1,0 +1,175 @@
+#include "olica/io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Linux moves at most 2 GiB in one call. */
+enum { CALL_BYTES = 1 << 30 };
+
+static size_t slab(size_t left) {
+  return left < CALL_BYTES ? left : CALL_BYTES;
+}
+
+static olica_status refused(olica_env *env, const char *path, const char *verb, int error) {
+  return olica_error_set(env, OLICA_ERR_IO, "%s: cannot %s: %s", path, verb, strerror(error));
+}
+
+/* A name that leads nowhere is bad input; a file that is there and may not be read is the system's refusal.
+ */
+static olica_status unopened(olica_env *env, const char *path, int error) {
+  refused(env, path, "open", error);
+  if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG || error == ENXIO)
+    env->error.code = OLICA_ERR_INPUT;
+  return env->error.code;
+}
+
+static const char *kind(mode_t mode) {
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+olica_status olica_file_open(olica_env *env, const char *path, int *fd, int64_t *bytes) {
+  *fd = -1;
+  *bytes = 0;
+  /* O_NONBLOCK: a pipe without a writer must not hold us up; regular files do not mind it. */
+  int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (opened < 0) return unopened(env, path, errno);
+  struct stat info;
+  olica_status status = OLICA_OK;
+  if (fstat(opened, &info) != 0)
+    status = refused(env, path, "stat", errno);
+  else if (!S_ISREG(info.st_mode))
+    status =
+        olica_error_set(env, OLICA_ERR_INPUT, "%s: is %s, expected a regular file", path, kind(info.st_mode));
+  if (status != OLICA_OK) {
+    close(opened);
+    return status;
+  }
+  *fd = opened;
+  *bytes = info.st_size;
+  return OLICA_OK;
+}
+
+olica_status olica_file_size(olica_env *env, const char *path, int64_t *bytes) {
+  int fd;
+  OLICA_TRY(olica_file_open(env, path, &fd, bytes));
+  close(fd);
+  return OLICA_OK;
+}
+
+olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t offset, void *data,
+                             size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t n = pread(fd, (char *)data + done, slab(bytes - done), (off_t)(offset + (int64_t)done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return refused(env, path, "read", errno);
+    if (n == 0)
+      return olica_error_set(env, OLICA_ERR_INPUT,
+                             "%s: ends at byte %lld, expected %zu bytes from byte %lld on", path,
+                             (long long)(offset + (int64_t)done), bytes, (long long)offset);
+    done += (size_t)n;
+  }
+  return OLICA_OK;
+}
+
+static olica_status load(olica_env *env, int fd, const char *path, size_t bytes, size_t limit, char **data) {
+  if (bytes > limit)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds %zu bytes, expected at most %zu", path, bytes,
+                           limit);
+  char *text = olica_memory_get(env, path, bytes + 1, 1);
+  if (!text) return env->error.code;
+  *data = text;
+  return olica_file_read(env, fd, path, 0, text, bytes);
+}
+
+olica_status olica_file_load(olica_env *env, const char *path, size_t limit, char **data, size_t *bytes) {
+  int fd;
+  int64_t size;
+  OLICA_TRY(olica_file_open(env, path, &fd, &size));
+  *bytes = (size_t)size;
+  olica_status status = load(env, fd, path, *bytes, limit, data);
+  close(fd);
+  return status;
+}
+
+static olica_status write_all(olica_env *env, int fd, const char *path, const char *data, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t n = write(fd, data + done, slab(bytes - done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return refused(env, path, "write", n < 0 ? errno : ENOSPC);
+    done += (size_t)n;
+  }
+  return OLICA_OK;
+}
+
+/* A new file of that name: what lay there before (an old attempt, a link, a pipe) is not written through. */
+static olica_status write_new(olica_env *env, const char *path, const void *data, size_t bytes) {
+  unlink(path);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return refused(env, path, "create", errno);
+  olica_status status = write_all(env, fd, path, data, bytes);
+  if (close(fd) != 0 && status == OLICA_OK) status = refused(env, path, "close", errno);
+  return status;
+}
+
+olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes) {
+  size_t length = strlen(path) + sizeof ".part";
+  char *part = olica_memory_get(env, "file name", length, 1);
+  if (!part) return env->error.code;
+  snprintf(part, length, "%s.part", path);
+  olica_status status = write_new(env, part, data, bytes);
+  if (status == OLICA_OK) status = olica_file_publish(env, part, path);
+  if (status != OLICA_OK) unlink(part);
+  olica_memory_free(env, part);
+  return status;
+}
+
+static olica_status sync_file(olica_env *env, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return refused(env, path, "open", errno);
+  int error = fsync(fd) == 0 ? 0 : errno;
+  close(fd);
+  return error ? refused(env, path, "sync", error) : OLICA_OK;
+}
+
+/* Makes a rename last. Where a directory cannot be read or synced (drop boxes, some network file systems) the
+ * rename has happened all the same, and there is nothing more to do. */
+static olica_status sync_directory(olica_env *env, const char *file) {
+  char *directory;
+  OLICA_TRY(olica_file_resolve(env, file, ".", &directory));
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int error = fd < 0 || fsync(fd) == 0 ? 0 : errno;
+  if (fd >= 0) close(fd);
+  olica_memory_free(env, directory);
+  return error && error != EINVAL && error != ENOTSUP ? refused(env, file, "sync the directory of", error)
+                                                      : OLICA_OK;
+}
+
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to) {
+  struct stat info;
+  if (stat(to, &info) == 0 && !S_ISREG(info.st_mode))
+    return olica_error_set(env, OLICA_ERR_IO,
+                           "%s: is %s and will not be replaced, expected a regular file or none", to,
+                           kind(info.st_mode));
+  OLICA_TRY(sync_file(env, from));
+  if (rename(from, to) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: cannot rename %s to it: %s", to, from, strerror(errno));
+  return sync_directory(env, to);
+}
+
+olica_status olica_file_resolve(olica_env *env, const char *base, const char *name, char **path) {
+  const char *slash = strrchr(base, '/');
+  size_t directory = slash && name[0] != '/' ? (size_t)(slash - base) + 1 : 0;
+  size_t length = directory + strlen(name) + 1;
+  *path = olica_memory_get(env, "file name", length, 1);
+  if (!*path) return env->error.code;
+  snprintf(*path, length, "%.*s%s", (int)directory, base, name);
+  return OLICA_OK;
+}

@@ -1,0 +1,78 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hdf5_private.h"
+
+static const struct {
+  const char *name;
+  size_t size;
+} types[OLICA_HDF5_TYPES] = {[OLICA_HDF5_FP32] = {"fp32", 4},
+                             [OLICA_HDF5_FP16] = {"fp16", 2},
+                             [OLICA_HDF5_BF16] = {"bf16", 2},
+                             [OLICA_HDF5_INT32] = {"int32", 4},
+                             [OLICA_HDF5_BYTES] = {"uint8", 1}};
+
+const char *olica_hdf5_type_name(olica_hdf5_type type) {
+  return types[type].name;
+}
+
+size_t olica_hdf5_type_size(olica_hdf5_type type) {
+  return types[type].size;
+}
+
+/* Open MPI's other ways to write collectively let aggregators write for all. These lose what a full disk does
+ * not take without a word, or keep the others waiting, and sieving mixes up small writes. Our ranks' parts
+ * are contiguous: there is nothing to aggregate. HDF5, when it starts before MPI, does not hook itself into
+ * MPI_Finalize; there it would close abandoned files, and ranks that fail at that would leave the others
+ * waiting. */
+void olica_hdf5_start(void) {
+  setenv("OMPI_MCA_fcoll", "individual", 0);
+  setenv("OMPI_MCA_fbtl_posix_write_datasieving", "0", 0);
+  H5dont_atexit();
+  H5open();
+  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* The fields must fit the old size before the new one is set: h5py's own order. */
+static hid_t half(void) {
+  hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+  if (type < 0) return type;
+  if (H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 && H5Tset_ebias(type, 15) >= 0)
+    return type;
+  H5Tclose(type);
+  return H5I_INVALID_HID;
+}
+
+hid_t olica_hdf5_datatype(olica_hdf5_type type) {
+  switch (type) {
+  case OLICA_HDF5_FP32:
+    return H5Tcopy(H5T_IEEE_F32LE);
+  case OLICA_HDF5_FP16:
+    return half();
+  case OLICA_HDF5_BF16:
+    return H5Tcopy(H5T_STD_U16LE);
+  case OLICA_HDF5_INT32:
+    return H5Tcopy(H5T_STD_I32LE);
+  case OLICA_HDF5_BYTES:
+    return H5Tcopy(H5T_STD_U8LE);
+  }
+  return H5I_INVALID_HID;
+}
+
+/* The two innermost entries say what failed; those above only who asked. */
+static herr_t collect(unsigned n, const H5E_error2_t *error, void *to) {
+  char *text = to;
+  const char *said = error->desc ? error->desc : "";
+  if (n == 0) snprintf(text, OLICA_HDF5_REASON / 2, "%s", said);
+  if (n == 1) {
+    size_t used = 0;
+    while (text[used]) used++;
+    snprintf(text + used, OLICA_HDF5_REASON - used, " (%.*s)", OLICA_HDF5_REASON / 2 - 4, said);
+  }
+  return 0;
+}
+
+void olica_hdf5_reason(char *text) {
+  snprintf(text, OLICA_HDF5_REASON, "HDF5 gives no reason");
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, text);
+}

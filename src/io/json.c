@@ -1,0 +1,172 @@
+#include "olica/io/json.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { EXPECTATION = 96 };
+
+/* Messages are one line: what a file says must not bring line breaks or terminal controls of its own. */
+static void make_printable(char *text) {
+  for (unsigned char *c = (unsigned char *)text; *c; c++)
+    if (*c < 0x20 || *c == 0x7f) *c = ' ';
+}
+
+static olica_status malformed(olica_env *env, const char *name, json_error_t *error) {
+  if (json_error_code(error) == json_error_out_of_memory)
+    return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
+  make_printable(error->text);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %d, column %d: %s; expected JSON", name, error->line,
+                         error->column, error->text);
+}
+
+static olica_status parse(olica_env *env, const char *name, const char *text, size_t bytes, bool strict,
+                          json_t **root) {
+  if (bytes == 0) return olica_error_set(env, OLICA_ERR_INPUT, "%s: is empty, expected a JSON object", name);
+  json_error_t error;
+  json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+  /* As reals, integers up to 2^53 stay exact, and the getters take integral reals. */
+  if (!value && !strict && json_error_code(&error) == json_error_numeric_overflow)
+    value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
+  if (!value) return malformed(env, name, &error);
+  if (!json_is_object(value)) {
+    char found[OLICA_JSON_TEXT];
+    olica_json_describe(value, found);
+    json_decref(value);
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds %s, expected an object", name, found);
+  }
+  *root = value;
+  return OLICA_OK;
+}
+
+olica_status olica_json_parse(olica_env *env, const char *name, const char *text, size_t bytes,
+                              json_t **root) {
+  return parse(env, name, text, bytes, false, root);
+}
+
+olica_status olica_json_parse_strict(olica_env *env, const char *name, const char *text, size_t bytes,
+                                     json_t **root) {
+  return parse(env, name, text, bytes, true, root);
+}
+
+/* A string cut to what a message can bear, never inside a UTF-8 character. */
+static void describe_string(const char *string, char *text) {
+  int keep = OLICA_JSON_TEXT - 24, length = (int)strnlen(string, OLICA_JSON_TEXT);
+  bool cut = length > keep;
+  if (cut) {
+    while (keep > 0 && ((unsigned char)string[keep] & 0xc0) == 0x80) keep--;
+    length = keep;
+  }
+  snprintf(text, OLICA_JSON_TEXT, "the string \"%.*s%s\"", length, string, cut ? "..." : "");
+  make_printable(text);
+}
+
+void olica_json_describe(const json_t *value, char *text) {
+  const char *word = "missing";
+  if (value) switch (json_typeof(value)) {
+    case JSON_STRING:
+      describe_string(json_string_value(value), text);
+      return;
+    case JSON_INTEGER:
+      snprintf(text, OLICA_JSON_TEXT, "%lld", (long long)json_integer_value(value));
+      return;
+    case JSON_REAL:
+      snprintf(text, OLICA_JSON_TEXT, "%.15g", json_real_value(value));
+      return;
+    case JSON_OBJECT:
+      word = "an object";
+      break;
+    case JSON_ARRAY:
+      word = "an array";
+      break;
+    case JSON_TRUE:
+      word = "true";
+      break;
+    case JSON_FALSE:
+      word = "false";
+      break;
+    case JSON_NULL:
+      word = "null";
+      break;
+    }
+  snprintf(text, OLICA_JSON_TEXT, "%s", word);
+}
+
+static olica_status unexpected(olica_env *env, const char *name, const char *key, const json_t *found,
+                               const char *expected) {
+  char text[OLICA_JSON_TEXT];
+  olica_json_describe(found, text);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected %s", name, key, text, expected);
+}
+
+/* An optional member that is not there, or null: the default stays. */
+static bool is_default(const json_t *value, bool required) {
+  return !required && (!value || json_is_null(value));
+}
+
+/* Whether a value is an integer, if only written as a real (64.0, 1e3). Past 2^53 a real is no exact integer.
+ */
+static bool as_integer(const json_t *value, int64_t *integer) {
+  const double exact = 9007199254740992.0;
+  if (json_is_integer(value)) {
+    *integer = json_integer_value(value);
+    return true;
+  }
+  if (!json_is_real(value)) return false;
+  double real = json_real_value(value);
+  if (!(fabs(real) <= exact) || floor(real) != real) return false;
+  *integer = (int64_t)real;
+  return true;
+}
+
+olica_status olica_json_integer(olica_env *env, const char *name, const json_t *object, const char *key,
+                                bool required, int64_t low, int64_t high, int64_t *value) {
+  const json_t *found = json_object_get(object, key);
+  if (is_default(found, required)) return OLICA_OK;
+  int64_t integer;
+  if (as_integer(found, &integer) && integer >= low && integer <= high) {
+    *value = integer;
+    return OLICA_OK;
+  }
+  char expected[EXPECTATION];
+  if (low > INT64_MIN && high < INT64_MAX)
+    snprintf(expected, sizeof expected, "an integer in [%lld, %lld]", (long long)low, (long long)high);
+  else if (low > INT64_MIN)
+    snprintf(expected, sizeof expected, "an integer from %lld on", (long long)low);
+  else
+    snprintf(expected, sizeof expected, "an integer up to %lld", (long long)high);
+  return unexpected(env, name, key, found, expected);
+}
+
+olica_status olica_json_real(olica_env *env, const char *name, const json_t *object, const char *key,
+                             bool required, double low, double high, double *value) {
+  const json_t *found = json_object_get(object, key);
+  if (is_default(found, required)) return OLICA_OK;
+  double real = json_number_value(found);
+  if (json_is_number(found) && real >= low && real <= high) {
+    *value = real;
+    return OLICA_OK;
+  }
+  char expected[EXPECTATION];
+  snprintf(expected, sizeof expected, "a number in [%.10g, %.10g]", low, high);
+  return unexpected(env, name, key, found, expected);
+}
+
+olica_status olica_json_boolean(olica_env *env, const char *name, const json_t *object, const char *key,
+                                bool required, bool *value) {
+  const json_t *found = json_object_get(object, key);
+  if (is_default(found, required)) return OLICA_OK;
+  if (!json_is_boolean(found)) return unexpected(env, name, key, found, "true or false");
+  *value = json_boolean_value(found);
+  return OLICA_OK;
+}
+
+olica_status olica_json_string(olica_env *env, const char *name, const json_t *object, const char *key,
+                               bool required, const char **value) {
+  const json_t *found = json_object_get(object, key);
+  if (is_default(found, required)) return OLICA_OK;
+  if (!json_is_string(found)) return unexpected(env, name, key, found, "a string");
+  *value = json_string_value(found);
+  return OLICA_OK;
+}

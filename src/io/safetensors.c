@@ -1,0 +1,148 @@
+#include "olica/io/safetensors.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "olica/io/file.h"
+#include "olica/io/json.h"
+#include "olica/io/shard.h"
+
+enum { INDEX_BYTES_MAX = 100000000 };
+
+/* ---- a directory of shards ---- */
+
+/* Shards being read through their index. */
+typedef struct shards {
+  olica_catalog *catalog;
+  olica_env *env;
+  const char *directory, *index; /* paths */
+  json_t *map;                   /* weight_map: tensor to shard; what has been found leaves it */
+  int first_file;
+} shards;
+
+/* Whether a directory holds a file of that name; where the system does not say, opening it will tell why. */
+static bool exists(const char *directory, const char *name, char *path) {
+  struct stat info;
+  if (snprintf(path, OLICA_CATALOG_PATH, "%s/%s", directory, name) >= OLICA_CATALOG_PATH) return false;
+  return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENAMETOOLONG);
+}
+
+/* A shard lies beside its index: a file from elsewhere has no business in a model. */
+static bool is_plain(const char *name) {
+  for (const char *c = name; *c; c++)
+    if (*c == '/' || iscntrl((unsigned char)*c)) return false;
+  return *name && strlen(name) <= NAME_MAX && !strstr(name, "..");
+}
+
+/* Puts the shard that one line of the index names into the catalog, if it is not there yet. */
+static olica_status add_shard(const shards *s, const char *tensor, const json_t *value) {
+  char found[OLICA_JSON_TEXT], path[OLICA_CATALOG_PATH];
+  OLICA_TRY(olica_shard_check_name(s->env, s->index, tensor));
+  const char *name = json_string_value(value);
+  if (!name || !is_plain(name)) {
+    olica_json_describe(value, found);
+    return olica_error_set(
+        s->env, OLICA_ERR_INPUT,
+        "%s: weight_map: the shard of tensor %s is %s, expected the name of a file beside it", s->index,
+        tensor, found);
+  }
+  if (!exists(s->directory, name, path))
+    return olica_error_set(s->env, OLICA_ERR_INPUT,
+                           "%s: weight_map: tensor %s is in shard %s, which is missing", s->index, tensor,
+                           name);
+  for (int i = s->catalog->files - 1; i >= s->first_file; i--)
+    if (strcmp(s->catalog->path[i], path) == 0) return OLICA_OK;
+  int file;
+  return olica_catalog_add_file(s->catalog, path, &file);
+}
+
+/* Reads a shard and crosses its tensors out in the index. */
+static olica_status read_shard(const shards *s, int file) {
+  int first = s->catalog->count;
+  OLICA_TRY(olica_shard_read(s->catalog, file));
+  const char *path = s->catalog->path[file], *name = strrchr(path, '/') + 1;
+  for (int i = first; i < s->catalog->count; i++) {
+    const char *tensor = s->catalog->tensor[i].name;
+    const char *expected = json_string_value(json_object_get(s->map, tensor));
+    if (!expected) continue; /* harmless, unless in two shards: olica_catalog_share sees that */
+    if (strcmp(expected, name) != 0)
+      return olica_error_set(s->env, OLICA_ERR_INPUT,
+                             "%s: holds tensor %s, which weight_map of %s expects in %s", path, tensor,
+                             s->index, expected);
+    json_object_del(s->map, tensor);
+  }
+  return OLICA_OK;
+}
+
+static olica_status read_shards(const shards *s) {
+  const char *tensor;
+  json_t *value;
+  json_object_foreach(s->map, tensor, value) OLICA_TRY(add_shard(s, tensor, value));
+  for (int file = s->first_file; file < s->catalog->files; file++) OLICA_TRY(read_shard(s, file));
+  void *left = json_object_iter(s->map);
+  if (!left) return OLICA_OK;
+  return olica_error_set(s->env, OLICA_ERR_INPUT,
+                         "%s: weight_map expects tensor %s in shard %s, which does not hold it", s->index,
+                         json_object_iter_key(left), json_string_value(json_object_iter_value(left)));
+}
+
+static olica_status read_index(olica_catalog *catalog, const char *directory, const char *index) {
+  olica_env *env = catalog->context->env;
+  char *text;
+  size_t bytes;
+  json_t *root;
+  OLICA_TRY(olica_file_load(env, index, INDEX_BYTES_MAX, &text, &bytes));
+  catalog->bytes_read += (double)bytes;
+  olica_timer_work(&env->timers, 0, (double)bytes);
+  OLICA_TRY(olica_json_parse(env, index, text, bytes, &root));
+  olica_memory_free(env, text);
+  shards s = {catalog, env, directory, index, json_object_get(root, "weight_map"), catalog->files};
+  char found[OLICA_JSON_TEXT];
+  olica_json_describe(s.map, found);
+  olica_status status =
+      json_object_size(s.map) > 0
+          ? read_shards(&s)
+          : olica_error_set(env, OLICA_ERR_INPUT,
+                            "%s: weight_map is %s, expected an object that names each tensor's shard", index,
+                            json_is_object(s.map) ? "empty" : found);
+  json_decref(root);
+  return status;
+}
+
+/* ---- the directory ---- */
+
+static olica_status check_directory(olica_env *env, const char *directory) {
+  const size_t longest = OLICA_CATALOG_PATH - sizeof "/pytorch_model.bin.index.json";
+  struct stat info;
+  if (strlen(directory) > longest)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%.40s...: a path of %zu bytes, expected at most %zu",
+                           directory, strlen(directory), longest);
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, errno == ENOENT || errno == ENOTDIR ? OLICA_ERR_INPUT : OLICA_ERR_IO,
+                           "%s: %s, expected a model directory", directory, strerror(errno));
+  if (S_ISDIR(info.st_mode)) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_INPUT,
+                         "%s: is no directory, expected one with model.safetensors in it", directory);
+}
+
+olica_status olica_safetensors_open(olica_catalog *catalog, const char *directory) {
+  olica_env *env = catalog->context->env;
+  char path[OLICA_CATALOG_PATH];
+  OLICA_TRY(check_directory(env, directory));
+  if (exists(directory, "model.safetensors", path)) {
+    int file = 0;
+    OLICA_TRY(olica_catalog_add_file(catalog, path, &file));
+    return olica_shard_read(catalog, file);
+  }
+  if (exists(directory, "model.safetensors.index.json", path)) return read_index(catalog, directory, path);
+  bool torch =
+      exists(directory, "pytorch_model.bin", path) || exists(directory, "pytorch_model.bin.index.json", path);
+  return olica_error_set(env, OLICA_ERR_INPUT,
+                         "%s: holds %s, expected model.safetensors or model.safetensors.index.json%s",
+                         directory, torch ? "pytorch_model.bin only" : "neither",
+                         torch ? " (save_pretrained(..., safe_serialization=True) makes it)" : "");
+}

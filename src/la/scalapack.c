@@ -1,0 +1,149 @@
+/* ScaLAPACK on a near-square process grid. Its descriptors need MB = NB, which every layout of ours has. */
+#include <string.h>
+
+#include "backend.h"
+#include "fortran.h"
+#include "olica/par/comm.h"
+
+static const int one = 1; /* first row or column, as Fortran counts */
+static const double zero_weight = 0, full_weight = 1;
+
+typedef int descriptor[9];
+
+static int block(const olica_solver *solver, int rows) {
+  (void)rows;
+  return solver->options.block;
+}
+
+static int minimum(int a, int b) {
+  return a < b ? a : b;
+}
+
+static int maximum(int a, int b) {
+  return a > b ? a : b;
+}
+
+/* A routine's INFO, which some routines set on some ranks only, as everybody's status. */
+static olica_status verdict(olica_solver *solver, const char *routine, int info) {
+  olica_status status = OLICA_OK;
+  if (info != 0)
+    status = olica_error_set(solver->context->env, OLICA_ERR_NUMERIC, "%s returned %d", routine, info);
+  return olica_comm_agree(solver->context, solver->grid->comm, status);
+}
+
+olica_status olica_scalapack_gram(olica_solver *solver, const olica_matrix *m, olica_matrix *g) {
+  (void)solver;
+  descriptor dm, dg;
+  olica_matrix_describe(m, dm);
+  olica_matrix_describe(g, dg);
+  pdsyrk_("L", "N", &m->rows, &m->cols, &full_weight, m->a, &one, &one, dm, &zero_weight, g->a, &one, &one,
+          dg);
+  return OLICA_OK;
+}
+
+olica_status olica_scalapack_multiply(olica_solver *solver, int transposed, const olica_matrix *a,
+                                      const olica_matrix *b, olica_matrix *c) {
+  (void)solver;
+  descriptor da, db, dc;
+  olica_matrix_describe(a, da);
+  olica_matrix_describe(b, db);
+  olica_matrix_describe(c, dc);
+  pdgemm_(transposed ? "T" : "N", "N", &c->rows, &c->cols, &b->rows, &full_weight, a->a, &one, &one, da, b->a,
+          &one, &one, db, &zero_weight, c->a, &one, &one, dc);
+  return OLICA_OK;
+}
+
+/* Where the eigenvectors go: V itself if it has as many columns as will be computed, else a wider matrix.
+ * Agrees on the grid, also on the caller's `status`. */
+static olica_status vectors_in(olica_solver *solver, olica_status status, int columns, olica_matrix *v,
+                               olica_matrix **z) {
+  *z = v;
+  if (status == OLICA_OK && columns != v->cols)
+    status = olica_matrix_create(solver->grid, v->rows, columns, v->mb, v->nb, z);
+  return olica_comm_agree(solver->context, solver->grid->comm, status);
+}
+
+/* V := the first columns of Z. The layouts agree, so that the copy is local. */
+static void take(olica_matrix *z, olica_matrix *v) {
+  if (z == v) return;
+  memcpy(v->a, z->a, (size_t)v->lld * (size_t)v->local_cols * sizeof *v->a);
+  olica_matrix_destroy(z);
+}
+
+/* MRRR. Asked for fewer vectors than a block, PDSYEVR 2.2.1 returns wrong ones and INFO = 0. It wants to see
+ * n columns in Z's descriptor but touches no more than it computes, so that Z need not have them. */
+static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, double *values,
+                          olica_matrix *v) {
+  olica_env *env = solver->context->env;
+  int n = a->rows, columns = minimum(n, maximum(wanted, a->nb));
+  int query = -1, integers = 0, found = 0, vectors = 0, info = 0;
+  double answer[3] = {0}, unused = 0;
+  descriptor d;
+  olica_matrix_describe(a, d);
+  pdsyevr_("V", "I", "L", &n, a->a, &one, &one, d, &unused, &unused, &one, &columns, &found, &vectors,
+           &unused, &unused, &one, &one, d, answer, &query, &integers, &query, &info, 1, 1, 1);
+  OLICA_TRY(verdict(solver, "pdsyevr (workspace)", info));
+  olica_workspace s;
+  olica_matrix *z;
+  OLICA_TRY(vectors_in(solver, olica_workspace_get(env, n, answer[0], integers, &s), columns, v, &z));
+  pdsyevr_("V", "I", "L", &n, a->a, &one, &one, d, &unused, &unused, &one, &columns, &found, &vectors, s.w,
+           z->a, &one, &one, d, s.work, &s.lwork, s.iwork, &s.liwork, &info, 1, 1, 1);
+  if (info == 0 && vectors < wanted) info = n + 1; /* some were not found; no INFO of its own says so */
+  memcpy(values, s.w, (size_t)wanted * sizeof *values);
+  take(z, v);
+  olica_workspace_free(env, &s);
+  return verdict(solver, "pdsyevr", info);
+}
+
+/* Divide and conquer; finds all pairs. The workspace query of PDSYEVD 2.2.1 forgets what PDORMTR needs, which
+ * with large blocks is more; the result is then wrong and INFO = 0. */
+olica_status olica_scalapack_syevd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
+                                   olica_matrix *v) {
+  olica_env *env = solver->context->env;
+  int n = a->rows, query = -1, integers = 0, info = 0;
+  double answer[3] = {0}, unused = 0;
+  descriptor d;
+  olica_matrix_describe(a, d);
+  pdsyevd_("V", "L", &n, a->a, &one, &one, d, &unused, &unused, &one, &one, d, answer, &query, &integers,
+           &query, &info, 1, 1);
+  OLICA_TRY(verdict(solver, "pdsyevd (workspace)", info));
+  olica_workspace s;
+  olica_matrix *z;
+  double nb = a->nb, ormtr = 2.0 * n + nb * (a->local_rows + a->local_cols + 2 * nb);
+  OLICA_TRY(vectors_in(solver, olica_workspace_get(env, n, answer[0] + ormtr, integers, &s), n, v, &z));
+  pdsyevd_("V", "L", &n, a->a, &one, &one, d, s.w, z->a, &one, &one, d, s.work, &s.lwork, s.iwork, &s.liwork,
+           &info, 1, 1);
+  memcpy(values, s.w, (size_t)wanted * sizeof *values);
+  take(z, v);
+  olica_workspace_free(env, &s);
+  return verdict(solver, "pdsyevd", info);
+}
+
+olica_status olica_scalapack_factor(olica_solver *solver, olica_matrix *a) {
+  descriptor d;
+  int info = 0;
+  olica_matrix_describe(a, d);
+  pdpotrf_("L", &a->rows, a->a, &one, &one, d, &info, 1);
+  return verdict(solver, "pdpotrf", info);
+}
+
+olica_status olica_scalapack_substitute(olica_solver *solver, const olica_matrix *a, olica_matrix *b) {
+  descriptor da, db;
+  int info = 0;
+  olica_matrix_describe(a, da);
+  olica_matrix_describe(b, db);
+  pdpotrs_("L", &a->rows, &b->cols, a->a, &one, &one, da, b->a, &one, &one, db, &info, 1);
+  return verdict(solver, "pdpotrs", info);
+}
+
+const olica_backend_ops olica_backend_scalapack = {
+    .name = "scalapack",
+    .about = "ScaLAPACK, each problem on a near-square grid of ranks",
+    .shape = olica_grid_shape,
+    .block = block,
+    .gram = olica_scalapack_gram,
+    .multiply = olica_scalapack_multiply,
+    .eigen = {{"pdsyevr", syevr}, {"pdsyevd", olica_scalapack_syevd}},
+    .factor = olica_scalapack_factor,
+    .substitute = olica_scalapack_substitute,
+};

@@ -1,0 +1,209 @@
+/* SLEPc's Krylov-Schur on row blocks: for a few of many eigenpairs. The grid is P x 1 with one block of rows
+ * on each rank, so that a local part is also a row of a PETSc MATDENSE and nothing is copied; products and
+ * Cholesky are ScaLAPACK's on the same storage. */
+#include <slepceps.h>
+
+#include "backend.h"
+#include "olica/par/comm.h"
+
+/* ---- the library's life ---- */
+
+/* PETSc keeps pointers to its arguments until it ends. */
+typedef struct session {
+  MPI_Comm comm;
+  int argc;
+  char *argv[4], **args;
+} session;
+
+static olica_status petsc_failed(olica_env *env, PetscErrorCode code, const char *call) {
+  const char *text = NULL;
+  PetscErrorMessage(code, &text, NULL);
+  return olica_error_set(env, OLICA_ERR_NUMERIC, "PETSc error %d (%s) in %s", (int)code, text ? text : "?",
+                         call);
+}
+
+#define PETSC_TRY(env, call)                                                                                 \
+  do {                                                                                                       \
+    PetscErrorCode code_ = (call);                                                                           \
+    if (code_ != 0) return petsc_failed((env), code_, #call);                                                \
+  } while (0)
+
+static olica_status initialize(olica_env *env, session *s) {
+  PETSC_COMM_WORLD = s->comm;
+  PETSC_TRY(env, SlepcInitialize(&s->argc, &s->args, NULL, NULL));
+  PETSC_TRY(env, PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
+  return OLICA_OK;
+}
+
+/* Options files and signal handlers of PETSc's would reach into our run; a user's PETSC_OPTIONS may. */
+static olica_status start(olica_context *context, void **out) {
+  static char name[] = "olica_mpi", no_file[] = "-skip_petscrc", no_signals[] = "-no_signal_handler";
+  olica_env *env = context->env;
+  session *s;
+  PetscBool running = PETSC_FALSE;
+  PETSC_TRY(env, PetscInitialized(&running));
+  if (running) return OLICA_OK; /* somebody else's */
+  OLICA_AGREE(context, OLICA_NEW(env, s, 1));
+  *s = (session){.argc = 3, .argv = {name, no_file, no_signals}};
+  s->args = s->argv;
+  MPI_Comm_dup(context->comm, &s->comm);
+  OLICA_AGREE(context, initialize(env, s));
+  olica_context_set_threads(context, context->threads); /* PETSc may have set them for BLAS */
+  *out = s;
+  return OLICA_OK;
+}
+
+static void stop(olica_context *context, void *state) {
+  session *s = state;
+  if (!s) return;
+  PetscPopErrorHandler();
+  SlepcFinalize();
+  MPI_Comm_free(&s->comm);
+  olica_memory_free(context->env, s);
+}
+
+static void shape(int ranks, int *rows, int *cols) {
+  *rows = ranks;
+  *cols = 1;
+}
+
+static int block(const olica_solver *solver, int rows) {
+  int ranks = solver->grid->count;
+  return (rows + ranks - 1) / ranks;
+}
+
+/* ---- eigenproblems ---- */
+
+/* How hard a Krylov-Schur run tries. */
+typedef struct effort {
+  int pairs, space; /* wanted, and the dimension of the search space (0: SLEPc's choice) */
+  double tolerance; /* of a residual, as part of the matrix norm */
+} effort;
+
+/* The PETSc objects of one solution. */
+typedef struct problem {
+  Mat a;
+  EPS eps;
+  Vec *vectors; /* the columns of V, in place */
+  int columns;
+} problem;
+
+static olica_status prepare(olica_env *env, const olica_matrix *a, const olica_matrix *v, problem *p) {
+  MPI_Comm comm = a->grid->comm;
+  int rows = a->local_rows, n = a->rows;
+  PETSC_TRY(env, MatCreateDense(comm, rows, rows, n, n, a->a, &p->a));
+  PETSC_TRY(env, MatAssemblyBegin(p->a, MAT_FINAL_ASSEMBLY));
+  PETSC_TRY(env, MatAssemblyEnd(p->a, MAT_FINAL_ASSEMBLY));
+  PETSC_TRY(env, MatSetOption(p->a, MAT_SYMMETRIC, PETSC_TRUE));
+  for (; p->columns < v->cols; p->columns++) {
+    double *column = v->a + (size_t)p->columns * (size_t)v->lld;
+    PETSC_TRY(env, VecCreateMPIWithArray(comm, 1, rows, n, column, &p->vectors[p->columns]));
+  }
+  return OLICA_OK;
+}
+
+static void clean_up(problem *p) {
+  EPSDestroy(&p->eps);
+  MatDestroy(&p->a);
+  while (p->columns > 0) VecDestroy(&p->vectors[--p->columns]);
+}
+
+/* Runs Krylov-Schur for the smallest eigenvalues, outside the span of the first `known` columns of V. */
+static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
+  PetscInt space = try.space > 0 ? try.space : PETSC_DEFAULT, found = 0;
+  EPSDestroy(&p->eps);
+  PETSC_TRY(env, EPSCreate(PetscObjectComm((PetscObject)p->a), &p->eps));
+  PETSC_TRY(env, EPSSetOperators(p->eps, p->a, NULL));
+  PETSC_TRY(env, EPSSetProblemType(p->eps, EPS_HEP));
+  PETSC_TRY(env, EPSSetType(p->eps, EPSKRYLOVSCHUR));
+  PETSC_TRY(env, EPSSetWhichEigenpairs(p->eps, EPS_SMALLEST_REAL));
+  PETSC_TRY(env,
+            EPSSetConvergenceTest(p->eps, EPS_CONV_NORM)); /* relative to |lambda|, a zero never converges */
+  PETSC_TRY(env, EPSSetTolerances(p->eps, try.tolerance, PETSC_DEFAULT));
+  PETSC_TRY(env, EPSSetDimensions(p->eps, try.pairs, space, PETSC_DEFAULT));
+  if (known > 0) PETSC_TRY(env, EPSSetDeflationSpace(p->eps, known, p->vectors));
+  PETSC_TRY(env, EPSSolve(p->eps));
+  PETSC_TRY(env, EPSGetConverged(p->eps, &found));
+  if (found >= try.pairs) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_NUMERIC, "Krylov-Schur found %d of %d eigenpairs", (int)found,
+                         try.pairs);
+}
+
+static olica_status extract(olica_env *env, problem *p, int wanted, double *values) {
+  for (int j = 0; j < wanted; j++)
+    PETSC_TRY(env, EPSGetEigenpair(p->eps, j, &values[j], NULL, p->vectors[j], NULL));
+  return OLICA_OK;
+}
+
+/* A Krylov space holds one vector of each eigenvalue, so that copies of a multiple one can be missed where
+ * later ones converge. Looks for an eigenvalue below those found, outside their vectors. */
+static olica_status nothing_missed(olica_env *env, problem *p, int n, int wanted, const double *values,
+                                   double slack) {
+  enum { SPACE = 24 };
+  const double rough = 1e-6;
+  effort try = {.pairs = 1, .space = n - wanted < SPACE ? n - wanted : SPACE, .tolerance = rough};
+  double value = 0;
+  OLICA_TRY(iterate(env, p, try, wanted));
+  PETSC_TRY(env, EPSGetEigenvalue(p->eps, 0, &value, NULL));
+  if (value >= values[wanted - 1] - slack) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_NUMERIC, "Krylov-Schur missed an eigenvalue");
+}
+
+static olica_status solve(olica_solver *solver, olica_matrix *a, int wanted, double *values, olica_matrix *v,
+                          effort try, problem *p) {
+  olica_env *env = solver->context->env;
+  double slack = solver->options.tolerance;
+  PetscReal norm;
+  OLICA_TRY(prepare(env, a, v, p));
+  PETSC_TRY(env, MatNorm(p->a, NORM_FROBENIUS, &norm));
+  OLICA_TRY(iterate(env, p, try, 0));
+  OLICA_TRY(extract(env, p, wanted, values));
+  if (try.pairs == a->rows) return OLICA_OK;
+  return nothing_missed(env, p, a->rows, wanted, values, slack * norm);
+}
+
+static olica_status krylov(olica_solver *solver, olica_matrix *a, int wanted, double *values, olica_matrix *v,
+                           effort try) {
+  olica_context *context = solver->context;
+  problem p = {0};
+  OLICA_TRY(
+      olica_comm_agree(context, solver->grid->comm, OLICA_NEW(context->env, p.vectors, (size_t)wanted)));
+  olica_status status = solve(solver, a, wanted, values, v, try, &p);
+  clean_up(&p);
+  OLICA_FREE(context->env, p.vectors);
+  return olica_comm_agree(context, solver->grid->comm, status);
+}
+
+/* How many pairs to ask for: from half of them, all, since then none can be missed. */
+static int pairs(int wanted, int n) {
+  return 2 * wanted < n ? wanted : n;
+}
+
+/* The residual check is in the Frobenius norm, Krylov-Schur's own in the larger infinity norm. */
+static olica_status plain(olica_solver *solver, olica_matrix *a, int wanted, double *values,
+                          olica_matrix *v) {
+  effort try = {.pairs = pairs(wanted, a->rows), .tolerance = 1e-3 * solver->options.tolerance};
+  return krylov(solver, a, wanted, values, v, try);
+}
+
+static olica_status harder(olica_solver *solver, olica_matrix *a, int wanted, double *values,
+                           olica_matrix *v) {
+  enum { TIMES = 4, MORE = 64 };
+  int n = a->rows, space = wanted < (n - MORE) / TIMES ? TIMES * wanted + MORE : n;
+  effort try = {.pairs = pairs(wanted, n), .space = space, .tolerance = 1e-5 * solver->options.tolerance};
+  return krylov(solver, a, wanted, values, v, try);
+}
+
+const olica_backend_ops olica_backend_slepc = {
+    .name = "slepc",
+    .about = "SLEPc's Krylov-Schur on row blocks, each problem on all ranks; products are ScaLAPACK's",
+    .shape = shape,
+    .block = block,
+    .start = start,
+    .stop = stop,
+    .gram = olica_scalapack_gram,
+    .multiply = olica_scalapack_multiply,
+    .eigen = {{"Krylov-Schur", plain}, {"a wider Krylov-Schur", harder}, {"pdsyevd", olica_scalapack_syevd}},
+    .factor = olica_scalapack_factor,
+    .substitute = olica_scalapack_substitute,
+};

@@ -1,0 +1,247 @@
+/* The facade: checks what goes in and what comes out, retries, books the work. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "backend.h"
+#include "olica/par/comm.h"
+
+/* Private failures become the group's. */
+#define AGREE(solver, call) OLICA_TRY(olica_comm_agree((solver)->context, (solver)->grid->comm, (call)))
+
+static olica_env *env_of(const olica_solver *solver) {
+  return solver->context->env;
+}
+
+static olica_status absent(const olica_solver *solver, const char *operation) {
+  return olica_error_set(env_of(solver), OLICA_ERR_CONFIG, "the solver %s has no %s", solver->ops->name,
+                         operation);
+}
+
+/* Books this member's share of the operations. */
+static void book(olica_solver *solver, double flops) {
+  olica_timer_work(&env_of(solver)->timers, flops / solver->grid->count, 0);
+}
+
+olica_status olica_solver_matrix(olica_solver *solver, int rows, int cols, olica_matrix **matrix) {
+  int block = solver->ops->block(solver, rows);
+  return olica_matrix_create(solver->grid, rows, cols, block, block, matrix);
+}
+
+olica_status olica_solver_gram(olica_solver *solver, const olica_matrix *m, olica_matrix *gram) {
+  assert(gram->rows == m->rows && gram->cols == m->rows && m->grid == solver->grid &&
+         gram->grid == solver->grid);
+  if (!solver->ops->gram) return absent(solver, "Gram product");
+  OLICA_TRY(solver->ops->gram(solver, m, gram));
+  olica_matrix_mirror(gram, OLICA_LOWER);
+  book(solver, (double)m->rows * m->rows * m->cols);
+  return OLICA_OK;
+}
+
+olica_status olica_solver_multiply(olica_solver *solver, int transposed, const olica_matrix *a,
+                                   const olica_matrix *b, olica_matrix *c) {
+  assert((transposed ? a->cols : a->rows) == c->rows && (transposed ? a->rows : a->cols) == b->rows);
+  assert(b->cols == c->cols && a->grid == solver->grid && b->grid == solver->grid && c->grid == solver->grid);
+  if (!solver->ops->multiply) return absent(solver, "product");
+  OLICA_TRY(solver->ops->multiply(solver, transposed, a, b, c));
+  book(solver, 2.0 * c->rows * c->cols * b->rows);
+  return OLICA_OK;
+}
+
+/* ---- eigenproblems ----
+ * Back ends find the smallest eigenvalues, ascending, so A is negated: the largest come first, and with them
+ * the first columns of V, wherever they lie. They leave the upper triangle alone, which saves a copy of A. */
+
+static void negate(olica_matrix *a) {
+  size_t count = (size_t)a->lld * (size_t)a->local_cols;
+  for (size_t i = 0; i < count; i++) a->a[i] = -a->a[i];
+}
+
+/* Brings back the lower triangle and the diagonal. */
+static void restore(olica_matrix *a, const double *diagonal) {
+  olica_matrix_set_diagonal(a, diagonal, 0);
+  olica_matrix_mirror(a, OLICA_UPPER);
+}
+
+/* R := A V - V diag(values); *worst := the largest norm of its columns. */
+static olica_status residual(olica_solver *solver, const olica_matrix *a, const double *values,
+                             const olica_matrix *v, double *worst) {
+  olica_env *env = env_of(solver);
+  olica_matrix *r;
+  double *squares = NULL;
+  olica_status status = olica_solver_matrix(solver, v->rows, v->cols, &r);
+  if (status == OLICA_OK) status = OLICA_NEW(env, squares, (size_t)v->cols);
+  AGREE(solver, status);
+  OLICA_TRY(olica_solver_multiply(solver, 0, a, v, r));
+  for (int j = 0; j < v->local_cols; j++) {
+    double value = values[olica_matrix_global_col(v, j)];
+    size_t column = (size_t)j * (size_t)v->lld;
+    for (size_t i = column; i < column + (size_t)v->local_rows; i++) r->a[i] -= value * v->a[i];
+  }
+  olica_matrix_column_dots(r, r, squares);
+  *worst = 0;
+  for (int j = 0; j < v->cols; j++)
+    if (squares[j] > *worst || isnan(squares[j])) *worst = squares[j]; /* a NaN stays */
+  *worst = sqrt(*worst);
+  OLICA_FREE(env, squares);
+  olica_matrix_destroy(r);
+  return OLICA_OK;
+}
+
+/* *distance := ||V'V - I||_F. */
+static olica_status orthogonality(olica_solver *solver, const olica_matrix *v, double *distance) {
+  olica_env *env = env_of(solver);
+  olica_matrix *e;
+  double *diagonal = NULL;
+  olica_status status = olica_solver_matrix(solver, v->cols, v->cols, &e);
+  if (status == OLICA_OK) status = OLICA_NEW(env, diagonal, (size_t)v->cols);
+  AGREE(solver, status);
+  OLICA_TRY(olica_solver_multiply(solver, 1, v, v, e));
+  olica_matrix_get_diagonal(e, diagonal);
+  olica_matrix_set_diagonal(e, diagonal, -1);
+  *distance = olica_matrix_norm(e);
+  OLICA_FREE(env, diagonal);
+  olica_matrix_destroy(e);
+  return OLICA_OK;
+}
+
+static olica_status check(olica_solver *solver, const char *algorithm, const olica_matrix *a, double norm,
+                          const double *values, const olica_matrix *v) {
+  double worst, distance, tolerance = solver->options.tolerance;
+  OLICA_TRY(residual(solver, a, values, v, &worst));
+  OLICA_TRY(orthogonality(solver, v, &distance));
+  if (worst <= tolerance * norm && distance <= tolerance) return OLICA_OK;
+  return olica_error_set(env_of(solver), OLICA_ERR_NUMERIC,
+                         "the eigenvectors of %s fail their check: residual %.2e of the matrix norm, "
+                         "orthogonal to %.2e; allowed is %.1e",
+                         algorithm, worst / norm, distance, tolerance);
+}
+
+/* Tries the back end's algorithms in turn until one passes the check. */
+static olica_status solve_checked(olica_solver *solver, olica_matrix *a, double norm, int wanted,
+                                  double *values, olica_matrix *v) {
+  olica_env *env = env_of(solver);
+  double *diagonal = NULL;
+  AGREE(solver, OLICA_NEW(env, diagonal, (size_t)a->rows));
+  olica_matrix_get_diagonal(a, diagonal);
+  olica_status status = OLICA_OK;
+  for (int k = 0; solver->ops->eigen[k].solve; k++) {
+    const char *name = solver->ops->eigen[k].name;
+    if (status != OLICA_OK) {
+      olica_log_warn(env, "an eigenproblem is solved again, by %s: %s failed", name,
+                     solver->ops->eigen[k - 1].name);
+      olica_error_clear(env);
+    }
+    status = solver->ops->eigen[k].solve(solver, a, wanted, values, v);
+    restore(a, diagonal);
+    if (status == OLICA_OK) status = check(solver, name, a, norm, values, v);
+    if (status != OLICA_ERR_NUMERIC) break;
+  }
+  OLICA_FREE(env, diagonal);
+  return status;
+}
+
+/* Turns every column so that its component of largest modulus (the first of them) is positive. The components
+ * are compared in one reduction: place = 2 row + (negative). */
+static olica_status fix_signs(olica_solver *solver, olica_matrix *v) {
+  struct {
+    double modulus;
+    int place;
+  } * largest;
+  double *sign = NULL;
+  olica_env *env = env_of(solver);
+  olica_status status = OLICA_NEW(env, largest, (size_t)v->cols);
+  if (status == OLICA_OK) status = OLICA_NEW(env, sign, (size_t)v->cols);
+  AGREE(solver, status);
+  for (int j = 0; j < v->cols; j++) largest[j].modulus = -1;
+  for (int j = 0; j < v->local_cols; j++) {
+    const double *x = v->a + (size_t)j * (size_t)v->lld;
+    int col = olica_matrix_global_col(v, j);
+    for (int i = 0; i < v->local_rows; i++) {
+      if (fabs(x[i]) <= largest[col].modulus) continue;
+      largest[col].modulus = fabs(x[i]);
+      largest[col].place = 2 * olica_matrix_global_row(v, i) + (x[i] < 0);
+    }
+  }
+  MPI_Allreduce(MPI_IN_PLACE, largest, v->cols, MPI_DOUBLE_INT, MPI_MAXLOC, solver->grid->comm);
+  for (int j = 0; j < v->cols; j++) sign[j] = largest[j].place % 2 ? -1 : 1;
+  olica_matrix_scale_columns(v, sign);
+  OLICA_FREE(env, sign);
+  OLICA_FREE(env, largest);
+  return OLICA_OK;
+}
+
+static double identity(const void *unused, int row, int col) {
+  (void)unused;
+  return row == col;
+}
+
+olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
+                                double *values, olica_matrix *v) {
+  assert(a->rows == a->cols && v->rows == a->rows && v->cols == wanted && wanted > 0 && wanted <= a->rows);
+  assert(a->grid == solver->grid && v->grid == solver->grid);
+  olica_env *env = env_of(solver);
+  if (!solver->ops->eigen[0].solve) return absent(solver, "eigensolver");
+  double n = a->rows, norm = olica_matrix_norm(a);
+  if (!isfinite(norm))
+    return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
+  solver->eigenproblems++;
+  if (norm == 0) { /* where Krylov methods find nothing to start from */
+    memset(values, 0, (size_t)wanted * sizeof *values);
+    olica_matrix_fill(v, identity, NULL);
+    return OLICA_OK;
+  }
+  negate(a);
+  olica_status status = solve_checked(solver, a, norm, wanted, values, v);
+  if (status != OLICA_OK) return olica_error_context(env, "%s: ", what);
+  for (int j = 0; j < wanted; j++) values[j] = -values[j];
+  book(solver, n * n * (4.0 / 3 * n + 2.0 * wanted));
+  return fix_signs(solver, v);
+}
+
+/* ---- ridge ---- */
+
+/* Where the next shift lies if this one was too small; some shift even if none was asked for. */
+static double grown(double delta, double trace, int n) {
+  const double least = 1e-12;
+  double floor = trace > 0 ? least * trace / n : 1;
+  return delta > 0 ? 10 * delta : floor;
+}
+
+/* A := the Cholesky factor of A + delta I, delta grown as far as needed. */
+static olica_status factor_shifted(olica_solver *solver, olica_matrix *a, double *delta) {
+  olica_env *env = env_of(solver);
+  double *diagonal = NULL, trace = olica_matrix_trace(a);
+  AGREE(solver, OLICA_NEW(env, diagonal, (size_t)a->rows));
+  olica_matrix_get_diagonal(a, diagonal);
+  olica_status status;
+  for (int retry = 0;; retry++) {
+    olica_matrix_set_diagonal(a, diagonal, *delta);
+    status = solver->ops->factor(solver, a);
+    if (status != OLICA_ERR_NUMERIC || retry == OLICA_RIDGE_RETRIES) break;
+    olica_error_clear(env);
+    olica_log_warn(env, "a ridge fit's matrix is not positive definite; its delta is raised tenfold");
+    *delta = grown(*delta, trace, a->rows);
+    restore(a, diagonal);
+  }
+  OLICA_FREE(env, diagonal);
+  return status;
+}
+
+olica_status olica_solver_ridge(olica_solver *solver, const char *what, olica_matrix *a, double *delta,
+                                olica_matrix *b) {
+  assert(a->rows == a->cols && b->rows == a->rows && a->grid == solver->grid && b->grid == solver->grid);
+  olica_env *env = env_of(solver);
+  if (!solver->ops->factor || !solver->ops->substitute) return absent(solver, "ridge solve");
+  if (!isfinite(olica_matrix_norm(a) + olica_matrix_norm(b) + *delta))
+    return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
+  if (factor_shifted(solver, a, delta) != OLICA_OK)
+    return olica_error_context(env, "%s: (A + %.3g I): ", what, *delta);
+  OLICA_TRY(solver->ops->substitute(solver, a, b));
+  if (!isfinite(olica_matrix_norm(b)))
+    return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the solution of (A + %.3g I) X = B is not finite",
+                           what, *delta);
+  double n = a->rows;
+  book(solver, n * n * (n / 3 + 2.0 * b->cols));
+  return OLICA_OK;
+}

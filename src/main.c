@@ -1,0 +1,79 @@
+/* olica_mpi: start, run, and turn a status into an exit code. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "olica/io/hdf5.h"
+#include "olica/par/comm.h"
+#include "olica/run/pipeline.h"
+#include "olica/run/usage.h"
+
+/* Ranks that outnumber the cores must yield instead of spinning; MPI reads this when it starts. */
+static void yield_when_crowded(void) {
+  const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (local && atol(local) > sysconf(_SC_NPROCESSORS_ONLN)) setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+}
+
+static olica_status read_options(olica_context *context, const olica_arguments *arguments, olica_options *options) {
+  char *text = NULL;
+  size_t bytes = 0;
+  OLICA_AGREE(context,
+              context->rank == 0 ? olica_options_load(context->env, arguments->config, &text, &bytes) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
+  OLICA_AGREE(context, text ? OLICA_OK : OLICA_NEW(context->env, text, bytes + 1));
+  olica_comm_bcast(context, context->comm, text, bytes, 0);
+  OLICA_AGREE(context, olica_options_read(context->env, arguments, text, bytes, options));
+  olica_context_set_threads(context, (int)options->compute.threads);
+  return OLICA_OK;
+}
+
+static olica_status run(olica_context *context, const olica_options *options, double resident) {
+  olica_env *env = context->env;
+  olica_report *report;
+  OLICA_AGREE(context, olica_report_create(env, &report));
+  report->mine.resident_start = resident;
+  report->settings = olica_options_json(options);
+  report->sparsity_requested = options->prune.sparsity;
+  olica_status status = olica_pipeline_run(context, options, report), written = OLICA_OK;
+  olica_report_end(env, report, status);
+  if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
+    written = olica_report_write(env, report, options->output.report);
+    if (status == OLICA_OK) olica_report_table(report, stdout);
+    fflush(stdout);
+  }
+  written = olica_comm_agree(context, context->comm, written);
+  olica_report_destroy(env, report);
+  return status == OLICA_OK ? written : status;
+}
+
+static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
+  olica_options options;
+  if (arguments->command == OLICA_COMMAND_VERIFY) return olica_pipeline_verify(context, arguments->file);
+  OLICA_TRY(read_options(context, arguments, &options));
+  if (arguments->command == OLICA_COMMAND_CHECK)
+    return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
+  return run(context, &options, resident);
+}
+
+int main(int argc, char **argv) {
+  olica_env *env = olica_env_create();
+  olica_arguments arguments;
+  if (!env) return OLICA_ERR_MEMORY;
+  olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
+  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return olica_env_destroy(env), OLICA_OK;
+  yield_when_crowded();
+  olica_hdf5_start();
+  MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
+  olica_context *context = NULL;
+  env->log.quiet = status == OLICA_OK && arguments.quiet;
+  if (status == OLICA_OK) status = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
+  if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
+  int rank;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  if (status != OLICA_OK && rank == 0)
+    fprintf(stderr, "olica_mpi: %s: %s\n", olica_status_name(status), env->error.text);
+  olica_context_destroy(context);
+  olica_env_destroy(env);
+  MPI_Finalize();
+  return (int)status;
+}

@@ -1,0 +1,186 @@
+#include "olica/model/arch.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include "olica/io/json.h"
+
+static const char *const projection_names[OLICA_PROJECTIONS] = {
+    [OLICA_Q] = "q_proj",       [OLICA_K] = "k_proj",   [OLICA_V] = "v_proj",      [OLICA_O] = "o_proj",
+    [OLICA_GATE] = "gate_proj", [OLICA_UP] = "up_proj", [OLICA_DOWN] = "down_proj"};
+
+const char *olica_projection_name(olica_projection projection) {
+  return projection_names[projection];
+}
+
+void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in) {
+  int d = arch->hidden, queries = arch->heads * arch->head, keys = arch->kv_heads * arch->head;
+  switch (projection) {
+  case OLICA_Q: *out = queries, *in = d; return;
+  case OLICA_K:
+  case OLICA_V: *out = keys, *in = d; return;
+  case OLICA_O: *out = d, *in = queries; return;
+  case OLICA_GATE:
+  case OLICA_UP: *out = arch->ffn, *in = d; return;
+  default: *out = d, *in = arch->ffn; return;
+  }
+}
+
+/* What the readers below share. */
+typedef struct reader {
+  olica_env *env;
+  const char *name;
+  const json_t *root;
+} reader;
+
+static olica_status read_int(const reader *r, const char *key, bool required, int64_t high, int *value) {
+  int64_t wide = *value;
+  OLICA_TRY(olica_json_integer(r->env, r->name, r->root, key, required, 1, high, &wide));
+  *value = (int)wide;
+  return OLICA_OK;
+}
+
+static olica_status read_family(const reader *r, olica_arch *arch) {
+  const char *type = NULL;
+  OLICA_TRY(olica_json_string(r->env, r->name, r->root, "model_type", true, &type));
+  arch->family = olica_family_find(type);
+  if (arch->family) return OLICA_OK;
+  char known[256] = "";
+  for (int i = 0; olica_family_at(i); i++) {
+    strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
+    strncat(known, olica_family_at(i)->name, sizeof known - strlen(known) - 1);
+  }
+  return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: model_type is \"%.60s\", expected one of %s", r->name, type,
+                         known);
+}
+
+static olica_status read_sizes(const reader *r, olica_arch *arch) {
+  enum { LARGEST = 1 << 24, MOST_LAYERS = 1 << 14 };
+  OLICA_TRY(read_int(r, "hidden_size", true, LARGEST, &arch->hidden));
+  OLICA_TRY(read_int(r, "num_hidden_layers", true, MOST_LAYERS, &arch->layers));
+  OLICA_TRY(read_int(r, "num_attention_heads", true, LARGEST, &arch->heads));
+  OLICA_TRY(read_int(r, "intermediate_size", true, LARGEST, &arch->ffn));
+  OLICA_TRY(read_int(r, "vocab_size", true, LARGEST, &arch->vocabulary));
+  arch->kv_heads = arch->heads;
+  OLICA_TRY(read_int(r, "num_key_value_heads", false, LARGEST, &arch->kv_heads));
+  arch->context = 2048;
+  OLICA_TRY(read_int(r, "max_position_embeddings", false, INT_MAX, &arch->context));
+  if (arch->heads % arch->kv_heads != 0)
+    return olica_error_set(r->env, OLICA_ERR_INPUT,
+                           "%s: num_key_value_heads is %d, expected a divisor of num_attention_heads = %d", r->name,
+                           arch->kv_heads, arch->heads);
+  arch->head = arch->hidden / arch->heads;
+  bool given = json_is_integer(json_object_get(r->root, "head_dim"));
+  if (!given && arch->hidden % arch->heads != 0)
+    return olica_error_set(r->env, OLICA_ERR_INPUT,
+                           "%s: hidden_size is %d, expected a multiple of num_attention_heads = %d (or a head_dim)",
+                           r->name, arch->hidden, arch->heads);
+  OLICA_TRY(read_int(r, "head_dim", false, LARGEST, &arch->head));
+  if (arch->head % 2 != 0)
+    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: the size of a head is %d, expected an even number", r->name,
+                           arch->head);
+  if ((int64_t)arch->heads * arch->head > LARGEST)
+    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: %d heads of size %d are more than this program can count",
+                           r->name, arch->heads, arch->head);
+  return OLICA_OK;
+}
+
+/* Scaling parameters under rope_scaling (or rope_parameters, as newer files have it). */
+static olica_status read_rope_scaling(const reader *r, const json_t *scaling, const char *key, olica_arch *arch) {
+  olica_env *env = r->env;
+  olica_rope *rope = &arch->rope;
+  if (!json_is_object(scaling)) {
+    char found[OLICA_JSON_TEXT];
+    olica_json_describe(scaling, found);
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected an object", r->name, key, found);
+  }
+  const char *type = "default";
+  OLICA_TRY(olica_json_string(env, r->name, scaling, "type", false, &type));
+  OLICA_TRY(olica_json_string(env, r->name, scaling, "rope_type", false, &type));
+  OLICA_TRY(olica_json_real(env, r->name, scaling, "rope_theta", false, 1.0, 1e30, &rope->theta));
+  if (strcmp(type, "default") == 0) return OLICA_OK;
+  if (strcmp(type, "linear") == 0) {
+    rope->kind = OLICA_ROPE_LINEAR;
+    return olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor);
+  }
+  if (strcmp(type, "llama3") != 0)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has type \"%.40s\", expected default, linear or llama3",
+                           r->name, key, type);
+  rope->kind = OLICA_ROPE_LLAMA3;
+  rope->original_context = arch->context;
+  OLICA_TRY(olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor));
+  OLICA_TRY(olica_json_real(env, r->name, scaling, "low_freq_factor", true, 1e-6, 1e6, &rope->low_freq));
+  OLICA_TRY(olica_json_real(env, r->name, scaling, "high_freq_factor", true, 1e-6, 1e6, &rope->high_freq));
+  OLICA_TRY(olica_json_real(env, r->name, scaling, "original_max_position_embeddings", false, 1, 1e12,
+                            &rope->original_context));
+  if (rope->high_freq > rope->low_freq) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has high_freq_factor %g, expected more than low_freq_factor %g",
+                         r->name, key, rope->high_freq, rope->low_freq);
+}
+
+static olica_status read_rope(const reader *r, olica_arch *arch) {
+  arch->rope = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
+  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope.theta));
+  static const char *const keys[] = {"rope_parameters", "rope_scaling"};
+  for (int i = 0; i < 2; i++) {
+    const json_t *scaling = json_object_get(r->root, keys[i]);
+    if (scaling && !json_is_null(scaling)) return read_rope_scaling(r, scaling, keys[i], arch);
+  }
+  return OLICA_OK;
+}
+
+static olica_status read_window(const reader *r, olica_arch *arch) {
+  const json_t *window = json_object_get(r->root, "sliding_window");
+  bool use = arch->family->sliding_window;
+  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "use_sliding_window", false, &use));
+  if (!use || !window || json_is_null(window)) return OLICA_OK;
+  OLICA_TRY(read_int(r, "sliding_window", false, INT_MAX, &arch->window));
+  int64_t from = 0;
+  OLICA_TRY(olica_json_integer(r->env, r->name, r->root, "max_window_layers", false, 0, INT_MAX, &from));
+  arch->window_from = (int)from;
+  return OLICA_OK;
+}
+
+static olica_status read_biases(const reader *r, olica_arch *arch) {
+  bool attention = false, mlp = false;
+  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "attention_bias", false, &attention));
+  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "mlp_bias", false, &mlp));
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    arch->bias[p] = p <= OLICA_O ? attention || arch->family->attention_bias[p] : mlp;
+  return OLICA_OK;
+}
+
+/* A token id, or the first of a list of them; -1 where there is none. */
+static int token_id(const json_t *value) {
+  if (json_is_array(value)) value = json_array_get(value, 0);
+  json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+  return id >= 0 && id < INT_MAX ? (int)id : -1;
+}
+
+static olica_status read_config(const reader *r, olica_arch *arch) {
+  OLICA_TRY(read_family(r, arch));
+  OLICA_TRY(read_sizes(r, arch));
+  OLICA_TRY(read_rope(r, arch));
+  OLICA_TRY(read_window(r, arch));
+  OLICA_TRY(read_biases(r, arch));
+  arch->eps = 1e-6;
+  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rms_norm_eps", false, 0.0, 1.0, &arch->eps));
+  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "tie_word_embeddings", false, &arch->tied));
+  const char *activation = "silu";
+  OLICA_TRY(olica_json_string(r->env, r->name, r->root, "hidden_act", false, &activation));
+  if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
+    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: hidden_act is \"%.40s\", expected silu", r->name, activation);
+  arch->bos = token_id(json_object_get(r->root, "bos_token_id"));
+  arch->eos = token_id(json_object_get(r->root, "eos_token_id"));
+  return OLICA_OK;
+}
+
+olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes, olica_arch *arch) {
+  json_t *root;
+  OLICA_TRY(olica_json_parse(env, name, text, bytes, &root));
+  memset(arch, 0, sizeof *arch);
+  olica_status status = read_config(&(reader){env, name, root}, arch);
+  json_decref(root);
+  return status;
+}

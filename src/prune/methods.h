@@ -1,0 +1,9 @@
+/* The methods of this build, for the table in method.c. Private to prune. */
+#ifndef OLICA_PRUNE_METHODS_H
+#define OLICA_PRUNE_METHODS_H
+
+#include "olica/prune/method.h"
+
+extern const olica_method olica_method_olica;
+
+#endif

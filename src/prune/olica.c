@@ -1,0 +1,348 @@
+/* The Olica method, composed of the parts of this room. Survey: how linear is every FFN, and the output energies
+ * that fix the rotation of value neurons. Cut: rotate, collect, decompose query and key, select neurons,
+ * calibrate. */
+#include <math.h>
+#include <string.h>
+
+#include "methods.h"
+#include "olica/par/comm.h"
+#include "olica/prune/calibrate.h"
+#include "olica/prune/lowrank.h"
+#include "olica/prune/rotate.h"
+#include "olica/prune/select.h"
+
+typedef struct olica_state {
+  olica_method_job job;
+  olica_budget budget;
+  double *output_energy; /* [L x d] E_out of o_proj on the dense stream */
+  double *score;         /* [L] 1 - mean correlation of the FFN's linear fit */
+  int *calibrated;       /* [L] */
+  /* Fits of the survey wait until there is one for every place, then all are solved at once. */
+  olica_fit_sums *sums;
+  olica_placement *places; /* [ranks] */
+  olica_fit **waiting;     /* [ranks] */
+  int waiting_first, waiting_count;
+} olica_state;
+
+static olica_status create_state(const olica_method_job *job, olica_state **out) {
+  olica_env *env = job->context->env;
+  size_t layers = (size_t)job->arch->layers, ranks = (size_t)job->context->size;
+  olica_state *state;
+  OLICA_TRY(OLICA_NEW(env, state, 1));
+  state->job = *job;
+  OLICA_TRY(olica_budget_make(env, &job->options, job->arch, job->dense, job->parameters, &state->budget));
+  OLICA_TRY(OLICA_NEW(env, state->output_energy, layers * (size_t)job->arch->hidden));
+  OLICA_TRY(OLICA_NEW(env, state->score, layers));
+  OLICA_TRY(OLICA_NEW(env, state->calibrated, layers));
+  OLICA_TRY(olica_fit_sums_create(env, job->arch->hidden, &state->sums));
+  OLICA_TRY(OLICA_NEW(env, state->places, ranks));
+  OLICA_TRY(OLICA_NEW(env, state->waiting, ranks));
+  int *order;
+  OLICA_TRY(OLICA_NEW(env, order, ranks));
+  for (size_t i = 0; i < ranks; i++) order[i] = job->arch->hidden;
+  olica_solver_place(olica_pool_settings(job->pool).backend, (int)ranks, (int)ranks, order, state->places);
+  olica_memory_free(env, order);
+  *out = state;
+  return OLICA_OK;
+}
+
+static olica_status create(const olica_method_job *job, void **out) {
+  olica_state *state = NULL;
+  OLICA_AGREE(job->context, create_state(job, &state));
+  *out = state;
+  return OLICA_OK;
+}
+
+static void destroy(void *self) {
+  olica_state *state = self;
+  if (!state) return;
+  olica_env *env = state->job.context->env;
+  olica_fit_sums_destroy(env, state->sums);
+  olica_memory_free(env, state->output_energy);
+  olica_memory_free(env, state->score);
+  olica_memory_free(env, state->calibrated);
+  olica_memory_free(env, state->places);
+  olica_memory_free(env, state->waiting);
+  olica_memory_free(env, state);
+}
+
+/* ---- sweep 1 ---- */
+
+typedef struct survey_view {
+  olica_state *state;
+  double *output_energy;  /* [d] */
+  const float *ffn_input; /* of the sequence under way: it stays until the FFN's output is seen */
+} survey_view;
+
+static void see_survey(void *self, olica_tap tap, const float *rows, int tokens, int width) {
+  survey_view *view = self;
+  if (tap == OLICA_TAP_ATTENTION_OUTPUT) olica_statistics_energy(view->output_energy, rows, tokens, width);
+  if (tap == OLICA_TAP_FFN_INPUT) view->ffn_input = rows;
+  if (tap == OLICA_TAP_FFN_OUTPUT)
+    olica_fit_sums_add(view->state->job.context->env, view->state->sums, tokens, view->ffn_input, rows);
+}
+
+/* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
+static olica_status solve_waiting(olica_state *state) {
+  olica_context *context = state->job.context;
+  int d = state->job.arch->hidden, first = state->waiting_first, count = state->waiting_count;
+  if (count == 0) return OLICA_OK;
+  double damping =
+      olica_fit_damping(state->job.options.percdamp, state->job.stream->sequences, state->job.stream->tokens);
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < count; i++) {
+    olica_fit *fit = state->waiting[i];
+    if (!olica_solver_member(fit->solver)) continue;
+    olica_status one = olica_fit_solve(fit, damping);
+    if (status == OLICA_OK) status = one;
+    double sum = 0.0;
+    for (int j = 0; j < d; j++) sum += fit->correlation[j];
+    if (context->rank == state->places[i].first) state->score[first + i] = 1.0 - sum / d;
+  }
+  OLICA_AGREE(context, status);
+  olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
+  for (int i = 0; i < count; i++) olica_fit_destroy(state->waiting[i]);
+  state->waiting_first += count;
+  state->waiting_count = 0;
+  return OLICA_OK;
+}
+
+static olica_status survey_statistics(olica_state *state, int index) {
+  olica_context *context = state->job.context;
+  const olica_stream *stream = state->job.stream;
+  int d = state->job.arch->hidden;
+  double *e = state->output_energy + (size_t)index * d;
+  olica_comm_sum(context, context->comm, e, (size_t)d);
+  for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
+  olica_solver *solver;
+  OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
+  OLICA_TRY(olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens,
+                             &state->waiting[state->waiting_count]));
+  state->waiting_count++;
+  if (state->waiting_count < context->size && index + 1 < state->job.arch->layers) return OLICA_OK;
+  olica_timer_start(&context->env->timers, "solve");
+  olica_timer_start(&context->env->timers, "solve.linearity");
+  olica_status status = solve_waiting(state);
+  olica_timer_stop(&context->env->timers);
+  olica_timer_stop(&context->env->timers);
+  return status;
+}
+
+static olica_status survey(void *self, int index, const olica_layer *layer) {
+  olica_state *state = self;
+  olica_env *env = state->job.context->env;
+  survey_view view = {state, state->output_energy + (size_t)index * state->job.arch->hidden, NULL};
+  olica_timer_start(&env->timers, "survey");
+  olica_fit_sums_clear(state->sums);
+  olica_stream_advance(state->job.stream, state->job.forward, layer, index, &(olica_observer){see_survey, &view});
+  olica_status status = survey_statistics(state, index);
+  olica_timer_stop(&env->timers);
+  return status;
+}
+
+static olica_status choose(void *self, olica_layer_shape *shapes, double *scores, int *calibrated) {
+  olica_state *state = self;
+  int layers = state->job.arch->layers;
+  memset(state->calibrated, 0, (size_t)layers * sizeof *state->calibrated);
+  for (int n = 0; n < state->job.options.mlp_num; n++) {
+    int best = -1; /* the lowest score not yet taken, the last layer never */
+    for (int i = 0; i < layers - 1; i++)
+      if (!state->calibrated[i] && (best < 0 || state->score[i] < state->score[best])) best = i;
+    state->calibrated[best] = 1;
+  }
+  /* One rank's word counts, should sums differ in the last bit. */
+  olica_comm_bcast(state->job.context, state->job.context->comm, state->calibrated,
+                   (size_t)layers * sizeof *state->calibrated, 0);
+  for (int i = 0; i < layers; i++) shapes[i] = olica_budget_shape(&state->budget, state->job.dense, state->calibrated[i]);
+  memcpy(scores, state->score, (size_t)layers * sizeof *scores);
+  memcpy(calibrated, state->calibrated, (size_t)layers * sizeof *calibrated);
+  return OLICA_OK;
+}
+
+/* ---- sweep 2 ---- */
+
+typedef struct collect_view {
+  olica_energies *energies;
+  float *ffn_input; /* where the sequence under way keeps its FFN input, NULL: nowhere */
+} collect_view;
+
+static void see_collect(void *self, olica_tap tap, const float *rows, int tokens, int width) {
+  collect_view *view = self;
+  olica_energies_see(view->energies, tap, rows, tokens, width);
+  if (tap == OLICA_TAP_FFN_INPUT && view->ffn_input)
+    memcpy(view->ffn_input, rows, (size_t)tokens * width * sizeof *rows);
+}
+
+/* What the cut of one layer works with. */
+typedef struct cut_work {
+  olica_energies *energies;
+  float *x;         /* [T x d] a sequence's states, so that the stream stays where it is */
+  float *ffn_input; /* [count x T x d] in calibrated layers */
+} cut_work;
+
+static olica_status allocate_work(olica_state *state, bool calibrated, cut_work *work) {
+  olica_env *env = state->job.context->env;
+  const olica_stream *stream = state->job.stream;
+  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
+  OLICA_TRY(olica_energies_create(env, state->job.arch, &work->energies));
+  OLICA_TRY(OLICA_NEW(env, work->x, sequence));
+  return calibrated ? OLICA_NEW(env, work->ffn_input, (size_t)stream->count * sequence) : OLICA_OK;
+}
+
+/* One pass of the uncut layer over the pruned stream: all energies, and the FFN's inputs. */
+static void collect(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
+  const olica_stream *stream = state->job.stream;
+  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
+  for (int64_t s = 0; s < stream->count; s++) {
+    collect_view view = {work->energies, work->ffn_input ? work->ffn_input + (size_t)s * sequence : NULL};
+    memcpy(work->x, olica_stream_sequence(stream, s), sequence * sizeof *work->x);
+    olica_forward_layer(state->job.forward, dense, index, work->x, &(olica_observer){see_collect, &view});
+  }
+  olica_energies_reduce(work->energies, state->job.context, 1.0 / (double)stream->sequences);
+}
+
+/* The kept lists, decided by rank 0 so that a tie in the last bit falls the same way everywhere. */
+static olica_status select_neurons(olica_state *state, const olica_layer *dense, const olica_energies *energies,
+                                   olica_layer *pruned) {
+  olica_env *env = state->job.context->env;
+  const olica_arch *arch = state->job.arch;
+  const olica_budget *budget = &state->budget;
+  int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
+  double *importance;
+  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
+  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * n));
+  OLICA_TRY(OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn));
+  OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
+  for (int j = 0; j < arch->kv_heads; j++)
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped, pruned->values_kept + j * n));
+  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
+  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, budget->neurons_skipped, budget->neurons_dropped,
+                              pruned->ffn_kept));
+  olica_memory_free(env, importance);
+  return OLICA_OK;
+}
+
+static olica_status cut_neurons(olica_state *state, const olica_layer *dense, const olica_energies *energies,
+                                olica_layer *pruned) {
+  olica_context *context = state->job.context;
+  const olica_arch *arch = state->job.arch;
+  OLICA_AGREE(context, select_neurons(state, dense, energies, pruned));
+  olica_comm_bcast(context, context->comm, pruned->values_kept,
+                   (size_t)arch->kv_heads * pruned->shape.values * sizeof *pruned->values_kept, 0);
+  olica_comm_bcast(context, context->comm, pruned->ffn_kept, (size_t)pruned->shape.ffn * sizeof *pruned->ffn_kept, 0);
+  olica_select_copy(arch, dense, pruned);
+  return OLICA_OK;
+}
+
+/* Sums of the fit of the cut's residual on the FFN's inputs, over this rank's sequences. */
+static olica_status residual_sums(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
+                                  const float *ffn_input) {
+  olica_env *env = state->job.context->env;
+  const olica_stream *stream = state->job.stream;
+  olica_forward *forward = state->job.forward;
+  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
+  olica_dropped *dropped;
+  OLICA_TRY(olica_dropped_create(env, state->job.arch, dense, pruned, &dropped));
+  olica_fit_sums_clear(state->sums);
+  for (int64_t s = 0; s < stream->count; s++) {
+    const float *a = ffn_input + (size_t)s * sequence;
+    olica_dropped_apply(env, dropped, stream->tokens, a, forward->gate, forward->up, forward->added);
+    olica_fit_sums_add(env, state->sums, stream->tokens, a, forward->added);
+  }
+  olica_dropped_destroy(env, dropped);
+  return OLICA_OK;
+}
+
+static olica_status calibrate(olica_state *state, olica_layer *pruned) {
+  olica_context *context = state->job.context;
+  const olica_stream *stream = state->job.stream;
+  int d = state->job.arch->hidden;
+  olica_placement place;
+  olica_solver *solver;
+  olica_fit *fit;
+  olica_solver_place(olica_pool_settings(state->job.pool).backend, context->size, 1, &d, &place);
+  OLICA_TRY(olica_pool_solver(state->job.pool, place, &solver));
+  OLICA_TRY(
+      olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens, &fit));
+  olica_status status = OLICA_OK;
+  double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
+  if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
+  OLICA_AGREE(context, status);
+  OLICA_TRY(olica_calibrate_branch(fit, pruned->shape.branch, pruned->branch_a, pruned->branch_b));
+  olica_fit_destroy(fit);
+  return OLICA_OK;
+}
+
+#define PHASE(env, name, call)                                                                               \
+  do {                                                                                                       \
+    olica_timer_start(&(env)->timers, (name));                                                               \
+    olica_status phase_status_ = (call);                                                                     \
+    olica_timer_stop(&(env)->timers);                                                                        \
+    if (phase_status_ != OLICA_OK) return phase_status_;                                                     \
+  } while (0)
+
+static olica_status rotate(olica_state *state, int index, olica_layer *dense) {
+  const olica_method_job *job = &state->job;
+  olica_timer_start(&job->context->env->timers, "solve.rotation");
+  olica_status status = olica_rotate_values(job->pool, job->context, job->arch,
+                                            state->output_energy + (size_t)index * job->arch->hidden, dense);
+  olica_timer_stop(&job->context->env->timers);
+  return status;
+}
+
+static olica_status calibrate_timed(olica_state *state, olica_layer *pruned) {
+  olica_env *env = state->job.context->env;
+  PHASE(env, "solve.calibration", calibrate(state, pruned));
+  return OLICA_OK;
+}
+
+static olica_status collect_timed(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
+  olica_context *context = state->job.context;
+  OLICA_AGREE(context, allocate_work(state, state->calibrated[index] && state->budget.branch > 0, work));
+  collect(state, index, dense, work);
+  return OLICA_OK;
+}
+
+static olica_status finish_layer(olica_state *state, const olica_layer *dense, olica_layer *pruned,
+                                 olica_cut_record *record) {
+  const olica_method_job *job = &state->job;
+  OLICA_AGREE(job->context, olica_layer_round(job->context->env, pruned, job->arch, job->dtype));
+  OLICA_TRY(olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q], &record->q_error));
+  return olica_lowrank_error(job->context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K], &record->k_error);
+}
+
+static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out, olica_cut_record *record) {
+  olica_state *state = self;
+  const olica_method_job *job = &state->job;
+  olica_context *context = job->context;
+  olica_env *env = context->env;
+  cut_work work = {0};
+  olica_layer *pruned = NULL;
+  olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, state->calibrated[index]);
+  PHASE(env, "solve", rotate(state, index, dense));
+  PHASE(env, "collect", collect_timed(state, index, dense, &work));
+  OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, &pruned));
+  PHASE(env, "solve",
+        olica_lowrank_cut(job->pool, context, job->arch, work.energies->attention, dense, pruned));
+  PHASE(env, "cut", cut_neurons(state, dense, work.energies, pruned));
+  if (shape.branch > 0) {
+    PHASE(env, "collect", olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input)));
+    PHASE(env, "solve", calibrate_timed(state, pruned));
+  }
+  PHASE(env, "cut", finish_layer(state, dense, pruned, record));
+  olica_energies_destroy(env, work.energies);
+  olica_memory_free(env, work.x);
+  olica_memory_free(env, work.ffn_input);
+  *out = pruned;
+  return OLICA_OK;
+}
+
+const olica_method olica_method_olica = {
+    .name = "olica",
+    .about = "orthogonal neuron decomposition and linear calibration (arXiv 2506.08436)",
+    .create = create,
+    .destroy = destroy,
+    .survey = survey,
+    .choose = choose,
+    .cut = cut,
+};

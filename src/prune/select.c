@@ -1,0 +1,118 @@
+#include "olica/prune/select.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct candidate {
+  double importance;
+  int32_t index;
+} candidate;
+
+static int compare(const void *left, const void *right) {
+  const candidate *a = left, *b = right;
+  if (a->importance != b->importance) return a->importance < b->importance ? -1 : 1;
+  return a->index < b->index ? -1 : a->index > b->index;
+}
+
+olica_status olica_select_kept(olica_env *env, const double *importance, int n, int skipped, int dropped,
+                               int32_t *kept) {
+  candidate *order;
+  char *gone;
+  OLICA_TRY(OLICA_NEW(env, order, (size_t)n));
+  OLICA_TRY(OLICA_NEW(env, gone, (size_t)n));
+  for (int i = 0; i < n; i++) order[i] = (candidate){importance[i], i};
+  qsort(order, (size_t)n, sizeof *order, compare);
+  for (int i = skipped; i < skipped + dropped; i++) gone[order[i].index] = 1;
+  for (int i = 0, at = 0; i < n; i++)
+    if (!gone[i]) kept[at++] = i;
+  olica_memory_free(env, order);
+  olica_memory_free(env, gone);
+  return OLICA_OK;
+}
+
+/* sqrt(sum_c (w[c]² energy[c])) of one row. */
+static double weighted_norm(const float *w, const double *energy, int n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int c = 0; c < n; c++) sum += (double)w[c] * w[c] * energy[c];
+  return sqrt(sum);
+}
+
+/* square[c] = sum over rows of w[r, c]². */
+static void column_squares(const float *w, int rows, int cols, double *square) {
+  memset(square, 0, (size_t)cols * sizeof *square);
+  olica_statistics_energy(square, w, rows, cols);
+}
+
+olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+                                           const olica_energies *energies, double *importance) {
+  int h = arch->head, d = arch->hidden, width = arch->heads * h, g = arch->heads / arch->kv_heads;
+  double *square;
+  OLICA_TRY(OLICA_NEW(env, square, (size_t)width));
+  column_squares(dense->linear[OLICA_O].weight, d, width, square);
+  for (int n = 0; n < arch->kv_heads * h; n++)
+    importance[n] = weighted_norm(dense->linear[OLICA_V].weight + (size_t)n * d, energies->attention, d);
+  for (int c = 0; c < width; c++) {
+    int group = c / h / g, neuron = c % h;
+    importance[group * h + neuron] += sqrt(square[c] * energies->value[c]);
+  }
+  olica_memory_free(env, square);
+  return OLICA_OK;
+}
+
+olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+                                            const olica_energies *energies, double *importance) {
+  int d = arch->hidden, f = arch->ffn;
+  double *square;
+  OLICA_TRY(OLICA_NEW(env, square, (size_t)f));
+  column_squares(dense->linear[OLICA_DOWN].weight, d, f, square);
+#pragma omp parallel for schedule(static)
+  for (int n = 0; n < f; n++)
+    importance[n] = weighted_norm(dense->linear[OLICA_UP].weight + (size_t)n * d, energies->ffn, d) +
+                    weighted_norm(dense->linear[OLICA_GATE].weight + (size_t)n * d, energies->ffn, d) +
+                    sqrt(square[n] * energies->neuron[n]);
+  olica_memory_free(env, square);
+  return OLICA_OK;
+}
+
+static void copy_all(const float *from, float *to, size_t n) {
+  if (to) memcpy(to, from, n * sizeof *to);
+}
+
+/* Rows group·from_size + kept[..] of w [.. x cols], group after group, bias with them. */
+static void copy_rows(const olica_linear *from, olica_linear *to, int groups, int from_size, int to_size,
+                      const int32_t *kept) {
+  for (int i = 0; i < groups * to_size; i++) {
+    int row = i / to_size * from_size + kept[i];
+    memcpy(to->weight + (size_t)i * to->in, from->weight + (size_t)row * from->in, (size_t)to->in * sizeof(float));
+    if (to->bias) to->bias[i] = from->bias[row];
+  }
+}
+
+/* Columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns use one list. */
+static void copy_columns(const olica_linear *from, olica_linear *to, int groups, int share, int from_size,
+                         int to_size, const int32_t *kept) {
+#pragma omp parallel for schedule(static)
+  for (int row = 0; row < to->out; row++) {
+    const float *in = from->weight + (size_t)row * from->in;
+    float *out = to->weight + (size_t)row * to->in;
+    for (int j = 0; j < groups; j++)
+      for (int i = 0; i < to_size; i++)
+        out[j * to_size + i] = in[j * from_size + kept[j / share * to_size + i]];
+  }
+  copy_all(from->bias, to->bias, (size_t)to->out);
+}
+
+void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
+  const olica_linear *from = dense->linear;
+  olica_linear *to = pruned->linear;
+  int h = arch->head, n = pruned->shape.values, f = arch->ffn, kept_f = pruned->shape.ffn;
+  copy_all(dense->input_norm, pruned->input_norm, (size_t)arch->hidden);
+  copy_all(dense->ffn_norm, pruned->ffn_norm, (size_t)arch->hidden);
+  copy_rows(&from[OLICA_V], &to[OLICA_V], arch->kv_heads, h, n, pruned->values_kept);
+  copy_columns(&from[OLICA_O], &to[OLICA_O], arch->heads, arch->heads / arch->kv_heads, h, n, pruned->values_kept);
+  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], 1, f, kept_f, pruned->ffn_kept);
+  copy_rows(&from[OLICA_UP], &to[OLICA_UP], 1, f, kept_f, pruned->ffn_kept);
+  copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], 1, 1, f, kept_f, pruned->ffn_kept);
+}

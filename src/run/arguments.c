@@ -1,0 +1,189 @@
+#include "olica/run/arguments.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "olica/run/settings.h"
+
+/* What an option does; one that needs an operand finds it behind `=` or in the next word. */
+typedef enum effect {
+  SET,
+  CHECK,
+  RANKS,
+  RANKS_PER_NODE,
+  VERIFY,
+  LIST,
+  HELP,
+  VERSION,
+  QUIET,
+  FRESH,
+  OTHER /* not in this build */
+} effect;
+
+static const struct {
+  olica_argument argument;
+  effect effect;
+} table[] = {
+    {{"--set", "section.key=value", "overrides one setting; repeatable, the last one counts", false}, SET},
+    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun", false},
+     CHECK},
+    {{"--ranks", "N", "with --check: as for mpirun -n N", false}, RANKS},
+    {{"--ranks-per-node", "M", "with --check: so many of them on a node", false}, RANKS_PER_NODE},
+    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count", false},
+     VERIFY},
+    {{"--quiet", "", "warnings and the closing table only", false}, QUIET},
+    {{"--fresh", "", "ignores a restart file", false}, FRESH},
+    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them", true}, OTHER},
+    {{"--detokenize", "DIR FILE", "turns a line of ids back into text", true}, OTHER},
+    {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens", true}, OTHER},
+    {{"--dump-tokens", "FILE.npy", "writes the sampled calibration ids", true}, OTHER},
+    {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods", true}, OTHER},
+    {{"--list", "", "every setting, and the methods, solvers and model families known", false}, LIST},
+    {{"--help", "", "this text", false}, HELP},
+    {{"--version", "", "version, git hash, libraries", false}, VERSION},
+};
+
+enum { ARGUMENTS = sizeof table / sizeof *table };
+
+const olica_argument *olica_arguments_at(int i) {
+  return i >= 0 && i < ARGUMENTS ? &table[i].argument : NULL;
+}
+
+/* Position of an option in the table, its name ending at `=`; -1 if there is none. */
+static int find(const char *word) {
+  size_t length = strcspn(word, "=");
+  for (int i = 0; i < ARGUMENTS; i++)
+    if (strlen(table[i].argument.name) == length && strncmp(word, table[i].argument.name, length) == 0)
+      return i;
+  return -1;
+}
+
+static olica_status refuse_unknown(olica_env *env, const char *word) {
+  char name[32];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+  int best = 0, least = INT_MAX;
+  for (int i = 0; i < ARGUMENTS; i++) {
+    int distance = olica_settings_distance(name, table[i].argument.name);
+    if (distance < least) best = i, least = distance;
+  }
+  bool near = least <= 4 && 2 * least < (int)strlen(name);
+  return olica_error_set(env, OLICA_ERR_CONFIG, "unknown option %s; try %s", name,
+                         near ? table[best].argument.name : "--help");
+}
+
+static olica_status read_count(olica_env *env, const char *name, const char *text, int *count) {
+  char *end;
+  long number = strtol(text, &end, 10);
+  if (end == text || *end || number < 1 || number > 1 << 24)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s \"%s\", expected a whole number from 1 to %d", name,
+                           text, 1 << 24);
+  *count = (int)number;
+  return OLICA_OK;
+}
+
+/* One command only: --check --verify FILE means nothing. */
+static olica_status take_command(olica_env *env, const char *name, olica_command command,
+                                 olica_arguments *out) {
+  if (out->command != OLICA_COMMAND_RUN && out->command != command)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "%s beside another command, expected one of them; try --help", name);
+  out->command = command;
+  return OLICA_OK;
+}
+
+static olica_status take(olica_env *env, int option, const char *operand, olica_arguments *out) {
+  const char *name = table[option].argument.name;
+  switch (table[option].effect) {
+  case SET:
+    out->set[out->sets++] = operand;
+    return OLICA_OK;
+  case RANKS:
+    return read_count(env, name, operand, &out->ranks);
+  case RANKS_PER_NODE:
+    return read_count(env, name, operand, &out->ranks_per_node);
+  case VERIFY:
+    out->file = operand;
+    return take_command(env, name, OLICA_COMMAND_VERIFY, out);
+  case CHECK:
+    return take_command(env, name, OLICA_COMMAND_CHECK, out);
+  case LIST:
+    return take_command(env, name, OLICA_COMMAND_LIST, out);
+  case HELP:
+    return take_command(env, name, OLICA_COMMAND_HELP, out);
+  case VERSION:
+    return take_command(env, name, OLICA_COMMAND_VERSION, out);
+  case QUIET:
+    out->quiet = true;
+    return OLICA_OK;
+  case FRESH:
+    out->fresh = true;
+    return OLICA_OK;
+  case OTHER:
+    break;
+  }
+  return olica_error_set(env, OLICA_ERR_CONFIG, "%s is not in this build yet", name);
+}
+
+/* Takes the option at argv[*i] and moves *i over its operand. */
+static olica_status take_option(olica_env *env, int argc, char **argv, int *i, olica_arguments *out) {
+  const char *word = argv[*i];
+  int option = find(word);
+  if (option < 0) return refuse_unknown(env, word);
+  const olica_argument *known = &table[option].argument;
+  const char *operand = strchr(word, '=');
+  if (operand) operand++;
+  if (operand && !*known->operand)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s takes no value, found \"%s\"", known->name, operand);
+  if (!operand && *known->operand && !known->later) {
+    if (++*i >= argc)
+      return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
+    operand = argv[*i];
+  }
+  return take(env, option, operand, out);
+}
+
+static olica_status take_config(olica_env *env, const char *word, olica_arguments *out) {
+  if (out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "two config files, %s and %s, expected one", out->config,
+                           word);
+  out->config = word;
+  return OLICA_OK;
+}
+
+static olica_status check_whole(olica_env *env, const olica_arguments *out) {
+  bool needs_config = out->command == OLICA_COMMAND_RUN || out->command == OLICA_COMMAND_CHECK;
+  if (needs_config && !out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "no config file, expected olica_mpi [options] config.ini; try --help");
+  if (out->command == OLICA_COMMAND_VERIFY && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
+  if ((out->ranks || out->ranks_per_node) && out->command != OLICA_COMMAND_CHECK)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--ranks and --ranks-per-node belong to --check; try --help");
+  if (out->ranks && out->ranks_per_node > out->ranks)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--ranks-per-node %d, expected at most the %d of --ranks",
+                           out->ranks_per_node, out->ranks);
+  return OLICA_OK;
+}
+
+/* Someone who asks for help gets it, whatever else stands on the line. */
+static bool asks_for(int argc, char **argv, const char *name) {
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], name) == 0) return true;
+  return false;
+}
+
+olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments) {
+  *arguments = (olica_arguments){.command = OLICA_COMMAND_RUN};
+  if (asks_for(argc, argv, "--help") || asks_for(argc, argv, "-h")) {
+    arguments->command = OLICA_COMMAND_HELP;
+    return OLICA_OK;
+  }
+  OLICA_TRY(OLICA_NEW(env, arguments->set, (size_t)(argc > 0 ? argc : 1)));
+  for (int i = 1; i < argc; i++)
+    OLICA_TRY(argv[i][0] == '-' ? take_option(env, argc, argv, &i, arguments)
+                                : take_config(env, argv[i], arguments));
+  return check_whole(env, arguments);
+}

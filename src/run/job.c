@@ -1,0 +1,133 @@
+/* Opening a job: model, ids, method, streams. */
+#include "job.h"
+
+#include <stdio.h>
+
+#include "olica/par/comm.h"
+
+static olica_prune_options prune_options(const olica_options *options) {
+  return (olica_prune_options){.sparsity = options->prune.sparsity,
+                               .k = options->prune.k,
+                               .mlp_num = (int)options->prune.mlp_num,
+                               .ratio = options->prune.ratio,
+                               .percdamp = options->prune.percdamp,
+                               .skip_lowest = options->prune.skip_lowest};
+}
+
+static olica_status check_length(olica_job *job, const char *section, int64_t length) {
+  if (length <= job->source->arch.context) return OLICA_OK;
+  return olica_error_set(job->context->env, OLICA_ERR_CONFIG,
+                         "[%s] length = %lld, expected at most max_position_embeddings = %d of %s", section,
+                         (long long)length, job->source->arch.context, job->options->model.path);
+}
+
+static olica_status open_calibration(olica_job *job, olica_npy **npy) {
+  const olica_options *options = job->options;
+  const char *path = options->calibration.tokens;
+  OLICA_TRY(check_length(job, "calibration", options->calibration.length));
+  OLICA_TRY(olica_npy_open(job->context, path, npy));
+  if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length) return OLICA_OK;
+  return olica_error_set(job->context->env, OLICA_ERR_INPUT,
+                         "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld",
+                         path, (long long)(*npy)->rows, (long long)(*npy)->cols, (long long)options->calibration.samples,
+                         (long long)options->calibration.length);
+}
+
+static olica_status open_evaluation(olica_job *job, olica_npy **npy) {
+  const olica_options *options = job->options;
+  OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
+  OLICA_TRY(olica_npy_open(job->context, options->evaluate.tokens, npy));
+  return olica_windows_plan(job->context->env, options->evaluate.tokens, (*npy)->rows * (*npy)->cols,
+                            (int)options->evaluate.length, (int)options->evaluate.stride, options->evaluate.windows,
+                            &job->windows);
+}
+
+olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
+  const olica_options *options = job->options;
+  olica_context *context = job->context;
+  OLICA_TRY(olica_source_open(context, options->model.path, &job->source));
+  job->method = olica_method_find(options->prune.method == OLICA_METHOD_NONE ? "none" : "olica");
+  job->dtype = olica_options_dtype(options, job->source->dtype);
+  if (olica_job_prunes(job) && job->source->is_pruned)
+    return olica_error_set(context->env, OLICA_ERR_CONFIG,
+                           "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
+                           "evaluates this one)",
+                           options->model.path);
+  if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
+  if (olica_options_evaluates(options)) OLICA_TRY(open_evaluation(job, &inputs->evaluation));
+  return OLICA_OK;
+}
+
+/* This rank's rows of the calibration ids. */
+static olica_status read_ids(olica_job *job, const olica_npy *npy) {
+  const olica_stream *stream = job->stream;
+  for (int64_t s = 0; s < stream->count; s++)
+    OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens, job->source->arch.vocabulary,
+                             stream->ids + s * stream->tokens));
+  return OLICA_OK;
+}
+
+static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
+  olica_context *context = job->context;
+  const olica_options *options = job->options;
+  const olica_arch *arch = &job->source->arch;
+  int length = (int)options->calibration.length;
+  olica_pool_options solver = olica_pool_defaults();
+  solver.backend = options->solver.eigen;
+  solver.block = (int)options->solver.block;
+  OLICA_TRY(olica_pool_create(context, solver, &job->pool));
+  olica_status status =
+      olica_stream_create(context, arch->hidden, options->calibration.samples, length, &job->stream);
+  if (status == OLICA_OK) status = read_ids(job, ids);
+  if (status == OLICA_OK) status = olica_forward_create(context->env, arch, length, context->threads, &job->forward);
+  if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
+  OLICA_AGREE(context, status);
+  olica_method_job method = {.context = context,
+                             .pool = job->pool,
+                             .arch = arch,
+                             .dense = &job->source->shape[0],
+                             .parameters = job->source->parameters,
+                             .options = prune_options(options),
+                             .dtype = job->dtype,
+                             .stream = job->stream,
+                             .forward = job->forward};
+  return job->method->create(&method, &job->state);
+}
+
+static olica_status prepare_evaluation(olica_job *job, const olica_npy *ids) {
+  olica_context *context = job->context;
+  OLICA_TRY(olica_perplexity_create(context, &job->source->arch, ids, &job->windows, job->source->panel_rows,
+                                    &job->perplexity));
+  if (job->forward && job->forward->tokens == job->windows.length) {
+    job->eval_forward = job->forward;
+    return OLICA_OK;
+  }
+  OLICA_AGREE(context, olica_forward_create(context->env, &job->source->arch, job->windows.length, context->threads,
+                                            &job->eval_forward));
+  return OLICA_OK;
+}
+
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
+  olica_context *context = job->context;
+  const olica_arch *arch = &job->source->arch;
+  if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
+  if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
+  olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
+  if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
+  OLICA_AGREE(context, status);
+  return OLICA_OK;
+}
+
+void olica_job_close(olica_job *job) {
+  olica_env *env = job->context->env;
+  if (job->state) job->method->destroy(job->state);
+  if (job->eval_forward != job->forward) olica_forward_destroy(job->eval_forward);
+  olica_forward_destroy(job->forward);
+  olica_stream_destroy(job->stream);
+  olica_perplexity_destroy(job->perplexity);
+  olica_pool_destroy(job->pool);
+  olica_source_close(job->source);
+  olica_memory_free(env, job->shapes);
+  olica_memory_free(env, job->panel);
+  olica_memory_free(env, job->gains);
+}

@@ -1,0 +1,63 @@
+/* Everything a run has open. Private to run. */
+#ifndef OLICA_RUN_JOB_H
+#define OLICA_RUN_JOB_H
+
+#include "olica/eval/perplexity.h"
+#include "olica/model/source.h"
+#include "olica/prune/method.h"
+#include "olica/run/options.h"
+#include "olica/run/report.h"
+#include "olica/store/checkpoint.h"
+
+typedef struct olica_job {
+  olica_context *context;
+  const olica_options *options;
+  olica_report *report;
+  olica_source *source;
+  const olica_method *method; /* never NULL; its operations are NULL for "none" */
+  olica_dtype dtype;          /* of the checkpoint */
+  olica_pool *pool;
+  olica_forward *forward;       /* for sequences of the calibration's length */
+  olica_forward *eval_forward;  /* for windows of the evaluation's; the same one if the lengths are equal */
+  olica_stream *stream;         /* calibration, NULL: none */
+  olica_perplexity *perplexity; /* NULL: no evaluation */
+  olica_windows windows;
+  void *state;                  /* the method's */
+  olica_layer_shape *shapes;    /* [L] after pruning */
+  olica_checkpoint *checkpoint;
+  float *panel;                 /* [panel_rows x d] of a table */
+  float *gains;                 /* [d] of the final norm */
+} olica_job;
+
+/* Does the method prune? */
+static inline int olica_job_prunes(const olica_job *job) {
+  return job->method->cut != NULL;
+}
+
+/* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no streams. */
+typedef struct olica_inputs {
+  olica_npy *calibration, *evaluation; /* NULL: none */
+} olica_inputs;
+olica_status olica_job_open(olica_job *job, olica_inputs *inputs);
+
+/* Makes streams, scratch and the method's state, and reads the ids. */
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs);
+void olica_job_close(olica_job *job);
+
+/* The two sweeps; each ends with the perplexity of its stream where that is wanted. */
+olica_status olica_sweep_survey(olica_job *job);
+olica_status olica_sweep_prune(olica_job *job);
+
+/* Creates the checkpoint with its metadata, once the shapes are known. */
+olica_status olica_job_create_checkpoint(olica_job *job);
+
+/* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure. */
+typedef struct olica_plan {
+  double memory;             /* bytes of a rank */
+  double streams, layers, solver, tables, other; /* its parts */
+  double checkpoint;         /* bytes written */
+  double flops;              /* of all ranks */
+} olica_plan;
+olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
+
+#endif

@@ -1,0 +1,249 @@
+#include "olica/run/options.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "olica/io/file.h"
+#include "olica/run/ini.h"
+#include "olica/run/value.h"
+
+_Static_assert(sizeof(olica_backend) == sizeof(int), "choices are stored as int");
+
+enum {
+  WHERE = PATH_MAX + 32, /* longest place in a message */
+  HINTS_MAX = 256        /* keys of [io] */
+};
+
+/* Where a setting's value comes from. */
+typedef struct origin {
+  int line;         /* of the config file; 0: --set */
+  const char *text; /* the value as given; NULL: the default */
+} origin;
+
+typedef struct reader {
+  olica_env *env;
+  const char *config;
+  olica_options *options;
+  origin from[OLICA_SETTINGS_MAX]; /* by number of the setting */
+} reader;
+
+static void *field(olica_options *options, const olica_setting *setting) {
+  return (char *)options + setting->at;
+}
+
+static const void *const_field(const olica_options *options, const olica_setting *setting) {
+  return (const char *)options + setting->at;
+}
+
+/* "config.ini:12" or "--set": the beginning of a message. */
+static const char *place(const reader *in, int line, char *text) {
+  if (line)
+    snprintf(text, WHERE, "%s:%d", in->config, line);
+  else
+    snprintf(text, WHERE, "--set");
+  return text;
+}
+
+static olica_status refuse_unknown(reader *in, int line, const char *section, const char *key) {
+  char where[WHERE], nearest[OLICA_SETTINGS_TEXT], hint[OLICA_SETTINGS_TEXT + 16] = "see --list";
+  if (olica_settings_nearest(section, key, nearest)) snprintf(hint, sizeof hint, "did you mean %s?", nearest);
+  place(in, line, where);
+  if (!key)
+    return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: unknown section [%.80s]; %s", where, section,
+                           hint);
+  return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: unknown key %.80s in [%s]; %s", where, key, section,
+                         hint);
+}
+
+/* A free key of [io]; a later one of the same name takes its place. */
+static olica_status add_hint(reader *in, int line, const char *key, const char *value) {
+  char where[WHERE];
+  if (strlen(key) >= MPI_MAX_INFO_KEY || strlen(value) >= MPI_MAX_INFO_VAL || !*value)
+    return olica_error_set(
+        in->env, OLICA_ERR_CONFIG,
+        "%s: [io] %.80s = \"%.80s\", expected a hint of 1 to %d characters, its name of at most %d",
+        place(in, line, where), key, value, MPI_MAX_INFO_VAL - 1, MPI_MAX_INFO_KEY - 1);
+  int i = 0;
+  while (i < in->options->io.count && strcmp(in->options->io.hint[i].key, key) != 0) i++;
+  if (i == HINTS_MAX)
+    return olica_error_set(in->env, OLICA_ERR_CONFIG,
+                           "%s: [io] %.80s is one too many, expected at most %d hints",
+                           place(in, line, where), key, HINTS_MAX);
+  in->options->io.hint[i] = (olica_hint){key, value};
+  if (i == in->options->io.count) in->options->io.count++;
+  return OLICA_OK;
+}
+
+/* Takes one value from a line of the file, or from --set (line 0). */
+static olica_status take(reader *in, int line, const char *section, const char *key, const char *value) {
+  if (!olica_settings_section(section)) return refuse_unknown(in, line, section, NULL);
+  if (!key) return OLICA_OK;
+  if (strcmp(section, OLICA_SETTINGS_HINTS) == 0) return add_hint(in, line, key, value);
+  const olica_setting *setting = olica_settings_find(section, key);
+  if (!setting) return refuse_unknown(in, line, section, key);
+  char where[WHERE];
+  in->from[setting - olica_settings_at(0)] = (origin){line, value};
+  return olica_value_parse(in->env, place(in, line, where), setting, value, field(in->options, setting));
+}
+
+static olica_status take_defaults(reader *in) {
+  const olica_setting *setting;
+  for (int i = 0; (setting = olica_settings_at(i)); i++)
+    if (olica_value_parse(in->env, "default", setting, setting->fallback, field(in->options, setting)))
+      return olica_error_set(in->env, OLICA_ERR_INTERNAL, "settings: the default of [%s] %s does not parse",
+                             setting->section, setting->key);
+  return OLICA_OK;
+}
+
+static olica_status take_file(reader *in, const olica_ini *ini) {
+  for (int i = 0; i < ini->count; i++) {
+    const olica_ini_entry *entry = &ini->entry[i];
+    OLICA_TRY(take(in, entry->line, entry->section, entry->key, entry->value));
+  }
+  return OLICA_OK;
+}
+
+/* Cuts white space off both ends of a word, in place. */
+static char *trim(char *text) {
+  text += strspn(text, " \t");
+  for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]); n--) text[n - 1] = '\0';
+  return text;
+}
+
+/* "section.key=value" */
+static olica_status take_set(reader *in, const char *given) {
+  char *section = olica_memory_string(in->env, given);
+  if (!section) return in->env->error.code;
+  char *equals = strchr(section, '=');
+  if (equals) *equals = '\0';
+  char *dot = strchr(section, '.');
+  for (const char *c = given; *c; c++)
+    if ((unsigned char)*c < ' ')
+      return olica_error_set(in->env, OLICA_ERR_CONFIG,
+                             "--set: control character 0x%02x, expected plain text", *c);
+  if (!equals || !dot)
+    return olica_error_set(in->env, OLICA_ERR_CONFIG, "--set \"%.80s\", expected section.key=value", given);
+  *dot = '\0';
+  return take(in, 0, trim(section), trim(dot + 1), trim(equals + 1));
+}
+
+/* Paths as seen from where the program was started. */
+static olica_status resolve_paths(reader *in) {
+  const olica_setting *setting;
+  for (int i = 0; (setting = olica_settings_at(i)); i++) {
+    if (setting->kind != OLICA_KIND_PATH) continue;
+    const char **path = field(in->options, setting);
+    char *resolved;
+    if (!**path) continue;
+    OLICA_TRY(olica_file_resolve(in->env, in->config, *path, &resolved));
+    *path = resolved;
+  }
+  return OLICA_OK;
+}
+
+/* Does this build lack what the value asks for? `off` and an empty value ask for nothing. */
+static bool is_later(const olica_setting *setting, const char *text) {
+  if (!setting->later || !text) return false;
+  if (strcmp(setting->later, "*") != 0) return strcmp(text, setting->later) == 0;
+  bool has_off = setting->kind == OLICA_KIND_DURATION || setting->kind == OLICA_KIND_CADENCE;
+  return *text && !(has_off && strcmp(text, "off") == 0) && strcmp(text, setting->fallback) != 0;
+}
+
+static olica_status refuse_later(reader *in) {
+  const olica_setting *setting;
+  char where[WHERE];
+  for (int i = 0; (setting = olica_settings_at(i)); i++) {
+    if (!is_later(setting, in->from[i].text)) continue;
+    return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: [%s] %s = \"%.80s\" is not in this build yet%s%s",
+                           place(in, in->from[i].line, where), setting->section, setting->key,
+                           in->from[i].text, setting->instead ? "; " : "",
+                           setting->instead ? setting->instead : "");
+  }
+  return OLICA_OK;
+}
+
+static olica_status refuse(const reader *in, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static olica_status refuse(const reader *in, const char *format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: %s", in->config, text);
+}
+
+/* What settings say together, as far as it does not depend on the model. */
+static olica_status check_together(const reader *in) {
+  const olica_options *o = in->options;
+  bool prunes = o->prune.method != OLICA_METHOD_NONE;
+  if (!*o->model.path)
+    return refuse(in, "[model] path is empty, expected a model's directory or a checkpoint");
+  if (*o->calibration.tokens && *o->calibration.text)
+    return refuse(in, "[calibration] has tokens and text, expected one of them");
+  if (*o->evaluate.tokens && *o->evaluate.text)
+    return refuse(in, "[evaluate] has tokens and text, expected one of them");
+  if (prunes && !*o->calibration.tokens && !*o->calibration.text)
+    return refuse(in, "[calibration] has neither tokens nor text, expected one of them to prune on");
+  if (prunes && !*o->output.checkpoint)
+    return refuse(in, "[output] checkpoint is empty, expected the file to write the pruned model to");
+  if (!prunes && !olica_options_evaluates(o))
+    return refuse(in, "nothing to do: [prune] method = none, and [evaluate] has no tokens, text or tasks");
+  if (o->evaluate.stride > o->evaluate.length)
+    return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
+                  (long long)o->evaluate.stride, (long long)o->evaluate.length);
+  if (prunes && strcmp(o->output.checkpoint, o->output.report) == 0)
+    return refuse(in, "[output] checkpoint and report are both %s, expected two files", o->output.report);
+  return OLICA_OK;
+}
+
+olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes) {
+  olica_status status = olica_file_load(env, path, OLICA_INI_BYTES, text, bytes);
+  return status == OLICA_ERR_INPUT ? env->error.code = OLICA_ERR_CONFIG : status;
+}
+
+olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
+                                size_t bytes, olica_options *options) {
+  *options = (olica_options){0};
+  reader in = {.env = env, .config = arguments->config, .options = options};
+  olica_ini ini;
+  OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
+  OLICA_TRY(OLICA_NEW(env, options->io.hint, (size_t)(ini.count + arguments->sets)));
+  OLICA_TRY(take_defaults(&in));
+  OLICA_TRY(take_file(&in, &ini));
+  for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
+  OLICA_TRY(refuse_later(&in));
+  OLICA_TRY(resolve_paths(&in));
+  return check_together(&in);
+}
+
+bool olica_options_evaluates(const olica_options *options) {
+  return *options->evaluate.tokens || *options->evaluate.text || *options->evaluate.tasks;
+}
+
+olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input) {
+  return options->output.dtype == 0 ? input : (olica_dtype)(options->output.dtype - 1);
+}
+
+/* The member of that name, made if it is not there. */
+static json_t *section_of(json_t *root, const char *section) {
+  json_t *object = json_object_get(root, section);
+  if (object) return object;
+  json_object_set_new(root, section, json_object());
+  return json_object_get(root, section);
+}
+
+json_t *olica_options_json(const olica_options *options) {
+  json_t *root = json_object();
+  const olica_setting *setting;
+  for (int i = 0; (setting = olica_settings_at(i)); i++)
+    json_object_set_new(section_of(root, setting->section), setting->key,
+                        olica_value_json(setting, const_field(options, setting)));
+  json_t *io = section_of(root, OLICA_SETTINGS_HINTS);
+  for (int i = 0; i < options->io.count; i++)
+    json_object_set_new(io, options->io.hint[i].key, olica_value_string(options->io.hint[i].value));
+  return root;
+}

@@ -1,0 +1,131 @@
+/* What a run does, in the order it does it. */
+#include "olica/run/pipeline.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "job.h"
+#include "olica/par/comm.h"
+
+/* The output can be written, as far as can be told before hours of work: checked before anything long runs. */
+static olica_status probe_output(olica_job *job) {
+  const olica_options *options = job->options;
+  if (!olica_job_prunes(job)) return OLICA_OK;
+  olica_plan plan;
+  OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
+  olica_checkpoint_options checkpoint = {.path = options->output.checkpoint,
+                                         .dtype = job->dtype,
+                                         .overwrite = options->output.overwrite,
+                                         .hints = MPI_INFO_NULL};
+  return olica_checkpoint_probe(job->context, &checkpoint, (int64_t)plan.checkpoint);
+}
+
+/* Refuses a run whose estimate passes the limit, before it allocates anything large. */
+static olica_status check_memory(olica_job *job) {
+  olica_plan plan;
+  OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
+  job->report->estimate = plan.memory;
+  int64_t limit = job->options->compute.memory;
+  job->context->env->memory.limit = (size_t)limit;
+  if (limit == 0 || plan.memory <= (double)limit) return OLICA_OK;
+  return olica_error_set(job->context->env, OLICA_ERR_MEMORY,
+                         "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
+                         "need less each",
+                         (double)limit / 1048576.0, plan.memory / 1048576.0, job->context->size);
+}
+
+static void describe_run(olica_job *job) {
+  olica_report *report = job->report;
+  const olica_context *context = job->context;
+  snprintf(report->run.precision, sizeof report->run.precision, "fp32");
+  snprintf(report->run.kernel, sizeof report->run.kernel, "OpenBLAS %s", openblas_get_corename());
+  report->dense = job->source->parameters;
+  olica_report_model(report, &job->source->arch);
+  olica_log_line(context->env, "%s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
+                 job->options->model.path, job->source->arch.family->name, job->source->arch.layers,
+                 job->source->arch.hidden, job->source->arch.heads, job->source->arch.kv_heads, job->source->arch.head,
+                 job->source->arch.ffn, job->source->arch.vocabulary, (double)job->source->parameters / 1e6);
+  olica_log_line(context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
+                 context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
+  if (context->threads * context->node_size > context->node_cores)
+    olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
+}
+
+static olica_status choose_layers(olica_job *job) {
+  olica_report *report = job->report;
+  int layers = job->source->arch.layers, *calibrated;
+  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, calibrated, (size_t)layers));
+  OLICA_TRY(job->method->choose(job->state, job->shapes, report->linearity_score, calibrated));
+  report->calibrated_count = 0;
+  for (int i = 0; i < layers; i++)
+    if (calibrated[i]) report->calibrated[report->calibrated_count++] = i;
+  report->pruned = report->dense;
+  for (int i = 0; i < layers; i++)
+    report->pruned += olica_layer_shape_total(&job->source->arch, &job->shapes[i]) -
+                      olica_layer_shape_total(&job->source->arch, &job->source->shape[i]);
+  report->sparsity_reached = 1.0 - (double)report->pruned / (double)report->dense;
+  olica_memory_free(job->context->env, calibrated);
+  return OLICA_OK;
+}
+
+static olica_status prune(olica_job *job) {
+  olica_env *env = job->context->env;
+  OLICA_TRY(choose_layers(job));
+  olica_timer_start(&env->timers, "write");
+  OLICA_TRY(olica_job_create_checkpoint(job));
+  olica_timer_stop(&env->timers);
+  OLICA_TRY(olica_sweep_prune(job));
+  olica_timer_start(&env->timers, "write");
+  olica_checkpoint *checkpoint = job->checkpoint;
+  job->checkpoint = NULL; /* finish frees it, whatever comes of it */
+  OLICA_TRY(olica_checkpoint_finish(checkpoint, &job->report->mine.bytes_written));
+  olica_timer_stop(&env->timers);
+  job->report->checkpoint = job->options->output.checkpoint;
+  return OLICA_OK;
+}
+
+static void fill_report(olica_job *job) {
+  olica_report *report = job->report;
+  if (job->stream) report->mine.sequences = job->stream->count;
+  if (job->pool) report->mine.eigenproblems = olica_pool_eigenproblems(job->pool);
+  if (job->source) report->mine.bytes_read = olica_source_bytes_read(job->source);
+  if (!job->perplexity) return;
+  report->perplexity.windows = job->windows.count;
+  report->perplexity.tokens = olica_windows_scored_all(&job->windows);
+}
+
+static olica_status run(olica_job *job) {
+  olica_env *env = job->context->env;
+  olica_inputs inputs = {0};
+  olica_timer_start(&env->timers, "read");
+  OLICA_TRY(olica_job_open(job, &inputs));
+  OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
+  OLICA_TRY(check_memory(job));
+  OLICA_TRY(probe_output(job));
+  OLICA_TRY(olica_job_prepare(job, &inputs));
+  olica_npy_close(job->context, inputs.calibration);
+  olica_npy_close(job->context, inputs.evaluation);
+  describe_run(job);
+  olica_timer_stop(&env->timers);
+  OLICA_TRY(olica_sweep_survey(job));
+  return olica_job_prunes(job) ? prune(job) : OLICA_OK;
+}
+
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report) {
+  olica_job job = {.context = context, .options = options, .report = report};
+  olica_status status = run(&job);
+  fill_report(&job);
+  olica_checkpoint_abandon(job.checkpoint);
+  /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
+  if (status == OLICA_OK) olica_job_close(&job);
+  return status;
+}
+
+olica_status olica_pipeline_verify(olica_context *context, const char *path) {
+  int64_t tensors, bytes;
+  OLICA_TRY(olica_checkpoint_verify(context, path, &tensors, &bytes));
+  if (context->rank == 0)
+    printf("%s: ok, %lld datasets, %lld bytes checked\n", path, (long long)tensors, (long long)bytes);
+  return OLICA_OK;
+}

@@ -1,0 +1,218 @@
+/* What a run needs: the same arithmetic serves --check, the memory limit and the report's estimate. Every term
+ * names the allocation it stands for. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "job.h"
+#include "olica/par/comm.h"
+#include "olica/par/partition.h"
+#include "olica/run/pipeline.h"
+
+enum { PIECE = 8 << 20 }; /* raw bytes of a tensor on their way (model/source.c) */
+
+static double share(double items, int ranks) {
+  return ceil(items / ranks);
+}
+
+static double larger(double a, double b) {
+  return a > b ? a : b;
+}
+
+/* Ids and hidden states of the busiest rank, and the scratch of a sequence. */
+static double stream_bytes(const olica_job *job, int ranks) {
+  const olica_options *o = job->options;
+  const olica_arch *arch = &job->source->arch;
+  double bytes = 0, d = arch->hidden;
+  if (olica_job_prunes(job)) {
+    double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
+    bytes += positions * (4 + 4 * d);
+    bytes += (double)olica_forward_bytes(arch, (int)o->calibration.length, job->context->threads);
+  }
+  if (job->windows.count > 0) {
+    double positions = share((double)job->windows.count, ranks) * job->windows.length;
+    bytes += positions * (4 + 4 * d + 4 + 4 + 8) + 4.0 * job->windows.length * job->source->panel_rows;
+    if (!olica_job_prunes(job) || job->windows.length != o->calibration.length)
+      bytes += (double)olica_forward_bytes(arch, job->windows.length, job->context->threads);
+  }
+  return bytes;
+}
+
+/* Panel of a table, and of a tied one the raw rows that stay with the rank that has read them. */
+static double table_bytes(const olica_job *job, int ranks) {
+  const olica_source *source = job->source;
+  double row = source->arch.hidden, size = (double)olica_number_size(source->dtype);
+  double rows = larger(1, floor(PIECE / 4.0 / row));
+  rows = rows < share(source->arch.vocabulary, ranks) ? rows : share(source->arch.vocabulary, ranks);
+  double panels = share(source->arch.vocabulary, (int)rows);
+  return rows * row * 4 + (source->arch.tied ? share(panels, ranks) * rows * row * size : 0);
+}
+
+/* Matrices of one problem on the rank that holds most of them: LAPACK's are whole, a grid's are shared. */
+static double group_of(const olica_job *job, int ranks, int n) {
+  olica_placement place;
+  olica_solver_place(job->options->solver.eigen, ranks, 1, &n, &place);
+  return place.count;
+}
+
+static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget *budget) {
+  const olica_arch *arch = &job->source->arch;
+  double d = arch->hidden, worst = 0;
+  int order[2] = {arch->heads * arch->head, arch->kv_heads * arch->head}, rank[2] = {budget->q_rank, budget->k_rank};
+  olica_placement place[2];
+  olica_solver_place(job->options->solver.eigen, ranks, 2, order, place);
+  for (int i = 0; i < 2; i++) {
+    double n = order[i], r = rank[i];
+    double own = r > 0 ? 8 * (n * d + n * n + n * r + r * d + larger(n * r, 26 * n)) / place[i].count : 0;
+    bool same_rank = i == 1 && place[0].first == place[1].first;
+    worst = same_rank ? worst + own : larger(worst, own);
+  }
+  return worst;
+}
+
+/* The parts of the work, beside what stays for the whole run: each is the largest of its moments. */
+static double prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_options *o = job->options;
+  olica_layer_shape dense = job->source->shape[0], cut = olica_budget_shape(budget, &dense, o->prune.mlp_num > 0);
+  double d = arch->hidden, square = d * d, dense_bytes = 4.0 * (double)olica_layer_shape_total(arch, &dense);
+  double cut_bytes = 4.0 * (double)olica_layer_shape_total(arch, &cut);
+  double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
+  double sums = 8 * 2 * square + 4 * square + (double)arch->layers * d * 8;
+  double waiting = 8 * 2 * square; /* a fit for every rank, each on its own, or all on all */
+  double fit_group = group_of(job, ranks, arch->hidden);
+  double input = cut.branch > 0 ? 4 * positions * d : 0, dropped = 4.0 * 3 * budget->neurons_dropped * d;
+  double fit = 8 * 3 * square / fit_group, branch = 8 * (square + 2 * cut.branch * d) / fit_group;
+  double survey = dense_bytes + larger(waiting + 8 * square, PIECE);
+  double decompose = dense_bytes + cut_bytes + input + lowrank_bytes(job, ranks, budget);
+  double calibrate = dense_bytes + cut_bytes + input + larger(cut.branch > 0 ? dropped : 0, fit + branch);
+  if (cut.branch == 0) calibrate = 0;
+  plan->layers = dense_bytes + cut_bytes;
+  plan->solver = larger(larger(survey, decompose), calibrate) - plan->layers + sums;
+  return larger(larger(survey, decompose), calibrate) + sums;
+}
+
+/* Multiply-adds of one token through a layer, twice. */
+static double layer_flops(const olica_arch *arch, const olica_layer_shape *shape, double length) {
+  return 2.0 * (double)olica_layer_shape_total(arch, shape) + 2.0 * length * arch->heads * (arch->head + shape->values) / 2;
+}
+
+static void plan_flops(const olica_job *job, const olica_budget *budget, olica_plan *plan) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_options *o = job->options;
+  const olica_layer_shape *dense = &job->source->shape[0];
+  double layers = arch->layers, d = arch->hidden, head = 2.0 * d * arch->vocabulary;
+  double windows = (double)job->windows.count * job->windows.length;
+  bool prunes = olica_job_prunes(job);
+  if (!prunes || o->evaluate.dense) plan->flops += windows * (layers * layer_flops(arch, dense, job->windows.length) + head);
+  if (!prunes) return;
+  olica_layer_shape cut = olica_budget_shape(budget, dense, false);
+  double tokens = (double)o->calibration.samples * (double)o->calibration.length, n = arch->heads * arch->head;
+  double dense_flops = layer_flops(arch, dense, (double)o->calibration.length);
+  double cut_flops = layer_flops(arch, &cut, (double)o->calibration.length), fit = 3 * d * d;
+  plan->flops += tokens * (layers * (2 * dense_flops + cut_flops + fit) + (double)o->prune.mlp_num * fit);
+  plan->flops += layers * (2.4 * d * d * d + 4 * n * n * n) + windows * (layers * cut_flops + head);
+}
+
+olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) {
+  const olica_source *source = job->source;
+  const olica_arch *arch = &source->arch;
+  olica_env *env = job->context->env;
+  olica_budget budget = {0};
+  *plan = (olica_plan){0};
+  double work = 4.0 * (double)olica_layer_shape_total(arch, &source->shape[0]) + PIECE;
+  if (olica_job_prunes(job)) {
+    olica_prune_options options = {.sparsity = job->options->prune.sparsity,
+                                   .k = job->options->prune.k,
+                                   .mlp_num = (int)job->options->prune.mlp_num,
+                                   .ratio = job->options->prune.ratio,
+                                   .skip_lowest = job->options->prune.skip_lowest};
+    OLICA_TRY(olica_budget_make(env, &options, arch, &source->shape[0], source->parameters, &budget));
+    work = prune_bytes(job, ranks, &budget, plan);
+    olica_layer_shape *shapes;
+    OLICA_TRY(OLICA_NEW(env, shapes, (size_t)arch->layers));
+    for (int i = 0; i < arch->layers; i++)
+      shapes[i] = olica_budget_shape(&budget, &source->shape[0], i < job->options->prune.mlp_num);
+    plan->checkpoint = (double)olica_checkpoint_bytes(arch, shapes, job->dtype);
+    olica_memory_free(env, shapes);
+  } else {
+    plan->layers = work;
+  }
+  plan->streams = stream_bytes(job, ranks);
+  plan->tables = table_bytes(job, ranks);
+  plan->other = (double)source->catalog->count * sizeof(olica_tensor);
+  plan->memory = plan->streams + plan->tables + plan->other + work;
+  plan_flops(job, &budget, plan);
+  return OLICA_OK;
+}
+
+static double mib(double bytes) {
+  return bytes / 1048576.0;
+}
+
+static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_options *o = job->options;
+  int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
+  printf("model        %s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d%s\n", o->model.path,
+         arch->family->name, arch->layers, arch->hidden, arch->heads, arch->kv_heads, arch->head, arch->ffn,
+         arch->vocabulary, arch->tied ? ", tied" : "");
+  printf("parameters   %lld stored as %s\n", (long long)job->source->parameters, olica_number_name(job->source->dtype));
+  printf("ranks        %d on %d nodes (%d on each), %d threads each\n", ranks, nodes, ranks_per_node,
+         job->context->threads);
+  if (olica_job_prunes(job)) {
+    olica_grid_shape(ranks, &rows, &cols);
+    printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n", (long long)o->calibration.samples,
+           (long long)o->calibration.length, share((double)o->calibration.samples, ranks));
+    printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
+           olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
+    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
+           olica_number_name(job->dtype));
+  }
+  if (job->windows.count > 0)
+    printf("evaluation   %lld windows of %d tokens\n", (long long)job->windows.count, job->windows.length);
+  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, layers %.1f, statistics and solver "
+         "%.1f, tables %.1f\n",
+         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->layers),
+         mib(plan->solver), mib(plan->tables));
+  printf("work         %.3g floating-point operations\n", plan->flops);
+}
+
+static void print_budget(const olica_job *job) {
+  const olica_options *o = job->options;
+  const olica_prune_options options = {.sparsity = o->prune.sparsity,
+                                       .k = o->prune.k,
+                                       .mlp_num = (int)o->prune.mlp_num,
+                                       .ratio = o->prune.ratio,
+                                       .skip_lowest = o->prune.skip_lowest};
+  const olica_arch *arch = &job->source->arch;
+  olica_budget b;
+  if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters, &b)) return;
+  printf("budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo, b.rho_ffn);
+  printf("a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN neurons\n",
+         b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head, b.q_rank ? "" : " (0: whole)",
+         arch->head - b.values_dropped, arch->head, arch->ffn - b.neurons_dropped, arch->ffn);
+  printf("calibrated   %d layers, branches of rank %d\n", options.mlp_num, b.branch);
+}
+
+olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
+                                  int ranks_per_node) {
+  olica_job job = {.context = context, .options = options};
+  olica_inputs inputs = {0};
+  olica_plan plan;
+  if (ranks == 0) ranks = context->size;
+  if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
+  OLICA_TRY(olica_job_open(&job, &inputs));
+  OLICA_TRY(olica_plan_make(&job, ranks, &plan));
+  if (context->rank == 0) print_plan(&job, &plan, ranks, ranks_per_node);
+  if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
+  if (context->rank == 0) fflush(stdout);
+  double limit = (double)options->compute.memory;
+  if (limit > 0 && plan.memory > limit)
+    return olica_error_set(context->env, OLICA_ERR_MEMORY, "[compute] memory allows %.0f MiB a rank, the plan needs %.0f",
+                           mib(limit), mib(plan.memory));
+  olica_npy_close(context, inputs.calibration);
+  olica_npy_close(context, inputs.evaluation);
+  olica_source_close(job.source);
+  return OLICA_OK;
+}

@@ -1,0 +1,281 @@
+#include "olica/run/report.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "olica/io/file.h"
+#include "olica/run/usage.h"
+#include "olica/run/value.h"
+
+olica_status olica_report_create(olica_env *env, olica_report **out) {
+  olica_report *report;
+  OLICA_TRY(OLICA_NEW(env, report, 1));
+  report->sparsity_requested = report->sparsity_reached = NAN;
+  report->perplexity.dense = report->perplexity.pruned = NAN;
+  report->calibrated_count = -1;
+  time_t started = time(NULL) - (time_t)(olica_timer_now() - env->timers.started);
+  struct tm utc;
+  strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &utc));
+  *out = report;
+  return OLICA_OK;
+}
+
+void olica_report_destroy(olica_env *env, olica_report *report) {
+  if (!report) return;
+  json_decref(report->settings);
+  json_decref(report->model);
+  free(report->ranks);
+  free(report->phases);
+  free(report->warnings);
+  olica_memory_free(env, report->linearity_score);
+  olica_memory_free(env, report->calibrated);
+  olica_memory_free(env, report->record);
+  olica_memory_free(env, report);
+}
+
+olica_status olica_report_layers(olica_env *env, olica_report *report, int layers) {
+  OLICA_TRY(OLICA_NEW(env, report->linearity_score, (size_t)layers));
+  OLICA_TRY(OLICA_NEW(env, report->calibrated, (size_t)layers));
+  OLICA_TRY(OLICA_NEW(env, report->record, (size_t)layers));
+  for (int l = 0; l < layers; l++) {
+    report->linearity_score[l] = NAN;
+    report->record[l].layer = -1;
+  }
+  report->layers = layers;
+  return OLICA_OK;
+}
+
+void olica_report_model(olica_report *report, const olica_arch *arch) {
+  json_decref(report->model);
+  report->model = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "family",
+                            arch->family->name, "layers", arch->layers, "hidden", arch->hidden, "heads",
+                            arch->heads, "kv_heads", arch->kv_heads, "head", arch->head, "ffn", arch->ffn,
+                            "vocabulary", arch->vocabulary, "context", arch->context, "tied", arch->tied);
+}
+
+void olica_report_layer(olica_report *report, olica_report_layer_record record) {
+  assert(record.layer >= 0 && record.layer < report->layers);
+  report->record[record.layer] = record;
+}
+
+double olica_report_resident(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  if (!file) return 0;
+  char line[256];
+  double kilobytes = 0;
+  while (fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %lf kB", &kilobytes) == 1) break;
+  fclose(file);
+  return 1024 * kilobytes;
+}
+
+void olica_report_end(olica_env *env, olica_report *report, olica_status status) {
+  while (env->timers.depth > 0) olica_timer_stop(&env->timers);
+  report->wall_s = olica_timer_now() - env->timers.started;
+  report->status = status;
+  if (status != OLICA_OK) memcpy(report->message, env->error.text, sizeof report->message);
+}
+
+/* Members are set only where there is something to tell; JSON has no NaN. */
+static void put(json_t *object, const char *key, json_t *value) {
+  if (value) json_object_set_new(object, key, value);
+}
+
+static void put_integer(json_t *object, const char *key, int64_t value) {
+  put(object, key, json_integer(value));
+}
+
+static void put_real(json_t *object, const char *key, double value) {
+  if (isfinite(value)) put(object, key, json_real(value));
+}
+
+static void put_bytes(json_t *object, const char *key, double value) {
+  put(object, key, json_integer((json_int_t)value));
+}
+
+/* To the microsecond: a clock tells no more. */
+static void put_seconds(json_t *object, const char *key, double value) {
+  put_real(object, key, rint(value * 1e6) / 1e6);
+}
+
+static void put_text(json_t *object, const char *key, const char *value) {
+  if (value && *value) put(object, key, olica_value_string(value));
+}
+
+static void put_spread(json_t *object, const char *key, olica_report_spread spread) {
+  json_t *member = json_object();
+  put_bytes(member, "min", spread.min);
+  put_bytes(member, "mean", spread.mean);
+  put_bytes(member, "max", spread.max);
+  put(object, key, member);
+}
+
+static const char *status_word(olica_status status) {
+  return status == OLICA_OK ? "ok" : status == OLICA_STOPPED ? "stopped" : "failed";
+}
+
+static json_t *program_json(void) {
+  json_t *object = json_object();
+  put_text(object, "version", olica_usage_release());
+  put_text(object, "git", olica_usage_git());
+  put(object, "libraries", olica_usage_libraries());
+  return object;
+}
+
+static json_t *error_json(const olica_report *report) {
+  json_t *object = json_object();
+  put_integer(object, "code", report->status);
+  put_text(object, "kind", olica_status_name(report->status));
+  put_text(object, "message", report->message);
+  return object;
+}
+
+static json_t *run_json(const olica_report *report) {
+  json_t *object = json_object();
+  if (report->job_ranks) put_integer(object, "ranks", report->job_ranks);
+  if (report->nodes) put_integer(object, "nodes", report->nodes);
+  if (report->run.threads) put_integer(object, "threads", report->run.threads);
+  put_text(object, "precision", report->run.precision);
+  put_text(object, "kernel", report->run.kernel);
+  put_text(object, "started", report->started);
+  put_seconds(object, "wall_s", report->wall_s);
+  return object;
+}
+
+static json_t *parameters_json(const olica_report *report) {
+  json_t *object = json_object();
+  if (report->dense) put_integer(object, "dense", report->dense);
+  if (report->pruned) put_integer(object, "pruned", report->pruned);
+  put_real(object, "sparsity_requested", report->sparsity_requested);
+  put_real(object, "sparsity_reached", report->sparsity_reached);
+  return object;
+}
+
+/* Scores up to the first that is not known: their place in the array is their layer. */
+static json_t *scores_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int l = 0; l < report->layers && isfinite(report->linearity_score[l]); l++)
+    json_array_append_new(array, json_real(report->linearity_score[l]));
+  return array;
+}
+
+static json_t *calibrated_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int i = 0; i < report->calibrated_count; i++)
+    json_array_append_new(array, json_integer(report->calibrated[i]));
+  return array;
+}
+
+static json_t *layers_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int l = 0; l < report->layers; l++) {
+    const olica_report_layer_record *record = &report->record[l];
+    if (record->layer < 0) continue;
+    json_t *object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "layer", record->layer, "q_rank",
+                               record->q_rank, "k_rank", record->k_rank, "vo_width", record->vo_width,
+                               "ffn_width", record->ffn_width, "branch_rank", record->branch_rank);
+    put_real(object, "q_error", record->q_error);
+    put_real(object, "k_error", record->k_error);
+    json_array_append_new(array, object);
+  }
+  return array;
+}
+
+static json_t *perplexity_json(const olica_report *report) {
+  json_t *object = json_object();
+  put_real(object, "dense", report->perplexity.dense);
+  put_real(object, "pruned", report->perplexity.pruned);
+  put_integer(object, "tokens", report->perplexity.tokens);
+  put_integer(object, "windows", report->perplexity.windows);
+  return object;
+}
+
+static json_t *phases_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int i = 0; i < report->phases_count; i++) {
+    const olica_report_phase *phase = &report->phases[i];
+    json_t *object = json_object();
+    put_text(object, "name", phase->name);
+    put_integer(object, "calls", phase->calls);
+    put_seconds(object, "min_s", phase->seconds.min);
+    put_seconds(object, "mean_s", phase->seconds.mean);
+    put_seconds(object, "max_s", phase->seconds.max);
+    put_integer(object, "slowest_rank", phase->slowest);
+    put_real(object, "gflops", phase->gflops);
+    put_bytes(object, "bytes", phase->bytes);
+    json_array_append_new(array, object);
+  }
+  return array;
+}
+
+static json_t *ranks_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int r = 0; r < report->ranks_count; r++) {
+    const olica_report_rank *rank = &report->ranks[r];
+    json_t *object = json_object();
+    put_integer(object, "rank", r);
+    put_text(object, "host", rank->host);
+    put_integer(object, "sequences", rank->sequences);
+    put_bytes(object, "bytes_read", rank->bytes_read);
+    put_bytes(object, "bytes_written", rank->bytes_written);
+    put_bytes(object, "peak_memory", rank->counted);
+    put_integer(object, "eigenproblems", rank->eigenproblems);
+    json_array_append_new(array, object);
+  }
+  return array;
+}
+
+static json_t *memory_json(const olica_report *report) {
+  json_t *object = json_object();
+  if (report->estimate > 0) put_bytes(object, "estimate", report->estimate);
+  if (report->ranks_count) put_spread(object, "counted", report->counted);
+  if (report->resident.max > 0) put_spread(object, "resident", report->resident);
+  return object;
+}
+
+static json_t *warnings_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int i = 0; i < report->warnings_count; i++) {
+    json_t *object = json_object();
+    put_text(object, "text", report->warnings[i].text);
+    put_integer(object, "count", report->warnings[i].count);
+    json_array_append_new(array, object);
+  }
+  return array;
+}
+
+json_t *olica_report_json(const olica_report *report) {
+  json_t *root = json_object();
+  put(root, "olica_mpi", program_json());
+  put_text(root, "status", status_word(report->status));
+  if (report->status != OLICA_OK && report->status != OLICA_STOPPED) put(root, "error", error_json(report));
+  put(root, "run", run_json(report));
+  put(root, "settings", json_incref(report->settings));
+  put(root, "model", json_incref(report->model));
+  put(root, "parameters", parameters_json(report));
+  if (report->layers && isfinite(report->linearity_score[0]))
+    put(root, "linearity_score", scores_json(report));
+  if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));
+  put(root, "layers", layers_json(report));
+  if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));
+  put(root, "phases", phases_json(report));
+  put(root, "ranks", ranks_json(report));
+  put(root, "memory", memory_json(report));
+  put(root, "warnings", warnings_json(report));
+  return root;
+}
+
+olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path) {
+  if (!*path) return OLICA_OK;
+  json_t *root = olica_report_json(report);
+  /* 15 digits are what a double can tell: 0.2 stays 0.2. */
+  char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+  json_decref(root);
+  if (!text) return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory for the report", path);
+  olica_status status = olica_file_save(env, path, text, strlen(text));
+  free(text);
+  return status;
+}

@@ -1,0 +1,160 @@
+/* The two sweeps over the layers. Streams ride along: calibration and evaluation pass every layer while it is
+ * here, so that a sweep reads every weight once. */
+#include <math.h>
+#include <stdio.h>
+
+#include "job.h"
+#include "olica/par/comm.h"
+
+/* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
+typedef struct table_use {
+  olica_table table;
+  bool round, write, embed, score;
+} table_use;
+
+static olica_status use_panel(olica_job *job, const table_use *use, int64_t first, int64_t count) {
+  olica_env *env = job->context->env;
+  const char *name = use->table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
+  if (use->round)
+    OLICA_TRY(olica_weights_round(env, job->dtype, name, job->panel, (size_t)count * job->source->arch.hidden));
+  if (use->embed) {
+    olica_stream_embed(job->stream, first, count, job->panel);
+    if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, job->panel);
+  }
+  if (use->score) {
+    olica_timer_start(&env->timers, "evaluate");
+    olica_perplexity_add(job->perplexity, first, count, job->panel);
+    olica_timer_stop(&env->timers);
+  }
+  if (!use->write) return OLICA_OK;
+  olica_timer_start(&env->timers, "write");
+  olica_status status = olica_checkpoint_write_rows(job->checkpoint, use->table, first, count, job->panel);
+  olica_timer_stop(&env->timers);
+  return status;
+}
+
+static olica_status pass_table(olica_job *job, const table_use *use) {
+  olica_timers *timers = &job->context->env->timers;
+  olica_timer_start(timers, "read");
+  for (int panel = 0; panel < job->source->panels; panel++) {
+    int64_t first, count;
+    OLICA_TRY(olica_source_panel(job->source, use->table, panel, job->panel, &first, &count));
+    OLICA_TRY(use_panel(job, use, first, count));
+  }
+  olica_timer_stop(timers);
+  return OLICA_OK;
+}
+
+static olica_status read_layer(olica_job *job, int index, olica_layer **layer) {
+  olica_timer_start(&job->context->env->timers, "read");
+  olica_status status = olica_source_layer(job->source, index, layer);
+  olica_timer_stop(&job->context->env->timers);
+  return status;
+}
+
+static void advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
+                    const olica_layer *layer, int index) {
+  olica_timer_start(&job->context->env->timers, phase);
+  olica_stream_advance(stream, forward, layer, index, NULL);
+  olica_timer_stop(&job->context->env->timers);
+}
+
+/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). */
+static olica_status finish_stream(olica_job *job, bool pruned, double *perplexity) {
+  olica_env *env = job->context->env;
+  const olica_arch *arch = &job->source->arch;
+  bool write = pruned && !arch->tied;
+  table_use use = {.table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->perplexity != NULL};
+  olica_timer_start(&env->timers, "read");
+  olica_status status = olica_source_norm(job->source, job->gains);
+  olica_timer_stop(&env->timers);
+  OLICA_TRY(status);
+  if (pruned) OLICA_TRY(olica_weights_round(env, job->dtype, "norm", job->gains, (size_t)arch->hidden));
+  if (pruned) OLICA_TRY(olica_checkpoint_write_norm(job->checkpoint, job->gains));
+  if (job->perplexity) olica_perplexity_begin(job->perplexity, job->gains);
+  if (job->perplexity || write) OLICA_TRY(pass_table(job, &use));
+  return job->perplexity ? olica_perplexity_finish(job->perplexity, perplexity) : OLICA_OK;
+}
+
+/* "5 min 20 s" of what is left, from the layers of this sweep so far. */
+static void time_left(double since, int done, int layers, char text[32]) {
+  double left = (olica_timer_now() - since) / done * (layers - done);
+  if (left < 60)
+    snprintf(text, 32, "%.0f s", left);
+  else if (left < 3600)
+    snprintf(text, 32, "%d min %02d s", (int)left / 60, (int)left % 60);
+  else
+    snprintf(text, 32, "%d h %02d min", (int)(left / 3600), (int)(left / 60) % 60);
+}
+
+olica_status olica_sweep_survey(olica_job *job) {
+  olica_env *env = job->context->env;
+  bool score = job->perplexity && (job->options->evaluate.dense || !olica_job_prunes(job));
+  int layers = job->source->arch.layers;
+  double since = olica_timer_now();
+  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
+  for (int i = 0; i < layers; i++) {
+    olica_layer *layer;
+    char left[32];
+    OLICA_TRY(read_layer(job, i, &layer));
+    if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
+    if (score) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, i);
+    olica_layer_destroy(env, layer);
+    time_left(since, i + 1, layers, left);
+    olica_log_line(env, "%s layer %d of %d, %s left in this sweep", job->method->survey ? "survey" : "evaluate",
+                   i + 1, layers, left);
+  }
+  if (!score) return OLICA_OK;
+  OLICA_TRY(finish_stream(job, false, &job->report->perplexity.dense));
+  olica_log_line(env, "dense perplexity %.4f", job->report->perplexity.dense);
+  return OLICA_OK;
+}
+
+static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
+  olica_report_layer(job->report, (olica_report_layer_record){.layer = index,
+                                                              .q_rank = pruned->shape.rank[OLICA_Q],
+                                                              .k_rank = pruned->shape.rank[OLICA_K],
+                                                              .vo_width = pruned->linear[OLICA_V].out,
+                                                              .ffn_width = pruned->shape.ffn,
+                                                              .branch_rank = pruned->shape.branch,
+                                                              .q_error = cut->q_error,
+                                                              .k_error = cut->k_error});
+}
+
+/* Reads, cuts and writes one layer, and lets the streams pass what it has become. */
+static olica_status prune_layer(olica_job *job, int index, olica_cut_record *record) {
+  olica_env *env = job->context->env;
+  olica_layer *dense, *pruned;
+  OLICA_TRY(read_layer(job, index, &dense));
+  OLICA_TRY(job->method->cut(job->state, index, dense, &pruned, record));
+  olica_layer_destroy(env, dense);
+  record_layer(job, index, pruned, record);
+  olica_timer_start(&env->timers, "write");
+  olica_status status = olica_checkpoint_write_layer(job->checkpoint, index, pruned);
+  olica_timer_stop(&env->timers);
+  OLICA_TRY(status);
+  /* Behind the last layer nothing looks at the calibration stream any more. */
+  if (index + 1 < job->source->arch.layers) advance(job, "advance", job->stream, job->forward, pruned, index);
+  if (job->perplexity) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, pruned, index);
+  olica_layer_destroy(env, pruned);
+  return OLICA_OK;
+}
+
+olica_status olica_sweep_prune(olica_job *job) {
+  olica_env *env = job->context->env;
+  int layers = job->source->arch.layers;
+  double since = olica_timer_now();
+  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
+  for (int i = 0; i < layers; i++) {
+    olica_cut_record record = {0};
+    char left[32];
+    olica_status status = prune_layer(job, i, &record);
+    if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
+    time_left(since, i + 1, layers, left);
+    olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
+                   record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
+  }
+  OLICA_TRY(finish_stream(job, true, &job->report->perplexity.pruned));
+  if (job->perplexity) olica_log_line(env, "pruned perplexity %.4f", job->report->perplexity.pruned);
+  return OLICA_OK;
+}

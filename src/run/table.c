@@ -1,0 +1,156 @@
+/* The table that closes a run, at most 100 columns wide. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "olica/run/report.h"
+#include "olica/run/usage.h"
+
+enum { NUMBER = 32 };
+
+/* "134,515,008" */
+static const char *grouped(int64_t value, char *text) {
+  char digits[NUMBER];
+  int length = snprintf(digits, sizeof digits, "%lld", (long long)value), at = 0;
+  for (int i = 0; i < length; i++) {
+    if (i > 0 && (length - i) % 3 == 0) text[at++] = ',';
+    text[at++] = digits[i];
+  }
+  text[at] = '\0';
+  return text;
+}
+
+/* "1.25 GiB" */
+static const char *bytes(double value, char *text) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  int unit = 0;
+  for (; value >= 1024 && unit < 5; unit++) value /= 1024;
+  snprintf(text, NUMBER, unit ? "%.2f %s" : "%.0f %s", value, units[unit]);
+  return text;
+}
+
+/* "25.456", or a dash where it is not known. */
+static const char *real(double value, char *text) {
+  if (isfinite(value))
+    snprintf(text, NUMBER, "%.*f", fabs(value) < 1e6 ? 4 : 0, value);
+  else
+    snprintf(text, NUMBER, "-");
+  return text;
+}
+
+static const char *count(int64_t value, char *text) {
+  return value ? grouped(value, text) : strcpy(text, "-");
+}
+
+static void print_rule(FILE *to) {
+  for (int i = 0; i < 96; i++) fputc('-', to);
+  fputc('\n', to);
+}
+
+static void print_head(FILE *to, const olica_report *report) {
+  const char *word = report->status == OLICA_OK ? "done" : olica_status_name(report->status);
+  fprintf(to, "olica_mpi %s: %s after %.1f s", olica_usage_release(), word, report->wall_s);
+  if (report->job_ranks)
+    fprintf(to, ", %d rank%s on %d node%s, %d thread%s each", report->job_ranks,
+            report->job_ranks > 1 ? "s" : "", report->nodes, report->nodes > 1 ? "s" : "",
+            report->run.threads, report->run.threads > 1 ? "s" : "");
+  fputc('\n', to);
+}
+
+static void print_model(FILE *to, const olica_report *report) {
+  char left[NUMBER], right[NUMBER];
+  fprintf(to, "%-22s %16s %16s\n", "", "dense", "pruned");
+  fprintf(to, "%-22s %16s %16s", "parameters", count(report->dense, left), count(report->pruned, right));
+  if (isfinite(report->sparsity_reached))
+    fprintf(to, "   sparsity %.4f, asked for %.4f", report->sparsity_reached, report->sparsity_requested);
+  fputc('\n', to);
+  if (report->perplexity.windows) {
+    fprintf(to, "%-22s %16s %16s", "perplexity", real(report->perplexity.dense, left),
+            real(report->perplexity.pruned, right));
+    fprintf(to, "   %s tokens,", grouped(report->perplexity.tokens, left));
+    fprintf(to, " %s windows\n", grouped(report->perplexity.windows, left));
+  }
+}
+
+static void print_layers(FILE *to, const olica_report *report) {
+  if (report->calibrated_count <= 0) return;
+  int used = fprintf(to, "%-22s", "calibrated layers");
+  for (int i = 0; i < report->calibrated_count; i++) {
+    if (used > 90) used = fprintf(to, "\n%-22s", "") - 1;
+    used += fprintf(to, " %d", report->calibrated[i]);
+  }
+  fputc('\n', to);
+}
+
+static void print_phase(FILE *to, const char *name, const olica_report_phase *phase, double wall) {
+  const olica_report_spread *seconds = &phase->seconds;
+  fprintf(to, "%-22.22s %8ld %10.3f %10.3f %10.3f %8d %8.1f", name, phase->calls, seconds->min, seconds->mean,
+          seconds->max, phase->slowest, wall > 0 ? 100 * seconds->mean / wall : 0.);
+  if (phase->gflops > 0) fprintf(to, " %10.1f", phase->gflops);
+  fputc('\n', to);
+}
+
+/* Finer timers are set in under their phase and are part of its time. */
+static void print_phases(FILE *to, const olica_report *report) {
+  if (!report->phases_count) return;
+  double sum = 0;
+  print_rule(to);
+  fprintf(to, "%-22s %8s %10s %10s %10s %8s %8s %10s\n", "time", "calls", "min s", "mean s", "max s",
+          "slowest", "% wall", "GFLOP/s");
+  for (int i = 0; i < report->phases_count; i++) {
+    const olica_report_phase *phase = &report->phases[i];
+    const char *dot = strchr(phase->name, '.');
+    char name[OLICA_TIMER_NAME + 2];
+    snprintf(name, sizeof name, "%s%s", dot ? "  " : "", dot ? dot + 1 : phase->name);
+    print_phase(to, name, phase, report->wall_s);
+    if (!dot) sum += phase->seconds.mean;
+  }
+  double other = report->wall_s - sum;
+  fprintf(to, "%-22s %8s %10s %10.3f %10s %8s %8.1f\n", "outside of phases", "", "", other, "", "",
+          report->wall_s > 0 ? 100 * other / report->wall_s : 0.);
+}
+
+static void print_spread(FILE *to, const char *name, olica_report_spread spread) {
+  char least[NUMBER], mean[NUMBER], most[NUMBER];
+  if (spread.max <= 0) return;
+  fprintf(to, "%-22s %16s %16s %16s\n", name, bytes(spread.min, least), bytes(spread.mean, mean),
+          bytes(spread.max, most));
+}
+
+static void print_memory(FILE *to, const olica_report *report) {
+  char text[NUMBER];
+  if (!report->ranks_count) return;
+  print_rule(to);
+  fprintf(to, "%-22s %16s %16s %16s\n", "memory of a rank", "min", "mean", "max");
+  if (report->estimate > 0)
+    fprintf(to, "%-22s %16s %16s %16s\n", "estimate", "", "", bytes(report->estimate, text));
+  print_spread(to, "counted", report->counted);
+  print_spread(to, "resident", report->resident);
+}
+
+static void print_files(FILE *to, const olica_report *report) {
+  char text[NUMBER];
+  long warnings = 0;
+  for (int i = 0; i < report->warnings_count; i++) warnings += report->warnings[i].count;
+  print_rule(to);
+  if (report->checkpoint) fprintf(to, "%-22s %s", "checkpoint", report->checkpoint);
+  if (report->checkpoint && report->checkpoint_bytes > 0)
+    fprintf(to, " (%s)", bytes(report->checkpoint_bytes, text));
+  if (report->checkpoint) fputc('\n', to);
+  fprintf(to, "%-22s %ld", "warnings", warnings);
+  if (warnings) fprintf(to, ", of %d kind%s", report->warnings_count, report->warnings_count > 1 ? "s" : "");
+  fputc('\n', to);
+}
+
+void olica_report_table(const olica_report *report, FILE *to) {
+  print_rule(to);
+  print_head(to, report);
+  print_rule(to);
+  print_model(to, report);
+  print_layers(to, report);
+  print_phases(to, report);
+  print_memory(to, report);
+  print_files(to, report);
+  print_rule(to);
+  fflush(to);
+}

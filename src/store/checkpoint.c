@@ -1,0 +1,329 @@
+#include "olica/store/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "olica/io/file.h"
+#include "olica/par/comm.h"
+#include "schema.h"
+
+struct olica_checkpoint {
+  olica_context *context;
+  char *path, *part; /* the final name, and the name while it is written */
+  olica_dtype dtype;
+  olica_arch arch;
+  olica_layer_shape *shape; /* [L] */
+  olica_hdf5 *file;         /* NULL once closed */
+  double written;
+  int model[OLICA_PARTS]; /* numbers of the datasets outside of the layers, by part */
+  int *layer;             /* [L] number of a layer's first dataset; the others follow */
+};
+
+static char *part_name(olica_env *env, const char *path) {
+  size_t bytes = strlen(path) + sizeof ".part";
+  char *part = olica_memory_get(env, "file name", bytes, 1);
+  if (part) snprintf(part, bytes, "%s.part", path);
+  return part;
+}
+
+/* Metadata, alignment and what the file system keeps for itself. */
+static int64_t with_margin(int64_t bytes) {
+  return bytes + bytes / 256 + (256 << 10);
+}
+
+/* Creates and removes the file; one that another run has left is only opened. `blocks`: bytes it already has.
+ */
+static olica_status try_part(olica_env *env, const char *part, int64_t *blocks) {
+  struct stat info;
+  *blocks = 0;
+  int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  bool made = fd >= 0;
+  if (!made && errno == EEXIST) fd = open(part, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return olica_error_set(env, OLICA_ERR_IO, "%s: cannot create it: %s", part, strerror(errno));
+  bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  close(fd);
+  if (made) unlink(part);
+  if (!regular) return olica_error_set(env, OLICA_ERR_IO, "%s: is in the way and no regular file", part);
+  *blocks = (int64_t)info.st_blocks * 512;
+  return OLICA_OK;
+}
+
+static olica_status check_space(olica_env *env, const char *path, const char *directory, int64_t bytes,
+                                int64_t blocks) {
+  struct statvfs fs;
+  struct rlimit limit;
+  bytes = with_margin(bytes);
+  if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+      limit.rlim_cur < (rlim_t)bytes)
+    return olica_error_set(env, OLICA_ERR_IO,
+                           "%s: needs %lld bytes, and this process may write %lld (ulimit -f)", path,
+                           (long long)bytes, (long long)limit.rlim_cur);
+  if (statvfs(directory, &fs) != 0 || fs.f_blocks == 0) return OLICA_OK; /* it does not say */
+  double free_bytes = (double)fs.f_bavail * (double)fs.f_frsize + (double)blocks;
+  if (free_bytes >= (double)bytes) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO, "%s: needs %lld bytes, %.0f are free in %s", path,
+                         (long long)bytes, free_bytes, directory);
+}
+
+static olica_status probe(olica_env *env, const olica_checkpoint_options *options, int64_t bytes) {
+  const char *path = options->path;
+  struct stat info;
+  if (!path || !path[0]) return olica_error_set(env, OLICA_ERR_CONFIG, "[output] checkpoint names no file");
+  if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+    return olica_error_set(env, OLICA_ERR_CONFIG, "[output] checkpoint: %s exists and is no regular file",
+                           path);
+  if (stat(path, &info) == 0 && !options->overwrite)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "[output] checkpoint: %s exists; [output] overwrite = yes would replace it", path);
+  char *part = part_name(env, path), *directory = NULL;
+  if (!part) return env->error.code;
+  OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %s", path, directory,
+                           strerror(errno));
+  int64_t blocks;
+  OLICA_TRY(try_part(env, part, &blocks));
+  OLICA_TRY(check_space(env, path, directory, bytes, blocks));
+  olica_memory_free(env, directory);
+  olica_memory_free(env, part);
+  return OLICA_OK;
+}
+
+olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoint_options *options,
+                                    int64_t bytes) {
+  OLICA_AGREE(context, context->rank == 0 ? probe(context->env, options, bytes) : OLICA_OK);
+  return OLICA_OK;
+}
+
+int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype) {
+  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  int64_t bytes = 0;
+  int count = olica_schema_model(arch, dtype, item);
+  for (int i = 0; i < count; i++) bytes += olica_schema_bytes(&item[i]);
+  for (int l = 0; l < arch->layers; l++) {
+    count = olica_schema_layer(arch, &shapes[l], dtype, l, item);
+    for (int i = 0; i < count; i++) bytes += olica_schema_bytes(&item[i]);
+  }
+  return bytes;
+}
+
+static olica_status declare(olica_checkpoint *checkpoint, const olica_schema_item *item, int *number) {
+  return olica_hdf5_dataset(checkpoint->file, item->name, item->type, item->dims, item->shape, number);
+}
+
+static olica_status declare_model(olica_checkpoint *checkpoint) {
+  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  int count = olica_schema_model(&checkpoint->arch, checkpoint->dtype, item), number;
+  for (int i = 0; i < count; i++) OLICA_TRY(declare(checkpoint, &item[i], &checkpoint->model[item[i].part]));
+  for (int l = 0; l < checkpoint->arch.layers; l++) {
+    count = olica_schema_layer(&checkpoint->arch, &checkpoint->shape[l], checkpoint->dtype, l, item);
+    for (int i = 0; i < count; i++)
+      OLICA_TRY(declare(checkpoint, &item[i], i == 0 ? &checkpoint->layer[l] : &number));
+  }
+  return OLICA_OK;
+}
+
+typedef struct text {
+  const char *data;
+  size_t bytes;
+} text;
+
+static text text_of(const char *string) {
+  return (text){string, string ? strlen(string) : 0};
+}
+
+/* The texts of /meta are declared first and written as soon as all is declared. */
+static olica_status begin(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta) {
+  olica_hdf5 *file = checkpoint->file;
+  const text texts[OLICA_SCHEMA_META] = {
+      text_of(meta->config_json),
+      text_of(meta->settings_json),
+      text_of(meta->provenance_json),
+      text_of(meta->tokenizer_json),
+      {meta->tokenizer_model, meta->tokenizer_model ? meta->tokenizer_model_bytes : 0}};
+  int number[OLICA_SCHEMA_META];
+  OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_CHECKPOINT_FORMAT));
+  OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_CHECKPOINT_SCHEMA));
+  OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
+  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
+    int64_t bytes = (int64_t)texts[i].bytes;
+    if (bytes > 0)
+      OLICA_TRY(olica_hdf5_dataset(file, olica_schema_meta(i), OLICA_HDF5_BYTES, 1, &bytes, &number[i]));
+  }
+  OLICA_TRY(declare_model(checkpoint));
+  OLICA_TRY(olica_hdf5_reserve(file));
+  for (int i = 0; i < OLICA_SCHEMA_META; i++)
+    if (texts[i].bytes > 0)
+      OLICA_TRY(olica_hdf5_write(file, number[i], 0, (int64_t)texts[i].bytes, texts[i].data));
+  return OLICA_OK;
+}
+
+static olica_status allocate(olica_context *context, const olica_checkpoint_options *options,
+                             const olica_arch *arch, const olica_layer_shape *shapes,
+                             olica_checkpoint **out) {
+  olica_env *env = context->env;
+  olica_checkpoint *checkpoint;
+  size_t layers = (size_t)arch->layers;
+  OLICA_TRY(OLICA_NEW(env, checkpoint, 1));
+  checkpoint->context = context;
+  checkpoint->dtype = options->dtype;
+  checkpoint->arch = *arch;
+  if (!(checkpoint->path = olica_memory_string(env, options->path))) return env->error.code;
+  if (!(checkpoint->part = part_name(env, options->path))) return env->error.code;
+  OLICA_TRY(OLICA_NEW(env, checkpoint->shape, layers));
+  OLICA_TRY(OLICA_NEW(env, checkpoint->layer, layers));
+  memcpy(checkpoint->shape, shapes, layers * sizeof *shapes);
+  if (context->rank == 0)
+    unlink(checkpoint->part); /* what another run has left; a link is not written through */
+  *out = checkpoint;
+  return OLICA_OK;
+}
+
+olica_status olica_checkpoint_create(olica_context *context, const olica_checkpoint_options *options,
+                                     const olica_arch *arch, const olica_layer_shape *shapes,
+                                     const olica_checkpoint_meta *meta, olica_checkpoint **out) {
+  olica_checkpoint *checkpoint = NULL;
+  OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
+  olica_status status = olica_hdf5_create(context, checkpoint->part, options->hints, &checkpoint->file);
+  if (status == OLICA_OK) status = begin(checkpoint, meta);
+  if (status == OLICA_OK)
+    *out = checkpoint;
+  else
+    olica_checkpoint_abandon(checkpoint);
+  return status;
+}
+
+olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table,
+                                         int64_t first, int64_t count, const float *rows) {
+  int part = table == OLICA_TABLE_HEAD ? OLICA_PART_HEAD : OLICA_PART_EMBED;
+  if (part == OLICA_PART_HEAD && checkpoint->arch.tied)
+    return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: a tied model has no lm_head",
+                           checkpoint->path);
+  return olica_hdf5_write(checkpoint->file, checkpoint->model[part], first, count, rows);
+}
+
+olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm) {
+  return olica_hdf5_write(checkpoint->file, checkpoint->model[OLICA_PART_NORM], 0, checkpoint->arch.hidden,
+                          norm);
+}
+
+static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    if (a->rank[p] != b->rank[p] || a->bias[p] != b->bias[p]) return false;
+  return a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
+}
+
+/* The numbers of a dataset; NULL where a layer that is whole has no list of what is kept. */
+static const void *numbers(const olica_layer *layer, const olica_schema_item *item) {
+  const olica_linear *linear = &layer->linear[item->projection];
+  switch (item->part) {
+  case OLICA_PART_INPUT_NORM:
+    return layer->input_norm;
+  case OLICA_PART_FFN_NORM:
+    return layer->ffn_norm;
+  case OLICA_PART_WEIGHT:
+    return linear->weight;
+  case OLICA_PART_B:
+    return linear->b;
+  case OLICA_PART_A:
+    return linear->a;
+  case OLICA_PART_BIAS:
+    return linear->bias;
+  case OLICA_PART_VALUES_KEPT:
+    return layer->values_kept;
+  case OLICA_PART_FFN_KEPT:
+    return layer->ffn_kept;
+  case OLICA_PART_BRANCH_A:
+    return layer->branch_a;
+  case OLICA_PART_BRANCH_B:
+    return layer->branch_b;
+  default:
+    return NULL;
+  }
+}
+
+/* All are kept: 0, 1, ... in every row. */
+static olica_status write_all_kept(olica_checkpoint *checkpoint, const olica_schema_item *item, int number) {
+  olica_env *env = checkpoint->context->env;
+  int64_t rows = item->dims == 2 ? item->shape[0] : 1,
+          columns = item->dims == 2 ? item->shape[1] : item->shape[0];
+  int32_t *kept = NULL;
+  OLICA_AGREE(checkpoint->context, OLICA_NEW(env, kept, (size_t)(rows * columns)));
+  for (int64_t i = 0; i < rows * columns; i++) kept[i] = (int32_t)(i % columns);
+  OLICA_TRY(olica_hdf5_write(checkpoint->file, number, 0, item->shape[0], kept));
+  olica_memory_free(env, kept);
+  return OLICA_OK;
+}
+
+static olica_status write_item(olica_checkpoint *checkpoint, const olica_layer *weights,
+                               const olica_schema_item *item, int number) {
+  const void *data = numbers(weights, item);
+  if (data) return olica_hdf5_write(checkpoint->file, number, 0, item->shape[0], data);
+  const olica_arch *arch = &checkpoint->arch;
+  bool whole = (item->part == OLICA_PART_VALUES_KEPT && weights->shape.values == arch->head) ||
+               (item->part == OLICA_PART_FFN_KEPT && weights->shape.ffn == arch->ffn);
+  if (whole) return write_all_kept(checkpoint, item, number);
+  return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: nothing to write as %s",
+                         checkpoint->path, item->name);
+}
+
+olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer,
+                                          const olica_layer *weights) {
+  if (layer < 0 || layer >= checkpoint->arch.layers ||
+      !same_shape(&weights->shape, &checkpoint->shape[layer]))
+    return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL,
+                           "%s: layer %d has another shape than declared", checkpoint->path, layer);
+  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  int count = olica_schema_layer(&checkpoint->arch, &weights->shape, checkpoint->dtype, layer, item);
+  for (int i = 0; i < count; i++)
+    OLICA_TRY(write_item(checkpoint, weights, &item[i], checkpoint->layer[layer] + i));
+  return OLICA_OK;
+}
+
+static void release(olica_checkpoint *checkpoint) {
+  olica_env *env = checkpoint->context->env;
+  olica_memory_free(env, checkpoint->shape);
+  olica_memory_free(env, checkpoint->layer);
+  olica_memory_free(env, checkpoint->part);
+  olica_memory_free(env, checkpoint->path);
+  olica_memory_free(env, checkpoint);
+}
+
+/* What we have just written must read back; if it does not, the file system is to blame and no input. */
+static olica_status read_back(olica_checkpoint *checkpoint) {
+  olica_context *context = checkpoint->context;
+  int64_t tensors, bytes;
+  olica_status status = olica_checkpoint_verify(context, checkpoint->part, &tensors, &bytes);
+  if (status != OLICA_ERR_INPUT) return status;
+  olica_error_context(context->env, "reading back what was written: ");
+  return context->env->error.code = OLICA_ERR_IO;
+}
+
+olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written) {
+  olica_context *context = checkpoint->context;
+  OLICA_TRY(olica_hdf5_seal(checkpoint->file));
+  OLICA_TRY(olica_hdf5_attribute_integer(checkpoint->file, "complete", 1));
+  double written = olica_hdf5_bytes_written(checkpoint->file);
+  OLICA_TRY(olica_hdf5_close(checkpoint->file));
+  checkpoint->file = NULL;
+  OLICA_TRY(read_back(checkpoint));
+  olica_status status = OLICA_OK;
+  if (context->rank == 0) status = olica_file_publish(context->env, checkpoint->part, checkpoint->path);
+  OLICA_AGREE(context, status);
+  release(checkpoint);
+  *bytes_written = written;
+  return OLICA_OK;
+}
+
+void olica_checkpoint_abandon(olica_checkpoint *checkpoint) {
+  if (!checkpoint) return;
+  olica_hdf5_abandon(checkpoint->file);
+  if (checkpoint->context->rank == 0) unlink(checkpoint->part);
+  release(checkpoint);
+}

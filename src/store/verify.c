@@ -1,0 +1,264 @@
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "olica/par/comm.h"
+#include "olica/par/partition.h"
+#include "olica/store/checkpoint.h"
+#include "schema.h"
+
+enum { BLOCK_NUMBERS = 1 << 20, CONFIG_BYTES_MAX = 16 << 20 };
+
+typedef struct verifier {
+  olica_context *context;
+  olica_env *env;
+  olica_catalog *catalog;
+  const char *path;
+  olica_arch arch;
+  olica_dtype dtype; /* of all the numbers */
+  bool *known;       /* [tensors] the schema has it */
+  void *raw;         /* BLOCK_NUMBERS as stored, and decoded */
+  float *decoded;
+} verifier;
+
+/* The model's own config, read once. */
+static olica_status read_config(verifier *its) {
+  const olica_tensor *config = olica_catalog_find(its->catalog, olica_schema_meta(0));
+  if (!config || config->dims != 1 || strcmp(config->stored, "uint8") != 0 ||
+      config->bytes > CONFIG_BYTES_MAX)
+    return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is missing, no text or too long", its->path,
+                           olica_schema_meta(0));
+  char *text = NULL, name[OLICA_CATALOG_PATH + 32];
+  size_t bytes = (size_t)config->bytes;
+  OLICA_AGREE(its->context, OLICA_NEW(its->env, text, bytes + 1));
+  olica_status status = OLICA_OK;
+  if (its->context->rank == 0) status = olica_catalog_read(its->catalog, config, 0, config->bytes, text);
+  OLICA_AGREE(its->context, status);
+  olica_comm_bcast(its->context, its->context->comm, text, bytes, 0);
+  snprintf(name, sizeof name, "%s: %s", its->path, olica_schema_meta(0));
+  status = olica_arch_parse(its->env, name, text, bytes, &its->arch);
+  olica_memory_free(its->env, text);
+  return status;
+}
+
+static void describe(int dims, const int64_t *shape, char *text, size_t size) {
+  size_t used = 0;
+  for (int i = 0; i < dims && used < size; i++)
+    used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
+}
+
+/* A dataset of the schema is there, with its type and shape. */
+static olica_status check_item(verifier *its, const olica_schema_item *item) {
+  const olica_tensor *tensor = olica_catalog_find(its->catalog, item->name);
+  if (!tensor) return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is missing", its->path, item->name);
+  its->known[tensor - its->catalog->tensor] = true;
+  const char *type = olica_hdf5_type_name(item->type);
+  bool same = tensor->dims == item->dims && strcmp(tensor->stored, type) == 0;
+  for (int i = 0; same && i < item->dims; i++) same = tensor->shape[i] == item->shape[i];
+  if (same) return OLICA_OK;
+  char found[96] = "", expected[48] = "";
+  describe(tensor->dims, tensor->shape, found, sizeof found);
+  describe(item->dims, item->shape, expected, sizeof expected);
+  return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is %s [%s], expected %s [%s]", its->path,
+                         item->name, tensor->stored, found, type, expected);
+}
+
+/* The embedding's type is that of all. */
+static olica_status check_model(verifier *its) {
+  olica_schema_item item[OLICA_SCHEMA_MODEL];
+  const olica_tensor *embed;
+  olica_schema_model(&its->arch, OLICA_FP32, item);
+  embed = olica_catalog_find(its->catalog, item[0].name);
+  its->dtype = embed && embed->dtype != OLICA_DTYPES ? embed->dtype : OLICA_FP32;
+  int count = olica_schema_model(&its->arch, its->dtype, item);
+  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i]));
+  return OLICA_OK;
+}
+
+static olica_status check_layer(verifier *its, int layer) {
+  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  olica_layer_shape shape;
+  OLICA_TRY(olica_schema_shape(its->catalog, &its->arch, layer, &shape));
+  int count = olica_schema_layer(&its->arch, &shape, its->dtype, layer, item);
+  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i]));
+  return OLICA_OK;
+}
+
+static olica_status check_texts(verifier *its) {
+  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
+    const olica_tensor *tensor = olica_catalog_find(its->catalog, olica_schema_meta(i));
+    if (!tensor) continue;
+    if (tensor->dims != 1 || strcmp(tensor->stored, "uint8") != 0)
+      return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is no text, expected uint8 [bytes]",
+                             its->path, tensor->name);
+    its->known[tensor - its->catalog->tensor] = true;
+  }
+  return OLICA_OK;
+}
+
+/* All of the schema is there and nothing else, each with a checksum. The catalog is the same on all ranks,
+ * and so is the result. */
+static olica_status check_schema(verifier *its) {
+  OLICA_TRY(OLICA_NEW(its->env, its->known, (size_t)its->catalog->count));
+  OLICA_TRY(check_texts(its));
+  OLICA_TRY(check_model(its));
+  for (int l = 0; l < its->arch.layers; l++) OLICA_TRY(check_layer(its, l));
+  for (int i = 0; i < its->catalog->count; i++) {
+    const char *name = its->catalog->tensor[i].name;
+    if (!its->known[i])
+      return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s does not belong to this model", its->path,
+                             name);
+    if (!its->catalog->tensor[i].has_crc)
+      return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s has no attribute crc32", its->path, name);
+  }
+  return OLICA_OK;
+}
+
+/* Every row of a list of kept neurons ascends within 0 ... below - 1. */
+static olica_status check_kept(verifier *its, int layer, olica_schema_part part, int64_t below) {
+  char name[OLICA_TENSOR_NAME];
+  olica_schema_name(layer, part, OLICA_V, name);
+  const olica_tensor *tensor = olica_catalog_find(its->catalog, name);
+  int64_t rows = tensor->dims == 2 ? tensor->shape[0] : 1, columns = tensor->shape[tensor->dims - 1];
+  int32_t *kept;
+  OLICA_TRY(OLICA_NEW(its->env, kept, (size_t)(rows * columns)));
+  OLICA_TRY(olica_catalog_read(its->catalog, tensor, 0, rows * columns, kept));
+  for (int64_t i = 0; i < rows * columns; i++) {
+    int64_t least = i % columns == 0 ? 0 : (int64_t)kept[i - 1] + 1;
+    if (kept[i] < least || kept[i] >= below)
+      return olica_error_set(its->env, OLICA_ERR_INPUT,
+                             "%s: %s has %d at element %lld, expected %lld to %lld", its->path, name, kept[i],
+                             (long long)i, (long long)least, (long long)below - 1);
+  }
+  olica_memory_free(its->env, kept);
+  return OLICA_OK;
+}
+
+/* The layers' lists, dealt out to the ranks. */
+static olica_status check_lists(verifier *its) {
+  for (int l = its->context->rank; l < its->arch.layers; l += its->context->size) {
+    OLICA_TRY(check_kept(its, l, OLICA_PART_VALUES_KEPT, its->arch.head));
+    OLICA_TRY(check_kept(its, l, OLICA_PART_FFN_KEPT, its->arch.ffn));
+  }
+  return OLICA_OK;
+}
+
+static olica_status check_finite(verifier *its, const olica_tensor *tensor, int64_t first, int64_t count) {
+  const float *numbers = its->raw;
+  if (tensor->dtype == OLICA_DTYPES) return OLICA_OK;
+  if (tensor->dtype != OLICA_FP32) {
+    olica_number_decode(tensor->dtype, its->raw, its->decoded, (size_t)count);
+    numbers = its->decoded;
+  }
+  size_t bad = olica_number_nonfinite(numbers, (size_t)count);
+  if (bad == (size_t)count) return OLICA_OK;
+  return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s has %g at element %lld, expected finite numbers",
+                         its->path, tensor->name, (double)numbers[bad], (long long)(first + (int64_t)bad));
+}
+
+/* A run of a tensor's elements that one rank has checked. */
+typedef struct piece {
+  int64_t tensor, bytes, crc; /* tensor -1: none */
+} piece;
+
+static olica_status check_piece(verifier *its, const olica_tensor *tensor, olica_range elements, int64_t size,
+                                piece *done) {
+  uLong crc = 0;
+  for (int64_t i = 0, n; i < elements.count; i += n) {
+    n = elements.count - i < BLOCK_NUMBERS ? elements.count - i : BLOCK_NUMBERS;
+    OLICA_TRY(olica_catalog_read(its->catalog, tensor, elements.first + i, n, its->raw));
+    OLICA_TRY(check_finite(its, tensor, elements.first + i, n));
+    crc = crc32_z(crc, its->raw, (size_t)(n * size));
+  }
+  *done = (piece){tensor - its->catalog->tensor, elements.count * size, (int64_t)crc};
+  return OLICA_OK;
+}
+
+static olica_status compare(const verifier *its, const olica_tensor *tensor, int64_t crc) {
+  if (crc == (int64_t)tensor->crc) return OLICA_OK;
+  return olica_error_set(its->env, OLICA_ERR_INPUT,
+                         "%s: %s has checksum %08llx, expected %08llx: its data are damaged", its->path,
+                         tensor->name, (unsigned long long)crc, (unsigned long long)tensor->crc);
+}
+
+/* This rank's share of all bytes. What it holds of a tensor that others share, its first and its last, it
+ * hands out as `shared` [2]. */
+static olica_status check_share(verifier *its, int64_t total, piece shared[2]) {
+  olica_range share = olica_partition_block(total, its->context->size, its->context->rank);
+  int found = 0;
+  int64_t before = 0; /* bytes of the tensors so far */
+  for (int i = 0; i < its->catalog->count; i++) {
+    const olica_tensor *tensor = &its->catalog->tensor[i];
+    int64_t elements = 1, from = share.first - before, to = from + share.count;
+    for (int k = 0; k < tensor->dims; k++) elements *= tensor->shape[k];
+    int64_t size = tensor->bytes / elements;
+    before += tensor->bytes;
+    from = from < 0 ? 0 : from / size; /* an element goes with its last byte */
+    to = to > tensor->bytes ? elements : to < 0 ? 0 : to / size;
+    if (from >= to) continue;
+    piece done;
+    OLICA_TRY(check_piece(its, tensor, (olica_range){from, to - from}, size, &done));
+    if (to - from == elements)
+      OLICA_TRY(compare(its, tensor, done.crc));
+    else
+      shared[found++] = done;
+  }
+  return OLICA_OK;
+}
+
+/* Tensors that several ranks have checked: their checksums, put together in the order of the ranks. */
+static olica_status check_shared(verifier *its, const piece shared[2]) {
+  piece *all;
+  int size = its->context->size;
+  OLICA_AGREE(its->context, OLICA_NEW(its->env, all, 2 * (size_t)size));
+  MPI_Allgather(shared, 6, MPI_INT64_T, all, 6, MPI_INT64_T, its->context->comm);
+  piece sum = {.tensor = -1};
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < 2 * size && status == OLICA_OK; i++) {
+    if (all[i].tensor < 0) continue;
+    if (all[i].tensor != sum.tensor) sum = (piece){.tensor = all[i].tensor};
+    sum.crc = (int64_t)crc32_combine((uLong)sum.crc, (uLong)all[i].crc, (z_off_t)all[i].bytes);
+    sum.bytes += all[i].bytes;
+    const olica_tensor *tensor = &its->catalog->tensor[sum.tensor];
+    if (sum.bytes == tensor->bytes) status = compare(its, tensor, sum.crc);
+  }
+  olica_memory_free(its->env, all);
+  return status;
+}
+
+static olica_status check_bytes(verifier *its, int64_t *total) {
+  piece shared[2] = {{.tensor = -1}, {.tensor = -1}};
+  *total = 0;
+  for (int i = 0; i < its->catalog->count; i++) *total += its->catalog->tensor[i].bytes;
+  olica_status status = OLICA_NEW(its->env, its->decoded, BLOCK_NUMBERS);
+  if (status == OLICA_OK && !(its->raw = olica_memory_get(its->env, "block", BLOCK_NUMBERS, sizeof(float))))
+    status = its->env->error.code;
+  if (status == OLICA_OK) status = check_lists(its);
+  if (status == OLICA_OK) status = check_share(its, *total, shared);
+  OLICA_AGREE(its->context, status);
+  olica_memory_free(its->env, its->raw);
+  olica_memory_free(its->env, its->decoded);
+  return check_shared(its, shared);
+}
+
+static olica_status verify(verifier *its, int64_t *tensors, int64_t *bytes) {
+  olica_status status = OLICA_OK;
+  if (its->context->rank == 0)
+    status = olica_hdf5_index(its->catalog, its->path, OLICA_CHECKPOINT_FORMAT, OLICA_CHECKPOINT_SCHEMA);
+  OLICA_TRY(olica_catalog_share(its->catalog, status));
+  OLICA_AGREE(its->context, read_config(its));
+  OLICA_AGREE(its->context, check_schema(its));
+  OLICA_AGREE(its->context, check_bytes(its, bytes));
+  *tensors = its->catalog->count;
+  olica_memory_free(its->env, its->known);
+  return OLICA_OK;
+}
+
+olica_status olica_checkpoint_verify(olica_context *context, const char *path, int64_t *tensors,
+                                     int64_t *bytes) {
+  verifier its = {.context = context, .env = context->env, .path = path};
+  OLICA_AGREE(context, olica_catalog_create(context, &its.catalog));
+  olica_status status = verify(&its, tensors, bytes);
+  olica_catalog_destroy(its.catalog);
+  return status;
+}

@@ -1,0 +1,246 @@
+/* Room base: statuses, messages, counted memory, warnings, timers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "olica/base/env.h"
+
+static int make_env(void **state) {
+  *state = olica_env_create();
+  return *state ? 0 : -1;
+}
+
+static int free_env(void **state) {
+  olica_env_destroy(*state);
+  return 0;
+}
+
+/* ---- status and messages ---- */
+
+static void status_names_differ(void **state) {
+  (void)state;
+  const olica_status all[] = {OLICA_OK,          OLICA_ERR_CONFIG, OLICA_ERR_INPUT,    OLICA_ERR_IO,
+                              OLICA_ERR_NUMERIC, OLICA_ERR_MEMORY, OLICA_ERR_INTERNAL, OLICA_STOPPED};
+  const int count = sizeof all / sizeof *all;
+  for (int i = 0; i < count; i++)
+    for (int j = 0; j < i; j++) assert_string_not_equal(olica_status_name(all[i]), olica_status_name(all[j]));
+  assert_string_equal(olica_status_name((olica_status)99), "unknown status");
+}
+
+static olica_status fails(olica_env *env) {
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: no tensor %s", "a.safetensors", "q");
+}
+
+static olica_status hands_up(olica_env *env) {
+  OLICA_TRY(fails(env));
+  return OLICA_OK;
+}
+
+static void error_is_handed_up_with_context(void **state) {
+  olica_env *env = *state;
+  assert_int_equal(hands_up(env), OLICA_ERR_INPUT);
+  assert_int_equal(env->error.code, OLICA_ERR_INPUT);
+  assert_string_equal(env->error.text, "a.safetensors: no tensor q");
+  assert_int_equal(olica_error_context(env, "layer %d: ", 3), OLICA_ERR_INPUT);
+  assert_string_equal(env->error.text, "layer 3: a.safetensors: no tensor q");
+  assert_int_equal(olica_error_set(env, OLICA_ERR_IO, "later"), OLICA_ERR_IO);
+  assert_string_equal(env->error.text, "later");
+  olica_error_clear(env);
+  assert_int_equal(env->error.code, OLICA_OK);
+  assert_string_equal(env->error.text, "");
+}
+
+static void error_longer_than_its_room_is_cut(void **state) {
+  olica_env *env = *state;
+  char text[2 * OLICA_ERROR_TEXT];
+  memset(text, 'x', sizeof text);
+  text[sizeof text - 1] = '\0';
+  olica_error_set(env, OLICA_ERR_INPUT, "%s", text);
+  assert_int_equal(strlen(env->error.text), OLICA_ERROR_TEXT - 1);
+  olica_error_context(env, "layer 1: ");
+  assert_int_equal(strlen(env->error.text), OLICA_ERROR_TEXT - 1);
+  assert_memory_equal(env->error.text, "layer 1: xxx", 12);
+  olica_error_context(env, "%s", text);
+  assert_int_equal(strlen(env->error.text), OLICA_ERROR_TEXT - 1);
+}
+
+/* ---- counted memory ---- */
+
+static void memory_is_zeroed_aligned_and_counted(void **state) {
+  olica_env *env = *state;
+  double *a;
+  char *b;
+  assert_int_equal(OLICA_NEW(env, a, 100), OLICA_OK);
+  assert_int_equal(OLICA_NEW(env, b, 3), OLICA_OK);
+  assert_int_equal((uintptr_t)a % 64, 0);
+  assert_int_equal((uintptr_t)b % 64, 0);
+  for (int i = 0; i < 100; i++) assert_true(a[i] == 0);
+  assert_int_equal(env->memory.now, 803);
+  OLICA_FREE(env, a);
+  assert_null(a);
+  assert_int_equal(env->memory.now, 3);
+  assert_int_equal(env->memory.peak, 803);
+  OLICA_FREE(env, b);
+  olica_memory_free(env, NULL);
+  assert_int_equal(env->memory.now, 0);
+  assert_int_equal(env->memory.peak, 803);
+  assert_null(env->memory.blocks);
+}
+
+static void memory_freed_in_any_order(void **state) {
+  olica_env *env = *state;
+  void *block[5];
+  for (size_t i = 0; i < 5; i++) block[i] = olica_memory_get(env, "block", i, 8); /* the first one is empty */
+  assert_non_null(block[0]);
+  const int order[] = {2, 0, 4, 3, 1};
+  for (int i = 0; i < 5; i++) olica_memory_free(env, block[order[i]]);
+  assert_int_equal(env->memory.now, 0);
+  assert_null(env->memory.blocks);
+}
+
+static void memory_overflow_is_an_error(void **state) {
+  olica_env *env = *state;
+  const size_t sizes[][2] = {
+      {SIZE_MAX, 2}, {SIZE_MAX / 2, 2}, {SIZE_MAX, 1}, {(size_t)1 << 33, (size_t)1 << 33}};
+  for (int i = 0; i < 4; i++) {
+    assert_null(olica_memory_get(env, "Gram matrix", sizes[i][0], sizes[i][1]));
+    assert_int_equal(env->error.code, OLICA_ERR_MEMORY);
+    assert_non_null(strstr(env->error.text, "Gram matrix"));
+  }
+  assert_int_equal(env->memory.now, 0);
+  assert_int_equal(env->memory.peak, 0);
+}
+
+static void memory_limit_holds(void **state) {
+  olica_env *env = *state;
+  env->memory.limit = 1000;
+  char *a, *b;
+  assert_int_equal(OLICA_NEW(env, a, 600), OLICA_OK);
+  assert_int_equal(OLICA_NEW(env, b, 401), OLICA_ERR_MEMORY);
+  assert_non_null(strstr(env->error.text, "401"));
+  assert_non_null(strstr(env->error.text, "1000"));
+  assert_int_equal(OLICA_NEW(env, b, 400), OLICA_OK);
+  assert_int_equal(env->memory.now, 1000);
+  env->memory.limit = 500; /* lowered below what is in use: nothing more, but no wrap-around */
+  assert_null(olica_memory_get(env, "more", 1, 1));
+  OLICA_FREE(env, a);
+  assert_non_null(olica_memory_get(env, "more", 100, 1));
+}
+
+static void memory_string_is_a_copy(void **state) {
+  olica_env *env = *state;
+  char text[] = "calib.npy";
+  char *copy = olica_memory_string(env, text);
+  text[0] = 'x';
+  assert_string_equal(copy, "calib.npy");
+  assert_int_equal(env->memory.now, sizeof text);
+}
+
+/* ---- warnings ---- */
+
+static void warnings_are_counted_by_text(void **state) {
+  olica_env *env = *state;
+  for (int i = 0; i < 3; i++) olica_log_warn(env, "%s", "text too short");
+  olica_log_warn(env, "another");
+  assert_int_equal(env->log.warning_count, 2);
+  assert_string_equal(env->log.warnings[0].text, "text too short");
+  assert_int_equal(env->log.warnings[0].count, 3);
+  assert_int_equal(env->log.warnings[1].count, 1);
+}
+
+static void warnings_past_the_table_do_no_harm(void **state) {
+  olica_env *env = *state;
+  for (int i = 0; i < OLICA_WARNINGS_MAX + 5; i++) olica_log_warn(env, "warning %d", i);
+  assert_int_equal(env->log.warning_count, OLICA_WARNINGS_MAX);
+  olica_log_warn(env, "warning 0");
+  assert_int_equal(env->log.warnings[0].count, 2);
+}
+
+/* ---- timers ---- */
+
+static const olica_timer *timer(const olica_env *env, const char *name) {
+  for (int i = 0; i < env->timers.count; i++)
+    if (strcmp(env->timers.timer[i].name, name) == 0) return &env->timers.timer[i];
+  return NULL;
+}
+
+static void wait_ms(int ms) {
+  double end = olica_timer_now() + 1e-3 * ms;
+  while (olica_timer_now() < end) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+}
+
+static void phases_never_overlap(void **state) {
+  olica_env *env = *state;
+  double begin = olica_timer_now();
+  olica_timer_start(&env->timers, "solve");
+  wait_ms(5);
+  olica_timer_start(&env->timers, "solve.query");
+  wait_ms(5);
+  olica_timer_start(&env->timers, "read");
+  wait_ms(20);
+  olica_timer_stop(&env->timers);
+  olica_timer_stop(&env->timers);
+  olica_timer_stop(&env->timers);
+  double wall = olica_timer_now() - begin;
+  const olica_timer *solve = timer(env, "solve"), *query = timer(env, "solve.query"),
+                    *read = timer(env, "read");
+  assert_int_equal(env->timers.depth, 0);
+  assert_int_equal(env->timers.count, 3);
+  assert_true(read->seconds >= 0.020 && solve->seconds >= 0.010);
+  assert_true(solve->seconds + read->seconds <= wall && solve->seconds + read->seconds > wall - 2e-3);
+  assert_true(query->seconds >= 0.025); /* a finer timer runs on: it pauses nothing and is not paused */
+}
+
+static void phases_of_one_name_add_up(void **state) {
+  olica_env *env = *state;
+  for (int i = 0; i < 3; i++) {
+    olica_timer_start(&env->timers, "read");
+    wait_ms(2);
+    olica_timer_stop(&env->timers);
+  }
+  assert_int_equal(timer(env, "read")->calls, 3);
+  assert_true(timer(env, "read")->seconds >= 0.006);
+}
+
+static void work_is_booked_on_what_runs(void **state) {
+  olica_env *env = *state;
+  olica_timer_work(&env->timers, 1, 1); /* nothing runs: lost */
+  olica_timer_start(&env->timers, "solve");
+  olica_timer_start(&env->timers, "solve.query");
+  olica_timer_work(&env->timers, 10, 1);
+  olica_timer_stop(&env->timers);
+  olica_timer_start(&env->timers, "read"); /* pauses solve */
+  olica_timer_work(&env->timers, 0, 7);
+  olica_timer_stop(&env->timers);
+  olica_timer_work(&env->timers, 5, 0);
+  olica_timer_stop(&env->timers);
+  assert_true(timer(env, "solve")->flops == 15 && timer(env, "solve")->bytes == 1);
+  assert_true(timer(env, "solve.query")->flops == 10 && timer(env, "solve.query")->bytes == 1);
+  assert_true(timer(env, "read")->flops == 0 && timer(env, "read")->bytes == 7);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_env, free_env)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(status_names_differ),
+      TEST(error_is_handed_up_with_context),
+      TEST(error_longer_than_its_room_is_cut),
+      TEST(memory_is_zeroed_aligned_and_counted),
+      TEST(memory_freed_in_any_order),
+      TEST(memory_overflow_is_an_error),
+      TEST(memory_limit_holds),
+      TEST(memory_string_is_a_copy),
+      TEST(warnings_are_counted_by_text),
+      TEST(warnings_past_the_table_do_no_harm),
+      TEST(phases_never_overlap),
+      TEST(phases_of_one_name_add_up),
+      TEST(work_is_booked_on_what_runs),
+  };
+  return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}

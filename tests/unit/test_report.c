@@ -1,0 +1,234 @@
+/* The report of one rank: the JSON's members, what is left out, and the closing table. Several ranks:
+ * tests/mpi/test_report.c. */
+#include "fixture.h"
+
+#include <jansson.h>
+#include <math.h>
+
+#include "olica/run/report.h"
+
+enum { LAYERS = 3 };
+
+/* A run that went well: three layers, two of them with a branch. */
+static olica_report *fill(fixture *f) {
+  static const olica_family family = {.name = "llama"};
+  const olica_arch arch = {
+      .family = &family, .layers = LAYERS, .hidden = 64, .heads = 8, .kv_heads = 4, .head = 8};
+  olica_report *report;
+  assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
+  assert_int_equal(olica_report_layers(f->env, report, LAYERS), OLICA_OK);
+  olica_report_model(report, &arch);
+  report->settings = json_pack("{s:{s:f}}", "prune", "sparsity", 0.2);
+  strcpy(report->run.precision, "fp32");
+  strcpy(report->run.kernel, "OpenBLAS SkylakeX");
+  report->dense = 134515008;
+  report->pruned = 107612345;
+  report->sparsity_requested = 0.2;
+  report->sparsity_reached = 0.199996;
+  report->perplexity.dense = 17.25;
+  report->perplexity.pruned = 25.5;
+  report->perplexity.tokens = 2032;
+  report->perplexity.windows = 16;
+  for (int l = 0; l < LAYERS; l++) {
+    report->linearity_score[l] = 0.25 * l;
+    olica_report_layer(
+        report, (olica_report_layer_record){.layer = l, .q_rank = 20, .vo_width = 48, .q_error = 0.125});
+  }
+  report->calibrated_count = 2;
+  report->calibrated[0] = 0;
+  report->calibrated[1] = 2;
+  report->checkpoint = "out/pruned.h5";
+  report->checkpoint_bytes = 215.3 * 1024 * 1024;
+  report->estimate = 1.5 * 1024 * 1024 * 1024;
+  report->mine.sequences = 256;
+  report->mine.bytes_read = 1e9;
+  return report;
+}
+
+static void work(fixture *f) {
+  olica_timer_start(&f->env->timers, "read");
+  olica_timer_stop(&f->env->timers);
+  olica_timer_start(&f->env->timers, "solve");
+  olica_timer_start(&f->env->timers, "solve.query");
+  usleep(20000);
+  olica_timer_work(&f->env->timers, 4e9, 1000);
+  olica_timer_stop(&f->env->timers);
+  olica_timer_stop(&f->env->timers);
+  olica_timer_start(&f->env->timers, "write");
+  olica_timer_start(&f->env->timers, "solve");
+  olica_timer_start(&f->env->timers, "solve.key");
+  olica_log_warn(f->env, "a test's warning");
+  olica_log_warn(f->env, "a test's warning");
+}
+
+static json_t *at(json_t *root, const char *first, const char *second) {
+  json_t *value = json_object_get(root, first);
+  return second ? json_object_get(value, second) : value;
+}
+
+static json_t *finish(fixture *f, olica_report *report, olica_status status) {
+  olica_report_end(f->env, report, status);
+  assert_int_equal(olica_report_gather(f->context, f->context->comm, report), OLICA_OK);
+  json_t *root = olica_report_json(report);
+  assert_non_null(root);
+  return root;
+}
+
+static void has_every_member(void **state) {
+  fixture *f = *state;
+  work(f);
+  olica_report *report = fill(f);
+  json_t *root = finish(f, report, OLICA_OK);
+  assert_string_equal(json_string_value(at(root, "status", NULL)), "ok");
+  assert_null(at(root, "error", NULL));
+  assert_non_null(at(root, "olica_mpi", "version"));
+  assert_non_null(at(root, "olica_mpi", "git"));
+  assert_non_null(json_object_get(at(root, "olica_mpi", "libraries"), "HDF5"));
+  assert_int_equal(json_integer_value(at(root, "run", "ranks")), 1);
+  assert_int_equal(json_integer_value(at(root, "run", "nodes")), 1);
+  assert_int_equal(json_integer_value(at(root, "run", "threads")), 1);
+  assert_string_equal(json_string_value(at(root, "run", "precision")), "fp32");
+  assert_int_equal(strlen(json_string_value(at(root, "run", "started"))), 20);
+  assert_true(json_real_value(at(root, "settings", "prune")
+                                  ? json_object_get(at(root, "settings", "prune"), "sparsity")
+                                  : NULL) == 0.2);
+  assert_string_equal(json_string_value(at(root, "model", "family")), "llama");
+  assert_int_equal(json_integer_value(at(root, "parameters", "dense")), 134515008);
+  assert_true(json_real_value(at(root, "parameters", "sparsity_reached")) == 0.199996);
+  assert_int_equal(json_array_size(at(root, "linearity_score", NULL)), LAYERS);
+  assert_int_equal(json_integer_value(json_array_get(at(root, "calibrated_layers", NULL), 1)), 2);
+  json_t *layer = json_array_get(at(root, "layers", NULL), 1);
+  assert_int_equal(json_integer_value(json_object_get(layer, "q_rank")), 20);
+  assert_true(json_real_value(json_object_get(layer, "q_error")) == 0.125);
+  assert_true(json_real_value(at(root, "perplexity", "pruned")) == 25.5);
+  assert_int_equal(
+      json_integer_value(json_object_get(json_array_get(at(root, "ranks", NULL), 0), "sequences")), 256);
+  assert_true(json_integer_value(json_object_get(at(root, "memory", "counted"), "max")) > 0);
+  assert_true(json_integer_value(json_object_get(at(root, "memory", "resident"), "max")) > 0);
+  json_t *warning = json_array_get(at(root, "warnings", NULL), 0);
+  assert_string_equal(json_string_value(json_object_get(warning, "text")), "a test's warning");
+  assert_int_equal(json_integer_value(json_object_get(warning, "count")), 2);
+  json_decref(root);
+  olica_report_destroy(f->env, report);
+}
+
+static void phases_are_ordered_and_closed(void **state) {
+  fixture *f = *state;
+  work(f); /* leaves timers running, as a failure does */
+  olica_report *report = fill(f);
+  json_t *root = finish(f, report, OLICA_OK), *phase;
+  const char *const names[] = {"read", "solve", "solve.query", "solve.key", "write"};
+  size_t i;
+  double sum = 0;
+  json_array_foreach(at(root, "phases", NULL), i, phase) {
+    assert_string_equal(json_string_value(json_object_get(phase, "name")), names[i]);
+    if (!strchr(names[i], '.')) sum += json_real_value(json_object_get(phase, "mean_s"));
+  }
+  assert_int_equal(i, 5);
+  assert_int_equal(f->env->timers.depth, 0);
+  assert_true(sum <= report->wall_s && sum > 0.019);
+  json_t *query = json_array_get(at(root, "phases", NULL), 2);
+  double gflops = json_real_value(json_object_get(query, "gflops")),
+         seconds = json_real_value(json_object_get(query, "max_s"));
+  assert_true(fabs(gflops * seconds - 4) < 0.01);
+  assert_int_equal(json_integer_value(json_object_get(query, "bytes")), 1000);
+  json_decref(root);
+  olica_report_destroy(f->env, report);
+}
+
+static void unknown_numbers_are_left_out(void **state) {
+  fixture *f = *state;
+  olica_report *report;
+  assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
+  assert_int_equal(olica_report_layers(f->env, report, LAYERS), OLICA_OK);
+  report->linearity_score[0] = 0.5;
+  report->perplexity.dense = INFINITY;
+  report->perplexity.windows = 1;
+  olica_report_layer(report, (olica_report_layer_record){.layer = 1, .q_error = NAN});
+  json_t *root = finish(f, report, OLICA_STOPPED);
+  assert_string_equal(json_string_value(at(root, "status", NULL)), "stopped");
+  assert_null(at(root, "error", NULL));
+  assert_null(at(root, "parameters", "dense"));
+  assert_null(at(root, "perplexity", "dense"));
+  assert_null(at(root, "calibrated_layers", NULL));
+  assert_null(at(root, "settings", NULL));
+  assert_int_equal(json_array_size(at(root, "linearity_score", NULL)), 1);
+  assert_int_equal(json_array_size(at(root, "layers", NULL)), 1);
+  assert_null(json_object_get(json_array_get(at(root, "layers", NULL), 0), "q_error"));
+  json_decref(root);
+  olica_report_destroy(f->env, report);
+}
+
+static void is_written_after_a_failure(void **state) {
+  fixture *f = *state;
+  olica_report *report;
+  assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
+  f->env->memory.limit = f->env->memory.now + 4096; /* gathering must not need counted memory */
+  olica_error_set(f->env, OLICA_ERR_INPUT, "model\xff.safetensors: no tensor x");
+  json_decref(finish(f, report, OLICA_ERR_INPUT));
+  f->env->memory.limit = 0;
+  const char *path = fixture_path(f, "report.json");
+  assert_int_equal(olica_report_write(f->env, report, path), OLICA_OK);
+  json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+  assert_non_null(root);
+  assert_string_equal(json_string_value(at(root, "status", NULL)), "failed");
+  assert_int_equal(json_integer_value(at(root, "error", "code")), 3);
+  assert_string_equal(json_string_value(at(root, "error", "message")), "model?.safetensors: no tensor x");
+  json_decref(root);
+  assert_int_equal(olica_report_write(f->env, report, fixture_path(f, "no/such/report.json")), OLICA_ERR_IO);
+  assert_int_equal(olica_report_write(f->env, report, ""), OLICA_OK);
+  olica_report_destroy(f->env, report);
+}
+
+/* Every line of the table fits, and says what it should. */
+static void table_fits(void **state) {
+  fixture *f = *state;
+  work(f);
+  olica_report *report = fill(f);
+  report->wall_s = 0;
+  json_decref(finish(f, report, OLICA_OK));
+  char *text = NULL;
+  size_t bytes;
+  FILE *to = open_memstream(&text, &bytes);
+  olica_report_table(report, to);
+  fclose(to);
+  if (getenv("SHOW")) printf("%s", text);
+  const char *const wanted[] = {"134,515,008", "17.2500", "25.5000",     "0.2000",
+                                "215.30 MiB",  "query",   "2, of 1 kind"};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!strstr(text, wanted[i])) fail_msg("no \"%s\" in\n%s", wanted[i], text);
+  for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+    if (strlen(line) > 100) fail_msg("%zu columns: %s", strlen(line), line);
+  free(text);
+  olica_report_destroy(f->env, report);
+}
+
+static void bare_table_fits(void **state) {
+  fixture *f = *state;
+  olica_report *report;
+  assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
+  char *text = NULL;
+  size_t bytes;
+  FILE *to = open_memstream(&text, &bytes);
+  olica_report_table(report, to); /* nothing known, nothing gathered */
+  fclose(to);
+  assert_null(strstr(text, "nan"));
+  free(text);
+  olica_report_destroy(f->env, report);
+  olica_report_destroy(f->env, NULL);
+}
+
+int main(int argc, char **argv) {
+  MPI_Init(&argc, &argv);
+  const struct CMUnitTest tests[] = {
+      FIXTURE_TEST(has_every_member),
+      FIXTURE_TEST(phases_are_ordered_and_closed),
+      FIXTURE_TEST(unknown_numbers_are_left_out),
+      FIXTURE_TEST(is_written_after_a_failure),
+      FIXTURE_TEST(table_fits),
+      FIXTURE_TEST(bare_table_fits),
+  };
+  int failed = cmocka_run_group_tests_name("report", tests, NULL, NULL);
+  MPI_Finalize();
+  return failed;
+}
