@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hdf5_private.h"
 #include "olica/io/file.h"
@@ -60,18 +61,18 @@ static void close_attribute(hid_t attribute, hid_t type) {
   if (attribute >= 0) H5Aclose(attribute);
 }
 
-/* value: "" where there is no such attribute. Of fixed length as we write it, or of variable length. */
+/* value: "" where there is no such attribute. Of fixed length: HDF5 1.10 can be made to crash over a heap of
+ * strings, which has no checksum. */
 static olica_status read_text(const walk *its, hid_t object, const char *name, char value[TEXT_MAX + 1]) {
   hid_t attribute, type;
+  char text[128];
   memset(value, 0, TEXT_MAX + 1);
   olica_status status = open_attribute(its, object, name, H5T_STRING, &attribute, &type);
+  snprintf(text, sizeof text, "has an attribute %s of variable length", name);
   if (status == OLICA_OK && attribute >= 0) {
-    if (H5Tis_variable_str(type) > 0) {
-      char *text = NULL;
-      if (H5Aread(attribute, type, &text) < 0) status = damaged(its);
-      if (text) snprintf(value, TEXT_MAX + 1, "%s", text);
-      H5free_memory(text);
-    } else if (H5Aread(attribute, type, value) < 0) /* at most TEXT_MAX bytes, as open_attribute has seen */
+    if (H5Tis_variable_str(type) != 0)
+      status = refuse(its, text, "a string of fixed length");
+    else if (H5Aread(attribute, type, value) < 0) /* at most TEXT_MAX bytes, as open_attribute has seen */
       status = damaged(its);
   }
   close_attribute(attribute, type);
@@ -236,17 +237,37 @@ static olica_status check_root(walk *its, hid_t root, const char *format, int64_
                          its->path);
 }
 
+/* The first bytes of an HDF5 file and its version. Before version 2 the structure has no checksums, and
+ * HDF5 1.10 crashes over what does not fit together. */
+static olica_status check_signature(walk *its) {
+  static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+  unsigned char found[sizeof signature + 1] = {0};
+  int fd;
+  OLICA_TRY(olica_file_open(its->env, its->path, &fd, &its->bytes));
+  size_t bytes = its->bytes < (int64_t)sizeof found ? (size_t)its->bytes : sizeof found;
+  olica_status status = olica_file_read(its->env, fd, its->path, 0, found, bytes);
+  close(fd);
+  OLICA_TRY(status);
+  if (memcmp(found, signature, sizeof signature) != 0)
+    return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: is not an HDF5 file", its->path);
+  if (found[sizeof signature] >= 2) return OLICA_OK;
+  return olica_error_set(its->env, OLICA_ERR_INPUT,
+                         "%s: is in HDF5's oldest file format, expected that of HDF5 1.8 or later (h5py: "
+                         "libver = 'v108')",
+                         its->path);
+}
+
 static olica_status index_file(walk *its, const char *format, int64_t schema) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_file_locking(access, false, true); /* nobody writes it, and some file systems have no locks */
   hid_t file = H5Fopen(its->path, H5F_ACC_RDONLY, access);
-  H5Pclose(access);
   if (file < 0) {
     char reason[OLICA_HDF5_REASON];
     olica_hdf5_reason(reason);
-    return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: is not an HDF5 file, or damaged: %s", its->path,
-                           reason);
+    H5Pclose(access);
+    return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: HDF5 cannot open it: %s", its->path, reason);
   }
+  H5Pclose(access);
   hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
   olica_status status = root < 0 ? damaged(its) : check_root(its, root, format, schema);
   if (status == OLICA_OK) status = walk_group(its, root);
@@ -258,7 +279,7 @@ static olica_status index_file(walk *its, const char *format, int64_t schema) {
 olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const char *format, int64_t schema) {
   olica_hdf5_start();
   walk its = {.catalog = catalog, .env = catalog->context->env, .path = path};
-  OLICA_TRY(olica_file_size(its.env, path, &its.bytes));
+  OLICA_TRY(check_signature(&its));
   OLICA_TRY(olica_catalog_add_file(catalog, path, &its.file));
   return index_file(&its, format, schema);
 }

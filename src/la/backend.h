@@ -57,6 +57,7 @@ struct olica_solver {
   olica_placement place;
   olica_pool_options options;
   long eigenproblems; /* solved by this rank */
+  int largest;        /* their largest order */
   olica_solver *next; /* in the pool */
 };
 

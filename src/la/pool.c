@@ -104,6 +104,23 @@ olica_status olica_pool_solver(olica_pool *pool, olica_placement place, olica_so
   return make(pool, place, out);
 }
 
+int olica_pool_records(const olica_pool *pool, olica_pool_record *records, int capacity) {
+  int count = 0;
+  for (const olica_solver *s = pool->solvers; s && count < capacity; s = s->next) {
+    /* A group's first rank speaks for it: the others may be outside of its grid. */
+    double told[2] = {0, 0};
+    if (pool->context->rank == s->place.first) told[0] = (double)s->eigenproblems, told[1] = s->largest;
+    olica_comm_sum(pool->context, pool->context->comm, told, 2);
+    records[count++] = (olica_pool_record){.place = s->place,
+                                           .grid_rows = s->grid->rows,
+                                           .grid_cols = s->grid->cols,
+                                           .block = s->options.block,
+                                           .problems = (long)told[0],
+                                           .largest = (int)told[1]};
+  }
+  return count;
+}
+
 long olica_pool_eigenproblems(const olica_pool *pool) {
   long sum = 0;
   for (const olica_solver *s = pool->solvers; s; s = s->next) sum += s->eigenproblems;

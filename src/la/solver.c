@@ -186,6 +186,7 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
   if (!isfinite(norm))
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
   solver->eigenproblems++;
+  if (a->rows > solver->largest) solver->largest = a->rows;
   if (norm == 0) { /* where Krylov methods find nothing to start from */
     memset(values, 0, (size_t)wanted * sizeof *values);
     olica_matrix_fill(v, identity, NULL);

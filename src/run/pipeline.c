@@ -85,6 +85,22 @@ static olica_status prune(olica_job *job) {
   return OLICA_OK;
 }
 
+/* What solved what: into the report, and said in one line. */
+static olica_status record_solvers(olica_job *job) {
+  enum { MOST = 4096 };
+  olica_report *report = job->report;
+  olica_env *env = job->context->env;
+  OLICA_AGREE(job->context, OLICA_NEW(env, report->solvers, MOST));
+  report->solvers_count = olica_pool_records(job->pool, report->solvers, MOST);
+  long problems[OLICA_BACKENDS] = {0};
+  for (int i = 0; i < report->solvers_count; i++)
+    problems[report->solvers[i].place.backend] += report->solvers[i].problems;
+  olica_log_line(env, "eigenproblems: %ld by lapack, %ld by scalapack, %ld by slepc ([solver] eigen = %s)",
+                 problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK], problems[OLICA_BACKEND_SLEPC],
+                 olica_backend_name(job->options->solver.eigen));
+  return OLICA_OK;
+}
+
 static void fill_report(olica_job *job) {
   olica_report *report = job->report;
   if (job->stream) report->mine.sequences = job->stream->count;
@@ -109,7 +125,9 @@ static olica_status run(olica_job *job) {
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_survey(job));
-  return olica_job_prunes(job) ? prune(job) : OLICA_OK;
+  if (!olica_job_prunes(job)) return OLICA_OK;
+  OLICA_TRY(prune(job));
+  return record_solvers(job);
 }
 
 olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report) {

@@ -236,6 +236,19 @@ static json_t *memory_json(const olica_report *report) {
   return object;
 }
 
+static json_t *solvers_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int i = 0; i < report->solvers_count; i++) {
+    const olica_pool_record *s = &report->solvers[i];
+    json_array_append_new(array, json_pack("{s:s, s:[i,i], s:[i,i], s:i, s:I, s:i}", "backend",
+                                           olica_backend_name(s->place.backend), "ranks", s->place.first,
+                                           s->place.first + s->place.count - 1, "grid", s->grid_rows, s->grid_cols,
+                                           "block", s->block, "problems", (json_int_t)s->problems, "largest",
+                                           s->largest));
+  }
+  return array;
+}
+
 static json_t *warnings_json(const olica_report *report) {
   json_t *array = json_array();
   for (int i = 0; i < report->warnings_count; i++) {
@@ -264,6 +277,7 @@ json_t *olica_report_json(const olica_report *report) {
   put(root, "phases", phases_json(report));
   put(root, "ranks", ranks_json(report));
   put(root, "memory", memory_json(report));
+  if (report->solvers_count) put(root, "solvers", solvers_json(report));
   put(root, "warnings", warnings_json(report));
   return root;
 }

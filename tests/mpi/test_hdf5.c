@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <hdf5.h>
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -196,6 +198,8 @@ static void test_small(test *t) {
 
 /* ---- failures ---- */
 
+enum { METADATA = 128 << 10, ROWS = 300, DATA_KIB = 64 * ROWS - (METADATA >> 10) + 64 };
+
 /* One dataset of `rows` rows of 64 KiB. */
 static olica_status create_large(test *t, const char *path, int64_t rows, olica_hdf5 **file) {
   const int64_t extent[2] = {rows, 16384};
@@ -238,6 +242,28 @@ static void test_refusal(test *t) {
   if (t->context->rank == 0) unlink(path);
 }
 
+/* One rank alone is refused, the others go through. */
+static void test_alone(test *t) {
+  char path[200];
+  struct rlimit limit, low;
+  olica_hdf5 *file = NULL;
+  snprintf(path, sizeof path, "%s/alone.h5", t->directory);
+  signal(SIGXFSZ, SIG_IGN);
+  getrlimit(RLIMIT_FSIZE, &limit);
+  low = (struct rlimit){.rlim_cur = 100 << 10, .rlim_max = limit.rlim_max};
+  for (int rank = 0; rank < t->context->size; rank++) {
+    check(t, create_large(t, path, ROWS, &file) == OLICA_OK, "a file", rank);
+    if (t->context->rank == rank) setrlimit(RLIMIT_FSIZE, &low);
+    olica_status status = write_large(file, ROWS);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    check(t, says(t, status, OLICA_ERR_IO, path), "one rank is refused", rank);
+    olica_hdf5_abandon(file);
+    MPI_Barrier(t->context->comm);
+    if (t->context->rank == 0) unlink(path);
+    MPI_Barrier(t->context->comm);
+  }
+}
+
 /* A file system of 24 MiB; only root may make one. */
 static bool mount_small(test *t, const char *path) {
   int mounted = 0;
@@ -246,8 +272,6 @@ static bool mount_small(test *t, const char *path) {
   MPI_Bcast(&mounted, 1, MPI_INT, 0, t->context->comm);
   return mounted;
 }
-
-enum { METADATA = 128 << 10, ROWS = 300, DATA_KIB = 64 * ROWS - (METADATA >> 10) + 64 };
 
 /* Takes the blocks of the data away behind the writer's back and fills the disk, all but `left` KiB. What
  * HDF5 has written of its own stays: a disk that is full already then is noticed before. */
@@ -314,6 +338,7 @@ int main(int argc, char **argv) {
   test_small(&t);
   test_types(&t);
   test_refusal(&t);
+  test_alone(&t);
   test_full(&t);
   MPI_Barrier(t.context->comm);
   if (t.context->rank == 0 && rmdir(t.directory) != 0) perror(t.directory);

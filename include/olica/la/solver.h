@@ -59,7 +59,17 @@ void olica_pool_destroy(olica_pool *pool); /* collective; NULL allowed */
 /* The solver for a placement, borrowed from the pool. Collective on the context. */
 olica_status olica_pool_solver(olica_pool *pool, olica_placement place, olica_solver **solver);
 
-/* Solved eigenproblems this rank took part in, and what `auto` chose, as text, for log and report. */
+/* What was solved where: one record a solver, on every rank. Collective on the context. At most `capacity` are
+ * given; returns their number. */
+typedef struct olica_pool_record {
+  olica_placement place;
+  int grid_rows, grid_cols, block;
+  long problems; /* eigenproblems solved */
+  int largest;   /* their largest order */
+} olica_pool_record;
+int olica_pool_records(const olica_pool *pool, olica_pool_record *records, int capacity);
+
+/* Solved eigenproblems this rank took part in. */
 long olica_pool_eigenproblems(const olica_pool *pool);
 olica_pool_options olica_pool_settings(const olica_pool *pool);
 

@@ -33,6 +33,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "olica/la/solver.h"
 #include "olica/model/arch.h"
 #include "olica/par/context.h"
 
@@ -88,6 +89,8 @@ typedef struct olica_report {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */
   } perplexity;
+  int solvers_count;
+  olica_pool_record *solvers; /* owned by the environment */
   double estimate;         /* bytes of counted memory a rank was expected to need */
   const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
   double checkpoint_bytes; /* its size, for the table */

@@ -1,0 +1,59 @@
+"""What the tests share: where the program is, how it is started, where the data lie."""
+import json, os, subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BINARY = os.environ.get("OLICA_MPI", str(ROOT / "build" / "olica_mpi"))
+OBJECTS = ROOT / "build" / os.environ.get("OLICA_BUILD", "release")
+DEMO = ROOT / "input" / "demo"
+SHARED = ROOT.parent / "shared"
+
+
+def shared(*parts):
+    """A path under ../shared; where it is absent the test is skipped, or fails if REQUIRE_SHARED=1."""
+    path = SHARED.joinpath(*parts)
+    if not path.exists():
+        if os.environ.get("REQUIRE_SHARED") == "1":
+            pytest.fail(f"no {'/'.join(('../shared',) + parts)}, and REQUIRE_SHARED=1")
+        pytest.skip("skipped: no ../shared")
+    return path
+
+
+def environment(**extra):
+    env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+    env.update({k: str(v) for k, v in extra.items()})
+    return env
+
+
+def mpirun(ranks, *arguments, program=BINARY, timeout=120, env=None, cwd=None, options=()):
+    """Runs the program on so many ranks; a hang is a failure."""
+    command = ["mpirun", "--oversubscribe", "--bind-to", "none", *options, "-n", str(ranks), str(program), *map(str, arguments)]
+    # Ranks that outnumber the cores must not spin; the C test programs do not see to it themselves.
+    extra = {"OMPI_MCA_mpi_yield_when_idle": 1} if ranks > 1 else {}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
+                          env=environment(**extra, **(env or {})), errors="replace")
+
+
+def write_config(path, sections):
+    """{"prune": {"k": 3}} as an INI file."""
+    lines = []
+    for section, keys in sections.items():
+        lines += [f"[{section}]"] + [f"{k} = {v}" for k, v in keys.items()]
+    Path(path).write_text("\n".join(lines) + "\n")
+    return Path(path)
+
+
+def run_job(directory, ranks, sections, *arguments, name="job", timeout=300):
+    """Runs a config that must succeed; returns its report."""
+    directory = Path(directory)
+    sections = {k: dict(v) for k, v in sections.items()}
+    sections.setdefault("output", {})
+    sections["output"].setdefault("checkpoint", directory / f"{name}.h5")
+    sections["output"].setdefault("report", directory / f"{name}.json")
+    sections["output"].setdefault("overwrite", "yes")
+    config = write_config(directory / f"{name}.ini", sections)
+    done = mpirun(ranks, *arguments, config, timeout=timeout)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(Path(sections["output"]["report"]).read_text())
