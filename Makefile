@@ -66,7 +66,7 @@ $(objects_in)/%.o: %.c
 $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ -lcmocka $(lib_libs)
 
-$(mpitest): $(objects_in)/tests/mpi/%: $(objects_in)/tests/mpi/%.o $(objects_in)/libolica.a
+$(mpitest) $(objects_in)/tests/bench/gemm: %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 .PHONY: test-programs
@@ -102,7 +102,7 @@ check: deps-check
 
 .PHONY: check-run
 check-run:
-	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider -rs -x tests $(PYTEST)
+	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
 
 # The full-size model, two ranks, minutes: the published code's own figures and ours.
 .PHONY: check-full
@@ -113,7 +113,7 @@ check-full: deps-check
 # Times of the whole job and of its phases, on 1 and 2 ranks, as medians of several runs in turn.
 .PHONY: bench
 bench: deps-check
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(objects_in)/tests/bench/gemm
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/bench.py
 
 .PHONY: install uninstall

@@ -14,11 +14,12 @@ static void yield_when_crowded(void) {
   if (local && atol(local) > sysconf(_SC_NPROCESSORS_ONLN)) setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
 }
 
-static olica_status read_options(olica_context *context, const olica_arguments *arguments, olica_options *options) {
+static olica_status read_options(olica_context *context, const olica_arguments *arguments,
+                                 olica_options *options) {
   char *text = NULL;
   size_t bytes = 0;
-  OLICA_AGREE(context,
-              context->rank == 0 ? olica_options_load(context->env, arguments->config, &text, &bytes) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0 ? olica_options_load(context->env, arguments->config, &text, &bytes)
+                                          : OLICA_OK);
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
   OLICA_AGREE(context, text ? OLICA_OK : OLICA_NEW(context->env, text, bytes + 1));
   olica_comm_bcast(context, context->comm, text, bytes, 0);
@@ -34,6 +35,7 @@ static olica_status run(olica_context *context, const olica_options *options, do
   report->mine.resident_start = resident;
   report->settings = olica_options_json(options);
   report->sparsity_requested = options->prune.sparsity;
+  olica_timer_stop(&env->timers); /* "start" */
   olica_status status = olica_pipeline_run(context, options, report), written = OLICA_OK;
   olica_report_end(env, report, status);
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
@@ -59,8 +61,10 @@ int main(int argc, char **argv) {
   olica_env *env = olica_env_create();
   olica_arguments arguments;
   if (!env) return OLICA_ERR_MEMORY;
+  olica_timer_start(&env->timers, "start"); /* MPI, options: until the pipeline runs */
   olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
-  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return olica_env_destroy(env), OLICA_OK;
+  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout))
+    return olica_env_destroy(env), OLICA_OK;
   yield_when_crowded();
   olica_hdf5_start();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});

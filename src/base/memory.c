@@ -17,7 +17,8 @@ _Static_assert(sizeof(struct olica_block) <= OLICA_BLOCK_HEADER, "the header fit
 void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {
   olica_memory *memory = &env->memory;
   if (count > 0 && size > (SIZE_MAX / 2 - OLICA_BLOCK_HEADER) / count) {
-    olica_error_set(env, OLICA_ERR_MEMORY, "memory: %s: %zu elements of %zu bytes overflow", what, count, size);
+    olica_error_set(env, OLICA_ERR_MEMORY, "memory: %s: %zu elements of %zu bytes overflow", what, count,
+                    size);
     return NULL;
   }
   size_t bytes = count * size;

@@ -11,9 +11,10 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
   if (stride == 0) stride = length;
   int64_t count = tokens < length ? 0 : (tokens - length) / stride + 1;
   if (count == 0 || count < limit)
-    return olica_error_set(env, OLICA_ERR_INPUT,
-                           "%s: %lld ids make %lld windows of %d, expected at least %lld ([evaluate] windows)", file,
-                           (long long)tokens, (long long)count, length, (long long)(limit ? limit : 1));
+    return olica_error_set(
+        env, OLICA_ERR_INPUT,
+        "%s: %lld ids make %lld windows of %d, expected at least %lld ([evaluate] windows)", file,
+        (long long)tokens, (long long)count, length, (long long)(limit ? limit : 1));
   *windows = (olica_windows){.length = length, .stride = stride, .count = limit ? limit : count};
   return OLICA_OK;
 }
@@ -35,7 +36,8 @@ static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
   int64_t span = (stream->count - 1) * stride + T, start = stream->first * stride;
   int32_t *stretch;
   OLICA_TRY(OLICA_NEW(env, stretch, (size_t)span));
-  OLICA_TRY(olica_npy_read(p->context, ids, start / ids->cols, start % ids->cols, span, p->arch->vocabulary, stretch));
+  OLICA_TRY(olica_npy_read(p->context, ids, start / ids->cols, start % ids->cols, span, p->arch->vocabulary,
+                           stretch));
   for (int64_t w = 0; w < stream->count; w++)
     memcpy(stream->ids + w * T, stretch + w * stride, (size_t)T * sizeof *stretch);
   olica_memory_free(env, stretch);
@@ -44,7 +46,8 @@ static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
 
 static olica_status create(olica_perplexity *p, const olica_npy *ids) {
   olica_env *env = p->context->env;
-  OLICA_TRY(olica_stream_create(p->context, p->arch->hidden, p->windows.count, p->windows.length, &p->stream));
+  OLICA_TRY(
+      olica_stream_create(p->context, p->arch->hidden, p->windows.count, p->windows.length, &p->stream));
   size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
   OLICA_TRY(OLICA_NEW(env, p->logits, (size_t)p->windows.length * (size_t)p->panel_rows));
   OLICA_TRY(OLICA_NEW(env, p->top, positions));
@@ -103,7 +106,8 @@ void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, con
     int from = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w);
     const float *x = olica_stream_sequence(p->stream, w) + (size_t)from * d;
     const int32_t *ids = p->stream->ids + w * T;
-    olica_product_linear(p->context->env, T - 1 - from, (int)count, d, x, d, rows, 0.0f, p->logits, (int)count);
+    olica_product_linear(p->context->env, T - 1 - from, (int)count, d, x, d, rows, 0.0f, p->logits,
+                         (int)count);
 #pragma omp parallel for schedule(static)
     for (int t = from; t < T - 1; t++) {
       const float *logits = p->logits + (size_t)(t - from) * (size_t)count;
@@ -126,5 +130,6 @@ olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {
   olica_comm_sum(p->context, p->context->comm, &nll, 1);
   *value = exp(nll / (double)olica_windows_scored_all(&p->windows));
   if (isfinite(*value)) return OLICA_OK;
-  return olica_error_set(p->context->env, OLICA_ERR_NUMERIC, "the perplexity is not finite: the model overflows fp32");
+  return olica_error_set(p->context->env, OLICA_ERR_NUMERIC,
+                         "the perplexity is not finite: the model overflows fp32");
 }

@@ -119,11 +119,16 @@ static olica_status write_new(olica_env *env, const char *path, const void *data
   return status;
 }
 
-olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes) {
+static char *part_name(olica_env *env, const char *path) {
   size_t length = strlen(path) + sizeof ".part";
   char *part = olica_memory_get(env, "file name", length, 1);
+  if (part) snprintf(part, length, "%s.part", path);
+  return part;
+}
+
+olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes) {
+  char *part = part_name(env, path);
   if (!part) return env->error.code;
-  snprintf(part, length, "%s.part", path);
   olica_status status = write_new(env, part, data, bytes);
   if (status == OLICA_OK) status = olica_file_publish(env, part, path);
   if (status != OLICA_OK) unlink(part);
@@ -152,12 +157,50 @@ static olica_status sync_directory(olica_env *env, const char *file) {
                                                       : OLICA_OK;
 }
 
-olica_status olica_file_publish(olica_env *env, const char *from, const char *to) {
+/* What lies under a name may be replaced: a regular file, or nothing. */
+static olica_status check_replaced(olica_env *env, const char *path) {
   struct stat info;
-  if (stat(to, &info) == 0 && !S_ISREG(info.st_mode))
-    return olica_error_set(env, OLICA_ERR_IO,
-                           "%s: is %s and will not be replaced, expected a regular file or none", to,
-                           kind(info.st_mode));
+  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO,
+                         "%s: is %s and will not be replaced, expected a regular file or none", path,
+                         kind(info.st_mode));
+}
+
+/* Creates the file and removes it again; one that another run has left is only opened. */
+static olica_status try_part(olica_env *env, const char *part) {
+  int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  bool made = fd >= 0;
+  if (!made && errno == EEXIST) fd = open(part, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return refused(env, part, "create", errno);
+  close(fd);
+  if (made) unlink(part);
+  return OLICA_OK;
+}
+
+static olica_status probe(olica_env *env, const char *path, const char *part, const char *directory,
+                          bool touch) {
+  struct stat info;
+  OLICA_TRY(check_replaced(env, path));
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %s", path, directory,
+                           strerror(errno));
+  OLICA_TRY(check_replaced(env, part));
+  if (touch) return try_part(env, part);
+  return access(directory, W_OK | X_OK) == 0 ? OLICA_OK : refused(env, path, "create", errno);
+}
+
+olica_status olica_file_probe(olica_env *env, const char *path, bool touch) {
+  char *part = part_name(env, path), *directory;
+  if (!part) return env->error.code;
+  OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
+  olica_status status = probe(env, path, part, directory, touch);
+  olica_memory_free(env, directory);
+  olica_memory_free(env, part);
+  return status;
+}
+
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to) {
+  OLICA_TRY(check_replaced(env, to));
   OLICA_TRY(sync_file(env, from));
   if (rename(from, to) != 0)
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot rename %s to it: %s", to, from, strerror(errno));

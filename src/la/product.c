@@ -25,7 +25,7 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram) {
   cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, n, 0.0f, scratch, n);
   olica_timer_work(&env->timers, (double)rows * n * (n + 1), 0);
-#pragma omp parallel for schedule(static, 16)
+#pragma omp parallel for schedule(static, 16) if (n * n >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < n; i++)
     for (int j = i; j < n; j++) gram[(size_t)i * n + j] += scratch[(size_t)i * n + j];
 }
@@ -33,7 +33,7 @@ void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *
 void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y, float *scratch,
                          double *cross) {
   olica_product_general(env, 1, 0, n, m, rows, 1.0f, x, n, y, m, 0.0f, scratch, m);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n * m >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < n; i++)
     for (int j = 0; j < m; j++) cross[(size_t)i * m + j] += scratch[(size_t)i * m + j];
 }

@@ -17,13 +17,23 @@ const char *olica_projection_name(olica_projection projection) {
 void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in) {
   int d = arch->hidden, queries = arch->heads * arch->head, keys = arch->kv_heads * arch->head;
   switch (projection) {
-  case OLICA_Q: *out = queries, *in = d; return;
+  case OLICA_Q:
+    *out = queries, *in = d;
+    return;
   case OLICA_K:
-  case OLICA_V: *out = keys, *in = d; return;
-  case OLICA_O: *out = d, *in = queries; return;
+  case OLICA_V:
+    *out = keys, *in = d;
+    return;
+  case OLICA_O:
+    *out = d, *in = queries;
+    return;
   case OLICA_GATE:
-  case OLICA_UP: *out = arch->ffn, *in = d; return;
-  default: *out = d, *in = arch->ffn; return;
+  case OLICA_UP:
+    *out = arch->ffn, *in = d;
+    return;
+  default:
+    *out = d, *in = arch->ffn;
+    return;
   }
 }
 
@@ -51,8 +61,8 @@ static olica_status read_family(const reader *r, olica_arch *arch) {
     strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
     strncat(known, olica_family_at(i)->name, sizeof known - strlen(known) - 1);
   }
-  return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: model_type is \"%.60s\", expected one of %s", r->name, type,
-                         known);
+  return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: model_type is \"%.60s\", expected one of %s", r->name,
+                         type, known);
 }
 
 static olica_status read_sizes(const reader *r, olica_arch *arch) {
@@ -68,26 +78,29 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_int(r, "max_position_embeddings", false, INT_MAX, &arch->context));
   if (arch->heads % arch->kv_heads != 0)
     return olica_error_set(r->env, OLICA_ERR_INPUT,
-                           "%s: num_key_value_heads is %d, expected a divisor of num_attention_heads = %d", r->name,
-                           arch->kv_heads, arch->heads);
+                           "%s: num_key_value_heads is %d, expected a divisor of num_attention_heads = %d",
+                           r->name, arch->kv_heads, arch->heads);
   arch->head = arch->hidden / arch->heads;
   bool given = json_is_integer(json_object_get(r->root, "head_dim"));
   if (!given && arch->hidden % arch->heads != 0)
-    return olica_error_set(r->env, OLICA_ERR_INPUT,
-                           "%s: hidden_size is %d, expected a multiple of num_attention_heads = %d (or a head_dim)",
-                           r->name, arch->hidden, arch->heads);
+    return olica_error_set(
+        r->env, OLICA_ERR_INPUT,
+        "%s: hidden_size is %d, expected a multiple of num_attention_heads = %d (or a head_dim)", r->name,
+        arch->hidden, arch->heads);
   OLICA_TRY(read_int(r, "head_dim", false, LARGEST, &arch->head));
   if (arch->head % 2 != 0)
-    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: the size of a head is %d, expected an even number", r->name,
-                           arch->head);
+    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: the size of a head is %d, expected an even number",
+                           r->name, arch->head);
   if ((int64_t)arch->heads * arch->head > LARGEST)
-    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: %d heads of size %d are more than this program can count",
-                           r->name, arch->heads, arch->head);
+    return olica_error_set(r->env, OLICA_ERR_INPUT,
+                           "%s: %d heads of size %d are more than this program can count", r->name,
+                           arch->heads, arch->head);
   return OLICA_OK;
 }
 
 /* Scaling parameters under rope_scaling (or rope_parameters, as newer files have it). */
-static olica_status read_rope_scaling(const reader *r, const json_t *scaling, const char *key, olica_arch *arch) {
+static olica_status read_rope_scaling(const reader *r, const json_t *scaling, const char *key,
+                                      olica_arch *arch) {
   olica_env *env = r->env;
   olica_rope *rope = &arch->rope;
   if (!json_is_object(scaling)) {
@@ -105,8 +118,9 @@ static olica_status read_rope_scaling(const reader *r, const json_t *scaling, co
     return olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor);
   }
   if (strcmp(type, "llama3") != 0)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has type \"%.40s\", expected default, linear or llama3",
-                           r->name, key, type);
+    return olica_error_set(env, OLICA_ERR_INPUT,
+                           "%s: %s has type \"%.40s\", expected default, linear or llama3", r->name, key,
+                           type);
   rope->kind = OLICA_ROPE_LLAMA3;
   rope->original_context = arch->context;
   OLICA_TRY(olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor));
@@ -115,8 +129,9 @@ static olica_status read_rope_scaling(const reader *r, const json_t *scaling, co
   OLICA_TRY(olica_json_real(env, r->name, scaling, "original_max_position_embeddings", false, 1, 1e12,
                             &rope->original_context));
   if (rope->high_freq > rope->low_freq) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has high_freq_factor %g, expected more than low_freq_factor %g",
-                         r->name, key, rope->high_freq, rope->low_freq);
+  return olica_error_set(env, OLICA_ERR_INPUT,
+                         "%s: %s has high_freq_factor %g, expected more than low_freq_factor %g", r->name,
+                         key, rope->high_freq, rope->low_freq);
 }
 
 static olica_status read_rope(const reader *r, olica_arch *arch) {
@@ -130,13 +145,19 @@ static olica_status read_rope(const reader *r, olica_arch *arch) {
   return OLICA_OK;
 }
 
+/* Keys that are absent count as in Hugging Face's configurations of the family. */
 static olica_status read_window(const reader *r, olica_arch *arch) {
+  enum { WINDOW = 4096, FIRST_LAYER = 28 };
+  olica_family_window rule = arch->family->window;
+  bool use = rule == OLICA_WINDOW_ALWAYS;
+  if (rule == OLICA_WINDOW_ON_DEMAND)
+    OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "use_sliding_window", false, &use));
   const json_t *window = json_object_get(r->root, "sliding_window");
-  bool use = arch->family->sliding_window;
-  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "use_sliding_window", false, &use));
-  if (!use || !window || json_is_null(window)) return OLICA_OK;
+  if (!use || json_is_null(window)) return OLICA_OK;
+  arch->window = WINDOW;
   OLICA_TRY(read_int(r, "sliding_window", false, INT_MAX, &arch->window));
-  int64_t from = 0;
+  if (rule == OLICA_WINDOW_ALWAYS) return OLICA_OK;
+  int64_t from = FIRST_LAYER;
   OLICA_TRY(olica_json_integer(r->env, r->name, r->root, "max_window_layers", false, 0, INT_MAX, &from));
   arch->window_from = (int)from;
   return OLICA_OK;
@@ -170,13 +191,15 @@ static olica_status read_config(const reader *r, olica_arch *arch) {
   const char *activation = "silu";
   OLICA_TRY(olica_json_string(r->env, r->name, r->root, "hidden_act", false, &activation));
   if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
-    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: hidden_act is \"%.40s\", expected silu", r->name, activation);
+    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: hidden_act is \"%.40s\", expected silu", r->name,
+                           activation);
   arch->bos = token_id(json_object_get(r->root, "bos_token_id"));
   arch->eos = token_id(json_object_get(r->root, "eos_token_id"));
   return OLICA_OK;
 }
 
-olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes, olica_arch *arch) {
+olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes,
+                              olica_arch *arch) {
   json_t *root;
   OLICA_TRY(olica_json_parse(env, name, text, bytes, &root));
   memset(arch, 0, sizeof *arch);

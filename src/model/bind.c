@@ -20,7 +20,8 @@ static bool part_name(const olica_source *source, int layer, olica_projection pr
   return true;
 }
 
-static bool extra_name(const olica_source *source, int layer, olica_extra extra, char name[OLICA_TENSOR_NAME]) {
+static bool extra_name(const olica_source *source, int layer, olica_extra extra,
+                       char name[OLICA_TENSOR_NAME]) {
   static const char *const leaves[OLICA_EXTRAS] = {"input_layernorm", "post_attention_layernorm", "branch/a",
                                                    "branch/b"};
   if (source->is_checkpoint) {
@@ -46,7 +47,8 @@ const olica_tensor *olica_bind_extra(const olica_source *source, int layer, olic
 
 static olica_status missing(const olica_source *source, const char *name) {
   const olica_catalog *catalog = source->catalog;
-  return olica_error_set(catalog->context->env, OLICA_ERR_INPUT, "%s: there is no tensor %s, expected from config.json",
+  return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
+                         "%s: there is no tensor %s, expected from config.json",
                          catalog->files ? catalog->path[0] : "model", name);
 }
 
@@ -59,19 +61,20 @@ static void describe_shape(int dims, const int64_t *shape, char text[96]) {
 }
 
 /* Checks type and shape, and counts the tensor in. */
-static olica_status take(olica_source *source, const olica_tensor *tensor, int dims, int64_t rows, int64_t cols) {
+static olica_status take(olica_source *source, const olica_tensor *tensor, int dims, int64_t rows,
+                         int64_t cols) {
   olica_env *env = source->context->env;
   const char *file = olica_catalog_file(source->catalog, tensor);
   if (tensor->dtype == OLICA_DTYPES)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has type %s, expected F32, F16 or BF16", file, tensor->name,
-                           tensor->stored);
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has type %s, expected F32, F16 or BF16", file,
+                           tensor->name, tensor->stored);
   int64_t expected[2] = {rows, cols};
   if (tensor->dims != dims || tensor->shape[0] != rows || (dims == 2 && tensor->shape[1] != cols)) {
     char found_text[96], expected_text[96];
     describe_shape(tensor->dims, tensor->shape, found_text);
     describe_shape(dims, expected, expected_text);
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has shape %s, expected %s", file, tensor->name, found_text,
-                           expected_text);
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has shape %s, expected %s", file, tensor->name,
+                           found_text, expected_text);
   }
   if (source->parameters == 0) source->dtype = tensor->dtype;
   if (tensor->dtype != source->dtype) source->dtype = OLICA_FP32; /* mixed: what holds them all */
@@ -88,8 +91,9 @@ static olica_status find_rank(olica_source *source, int layer, olica_projection 
   olica_arch_shape(&source->arch, projection, &out, &in);
   int64_t found = a->dims == 2 ? a->shape[0] : 0;
   if (found < 1 || found > out || found > in)
-    return olica_error_set(source->context->env, OLICA_ERR_INPUT, "%s: %s has %lld rows, expected a rank in 1 .. %d",
-                           olica_catalog_file(source->catalog, a), a->name, (long long)found, out < in ? out : in);
+    return olica_error_set(
+        source->context->env, OLICA_ERR_INPUT, "%s: %s has %lld rows, expected a rank in 1 .. %d",
+        olica_catalog_file(source->catalog, a), a->name, (long long)found, out < in ? out : in);
   *rank = (int)found;
   return OLICA_OK;
 }
@@ -105,15 +109,17 @@ static olica_status find_widths(olica_source *source, int layer, olica_layer_sha
     if (v->shape[0] % arch->kv_heads != 0 || v->shape[0] < arch->kv_heads ||
         v->shape[0] > (int64_t)arch->kv_heads * arch->head)
       return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has %lld rows, expected %d x (1 .. %d)",
-                             olica_catalog_file(source->catalog, v), v->name, (long long)v->shape[0], arch->kv_heads,
-                             arch->head);
+                             olica_catalog_file(source->catalog, v), v->name, (long long)v->shape[0],
+                             arch->kv_heads, arch->head);
     shape->values = (int)(v->shape[0] / arch->kv_heads);
   }
-  if (gate && gate->dims == 2 && gate->shape[0] >= 1 && gate->shape[0] <= arch->ffn) shape->ffn = (int)gate->shape[0];
+  if (gate && gate->dims == 2 && gate->shape[0] >= 1 && gate->shape[0] <= arch->ffn)
+    shape->ffn = (int)gate->shape[0];
   if (!branch) return OLICA_OK;
   if (branch->dims != 2 || branch->shape[1] < 1 || branch->shape[1] > arch->hidden)
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is no [%d, r] with r in 1 .. %d",
-                           olica_catalog_file(source->catalog, branch), branch->name, arch->hidden, arch->hidden);
+                           olica_catalog_file(source->catalog, branch), branch->name, arch->hidden,
+                           arch->hidden);
   shape->branch = (int)branch->shape[1];
   return OLICA_OK;
 }
@@ -175,7 +181,8 @@ static olica_status bind_layer(olica_source *source, int layer) {
     extra_name(source, layer, (olica_extra)e, name);
     if (!tensor) return missing(source, name);
     int64_t rows = e == OLICA_EXTRA_BRANCH_B ? shape->branch : arch->hidden;
-    OLICA_TRY(take(source, tensor, norm ? 1 : 2, rows, e == OLICA_EXTRA_BRANCH_A ? shape->branch : arch->hidden));
+    OLICA_TRY(
+        take(source, tensor, norm ? 1 : 2, rows, e == OLICA_EXTRA_BRANCH_A ? shape->branch : arch->hidden));
   }
   return OLICA_OK;
 }

@@ -1,12 +1,18 @@
-/* Names: which tensor of the catalog is which weight, in a Hugging Face directory and in our checkpoint. Private
- * to model. */
+/* Names: which tensor of the catalog is which weight, in a Hugging Face directory and in our checkpoint.
+ * Private to model. */
 #ifndef OLICA_MODEL_BIND_H
 #define OLICA_MODEL_BIND_H
 
 #include "olica/model/source.h"
 
 /* The parts of a layer that are stored as tensors: for every projection these four, then the four others. */
-typedef enum olica_part { OLICA_PART_WEIGHT, OLICA_PART_B, OLICA_PART_A, OLICA_PART_BIAS, OLICA_PARTS } olica_part;
+typedef enum olica_part {
+  OLICA_PART_WEIGHT,
+  OLICA_PART_B,
+  OLICA_PART_A,
+  OLICA_PART_BIAS,
+  OLICA_PARTS
+} olica_part;
 typedef enum olica_extra {
   OLICA_EXTRA_INPUT_NORM,
   OLICA_EXTRA_FFN_NORM,

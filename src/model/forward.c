@@ -22,7 +22,8 @@ static size_t score_floats(int tokens, int threads) {
 
 size_t olica_forward_bytes(const olica_arch *arch, int tokens, int threads) {
   size_t d = (size_t)arch->hidden, h = (size_t)arch->head;
-  size_t row = 2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn + low_width(arch) + h;
+  size_t row =
+      2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn + low_width(arch) + h;
   return sizeof(float) * ((size_t)tokens * row + score_floats(tokens, threads));
 }
 
@@ -58,7 +59,7 @@ void olica_forward_destroy(olica_forward *f) {
 
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
   int d = arch->hidden;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * d >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < rows; t++) {
     const float *in = x + (size_t)t * d;
     float *out = y + (size_t)t * d;
@@ -71,7 +72,7 @@ void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const 
 }
 
 void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * width >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < rows; t++) {
     float *g = gate + (size_t)t * width;
     const float *u = up + (size_t)t * width;
@@ -106,8 +107,10 @@ static void softmax(float *s, int from, int until, int width) {
   for (int j = until; j < width; j++) s[j] = 0.0f;
 }
 
-/* Query rows [first, first + rows) of one head: scores against the keys up to their own position, softmax, mix of the values. */
-static void attend_block(const olica_forward *f, int head, int values, int window, int first, int rows, float *s) {
+/* Query rows [first, first + rows) of one head: scores against the keys up to their own position, softmax,
+ * mix of the values. */
+static void attend_block(const olica_forward *f, int head, int values, int window, int first, int rows,
+                         float *s) {
   const olica_arch *a = f->arch;
   int kv = head / (a->heads / a->kv_heads), until = first + rows;
   int start = window && first - window + 1 > 0 ? first - window + 1 : 0; /* no row sees further back */
@@ -120,14 +123,15 @@ static void attend_block(const olica_forward *f, int head, int values, int windo
     int self = first + t, from = window && self - window + 1 > start ? self - window + 1 : start;
     softmax(s + (size_t)t * width, from - start, self + 1 - start, width);
   }
-  olica_product_piece(0, rows, values, width, 1.0f, s, width, f->value + (size_t)start * v_stride + kv * values,
-                      v_stride, f->mixed + (size_t)first * a->heads * values + head * values, a->heads * values);
+  olica_product_piece(0, rows, values, width, 1.0f, s, width,
+                      f->value + (size_t)start * v_stride + kv * values, v_stride,
+                      f->mixed + (size_t)first * a->heads * values + head * values, a->heads * values);
 }
 
 static void attend(olica_forward *f, int values, int window) {
   int heads = f->arch->heads, T = f->tokens;
   size_t block_floats = score_floats(T, 1);
-#pragma omp parallel for schedule(static) num_threads(f->threads)
+#pragma omp parallel for schedule(static) num_threads(f->threads) if (T * T * heads >= OLICA_PRODUCT_PARALLEL)
   for (int head = 0; head < heads; head++) {
     float *scores = f->scores + block_floats * (size_t)omp_get_thread_num();
     for (int first = 0; first < T; first += QUERY_BLOCK)
@@ -144,7 +148,8 @@ static void add(float *x, const float *y, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] += y[i];
 }
 
-static void attention(olica_forward *f, const olica_layer *layer, int index, float *x, const olica_observer *observer) {
+static void attention(olica_forward *f, const olica_layer *layer, int index, float *x,
+                      const olica_observer *observer) {
   const olica_arch *a = f->arch;
   int T = f->tokens, values = layer->shape.values;
   olica_forward_norm(a, T, x, layer->input_norm, f->normed);

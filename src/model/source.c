@@ -72,7 +72,8 @@ static olica_status plan_panels(olica_source *source) {
   if (!arch->tied) return OLICA_OK;
   size_t raw = olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype) * (size_t)arch->hidden;
   OLICA_TRY(OLICA_NEW(context->env, source->kept_valid, (size_t)own.count));
-  source->kept = olica_memory_get(context->env, "tied table", (size_t)own.count * (size_t)source->panel_rows, raw);
+  source->kept =
+      olica_memory_get(context->env, "tied table", (size_t)own.count * (size_t)source->panel_rows, raw);
   return source->kept ? OLICA_OK : context->env->error.code;
 }
 
@@ -104,8 +105,8 @@ void olica_source_close(olica_source *source) {
   olica_memory_free(env, source);
 }
 
-static olica_status check_finite(olica_source *source, const olica_tensor *tensor, int64_t first, const float *x,
-                                 size_t n) {
+static olica_status check_finite(olica_source *source, const olica_tensor *tensor, int64_t first,
+                                 const float *x, size_t n) {
   size_t bad = olica_number_nonfinite(x, n);
   if (bad == n) return OLICA_OK;
   return olica_error_set(source->context->env, OLICA_ERR_INPUT,
@@ -138,9 +139,11 @@ static olica_status bring(olica_source *source, const olica_tensor *tensor, int 
 
 static olica_status bring_layer(olica_source *source, int layer, void *raw, olica_layer *weights) {
   int owner = olica_partition_owner(source->arch.layers, source->context->size, layer);
-  float *extras[OLICA_EXTRAS] = {weights->input_norm, weights->ffn_norm, weights->branch_a, weights->branch_b};
+  float *extras[OLICA_EXTRAS] = {weights->input_norm, weights->ffn_norm, weights->branch_a,
+                                 weights->branch_b};
   for (int e = 0; e < OLICA_EXTRAS; e++)
-    if (extras[e]) OLICA_TRY(bring(source, olica_bind_extra(source, layer, (olica_extra)e), owner, raw, extras[e]));
+    if (extras[e])
+      OLICA_TRY(bring(source, olica_bind_extra(source, layer, (olica_extra)e), owner, raw, extras[e]));
   for (int p = 0; p < OLICA_PROJECTIONS; p++) {
     const olica_linear *linear = &weights->linear[p];
     float *parts[OLICA_PARTS] = {linear->weight, linear->b, linear->a, linear->bias};
@@ -180,11 +183,13 @@ static olica_status read_panel(olica_source *source, const olica_tensor *tensor,
   size_t numbers = (size_t)count * (size_t)source->arch.hidden, size = olica_number_size(tensor->dtype);
   int own = panel - source->own_first;
   char *kept = NULL;
-  if (source->kept) kept = (char *)source->kept + (size_t)own * (size_t)source->panel_rows * source->arch.hidden * size;
+  if (source->kept)
+    kept = (char *)source->kept + (size_t)own * (size_t)source->panel_rows * source->arch.hidden * size;
   if (kept && source->kept_valid[own]) {
     memcpy(raw, kept, numbers * size);
   } else {
-    OLICA_TRY(olica_catalog_read(source->catalog, tensor, first * source->arch.hidden, (int64_t)numbers, raw));
+    OLICA_TRY(
+        olica_catalog_read(source->catalog, tensor, first * source->arch.hidden, (int64_t)numbers, raw));
     if (kept) {
       memcpy(kept, raw, numbers * size);
       source->kept_valid[own] = true;
@@ -194,8 +199,8 @@ static olica_status read_panel(olica_source *source, const olica_tensor *tensor,
   return check_finite(source, tensor, first * source->arch.hidden, rows, numbers);
 }
 
-olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows, int64_t *first,
-                                int64_t *count) {
+olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
+                                int64_t *first, int64_t *count) {
   olica_context *context = source->context;
   const olica_tensor *tensor = source->table[table];
   int owner = olica_partition_owner(source->panels, context->size, panel);

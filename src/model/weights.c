@@ -6,8 +6,8 @@ olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bia
   return shape;
 }
 
-void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection,
-                              int *out, int *in) {
+void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
+                              olica_projection projection, int *out, int *in) {
   olica_arch_shape(arch, projection, out, in);
   if (projection == OLICA_V) *out = arch->kv_heads * shape->values;
   if (projection == OLICA_O) *in = arch->heads * shape->values;
@@ -26,7 +26,8 @@ int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shap
 
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape) {
   int64_t total = 2 * (int64_t)arch->hidden * (1 + shape->branch);
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) total += olica_layer_shape_numbers(arch, shape, (olica_projection)p);
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    total += olica_layer_shape_numbers(arch, shape, (olica_projection)p);
   return total;
 }
 
@@ -83,11 +84,13 @@ olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *
   if (!x) return OLICA_OK;
   olica_number_round(dtype, x, n);
   if (olica_number_nonfinite(x, n) == n) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_CONFIG, "[output] dtype = %s: %s has numbers that only a wider type holds",
+  return olica_error_set(env, OLICA_ERR_CONFIG,
+                         "[output] dtype = %s: %s has numbers that only a wider type holds",
                          olica_number_name(dtype), name);
 }
 
-olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch, olica_dtype dtype) {
+olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch,
+                               olica_dtype dtype) {
   if (dtype == OLICA_FP32) return OLICA_OK;
   size_t d = (size_t)arch->hidden, r = (size_t)layer->shape.branch;
   OLICA_TRY(olica_weights_round(env, dtype, "input_layernorm", layer->input_norm, d));

@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int affinity_cores(void) {
@@ -13,8 +14,11 @@ static int affinity_cores(void) {
   return cores > 0 ? cores : 1;
 }
 
-/* Cores for one rank: its affinity mask where the launcher bound it, else its share of the node. */
+/* What OMP_NUM_THREADS asks for; else the cores of one rank: its affinity mask where the launcher bound it,
+ * or its share of the node. */
 static int auto_threads(const olica_context *context) {
+  const char *asked = getenv("OMP_NUM_THREADS");
+  if (asked && atoi(asked) > 0) return atoi(asked);
   int share = context->node_cores / context->node_size;
   int threads = context->cores < share ? context->cores : share;
   return threads > 0 ? threads : 1;
@@ -41,7 +45,8 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
   context->node_index = context->rank == 0 ? 0 : before;
   MPI_Bcast(&context->node_index, 1, MPI_INT, 0, context->node);
   MPI_Allreduce(&leads, &context->nodes, 1, MPI_INT, MPI_SUM, context->comm);
-  if (gethostname(context->host, sizeof context->host) != 0) snprintf(context->host, sizeof context->host, "?");
+  if (gethostname(context->host, sizeof context->host) != 0)
+    snprintf(context->host, sizeof context->host, "?");
   context->host[sizeof context->host - 1] = '\0';
   context->cores = affinity_cores();
   context->node_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);

@@ -7,17 +7,20 @@ olica_prune_options olica_prune_defaults(void) {
       .sparsity = 0.2, .k = 3.0, .mlp_num = 6, .ratio = 0.03, .percdamp = 0.5, .skip_lowest = 0.01};
 }
 
-/* Rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 where two factors would not be smaller. */
+/* Rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 where two factors would not be smaller.
+ */
 static int rank_for(double rho, int d, int rows) {
   double r = ceil((1.0 - rho) * d * rows / ((double)d + rows));
   return r < 1 || r * ((double)d + rows) >= (double)d * rows ? 0 : (int)r;
 }
 
-static olica_status check_share(olica_env *env, const char *what, double rho, const olica_prune_options *options) {
+static olica_status check_share(olica_env *env, const char *what, double rho,
+                                const olica_prune_options *options) {
   if (rho >= 0.0 && rho < 1.0) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_CONFIG,
-                         "[prune] sparsity = %g with k = %g asks for a share of %.4f of %s, expected one in [0, 1)",
-                         options->sparsity, options->k, rho, what);
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] sparsity = %g with k = %g asks for a share of %.4f of %s, expected one in [0, 1)",
+      options->sparsity, options->k, rho, what);
 }
 
 olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
@@ -34,10 +37,11 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
   OLICA_TRY(check_share(env, "query and key", rho_qk, options));
   OLICA_TRY(check_share(env, "the FFN", rho_ffn, options));
   if (options->mlp_num > arch->layers - 1)
-    return olica_error_set(env, OLICA_ERR_CONFIG,
-                           "[prune] mlp_num = %d, expected at most %d: the model has %d layers and the last is never "
-                           "calibrated",
-                           options->mlp_num, arch->layers - 1, arch->layers);
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[prune] mlp_num = %d, expected at most %d: the model has %d layers and the last is never "
+        "calibrated",
+        options->mlp_num, arch->layers - 1, arch->layers);
   *budget = (olica_budget){.rho_qk = rho_qk,
                            .rho_vo = rho_vo,
                            .rho_ffn = rho_ffn,
@@ -49,13 +53,15 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
                            .branch = (int)floor(options->ratio * arch->hidden)};
   int64_t gone = (int64_t)budget->neurons_dropped + budget->neurons_skipped;
   if (gone > arch->ffn || budget->neurons_dropped >= arch->ffn)
-    return olica_error_set(env, OLICA_ERR_CONFIG,
-                           "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many",
-                           options->skip_lowest, budget->neurons_skipped, arch->ffn, p, budget->neurons_dropped);
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many",
+        options->skip_lowest, budget->neurons_skipped, arch->ffn, p, budget->neurons_dropped);
   return OLICA_OK;
 }
 
-olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense, bool calibrated) {
+olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,
+                                     bool calibrated) {
   olica_layer_shape shape = *dense;
   shape.rank[OLICA_Q] = budget->q_rank;
   shape.rank[OLICA_K] = budget->k_rank;

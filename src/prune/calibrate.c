@@ -62,8 +62,8 @@ static void add_bias(float *rows, const float *bias, int tokens, int width) {
     for (int i = 0; i < width; i++) rows[(size_t)t * width + i] += bias[i];
 }
 
-void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int tokens, const float *a, float *gate,
-                         float *up, float *residual) {
+void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int tokens, const float *a,
+                         float *gate, float *up, float *residual) {
   int n = dropped->count, d = dropped->d;
   if (n == 0) { /* nothing was cut */
     memset(residual, 0, (size_t)tokens * d * sizeof *residual);
@@ -84,7 +84,8 @@ static void confidence(double *r, int d) {
   for (int j = 0; j < d; j++) r[j] = 1.0 / (1.0 + exp(-(r[j] - mean) / 0.05));
 }
 
-/* Everything the members of the fit's group do; weighted [d x d], gram [d x d], basis [d x r], factor [r x d]. */
+/* Everything the members of the fit's group do; weighted [d x d], gram [d x d], basis [d x r], factor [r x
+ * d]. */
 static olica_status decompose(olica_fit *fit, int rank, olica_matrix *weighted, olica_matrix *gram,
                               olica_matrix *basis, olica_matrix *factor, double *values) {
   confidence(fit->correlation, fit->d);
@@ -108,7 +109,8 @@ olica_status olica_calibrate_branch(olica_fit *fit, int rank, float *branch_a, f
   if (status == OLICA_OK) status = OLICA_NEW(context->env, values, (size_t)rank);
   OLICA_AGREE(context, status);
   /* The ridge has used up AᵀA: its matrix takes the new Gram. */
-  if (olica_solver_member(fit->solver)) status = decompose(fit, rank, weighted, fit->gram, basis, factor, values);
+  if (olica_solver_member(fit->solver))
+    status = decompose(fit, rank, weighted, fit->gram, basis, factor, values);
   OLICA_AGREE(context, status);
   OLICA_TRY(olica_matrix_replicate(basis, rank, branch_a));
   OLICA_TRY(olica_matrix_replicate(factor, d, branch_b));

@@ -79,7 +79,8 @@ static olica_status correlations(olica_fit *fit, double delta) {
 olica_status olica_fit_solve(olica_fit *fit, double damping) {
   olica_context *context = fit->context;
   int d = fit->d;
-  OLICA_TRY(olica_comm_agree(context, fit->gram->grid->comm, olica_solver_matrix(fit->solver, d, d, &fit->coef)));
+  OLICA_TRY(
+      olica_comm_agree(context, fit->gram->grid->comm, olica_solver_matrix(fit->solver, d, d, &fit->coef)));
   for (int j = 0; j < fit->coef->local_cols; j++)
     memcpy(fit->coef->a + (size_t)j * fit->coef->lld, fit->cross->a + (size_t)j * fit->cross->lld,
            (size_t)fit->coef->local_rows * sizeof(double));

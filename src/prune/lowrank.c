@@ -23,7 +23,8 @@ static double weighted_row(const void *data, int row, int col) {
 typedef struct problem {
   olica_projection projection;
   olica_solver *solver;
-  olica_matrix *weight, *gram, *basis, *factor; /* W [out x d], G [out x out], U_r [out x r], U_rᵀ W [r x d] */
+  olica_matrix *weight, *gram, *basis,
+      *factor; /* W [out x d], G [out x out], U_r [out x r], U_rᵀ W [r x d] */
   double *values;
 } problem;
 
@@ -101,8 +102,8 @@ static olica_status solve_all(olica_context *context, const olica_layer *dense, 
   return OLICA_OK;
 }
 
-olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const olica_arch *arch, const double *s,
-                               const olica_layer *dense, olica_layer *pruned) {
+olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const olica_arch *arch,
+                               const double *s, const olica_layer *dense, olica_layer *pruned) {
   problem problems[2];
   int count;
   double *root;
@@ -115,8 +116,8 @@ olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const o
   return OLICA_OK;
 }
 
-olica_status olica_lowrank_error(olica_context *context, const olica_linear *dense, const olica_linear *pruned,
-                                 double *error) {
+olica_status olica_lowrank_error(olica_context *context, const olica_linear *dense,
+                                 const olica_linear *pruned, double *error) {
   enum { ROWS = 64 };
   *error = 0.0;
   if (pruned->rank == 0) return OLICA_OK;
@@ -128,8 +129,8 @@ olica_status olica_lowrank_error(olica_context *context, const olica_linear *den
   for (int64_t first = own.first; first < own.first + own.count; first += ROWS) {
     int rows = own.first + own.count - first < ROWS ? (int)(own.first + own.count - first) : ROWS;
     const float *w = dense->weight + first * in;
-    olica_product_general(context->env, 0, 0, rows, in, rank, 1.0f, pruned->b + first * rank, rank, pruned->a, in,
-                          0.0f, product, in);
+    olica_product_general(context->env, 0, 0, rows, in, rank, 1.0f, pruned->b + first * rank, rank, pruned->a,
+                          in, 0.0f, product, in);
     for (int i = 0; i < rows * in; i++) {
       squares[0] += ((double)product[i] - w[i]) * ((double)product[i] - w[i]);
       squares[1] += (double)w[i] * w[i];

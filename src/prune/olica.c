@@ -1,6 +1,6 @@
-/* The Olica method, composed of the parts of this room. Survey: how linear is every FFN, and the output energies
- * that fix the rotation of value neurons. Cut: rotate, collect, decompose query and key, select neurons,
- * calibrate. */
+/* The Olica method, composed of the parts of this room. Survey: how linear is every FFN, and the output
+ * energies that fix the rotation of value neurons. Cut: rotate, collect, decompose query and key, select
+ * neurons, calibrate. */
 #include <math.h>
 #include <string.h>
 
@@ -134,7 +134,8 @@ static olica_status survey(void *self, int index, const olica_layer *layer) {
   survey_view view = {state, state->output_energy + (size_t)index * state->job.arch->hidden, NULL};
   olica_timer_start(&env->timers, "survey");
   olica_fit_sums_clear(state->sums);
-  olica_stream_advance(state->job.stream, state->job.forward, layer, index, &(olica_observer){see_survey, &view});
+  olica_stream_advance(state->job.stream, state->job.forward, layer, index,
+                       &(olica_observer){see_survey, &view});
   olica_status status = survey_statistics(state, index);
   olica_timer_stop(&env->timers);
   return status;
@@ -153,7 +154,8 @@ static olica_status choose(void *self, olica_layer_shape *shapes, double *scores
   /* One rank's word counts, should sums differ in the last bit. */
   olica_comm_bcast(state->job.context, state->job.context->comm, state->calibrated,
                    (size_t)layers * sizeof *state->calibrated, 0);
-  for (int i = 0; i < layers; i++) shapes[i] = olica_budget_shape(&state->budget, state->job.dense, state->calibrated[i]);
+  for (int i = 0; i < layers; i++)
+    shapes[i] = olica_budget_shape(&state->budget, state->job.dense, state->calibrated[i]);
   memcpy(scores, state->score, (size_t)layers * sizeof *scores);
   memcpy(calibrated, state->calibrated, (size_t)layers * sizeof *calibrated);
   return OLICA_OK;
@@ -202,8 +204,8 @@ static void collect(olica_state *state, int index, const olica_layer *dense, cut
 }
 
 /* The kept lists, decided by rank 0 so that a tie in the last bit falls the same way everywhere. */
-static olica_status select_neurons(olica_state *state, const olica_layer *dense, const olica_energies *energies,
-                                   olica_layer *pruned) {
+static olica_status select_neurons(olica_state *state, const olica_layer *dense,
+                                   const olica_energies *energies, olica_layer *pruned) {
   olica_env *env = state->job.context->env;
   const olica_arch *arch = state->job.arch;
   const olica_budget *budget = &state->budget;
@@ -214,7 +216,8 @@ static olica_status select_neurons(olica_state *state, const olica_layer *dense,
   OLICA_TRY(OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn));
   OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
   for (int j = 0; j < arch->kv_heads; j++)
-    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped, pruned->values_kept + j * n));
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped,
+                                pruned->values_kept + j * n));
   OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
   OLICA_TRY(olica_select_kept(env, importance, arch->ffn, budget->neurons_skipped, budget->neurons_dropped,
                               pruned->ffn_kept));
@@ -229,7 +232,8 @@ static olica_status cut_neurons(olica_state *state, const olica_layer *dense, co
   OLICA_AGREE(context, select_neurons(state, dense, energies, pruned));
   olica_comm_bcast(context, context->comm, pruned->values_kept,
                    (size_t)arch->kv_heads * pruned->shape.values * sizeof *pruned->values_kept, 0);
-  olica_comm_bcast(context, context->comm, pruned->ffn_kept, (size_t)pruned->shape.ffn * sizeof *pruned->ffn_kept, 0);
+  olica_comm_bcast(context, context->comm, pruned->ffn_kept,
+                   (size_t)pruned->shape.ffn * sizeof *pruned->ffn_kept, 0);
   olica_select_copy(arch, dense, pruned);
   return OLICA_OK;
 }
@@ -262,8 +266,7 @@ static olica_status calibrate(olica_state *state, olica_layer *pruned) {
   olica_fit *fit;
   olica_solver_place(olica_pool_settings(state->job.pool).backend, context->size, 1, &d, &place);
   OLICA_TRY(olica_pool_solver(state->job.pool, place, &solver));
-  OLICA_TRY(
-      olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens, &fit));
+  OLICA_TRY(olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens, &fit));
   olica_status status = OLICA_OK;
   double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
   if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
@@ -307,11 +310,14 @@ static olica_status finish_layer(olica_state *state, const olica_layer *dense, o
                                  olica_cut_record *record) {
   const olica_method_job *job = &state->job;
   OLICA_AGREE(job->context, olica_layer_round(job->context->env, pruned, job->arch, job->dtype));
-  OLICA_TRY(olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q], &record->q_error));
-  return olica_lowrank_error(job->context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K], &record->k_error);
+  OLICA_TRY(
+      olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q], &record->q_error));
+  return olica_lowrank_error(job->context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K],
+                             &record->k_error);
 }
 
-static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out, olica_cut_record *record) {
+static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
+                        olica_cut_record *record) {
   olica_state *state = self;
   const olica_method_job *job = &state->job;
   olica_context *context = job->context;
@@ -324,12 +330,13 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, &pruned));
   PHASE(env, "solve",
         olica_lowrank_cut(job->pool, context, job->arch, work.energies->attention, dense, pruned));
-  PHASE(env, "cut", cut_neurons(state, dense, work.energies, pruned));
+  OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
   if (shape.branch > 0) {
-    PHASE(env, "collect", olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input)));
+    PHASE(env, "collect",
+          olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input)));
     PHASE(env, "solve", calibrate_timed(state, pruned));
   }
-  PHASE(env, "cut", finish_layer(state, dense, pruned, record));
+  OLICA_TRY(finish_layer(state, dense, pruned, record));
   olica_energies_destroy(env, work.energies);
   olica_memory_free(env, work.x);
   olica_memory_free(env, work.ffn_input);

@@ -7,8 +7,8 @@
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
-/* The columns of W_o that belong to a group of heads, weighted: element (a, row·g + i) is sqrt(e[row]) O_i[row, a],
- * so that the Gram of its rows is the sum we want. */
+/* The columns of W_o that belong to a group of heads, weighted: element (a, row·g + i) is sqrt(e[row])
+ * O_i[row, a], so that the Gram of its rows is the sum we want. */
 typedef struct weighted_columns {
   const float *w;
   const double *root;
@@ -22,7 +22,8 @@ static double weighted_column(const void *data, int a, int k) {
 }
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
-  return (olica_placement){OLICA_BACKEND_LAPACK, olica_partition_owner(arch->kv_heads, context->size, group), 1};
+  return (olica_placement){OLICA_BACKEND_LAPACK, olica_partition_owner(arch->kv_heads, context->size, group),
+                           1};
 }
 
 /* U [h x h] of a group, on the rank that owns it; the others do nothing. Its solver exists already. */
@@ -43,11 +44,13 @@ static olica_status solve_group(olica_pool *pool, olica_context *context, const 
   if (olica_solver_member(solver)) {
     olica_matrix_fill(w, weighted_column, &columns);
     status = olica_solver_gram(solver, w, gram);
-    if (status == OLICA_OK) status = olica_solver_eigen(solver, "rotation of value neurons", gram, h, values, vectors);
+    if (status == OLICA_OK)
+      status = olica_solver_eigen(solver, "rotation of value neurons", gram, h, values, vectors);
   }
   if (status == OLICA_OK)
     for (int i = 0; i < vectors->local_rows; i++)
-      for (int j = 0; j < vectors->local_cols; j++) u[i * h + j] = (float)vectors->a[(size_t)j * vectors->lld + i];
+      for (int j = 0; j < vectors->local_cols; j++)
+        u[i * h + j] = (float)vectors->a[(size_t)j * vectors->lld + i];
   olica_matrix_destroy(w);
   olica_matrix_destroy(gram);
   olica_matrix_destroy(vectors);
@@ -56,8 +59,8 @@ static olica_status solve_group(olica_pool *pool, olica_context *context, const 
 }
 
 /* W_v,j <- Uᵀ W_v,j with its bias; O_i <- O_i U for the heads of the group. */
-static void rotate_group(olica_env *env, const olica_arch *arch, olica_layer *layer, int group, const float *u,
-                         float *scratch) {
+static void rotate_group(olica_env *env, const olica_arch *arch, olica_layer *layer, int group,
+                         const float *u, float *scratch) {
   int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads, width = arch->heads * h;
   olica_linear *v = &layer->linear[OLICA_V];
   float *rows = v->weight + (size_t)group * h * d;
@@ -75,12 +78,13 @@ static void rotate_group(olica_env *env, const olica_arch *arch, olica_layer *la
   }
 }
 
-static olica_status solve_groups(olica_pool *pool, olica_context *context, const olica_arch *arch, const double *e,
-                                 const olica_layer *layer, float *u) {
+static olica_status solve_groups(olica_pool *pool, olica_context *context, const olica_arch *arch,
+                                 const double *e, const olica_layer *layer, float *u) {
   double *root;
   size_t square = (size_t)arch->head * arch->head;
   olica_solver *solver; /* made here, together: from then on each owner works on its own */
-  for (int j = 0; j < arch->kv_heads; j++) OLICA_TRY(olica_pool_solver(pool, place_group(context, arch, j), &solver));
+  for (int j = 0; j < arch->kv_heads; j++)
+    OLICA_TRY(olica_pool_solver(pool, place_group(context, arch, j), &solver));
   OLICA_AGREE(context, OLICA_NEW(context->env, root, (size_t)arch->hidden));
   for (int i = 0; i < arch->hidden; i++) root[i] = sqrt(e[i]);
   olica_status status = OLICA_OK;
@@ -91,13 +95,14 @@ static olica_status solve_groups(olica_pool *pool, olica_context *context, const
   for (int rank = 0; rank < context->size; rank++) {
     olica_range own = olica_partition_block(arch->kv_heads, context->size, rank);
     if (own.count == 0) break;
-    olica_comm_bcast(context, context->comm, u + own.first * square, (size_t)own.count * square * sizeof *u, rank);
+    olica_comm_bcast(context, context->comm, u + own.first * square, (size_t)own.count * square * sizeof *u,
+                     rank);
   }
   return OLICA_OK;
 }
 
-olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch, const double *e,
-                                 olica_layer *layer) {
+olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
+                                 const double *e, olica_layer *layer) {
   olica_env *env = context->env;
   float *u = NULL, *scratch = NULL;
   olica_status status = OLICA_NEW(env, u, (size_t)arch->kv_heads * arch->head * arch->head);

@@ -85,12 +85,14 @@ static void copy_rows(const olica_linear *from, olica_linear *to, int groups, in
                       const int32_t *kept) {
   for (int i = 0; i < groups * to_size; i++) {
     int row = i / to_size * from_size + kept[i];
-    memcpy(to->weight + (size_t)i * to->in, from->weight + (size_t)row * from->in, (size_t)to->in * sizeof(float));
+    memcpy(to->weight + (size_t)i * to->in, from->weight + (size_t)row * from->in,
+           (size_t)to->in * sizeof(float));
     if (to->bias) to->bias[i] = from->bias[row];
   }
 }
 
-/* Columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns use one list. */
+/* Columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns use one
+ * list. */
 static void copy_columns(const olica_linear *from, olica_linear *to, int groups, int share, int from_size,
                          int to_size, const int32_t *kept) {
 #pragma omp parallel for schedule(static)
@@ -111,7 +113,8 @@ void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_l
   copy_all(dense->input_norm, pruned->input_norm, (size_t)arch->hidden);
   copy_all(dense->ffn_norm, pruned->ffn_norm, (size_t)arch->hidden);
   copy_rows(&from[OLICA_V], &to[OLICA_V], arch->kv_heads, h, n, pruned->values_kept);
-  copy_columns(&from[OLICA_O], &to[OLICA_O], arch->heads, arch->heads / arch->kv_heads, h, n, pruned->values_kept);
+  copy_columns(&from[OLICA_O], &to[OLICA_O], arch->heads, arch->heads / arch->kv_heads, h, n,
+               pruned->values_kept);
   copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], 1, f, kept_f, pruned->ffn_kept);
   copy_rows(&from[OLICA_UP], &to[OLICA_UP], 1, f, kept_f, pruned->ffn_kept);
   copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], 1, 1, f, kept_f, pruned->ffn_kept);

@@ -26,11 +26,13 @@ static olica_status open_calibration(olica_job *job, olica_npy **npy) {
   const char *path = options->calibration.tokens;
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
   OLICA_TRY(olica_npy_open(job->context, path, npy));
-  if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length) return OLICA_OK;
-  return olica_error_set(job->context->env, OLICA_ERR_INPUT,
-                         "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld",
-                         path, (long long)(*npy)->rows, (long long)(*npy)->cols, (long long)options->calibration.samples,
-                         (long long)options->calibration.length);
+  if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length)
+    return OLICA_OK;
+  return olica_error_set(
+      job->context->env, OLICA_ERR_INPUT,
+      "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld", path,
+      (long long)(*npy)->rows, (long long)(*npy)->cols, (long long)options->calibration.samples,
+      (long long)options->calibration.length);
 }
 
 static olica_status open_evaluation(olica_job *job, olica_npy **npy) {
@@ -38,8 +40,8 @@ static olica_status open_evaluation(olica_job *job, olica_npy **npy) {
   OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
   OLICA_TRY(olica_npy_open(job->context, options->evaluate.tokens, npy));
   return olica_windows_plan(job->context->env, options->evaluate.tokens, (*npy)->rows * (*npy)->cols,
-                            (int)options->evaluate.length, (int)options->evaluate.stride, options->evaluate.windows,
-                            &job->windows);
+                            (int)options->evaluate.length, (int)options->evaluate.stride,
+                            options->evaluate.windows, &job->windows);
 }
 
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
@@ -49,10 +51,11 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   job->method = olica_method_find(options->prune.method == OLICA_METHOD_NONE ? "none" : "olica");
   job->dtype = olica_options_dtype(options, job->source->dtype);
   if (olica_job_prunes(job) && job->source->is_pruned)
-    return olica_error_set(context->env, OLICA_ERR_CONFIG,
-                           "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
-                           "evaluates this one)",
-                           options->model.path);
+    return olica_error_set(
+        context->env, OLICA_ERR_CONFIG,
+        "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
+        "evaluates this one)",
+        options->model.path);
   if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
   if (olica_options_evaluates(options)) OLICA_TRY(open_evaluation(job, &inputs->evaluation));
   return OLICA_OK;
@@ -62,8 +65,8 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
 static olica_status read_ids(olica_job *job, const olica_npy *npy) {
   const olica_stream *stream = job->stream;
   for (int64_t s = 0; s < stream->count; s++)
-    OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens, job->source->arch.vocabulary,
-                             stream->ids + s * stream->tokens));
+    OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens,
+                             job->source->arch.vocabulary, stream->ids + s * stream->tokens));
   return OLICA_OK;
 }
 
@@ -79,7 +82,8 @@ static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
   olica_status status =
       olica_stream_create(context, arch->hidden, options->calibration.samples, length, &job->stream);
   if (status == OLICA_OK) status = read_ids(job, ids);
-  if (status == OLICA_OK) status = olica_forward_create(context->env, arch, length, context->threads, &job->forward);
+  if (status == OLICA_OK)
+    status = olica_forward_create(context->env, arch, length, context->threads, &job->forward);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
   OLICA_AGREE(context, status);
   olica_method_job method = {.context = context,
@@ -102,8 +106,8 @@ static olica_status prepare_evaluation(olica_job *job, const olica_npy *ids) {
     job->eval_forward = job->forward;
     return OLICA_OK;
   }
-  OLICA_AGREE(context, olica_forward_create(context->env, &job->source->arch, job->windows.length, context->threads,
-                                            &job->eval_forward));
+  OLICA_AGREE(context, olica_forward_create(context->env, &job->source->arch, job->windows.length,
+                                            context->threads, &job->eval_forward));
   return OLICA_OK;
 }
 

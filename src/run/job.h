@@ -22,11 +22,11 @@ typedef struct olica_job {
   olica_stream *stream;         /* calibration, NULL: none */
   olica_perplexity *perplexity; /* NULL: no evaluation */
   olica_windows windows;
-  void *state;                  /* the method's */
-  olica_layer_shape *shapes;    /* [L] after pruning */
+  void *state;               /* the method's */
+  olica_layer_shape *shapes; /* [L] after pruning */
   olica_checkpoint *checkpoint;
-  float *panel;                 /* [panel_rows x d] of a table */
-  float *gains;                 /* [d] of the final norm */
+  float *panel; /* [panel_rows x d] of a table */
+  float *gains; /* [d] of the final norm */
 } olica_job;
 
 /* Does the method prune? */
@@ -34,7 +34,8 @@ static inline int olica_job_prunes(const olica_job *job) {
   return job->method->cut != NULL;
 }
 
-/* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no streams. */
+/* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no
+ * streams. */
 typedef struct olica_inputs {
   olica_npy *calibration, *evaluation; /* NULL: none */
 } olica_inputs;
@@ -51,12 +52,13 @@ olica_status olica_sweep_prune(olica_job *job);
 /* Creates the checkpoint with its metadata, once the shapes are known. */
 olica_status olica_job_create_checkpoint(olica_job *job);
 
-/* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure. */
+/* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure.
+ */
 typedef struct olica_plan {
-  double memory;             /* bytes of a rank */
+  double memory;                                 /* bytes of a rank */
   double streams, layers, solver, tables, other; /* its parts */
-  double checkpoint;         /* bytes written */
-  double flops;              /* of all ranks */
+  double checkpoint;                             /* bytes written */
+  double flops;                                  /* of all ranks */
 } olica_plan;
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
 

@@ -47,10 +47,11 @@ static char *provenance(const olica_job *job) {
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s}", "program", "olica_mpi", "version",
-                        olica_usage_release(), "git", olica_usage_git(), "libraries", olica_usage_libraries(), "written",
-                        when, "model", job->options->model.path, "ranks", job->context->size, "nodes",
-                        job->context->nodes, "threads", job->context->threads, "host", job->context->host));
+  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s}", "program", "olica_mpi",
+                        "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
+                        olica_usage_libraries(), "written", when, "model", job->options->model.path, "ranks",
+                        job->context->size, "nodes", job->context->nodes, "threads", job->context->threads,
+                        "host", job->context->host));
 }
 
 /* Rank 0's text on every rank (times and hosts differ), in counted memory. */
@@ -58,8 +59,9 @@ static olica_status share_text(olica_context *context, char *mine, char **text) 
   int64_t bytes = mine ? (int64_t)strlen(mine) : -1;
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
   *text = NULL;
-  olica_status status = bytes < 0 ? olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for metadata")
-                                  : OLICA_NEW(context->env, *text, (size_t)bytes + 1);
+  olica_status status = bytes < 0
+                            ? olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for metadata")
+                            : OLICA_NEW(context->env, *text, (size_t)bytes + 1);
   if (status == OLICA_OK && context->rank == 0) memcpy(*text, mine, (size_t)bytes);
   free(mine);
   OLICA_AGREE(context, status);
@@ -71,7 +73,8 @@ static olica_status make_hints(const olica_options *options, MPI_Info *hints) {
   *hints = MPI_INFO_NULL;
   if (options->io.count == 0) return OLICA_OK;
   MPI_Info_create(hints);
-  for (int i = 0; i < options->io.count; i++) MPI_Info_set(*hints, options->io.hint[i].key, options->io.hint[i].value);
+  for (int i = 0; i < options->io.count; i++)
+    MPI_Info_set(*hints, options->io.hint[i].key, options->io.hint[i].value);
   return OLICA_OK;
 }
 

@@ -8,7 +8,8 @@
 #include "job.h"
 #include "olica/par/comm.h"
 
-/* The output can be written, as far as can be told before hours of work: checked before anything long runs. */
+/* The output can be written, as far as can be told before hours of work: checked before anything long runs.
+ */
 static olica_status probe_output(olica_job *job) {
   const olica_options *options = job->options;
   if (!olica_job_prunes(job)) return OLICA_OK;
@@ -29,10 +30,11 @@ static olica_status check_memory(olica_job *job) {
   int64_t limit = job->options->compute.memory;
   job->context->env->memory.limit = (size_t)limit;
   if (limit == 0 || plan.memory <= (double)limit) return OLICA_OK;
-  return olica_error_set(job->context->env, OLICA_ERR_MEMORY,
-                         "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
-                         "need less each",
-                         (double)limit / 1048576.0, plan.memory / 1048576.0, job->context->size);
+  return olica_error_set(
+      job->context->env, OLICA_ERR_MEMORY,
+      "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
+      "need less each",
+      (double)limit / 1048576.0, plan.memory / 1048576.0, job->context->size);
 }
 
 static void describe_run(olica_job *job) {
@@ -42,12 +44,15 @@ static void describe_run(olica_job *job) {
   snprintf(report->run.kernel, sizeof report->run.kernel, "OpenBLAS %s", openblas_get_corename());
   report->dense = job->source->parameters;
   olica_report_model(report, &job->source->arch);
-  olica_log_line(context->env, "%s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
+  olica_log_line(context->env,
+                 "%s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
                  job->options->model.path, job->source->arch.family->name, job->source->arch.layers,
-                 job->source->arch.hidden, job->source->arch.heads, job->source->arch.kv_heads, job->source->arch.head,
-                 job->source->arch.ffn, job->source->arch.vocabulary, (double)job->source->parameters / 1e6);
-  olica_log_line(context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
-                 context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
+                 job->source->arch.hidden, job->source->arch.heads, job->source->arch.kv_heads,
+                 job->source->arch.head, job->source->arch.ffn, job->source->arch.vocabulary,
+                 (double)job->source->parameters / 1e6);
+  olica_log_line(
+      context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
+      context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
   if (context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
@@ -71,7 +76,9 @@ static olica_status choose_layers(olica_job *job) {
 
 static olica_status prune(olica_job *job) {
   olica_env *env = job->context->env;
+  olica_timer_start(&env->timers, "survey");
   OLICA_TRY(choose_layers(job));
+  olica_timer_stop(&env->timers);
   olica_timer_start(&env->timers, "write");
   OLICA_TRY(olica_job_create_checkpoint(job));
   olica_timer_stop(&env->timers);
@@ -96,8 +103,8 @@ static olica_status record_solvers(olica_job *job) {
   for (int i = 0; i < report->solvers_count; i++)
     problems[report->solvers[i].place.backend] += report->solvers[i].problems;
   olica_log_line(env, "eigenproblems: %ld by lapack, %ld by scalapack, %ld by slepc ([solver] eigen = %s)",
-                 problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK], problems[OLICA_BACKEND_SLEPC],
-                 olica_backend_name(job->options->solver.eigen));
+                 problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK],
+                 problems[OLICA_BACKEND_SLEPC], olica_backend_name(job->options->solver.eigen));
   return OLICA_OK;
 }
 

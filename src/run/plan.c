@@ -1,5 +1,5 @@
-/* What a run needs: the same arithmetic serves --check, the memory limit and the report's estimate. Every term
- * names the allocation it stands for. */
+/* What a run needs: the same arithmetic serves --check, the memory limit and the report's estimate. Every
+ * term names the allocation it stands for. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +58,8 @@ static double group_of(const olica_job *job, int ranks, int n) {
 static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget *budget) {
   const olica_arch *arch = &job->source->arch;
   double d = arch->hidden, worst = 0;
-  int order[2] = {arch->heads * arch->head, arch->kv_heads * arch->head}, rank[2] = {budget->q_rank, budget->k_rank};
+  int order[2] = {arch->heads * arch->head, arch->kv_heads * arch->head},
+      rank[2] = {budget->q_rank, budget->k_rank};
   olica_placement place[2];
   olica_solver_place(job->options->solver.eigen, ranks, 2, order, place);
   for (int i = 0; i < 2; i++) {
@@ -74,7 +75,8 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
 static double prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
-  olica_layer_shape dense = job->source->shape[0], cut = olica_budget_shape(budget, &dense, o->prune.mlp_num > 0);
+  olica_layer_shape dense = job->source->shape[0],
+                    cut = olica_budget_shape(budget, &dense, o->prune.mlp_num > 0);
   double d = arch->hidden, square = d * d, dense_bytes = 4.0 * (double)olica_layer_shape_total(arch, &dense);
   double cut_bytes = 4.0 * (double)olica_layer_shape_total(arch, &cut);
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
@@ -94,7 +96,8 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
 
 /* Multiply-adds of one token through a layer, twice. */
 static double layer_flops(const olica_arch *arch, const olica_layer_shape *shape, double length) {
-  return 2.0 * (double)olica_layer_shape_total(arch, shape) + 2.0 * length * arch->heads * (arch->head + shape->values) / 2;
+  return 2.0 * (double)olica_layer_shape_total(arch, shape) +
+         2.0 * length * arch->heads * (arch->head + shape->values) / 2;
 }
 
 static void plan_flops(const olica_job *job, const olica_budget *budget, olica_plan *plan) {
@@ -104,10 +107,12 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
   double layers = arch->layers, d = arch->hidden, head = 2.0 * d * arch->vocabulary;
   double windows = (double)job->windows.count * job->windows.length;
   bool prunes = olica_job_prunes(job);
-  if (!prunes || o->evaluate.dense) plan->flops += windows * (layers * layer_flops(arch, dense, job->windows.length) + head);
+  if (!prunes || o->evaluate.dense)
+    plan->flops += windows * (layers * layer_flops(arch, dense, job->windows.length) + head);
   if (!prunes) return;
   olica_layer_shape cut = olica_budget_shape(budget, dense, false);
-  double tokens = (double)o->calibration.samples * (double)o->calibration.length, n = arch->heads * arch->head;
+  double tokens = (double)o->calibration.samples * (double)o->calibration.length,
+         n = arch->heads * arch->head;
   double dense_flops = layer_flops(arch, dense, (double)o->calibration.length);
   double cut_flops = layer_flops(arch, &cut, (double)o->calibration.length), fit = 3 * d * d;
   plan->flops += tokens * (layers * (2 * dense_flops + cut_flops + fit) + (double)o->prune.mlp_num * fit);
@@ -154,16 +159,18 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
   int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
-  printf("model        %s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d%s\n", o->model.path,
-         arch->family->name, arch->layers, arch->hidden, arch->heads, arch->kv_heads, arch->head, arch->ffn,
-         arch->vocabulary, arch->tied ? ", tied" : "");
-  printf("parameters   %lld stored as %s\n", (long long)job->source->parameters, olica_number_name(job->source->dtype));
+  printf("model        %s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d%s\n",
+         o->model.path, arch->family->name, arch->layers, arch->hidden, arch->heads, arch->kv_heads,
+         arch->head, arch->ffn, arch->vocabulary, arch->tied ? ", tied" : "");
+  printf("parameters   %lld stored as %s\n", (long long)job->source->parameters,
+         olica_number_name(job->source->dtype));
   printf("ranks        %d on %d nodes (%d on each), %d threads each\n", ranks, nodes, ranks_per_node,
          job->context->threads);
   if (olica_job_prunes(job)) {
     olica_grid_shape(ranks, &rows, &cols);
-    printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n", (long long)o->calibration.samples,
-           (long long)o->calibration.length, share((double)o->calibration.samples, ranks));
+    printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n",
+           (long long)o->calibration.samples, (long long)o->calibration.length,
+           share((double)o->calibration.samples, ranks));
     printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
@@ -171,7 +178,8 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
   }
   if (job->windows.count > 0)
     printf("evaluation   %lld windows of %d tokens\n", (long long)job->windows.count, job->windows.length);
-  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, layers %.1f, statistics and solver "
+  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, layers %.1f, statistics and "
+         "solver "
          "%.1f, tables %.1f\n",
          mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->layers),
          mib(plan->solver), mib(plan->tables));
@@ -187,11 +195,16 @@ static void print_budget(const olica_job *job) {
                                        .skip_lowest = o->prune.skip_lowest};
   const olica_arch *arch = &job->source->arch;
   olica_budget b;
-  if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters, &b)) return;
-  printf("budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo, b.rho_ffn);
-  printf("a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN neurons\n",
-         b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head, b.q_rank ? "" : " (0: whole)",
-         arch->head - b.values_dropped, arch->head, arch->ffn - b.neurons_dropped, arch->ffn);
+  if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters,
+                        &b))
+    return;
+  printf("budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo,
+         b.rho_ffn);
+  printf("a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN "
+         "neurons\n",
+         b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
+         b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head,
+         arch->ffn - b.neurons_dropped, arch->ffn);
   printf("calibrated   %d layers, branches of rank %d\n", options.mlp_num, b.branch);
 }
 
@@ -209,8 +222,9 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (context->rank == 0) fflush(stdout);
   double limit = (double)options->compute.memory;
   if (limit > 0 && plan.memory > limit)
-    return olica_error_set(context->env, OLICA_ERR_MEMORY, "[compute] memory allows %.0f MiB a rank, the plan needs %.0f",
-                           mib(limit), mib(plan.memory));
+    return olica_error_set(context->env, OLICA_ERR_MEMORY,
+                           "[compute] memory allows %.0f MiB a rank, the plan needs %.0f", mib(limit),
+                           mib(plan.memory));
   olica_npy_close(context, inputs.calibration);
   olica_npy_close(context, inputs.evaluation);
   olica_source_close(job.source);

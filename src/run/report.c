@@ -242,9 +242,9 @@ static json_t *solvers_json(const olica_report *report) {
     const olica_pool_record *s = &report->solvers[i];
     json_array_append_new(array, json_pack("{s:s, s:[i,i], s:[i,i], s:i, s:I, s:i}", "backend",
                                            olica_backend_name(s->place.backend), "ranks", s->place.first,
-                                           s->place.first + s->place.count - 1, "grid", s->grid_rows, s->grid_cols,
-                                           "block", s->block, "problems", (json_int_t)s->problems, "largest",
-                                           s->largest));
+                                           s->place.first + s->place.count - 1, "grid", s->grid_rows,
+                                           s->grid_cols, "block", s->block, "problems",
+                                           (json_int_t)s->problems, "largest", s->largest));
   }
   return array;
 }

@@ -16,7 +16,8 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   olica_env *env = job->context->env;
   const char *name = use->table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
   if (use->round)
-    OLICA_TRY(olica_weights_round(env, job->dtype, name, job->panel, (size_t)count * job->source->arch.hidden));
+    OLICA_TRY(
+        olica_weights_round(env, job->dtype, name, job->panel, (size_t)count * job->source->arch.hidden));
   if (use->embed) {
     olica_stream_embed(job->stream, first, count, job->panel);
     if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, job->panel);
@@ -59,12 +60,15 @@ static void advance(olica_job *job, const char *phase, olica_stream *stream, oli
   olica_timer_stop(&job->context->env->timers);
 }
 
-/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). */
+/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is neither
+ * reading nor writing counts as "evaluate". */
 static olica_status finish_stream(olica_job *job, bool pruned, double *perplexity) {
   olica_env *env = job->context->env;
   const olica_arch *arch = &job->source->arch;
   bool write = pruned && !arch->tied;
-  table_use use = {.table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->perplexity != NULL};
+  table_use use = {
+      .table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->perplexity != NULL};
+  olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
   olica_status status = olica_source_norm(job->source, job->gains);
   olica_timer_stop(&env->timers);
@@ -73,7 +77,9 @@ static olica_status finish_stream(olica_job *job, bool pruned, double *perplexit
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(job->checkpoint, job->gains));
   if (job->perplexity) olica_perplexity_begin(job->perplexity, job->gains);
   if (job->perplexity || write) OLICA_TRY(pass_table(job, &use));
-  return job->perplexity ? olica_perplexity_finish(job->perplexity, perplexity) : OLICA_OK;
+  if (job->perplexity) OLICA_TRY(olica_perplexity_finish(job->perplexity, perplexity));
+  olica_timer_stop(&env->timers);
+  return OLICA_OK;
 }
 
 /* "5 min 20 s" of what is left, from the layers of this sweep so far. */
@@ -101,8 +107,8 @@ olica_status olica_sweep_survey(olica_job *job) {
     if (score) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, i);
     olica_layer_destroy(env, layer);
     time_left(since, i + 1, layers, left);
-    olica_log_line(env, "%s layer %d of %d, %s left in this sweep", job->method->survey ? "survey" : "evaluate",
-                   i + 1, layers, left);
+    olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
+                   job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
   }
   if (!score) return OLICA_OK;
   OLICA_TRY(finish_stream(job, false, &job->report->perplexity.dense));
@@ -126,8 +132,10 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_env *env = job->context->env;
   olica_layer *dense, *pruned;
   OLICA_TRY(read_layer(job, index, &dense));
+  olica_timer_start(&env->timers, "cut"); /* the method's finer phases pause it */
   OLICA_TRY(job->method->cut(job->state, index, dense, &pruned, record));
   olica_layer_destroy(env, dense);
+  olica_timer_stop(&env->timers);
   record_layer(job, index, pruned, record);
   olica_timer_start(&env->timers, "write");
   olica_status status = olica_checkpoint_write_layer(job->checkpoint, index, pruned);
@@ -144,7 +152,8 @@ olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
   double since = olica_timer_now();
-  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
+  OLICA_TRY(
+      pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
   for (int i = 0; i < layers; i++) {
     olica_cut_record record = {0};
     char left[32];

@@ -20,9 +20,8 @@ struct olica_checkpoint {
   olica_arch arch;
   olica_layer_shape *shape; /* [L] */
   olica_hdf5 *file;         /* NULL once closed */
-  double written;
-  int model[OLICA_PARTS]; /* numbers of the datasets outside of the layers, by part */
-  int *layer;             /* [L] number of a layer's first dataset; the others follow */
+  int model[OLICA_PARTS];   /* numbers of the datasets outside of the layers, by part */
+  int *layer;               /* [L] number of a layer's first dataset; the others follow */
 };
 
 static char *part_name(olica_env *env, const char *path) {
@@ -35,23 +34,6 @@ static char *part_name(olica_env *env, const char *path) {
 /* Metadata, alignment and what the file system keeps for itself. */
 static int64_t with_margin(int64_t bytes) {
   return bytes + bytes / 256 + (256 << 10);
-}
-
-/* Creates and removes the file; one that another run has left is only opened. `blocks`: bytes it already has.
- */
-static olica_status try_part(olica_env *env, const char *part, int64_t *blocks) {
-  struct stat info;
-  *blocks = 0;
-  int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  bool made = fd >= 0;
-  if (!made && errno == EEXIST) fd = open(part, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return olica_error_set(env, OLICA_ERR_IO, "%s: cannot create it: %s", part, strerror(errno));
-  bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  close(fd);
-  if (made) unlink(part);
-  if (!regular) return olica_error_set(env, OLICA_ERR_IO, "%s: is in the way and no regular file", part);
-  *blocks = (int64_t)info.st_blocks * 512;
-  return OLICA_OK;
 }
 
 static olica_status check_space(olica_env *env, const char *path, const char *directory, int64_t bytes,
@@ -71,7 +53,8 @@ static olica_status check_space(olica_env *env, const char *path, const char *di
                          (long long)bytes, free_bytes, directory);
 }
 
-static olica_status probe(olica_env *env, const olica_checkpoint_options *options, int64_t bytes) {
+static olica_status probe(olica_env *env, const olica_checkpoint_options *options, int64_t bytes,
+                          bool touch) {
   const char *path = options->path;
   struct stat info;
   if (!path || !path[0]) return olica_error_set(env, OLICA_ERR_CONFIG, "[output] checkpoint names no file");
@@ -81,14 +64,11 @@ static olica_status probe(olica_env *env, const olica_checkpoint_options *option
   if (stat(path, &info) == 0 && !options->overwrite)
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "[output] checkpoint: %s exists; [output] overwrite = yes would replace it", path);
+  OLICA_TRY(olica_file_probe(env, path, touch));
   char *part = part_name(env, path), *directory = NULL;
   if (!part) return env->error.code;
   OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
-  if (stat(directory, &info) != 0)
-    return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %s", path, directory,
-                           strerror(errno));
-  int64_t blocks;
-  OLICA_TRY(try_part(env, part, &blocks));
+  int64_t blocks = stat(part, &info) == 0 ? (int64_t)info.st_blocks * 512 : 0; /* they are given back first */
   OLICA_TRY(check_space(env, path, directory, bytes, blocks));
   olica_memory_free(env, directory);
   olica_memory_free(env, part);
@@ -96,8 +76,8 @@ static olica_status probe(olica_env *env, const olica_checkpoint_options *option
 }
 
 olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoint_options *options,
-                                    int64_t bytes) {
-  OLICA_AGREE(context, context->rank == 0 ? probe(context->env, options, bytes) : OLICA_OK);
+                                    int64_t bytes, bool touch) {
+  OLICA_AGREE(context, context->rank == 0 ? probe(context->env, options, bytes, touch) : OLICA_OK);
   return OLICA_OK;
 }
 
@@ -199,8 +179,8 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
   return status;
 }
 
-olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table,
-                                         int64_t first, int64_t count, const float *rows) {
+olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
+                                         int64_t count, const float *rows) {
   int part = table == OLICA_TABLE_HEAD ? OLICA_PART_HEAD : OLICA_PART_EMBED;
   if (part == OLICA_PART_HEAD && checkpoint->arch.tied)
     return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: a tied model has no lm_head",
@@ -305,20 +285,27 @@ static olica_status read_back(olica_checkpoint *checkpoint) {
   return context->env->error.code = OLICA_ERR_IO;
 }
 
-olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written) {
+static olica_status finish(olica_checkpoint *checkpoint) {
   olica_context *context = checkpoint->context;
   OLICA_TRY(olica_hdf5_seal(checkpoint->file));
   OLICA_TRY(olica_hdf5_attribute_integer(checkpoint->file, "complete", 1));
-  double written = olica_hdf5_bytes_written(checkpoint->file);
   OLICA_TRY(olica_hdf5_close(checkpoint->file));
   checkpoint->file = NULL;
   OLICA_TRY(read_back(checkpoint));
   olica_status status = OLICA_OK;
   if (context->rank == 0) status = olica_file_publish(context->env, checkpoint->part, checkpoint->path);
   OLICA_AGREE(context, status);
-  release(checkpoint);
-  *bytes_written = written;
   return OLICA_OK;
+}
+
+olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written) {
+  *bytes_written = olica_hdf5_bytes_written(checkpoint->file);
+  olica_status status = finish(checkpoint);
+  if (status == OLICA_OK)
+    release(checkpoint);
+  else
+    olica_checkpoint_abandon(checkpoint);
+  return status;
 }
 
 void olica_checkpoint_abandon(olica_checkpoint *checkpoint) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,8 +157,8 @@ static olica_status write_model(olica_context *context, const model *m, const ch
   olica_checkpoint *checkpoint;
   OLICA_TRY(create(context, m, path, &checkpoint));
   olica_status status = write_all(checkpoint, m);
-  if (status == OLICA_OK) status = olica_checkpoint_finish(checkpoint, written);
-  if (status != OLICA_OK) olica_checkpoint_abandon(checkpoint);
+  if (status == OLICA_OK) return olica_checkpoint_finish(checkpoint, written);
+  olica_checkpoint_abandon(checkpoint);
   return status;
 }
 
@@ -387,24 +388,55 @@ static void test_probe(test *t) {
   snprintf(path, sizeof path, "%s/probe.h5", t->directory);
   snprintf(part, sizeof part, "%s.part", path);
   olica_checkpoint_options options = {.path = path};
-  check(t, olica_checkpoint_probe(t->context, &options, 1000) == OLICA_OK && !exists(path, ".part"), "good",
+  check(t, olica_checkpoint_probe(t->context, &options, 1000, true) == OLICA_OK && !exists(path, ".part"), "good",
         path);
-  olica_status status = olica_checkpoint_probe(t->context, &options, INT64_MAX / 2);
+  olica_status status = olica_checkpoint_probe(t->context, &options, INT64_MAX / 2, true);
   check(t, says(t, status, OLICA_ERR_IO, "are free"), "too large", path);
   if (t->context->rank == 0) fclose(fopen(path, "w"));
-  status = olica_checkpoint_probe(t->context, &options, 1000);
+  status = olica_checkpoint_probe(t->context, &options, 1000, true);
   check(t, says(t, status, OLICA_ERR_CONFIG, "overwrite"), "it exists", path);
   options.overwrite = true;
-  check(t, olica_checkpoint_probe(t->context, &options, 1000) == OLICA_OK && exists(path, ""), "may go",
+  check(t, olica_checkpoint_probe(t->context, &options, 1000, true) == OLICA_OK && exists(path, ""), "may go",
         path);
-  options.path = part;
   MPI_Barrier(t->context->comm);
-  if (t->context->rank == 0) unlink(path);
+  if (t->context->rank == 0) unlink(path), mkdir(part, 0700);
+  status = olica_checkpoint_probe(t->context, &options, 1000, true);
+  check(t, says(t, status, OLICA_ERR_IO, part), "the place of the .part file is taken", path);
+  MPI_Barrier(t->context->comm);
+  if (t->context->rank == 0) rmdir(part);
   options.path = "/nowhere/at/all.h5";
-  status = olica_checkpoint_probe(t->context, &options, 1000);
+  status = olica_checkpoint_probe(t->context, &options, 1000, true);
   check(t, says(t, status, OLICA_ERR_IO, "/nowhere/at"), "no directory", options.path);
   options.path = "";
-  check(t, olica_checkpoint_probe(t->context, &options, 1000) == OLICA_ERR_CONFIG, "no name", "");
+  check(t, olica_checkpoint_probe(t->context, &options, 1000, true) == OLICA_ERR_CONFIG, "no name", "");
+}
+
+/* A file system of 1 MiB; only root may make one. */
+static void test_full(test *t) {
+  char disk[560], path[600];
+  model m;
+  double written;
+  int mounted = 0;
+  snprintf(disk, sizeof disk, "%s/disk", t->directory);
+  snprintf(path, sizeof path, "%s/full.h5", disk);
+  if (t->context->rank == 0)
+    mounted = mkdir(disk, 0700) == 0 && mount("tmpfs", disk, "tmpfs", 0, "size=1m") == 0;
+  MPI_Bcast(&mounted, 1, MPI_INT, 0, t->context->comm);
+  if (mounted) {
+    check(t, make_model(t->env, OLICA_FP32, false, true, &m) == OLICA_OK, "a model", path);
+    const olica_checkpoint_options options = options_of(&m, path);
+    int64_t bytes = olica_checkpoint_bytes(&m.arch, m.shape, m.dtype);
+    olica_status status = olica_checkpoint_probe(t->context, &options, bytes, true);
+    check(t, says(t, status, OLICA_ERR_IO, disk), "the probe sees a small disk", path);
+    status = write_model(t->context, &m, path, &written);
+    check(t, says(t, status, OLICA_ERR_IO, path), "it does not fit", path);
+    MPI_Barrier(t->context->comm);
+    check(t, !exists(path, "") && !exists(path, ".part"), "nothing is left", path);
+    free_model(t->env, &m);
+  } else if (t->context->rank == 0)
+    printf("not root: the test of a full disk is left out\n");
+  if (t->context->rank != 0) return;
+  if ((mounted && umount2(disk, MNT_DETACH) != 0) || rmdir(disk) != 0) perror(disk);
 }
 
 int main(int argc, char **argv) {
@@ -422,6 +454,7 @@ int main(int argc, char **argv) {
   test_damage(&t);
   test_not_a_number(&t);
   test_probe(&t);
+  test_full(&t);
   MPI_Barrier(t.context->comm);
   if (t.context->rank == 0 && !t.keep) rmdir(t.directory);
   if (t.context->rank == 0) printf("%d passed, %d failed\n", t.passed, t.failed);

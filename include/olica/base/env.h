@@ -33,7 +33,8 @@ olica_status olica_error_set(olica_env *env, olica_status code, const char *form
 
 /* Puts context in front of the message of the failure under way ("layer 3: " before what it says) and returns
  * its code. */
-olica_status olica_error_context(olica_env *env, const char *format, ...) __attribute__((format(printf, 2, 3)));
+olica_status olica_error_context(olica_env *env, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Forgets the failure under way, for a caller that handles it. */
 void olica_error_clear(olica_env *env);

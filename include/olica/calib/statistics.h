@@ -1,5 +1,5 @@
-/* The statistics of a layer over the calibration tokens: energies of channels, and the sums a linear fit of one
- * set of rows on another needs. Each rank sums over its own sequences, one sequence at a time in fp32 and
+/* The statistics of a layer over the calibration tokens: energies of channels, and the sums a linear fit of
+ * one set of rows on another needs. Each rank sums over its own sequences, one sequence at a time in fp32 and
  * across sequences in fp64; ranks then add theirs up. */
 #ifndef OLICA_CALIB_STATISTICS_H
 #define OLICA_CALIB_STATISTICS_H
@@ -12,12 +12,12 @@ void olica_statistics_energy(double *energy, const float *rows, int tokens, int 
 
 /* The energies that the pruning needs, of the inputs of q, k, v; o; gate, up; down. */
 typedef struct olica_energies {
-  int d, values, neurons;  /* d, H·h, f */
-  double *attention;       /* [d] E_in of q, k, v */
-  double *value;           /* [H·h] E_in of o */
-  double *ffn;             /* [d] E_in of gate and up */
-  double *neuron;          /* [f] E_in of down */
-  double *all;             /* the four lie here, one after the other */
+  int d, values, neurons; /* d, H·h, f */
+  double *attention;      /* [d] E_in of q, k, v */
+  double *value;          /* [H·h] E_in of o */
+  double *ffn;            /* [d] E_in of gate and up */
+  double *neuron;         /* [f] E_in of down */
+  double *all;            /* the four lie here, one after the other */
 } olica_energies;
 
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, olica_energies **energies);
@@ -29,12 +29,13 @@ void olica_energies_see(olica_energies *energies, olica_tap tap, const float *ro
 /* Sums over ranks, times `scale` (1/S). Collective on the context. */
 void olica_energies_reduce(olica_energies *energies, olica_context *context, double scale);
 
-/* Sums for a linear fit of B [N x d] on A [N x d]: AᵀA (upper triangle), AᵀB, column sums of A and B, and ΣB². */
+/* Sums for a linear fit of B [N x d] on A [N x d]: AᵀA (upper triangle), AᵀB, column sums of A and B, and
+ * ΣB². */
 typedef struct olica_fit_sums {
   int d;
-  double *gram, *cross;                  /* [d x d] this rank's part */
-  double *sum_a, *sum_b, *square_b;      /* [d] */
-  float *scratch;                        /* [d x d] */
+  double *gram, *cross;             /* [d x d] this rank's part */
+  double *sum_a, *sum_b, *square_b; /* [d] */
+  float *scratch;                   /* [d x d] */
 } olica_fit_sums;
 
 olica_status olica_fit_sums_create(olica_env *env, int d, olica_fit_sums **sums);

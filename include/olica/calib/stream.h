@@ -1,5 +1,5 @@
-/* A stream: sequences of token ids and their hidden states, as they advance through the model. Every rank owns
- * a contiguous block of the sequences for the whole run. */
+/* A stream: sequences of token ids and their hidden states, as they advance through the model. Every rank
+ * owns a contiguous block of the sequences for the whole run. */
 #ifndef OLICA_CALIB_STREAM_H
 #define OLICA_CALIB_STREAM_H
 
@@ -10,11 +10,11 @@
 
 typedef struct olica_stream {
   olica_context *context;
-  int hidden, tokens;     /* d, T */
-  int64_t sequences;      /* S, of all ranks */
-  int64_t first, count;   /* this rank's block */
-  int32_t *ids;           /* [count x T] */
-  float *x;               /* [count x T x d] hidden states */
+  int hidden, tokens;   /* d, T */
+  int64_t sequences;    /* S, of all ranks */
+  int64_t first, count; /* this rank's block */
+  int32_t *ids;         /* [count x T] */
+  float *x;             /* [count x T x d] hidden states */
 } olica_stream;
 
 /* Room for this rank's block of `sequences` sequences of `tokens` tokens; ids are for the caller to fill. Not
@@ -23,7 +23,8 @@ olica_status olica_stream_create(olica_context *context, int hidden, int64_t seq
                                  olica_stream **stream);
 void olica_stream_destroy(olica_stream *stream); /* NULL allowed */
 
-/* Rows [first, first + count) of the embedding, rows [count x d]: states of the tokens that are among them. */
+/* Rows [first, first + count) of the embedding, rows [count x d]: states of the tokens that are among them.
+ */
 void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, const float *rows);
 
 /* The states of local sequence s, [T x d]. */

@@ -1,6 +1,6 @@
-/* Perplexity of token ids: exp of the mean negative log-likelihood of the predicted tokens of windows, spread over
- * the ranks. The windows are a stream that rides along with the sweeps; the output matrix comes in panels of
- * rows, so that neither it nor a row of logits is ever whole anywhere. */
+/* Perplexity of token ids: exp of the mean negative log-likelihood of the predicted tokens of windows, spread
+ * over the ranks. The windows are a stream that rides along with the sweeps; the output matrix comes in
+ * panels of rows, so that neither it nor a row of logits is ever whole anywhere. */
 #ifndef OLICA_EVAL_PERPLEXITY_H
 #define OLICA_EVAL_PERPLEXITY_H
 
@@ -14,9 +14,9 @@ typedef struct olica_windows {
   int64_t count; /* the rest of the ids is dropped */
 } olica_windows;
 
-/* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in an
- * overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or fewer
- * than `limit`. */
+/* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in
+ * an overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or
+ * fewer than `limit`. */
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows);
 
@@ -28,16 +28,18 @@ typedef struct olica_perplexity {
   olica_context *context;
   const olica_arch *arch;
   olica_windows windows;
-  olica_stream *stream;      /* the windows of this rank: embed and advance it like any other */
-  float *logits;             /* [T x panel rows] */
+  olica_stream *stream; /* the windows of this rank: embed and advance it like any other */
+  float *logits;        /* [T x panel rows] */
   int panel_rows;
-  float *top, *target;       /* [count x T] largest logit so far, logit of the token that comes */
-  double *sum;               /* [count x T] sum of exp(logit - top) */
+  float *top, *target; /* [count x T] largest logit so far, logit of the token that comes */
+  double *sum;         /* [count x T] sum of exp(logit - top) */
 } olica_perplexity;
 
-/* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the context. */
+/* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the
+ * context. */
 olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_npy *ids,
-                                     const olica_windows *windows, int panel_rows, olica_perplexity **perplexity);
+                                     const olica_windows *windows, int panel_rows,
+                                     olica_perplexity **perplexity);
 void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
 
 /* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */

@@ -8,16 +8,21 @@
 
 #include "olica/base/env.h"
 
+/* Loops over fewer numbers than this are not worth waking threads for. */
+enum { OLICA_PRODUCT_PARALLEL = 1 << 15 };
+
 /* y [rows x out] := x [rows x in] Wᵀ + beta y, W [out x in], row strides of x and y given. */
 void olica_product_linear(olica_env *env, int rows, int out, int in, const float *x, int x_stride,
                           const float *w, float beta, float *y, int y_stride);
 
-/* c [m x n] := alpha op(a) op(b) + beta c; a is [m x k] (or [k x m] if a_transposed), b [k x n] (or [n x k]). */
-void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k, float alpha,
-                           const float *a, int a_stride, const float *b, int b_stride, float beta, float *c,
-                           int c_stride);
+/* c [m x n] := alpha op(a) op(b) + beta c; a is [m x k] (or [k x m] if a_transposed), b [k x n] (or [n x k]).
+ */
+void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,
+                           float alpha, const float *a, int a_stride, const float *b, int b_stride,
+                           float beta, float *c, int c_stride);
 
-/* The same for one thread among several, each with its own piece: books nothing (the caller does, outside). */
+/* The same for one thread among several, each with its own piece: books nothing (the caller does, outside).
+ */
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float *c, int c_stride);
 
@@ -26,8 +31,8 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram);
 
 /* cross [n x m] += xᵀ y, x [rows x n], y [rows x m]; as above, scratch [n x m]. */
-void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y, float *scratch,
-                         double *cross);
+void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y,
+                         float *scratch, double *cross);
 
 /* exp(x) to 2 ulp in a form that compilers vectorize: 2^k times a polynomial. 0 below -87.3, and never
  * infinite (the argument is clamped to 88). */

@@ -59,8 +59,8 @@ void olica_pool_destroy(olica_pool *pool); /* collective; NULL allowed */
 /* The solver for a placement, borrowed from the pool. Collective on the context. */
 olica_status olica_pool_solver(olica_pool *pool, olica_placement place, olica_solver **solver);
 
-/* What was solved where: one record a solver, on every rank. Collective on the context. At most `capacity` are
- * given; returns their number. */
+/* What was solved where: one record a solver, on every rank. Collective on the context. At most `capacity`
+ * are given; returns their number. */
 typedef struct olica_pool_record {
   olica_placement place;
   int grid_rows, grid_cols, block;

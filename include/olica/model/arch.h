@@ -26,19 +26,19 @@ const char *olica_projection_name(olica_projection projection);
 
 typedef struct olica_arch {
   const olica_family *family;
-  int layers;               /* L */
-  int hidden;               /* d */
-  int heads, kv_heads;      /* H, K; K divides H */
-  int head;                 /* h, size of a head */
-  int ffn;                  /* f */
-  int vocabulary;           /* V */
-  int context;              /* longest sequence the model was made for */
-  double eps;               /* of RMSNorm */
-  bool tied;                /* lm_head is embed_tokens */
+  int layers;                   /* L */
+  int hidden;                   /* d */
+  int heads, kv_heads;          /* H, K; K divides H */
+  int head;                     /* h, size of a head */
+  int ffn;                      /* f */
+  int vocabulary;               /* V */
+  int context;                  /* longest sequence the model was made for */
+  double eps;                   /* of RMSNorm */
+  bool tied;                    /* lm_head is embed_tokens */
   bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
   olica_rope rope;
-  int window, window_from;  /* sliding attention over `window` tokens (0: none) in layers >= window_from */
-  int bos, eos;             /* -1: none */
+  int window, window_from; /* sliding attention over `window` tokens (0: none) in layers >= window_from */
+  int bos, eos;            /* -1: none */
 } olica_arch;
 
 /* Rows and columns of a projection of the unpruned model: q [H·h x d], k, v [K·h x d], o [d x H·h],
@@ -47,6 +47,7 @@ void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *
 
 /* Reads the text of a config.json; `name` is for messages. Unknown families, activations and rope scalings,
  * missing keys and sizes that do not fit each other are OLICA_ERR_INPUT. Not collective, pure. */
-olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes, olica_arch *arch);
+olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes,
+                              olica_arch *arch);
 
 #endif

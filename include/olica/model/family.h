@@ -2,16 +2,23 @@
 #ifndef OLICA_MODEL_FAMILY_H
 #define OLICA_MODEL_FAMILY_H
 
+/* Whether the config's sliding_window counts. */
+typedef enum olica_family_window {
+  OLICA_WINDOW_NEVER,
+  OLICA_WINDOW_ALWAYS,   /* in all layers */
+  OLICA_WINDOW_ON_DEMAND /* if use_sliding_window, from layer max_window_layers on */
+} olica_family_window;
+
 typedef struct olica_family {
-  const char *name;         /* model_type in config.json */
-  const char *about;        /* for --list */
-  const char *prefix;       /* of the tensors inside the model: "model." */
-  const char *layers;       /* of one layer's, with %d: "model.layers.%d." */
-  const char *attention;    /* of the projections of attention: "self_attn." */
-  const char *mlp;          /* of the projections of the FFN: "mlp." */
-  const char *head;         /* the output matrix: "lm_head.weight" */
-  int attention_bias[4];    /* q, k, v, o always have a bias, whatever the config says */
-  int sliding_window;       /* the config's sliding_window counts where use_sliding_window is not given */
+  const char *name;      /* model_type in config.json */
+  const char *about;     /* for --list */
+  const char *prefix;    /* of the tensors inside the model: "model." */
+  const char *layers;    /* of one layer's, with %d: "model.layers.%d." */
+  const char *attention; /* of the projections of attention: "self_attn." */
+  const char *mlp;       /* of the projections of the FFN: "mlp." */
+  const char *head;      /* the output matrix: "lm_head.weight" */
+  int attention_bias[4]; /* q, k, v, o always have a bias, whatever the config says */
+  olica_family_window window;
 } olica_family;
 
 /* The family of that name, or NULL; number i of the table, or NULL past its end. */

@@ -26,14 +26,14 @@ typedef struct olica_observer {
 typedef struct olica_forward {
   olica_env *env;
   const olica_arch *arch;
-  int tokens;                          /* T */
-  int threads;                         /* of the pieces of attention */
-  float *cosine, *sine;                /* [T x h/2] */
-  float *normed, *added;               /* [T x d] */
-  float *query, *key, *value, *mixed;  /* [T x H·h], [T x K·h], [T x K·h], [T x H·h] */
-  float *scores;                       /* [threads x block x T] */
-  float *gate, *up;                    /* [T x f] */
-  float *low;                          /* [T x d]: between the factors of a low-rank map */
+  int tokens;                         /* T */
+  int threads;                        /* of the pieces of attention */
+  float *cosine, *sine;               /* [T x h/2] */
+  float *normed, *added;              /* [T x d] */
+  float *query, *key, *value, *mixed; /* [T x H·h], [T x K·h], [T x K·h], [T x H·h] */
+  float *scores;                      /* [threads x block x T] */
+  float *gate, *up;                   /* [T x f] */
+  float *low;                         /* [T x d]: between the factors of a low-rank map */
 } olica_forward;
 
 /* Bytes of counted memory a forward needs. Pure. */

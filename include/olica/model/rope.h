@@ -9,9 +9,9 @@ typedef enum olica_rope_kind { OLICA_ROPE_PLAIN, OLICA_ROPE_LINEAR, OLICA_ROPE_L
 typedef struct olica_rope {
   olica_rope_kind kind;
   double theta;
-  double factor;                  /* linear: positions are divided by it; llama3: the low frequencies are */
-  double low_freq, high_freq;     /* llama3: factors of the wavelengths between which it blends */
-  double original_context;        /* llama3 */
+  double factor;              /* linear: positions are divided by it; llama3: the low frequencies are */
+  double low_freq, high_freq; /* llama3: factors of the wavelengths between which it blends */
+  double original_context;    /* llama3 */
 } olica_rope;
 
 /* The angle per position of pair i, 0 <= i < head/2: theta^(-2i/h), scaled. Pure. */
@@ -21,7 +21,8 @@ double olica_rope_frequency(const olica_rope *rope, int head, int i);
 olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head, int tokens, float **cosine,
                                float **sine);
 
-/* Rotates `heads` heads of every row of x [tokens x heads*head] by its position, halves apart as Hugging Face stores them. */
+/* Rotates `heads` heads of every row of x [tokens x heads*head] by its position, halves apart as Hugging Face
+ * stores them. */
 void olica_rope_apply(const float *cosine, const float *sine, int tokens, int heads, int head, float *x);
 
 #endif

@@ -17,30 +17,32 @@ typedef struct olica_linear {
 
 /* What a layer's tensors look like once it is pruned; also of the unpruned layer (ranks 0, full widths). */
 typedef struct olica_layer_shape {
-  int rank[OLICA_PROJECTIONS];  /* 0: stored whole; only q and k are ever cut in rank */
-  int values;                   /* n, value neurons of each key/value head; h when unpruned */
-  int ffn;                      /* f', FFN neurons */
-  int branch;                   /* rank of the linear calibration, 0: none */
+  int rank[OLICA_PROJECTIONS]; /* 0: stored whole; only q and k are ever cut in rank */
+  int values;                  /* n, value neurons of each key/value head; h when unpruned */
+  int ffn;                     /* f', FFN neurons */
+  int branch;                  /* rank of the linear calibration, 0: none */
   bool bias[OLICA_PROJECTIONS];
 } olica_layer_shape;
 
 typedef struct olica_layer {
   olica_layer_shape shape;
-  float *input_norm, *ffn_norm;            /* [d] */
+  float *input_norm, *ffn_norm; /* [d] */
   olica_linear linear[OLICA_PROJECTIONS];
-  float *branch_a, *branch_b;              /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
-  int32_t *values_kept;                    /* [K x n] ascending within a head, NULL: unpruned */
-  int32_t *ffn_kept;                       /* [f'] ascending, NULL: unpruned */
+  float *branch_a, *branch_b; /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
+  int32_t *values_kept;       /* [K x n] ascending within a head, NULL: unpruned */
+  int32_t *ffn_kept;          /* [f'] ascending, NULL: unpruned */
 } olica_layer;
 
 /* The shape of the layer before pruning. Pure. */
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]);
 
-/* Out and in of a projection in a layer of that shape: v [K·n x d], o [d x H·n], gate, up [f' x d], ... Pure. */
-void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection,
-                              int *out, int *in);
+/* Out and in of a projection in a layer of that shape: v [K·n x d], o [d x H·n], gate, up [f' x d], ... Pure.
+ */
+void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
+                              olica_projection projection, int *out, int *in);
 
-/* Stored numbers of a layer of that shape: of one projection with its bias, and of all with norms and branch. Pure. */
+/* Stored numbers of a layer of that shape: of one projection with its bias, and of all with norms and branch.
+ * Pure. */
 int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shape *shape,
                                   olica_projection projection);
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape);
@@ -50,8 +52,8 @@ olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const ol
                                 olica_layer **layer);
 void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
 
-/* Rounds n numbers to what `dtype` holds; NULL is nothing. A number that becomes infinite is OLICA_ERR_CONFIG naming
- * `name`: [output] dtype is too narrow. */
+/* Rounds n numbers to what `dtype` holds; NULL is nothing. A number that becomes infinite is OLICA_ERR_CONFIG
+ * naming `name`: [output] dtype is too narrow. */
 olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *name, float *x, size_t n);
 
 /* Rounds every number of a layer to what `dtype` holds. Errors as above. Not collective. */

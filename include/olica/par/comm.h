@@ -15,8 +15,8 @@ void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t 
 void olica_comm_sum(olica_context *context, MPI_Comm comm, double *data, size_t count);
 void olica_comm_max(olica_context *context, MPI_Comm comm, double *data, size_t count);
 
-/* sum[i] on rank `root` becomes the sum over ranks of data[i]; sum is not touched elsewhere (NULL allowed) and
- * may not overlap data. */
+/* sum[i] on rank `root` becomes the sum over ranks of data[i]; sum is not touched elsewhere (NULL allowed)
+ * and may not overlap data. */
 void olica_comm_sum_to(olica_context *context, MPI_Comm comm, const double *data, double *sum, size_t count,
                        int root);
 

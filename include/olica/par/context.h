@@ -19,8 +19,8 @@ typedef struct olica_context {
   char host[64];
 } olica_context;
 
-/* Duplicates `parent` and finds out the nodes. threads = 0: as many as leave every rank of the node its own
- * cores. Collective on parent. Free with olica_context_destroy (collective). */
+/* Duplicates `parent` and finds out the nodes. threads = 0: OMP_NUM_THREADS, or as many as leave every rank
+ * of the node its own cores. Collective on parent. Free with olica_context_destroy (collective). */
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **context);
 void olica_context_destroy(olica_context *context);
 

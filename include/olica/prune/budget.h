@@ -31,6 +31,7 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
                                const olica_layer_shape *dense, int64_t parameters, olica_budget *budget);
 
 /* The shape of a pruned layer, with or without a branch. */
-olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense, bool calibrated);
+olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,
+                                     bool calibrated);
 
 #endif

@@ -1,5 +1,5 @@
-/* Linear calibration of a cut FFN (ALGORITHM: sweep 2, step 4): a low-rank linear branch that gives back what a
- * linear map of the FFN's input can of what the dropped neurons did. */
+/* Linear calibration of a cut FFN (ALGORITHM: sweep 2, step 4): a low-rank linear branch that gives back what
+ * a linear map of the FFN's input can of what the dropped neurons did. */
 #ifndef OLICA_PRUNE_CALIBRATE_H
 #define OLICA_PRUNE_CALIBRATE_H
 
@@ -18,8 +18,8 @@ olica_status olica_dropped_create(olica_env *env, const olica_arch *arch, const 
 void olica_dropped_destroy(olica_env *env, olica_dropped *dropped); /* NULL allowed */
 
 /* residual [tokens x d] of inputs a [tokens x d]; gate, up [tokens x count] are scratch. Not collective. */
-void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int tokens, const float *a, float *gate,
-                         float *up, float *residual);
+void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int tokens, const float *a,
+                         float *gate, float *up, float *residual);
 
 /* From a solved fit of R on A: w_j = sigmoid((r_j - mean r)/0.05), the eigenvectors U_r of the rank largest
  * eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (a product

@@ -9,14 +9,14 @@
 /* One fit on the ranks of its solver. */
 typedef struct olica_fit {
   olica_context *context;
-  olica_solver *solver;  /* borrowed */
+  olica_solver *solver; /* borrowed */
   int d;
-  double tokens;         /* N, of all ranks */
-  olica_matrix *gram;    /* AᵀA, destroyed by the solve */
-  olica_matrix *cross;   /* AᵀB */
-  olica_matrix *coef;    /* C [d x d], after the solve */
+  double tokens;                    /* N, of all ranks */
+  olica_matrix *gram;               /* AᵀA, destroyed by the solve */
+  olica_matrix *cross;              /* AᵀB */
+  olica_matrix *coef;               /* C [d x d], after the solve */
   double *sum_a, *sum_b, *square_b; /* [d] on every rank */
-  double *correlation;   /* [d] on the members, after the solve: r_j of P = A C with B */
+  double *correlation;              /* [d] on the members, after the solve: r_j of P = A C with B */
 } olica_fit;
 
 /* Adds up every rank's sums into a new fit. Collective on the context. */

@@ -15,9 +15,9 @@ typedef struct olica_method_job {
   const olica_layer_shape *dense; /* of every layer */
   int64_t parameters;             /* of the whole model */
   olica_prune_options options;
-  olica_dtype dtype;              /* what is written, and so what is used */
-  olica_stream *stream;           /* the calibration sequences */
-  olica_forward *forward;         /* for their length */
+  olica_dtype dtype;      /* what is written, and so what is used */
+  olica_stream *stream;   /* the calibration sequences */
+  olica_forward *forward; /* for their length */
 } olica_method_job;
 
 /* What was done to a layer, for the report. */
@@ -37,16 +37,18 @@ struct olica_method {
    * every layer in ascending order. Collective. */
   olica_status (*survey)(void *state, int index, const olica_layer *layer);
 
-  /* After sweep 1: decides what every layer will look like: shapes [L], scores [L], calibrated [L] (0 or 1). Collective. */
+  /* After sweep 1: decides what every layer will look like: shapes [L], scores [L], calibrated [L] (0 or 1).
+   * Collective. */
   olica_status (*choose)(void *state, olica_layer_shape *shapes, double *scores, int *calibrated);
 
-  /* Sweep 2: makes the pruned layer, rounded to the job's dtype, from the dense one (which it may change) and the
-   * pruned stream, which it does not advance. Collective. */
-  olica_status (*cut)(void *state, int index, olica_layer *dense, olica_layer **pruned, olica_cut_record *record);
+  /* Sweep 2: makes the pruned layer, rounded to the job's dtype, from the dense one (which it may change) and
+   * the pruned stream, which it does not advance. Collective. */
+  olica_status (*cut)(void *state, int index, olica_layer *dense, olica_layer **pruned,
+                      olica_cut_record *record);
 };
 
-/* The method of that name, or NULL; number i of the table, or NULL past its end. "none" only evaluates: all of
- * its operations are NULL. */
+/* The method of that name, or NULL; number i of the table, or NULL past its end. "none" only evaluates: all
+ * of its operations are NULL. */
 const olica_method *olica_method_find(const char *name);
 const olica_method *olica_method_at(int i);
 

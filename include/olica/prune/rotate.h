@@ -1,6 +1,6 @@
-/* Orthogonal neuron decomposition of value and output (ALGORITHM: sweep 1, step 2, fast form): every key/value
- * head's value neurons are rotated so that they become orthogonal and ordered; the product W_o W_v of each
- * query head stays what it is. */
+/* Orthogonal neuron decomposition of value and output (ALGORITHM: sweep 1, step 2, fast form): every
+ * key/value head's value neurons are rotated so that they become orthogonal and ordered; the product W_o W_v
+ * of each query head stays what it is. */
 #ifndef OLICA_PRUNE_ROTATE_H
 #define OLICA_PRUNE_ROTATE_H
 

@@ -11,7 +11,8 @@
 olica_status olica_select_kept(olica_env *env, const double *importance, int n, int skipped, int dropped,
                                int32_t *kept);
 
-/* importance [K x h] of the value neurons: their row of W_v and, over the heads of the group, their columns of W_o. */
+/* importance [K x h] of the value neurons: their row of W_v and, over the heads of the group, their columns
+ * of W_o. */
 olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                            const olica_energies *energies, double *importance);
 
@@ -19,7 +20,8 @@ olica_status olica_select_value_importance(olica_env *env, const olica_arch *arc
 olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                             const olica_energies *energies, double *importance);
 
-/* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and ffn_kept. */
+/* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and
+ * ffn_kept. */
 void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned);
 
 #endif

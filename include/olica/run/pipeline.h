@@ -9,7 +9,8 @@
 /* Prunes and evaluates as the options say, and fills the report as it goes. */
 olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report);
 
-/* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run. */
+/* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run.
+ */
 olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
                                   int ranks_per_node);
 

@@ -91,9 +91,9 @@ typedef struct olica_report {
   } perplexity;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */
-  double estimate;         /* bytes of counted memory a rank was expected to need */
-  const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
-  double checkpoint_bytes; /* its size, for the table */
+  double estimate;            /* bytes of counted memory a rank was expected to need */
+  const char *checkpoint;     /* borrowed: what was written, NULL: nothing */
+  double checkpoint_bytes;    /* its size, for the table */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */

@@ -17,40 +17,50 @@ typedef struct olica_checkpoint_meta {
 } olica_checkpoint_meta;
 
 typedef struct olica_checkpoint_options {
-  const char *path;  /* the final name; written as path.part */
+  const char *path; /* the final name; written as path.part */
   olica_dtype dtype;
-  bool overwrite;    /* else an existing file is OLICA_ERR_CONFIG */
+  bool overwrite; /* else an existing file is OLICA_ERR_CONFIG */
   MPI_Info hints;
 } olica_checkpoint_options;
 
 typedef struct olica_checkpoint olica_checkpoint;
 
-/* Before anything long runs: is the directory there and writable, is there no such file (or overwrite), are there `bytes` free? Collective. */
-olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoint_options *options, int64_t bytes);
+/* Before anything long runs: is the directory there and writable, is there no such file (or overwrite), are
+ * there `bytes` free? `touch`: the .part file is made for a moment, to be sure; else nothing is written.
+ * Collective. */
+olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoint_options *options,
+                                    int64_t bytes, bool touch);
 
-/* Creates the .part file with every dataset the model will have: shapes[layers]. `bias` and widths come from
- * the shapes; lm_head only if the model is not tied. */
+/* Creates the .part file with every dataset the model will have, shapes[layers], reserves its blocks and
+ * writes the texts. Biases and widths come from the shapes; lm_head only if the model is not tied. Nothing is
+ * left of it after a failure. */
 olica_status olica_checkpoint_create(olica_context *context, const olica_checkpoint_options *options,
                                      const olica_arch *arch, const olica_layer_shape *shapes,
                                      const olica_checkpoint_meta *meta, olica_checkpoint **checkpoint);
 
-/* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d]. Every
- * rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
+/* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d].
+ * Every rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
 
 olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
                                          int64_t count, const float *rows);
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm);
-olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer, const olica_layer *weights);
+olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer,
+                                          const olica_layer *weights);
 
-/* Flush, complete = 1, close, verify, rename; *bytes_written is this rank's. Frees the checkpoint. */
+/* Flush, complete = 1, close, verify, rename; *bytes_written is this rank's. Frees the checkpoint, whatever
+ * comes of it; a failure leaves no file. What does not read back as it was written (NaN too) is OLICA_ERR_IO
+ * naming the tensor. */
 olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written);
 
-/* Gives up after a failure: the .part file is removed. NULL allowed. */
+/* Gives up after a failure that all ranks know of: the .part file is removed. Not collective; NULL
+ * allowed. */
 void olica_checkpoint_abandon(olica_checkpoint *checkpoint);
 
-/* Re-reads a checkpoint, spread over the ranks: schema, shapes against its own config, checksums of every dataset.
- * *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT naming file and tensor. */
-olica_status olica_checkpoint_verify(olica_context *context, const char *path, int64_t *tensors, int64_t *bytes);
+/* Re-reads a checkpoint, spread over the ranks: schema, shapes against its own config, finite numbers, kept
+ * lists, checksums of every dataset. *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT
+ * naming file and tensor. Prints nothing. */
+olica_status olica_checkpoint_verify(olica_context *context, const char *path, int64_t *tensors,
+                                     int64_t *bytes);
 
 /* Bytes of the datasets of a checkpoint with these shapes (without metadata). Pure. */
 int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype);

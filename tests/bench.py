@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""bench.py [RUNS]: times of the demo job on 1 and 2 ranks, run in turn, beside this machine's own fp32 product rate
+in the same run. Medians; ratios are what holds on a noisy machine."""
+import statistics, sys, tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from helpers import DEMO, OBJECTS, mpirun, run_job
+
+PHASES = ("read", "survey", "collect", "solve", "cut", "advance", "write", "evaluate")
+
+
+def gemm_rate(ranks):
+    """GFLOP/s of a large fp32 product on every rank at once."""
+    done = mpirun(ranks, program=OBJECTS / "tests" / "bench" / "gemm")
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout.split()[0])
+
+
+def once(ranks, directory):
+    report = run_job(directory, ranks, {
+        "model": {"path": DEMO}, "calibration": {"tokens": DEMO / "calibration.npy"}, "prune": {"mlp_num": 2},
+        "evaluate": {"tokens": DEMO / "evaluation.npy"}}, "--quiet")
+    phases = {p["name"]: p for p in report["phases"]}
+    flops = sum(p["gflops"] * p["max_s"] for n, p in phases.items() if n in PHASES and "gflops" in p)
+    return {**{n: phases[n]["mean_s"] for n in PHASES}, "wall": report["run"]["wall_s"], "gflop": flops}
+
+
+def main():
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    results, rates = {1: [], 2: []}, {1: [], 2: []}
+    with tempfile.TemporaryDirectory() as directory:
+        for _ in range(runs):
+            for ranks in results:
+                results[ranks].append(once(ranks, Path(directory)))
+                rates[ranks].append(gemm_rate(ranks))
+    median = lambda ranks, key: statistics.median(r[key] for r in results[ranks])
+    print(f"demo job, medians of {runs} runs, seconds\n{'phase':10} {'1 rank':>8} {'2 ranks':>8} {'ratio':>6}")
+    for key in (*PHASES, "wall"):
+        a, b = median(1, key), median(2, key)
+        print(f"{key:10} {a:8.3f} {b:8.3f} {a / b if b else float('nan'):6.2f}")
+    for ranks in results:
+        rate, job = statistics.median(rates[ranks]), median(ranks, "gflop") / median(ranks, "wall")
+        print(f"{ranks} rank(s): the job runs at {job:.0f} GFLOP/s, a large fp32 product at {rate:.0f}: {job / rate:.2f} of it")
+
+
+if __name__ == "__main__":
+    main()

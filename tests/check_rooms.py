@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Checks that the house is built as doc/architecture.md says. Standard library and nm only.
+
+    tests/check_rooms.py [ROOT [OBJECTS]]      default: this repository, ROOT/build/release
+
+One line for every breach, 'N passed, M failed' last, exit code 1 on a breach. What is checked:
+  rooms     a file includes public headers of its own room and of rooms below, private ones of its own room only
+  headers   include/olica/<room>/<module>.h has its src/<room>/<module>.c
+  world     MPI_COMM_WORLD stands in src/main.c and in tests only
+  globals   no object has data that can be written to
+  names     what an object exports begins with olica_
+"""
+import re, subprocess, sys
+from pathlib import Path
+
+# From the ground up: a room may include the rooms to its left.
+ROOMS = "base par la io text model calib prune eval store run".split()
+
+# Each exception with its reason.
+PRIVATE_HEADERS = {  # (file, what it includes)
+    ("tests/mpi/test_solver.c", "../../src/la/backend.h"):
+        "tries every algorithm of a back end by itself; the facade shows the first that passes its check",
+}
+WITHOUT_SOURCE = {}  # header: reason
+GLOBALS = {  # (source, symbol)
+    ("src/la/slepc.c", "name"): "argv of SlepcInitialize: PETSc wants char *, not const, and keeps it until it ends",
+    ("src/la/slepc.c", "no_file"): "as name",
+    ("src/la/slepc.c", "no_signals"): "as name",
+}
+EXPORTS = {("src/main.c", "main"): "the entry of a program"}
+COMPILERS = re.compile(r"__x86\.get_pc_thunk\.|__odr_asan\.|\.L")  # made by the compiler, not by us
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<(olica/[^>]+)>)', re.M)
+COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
+
+
+class Checks:
+    def __init__(self, root, objects):
+        self.root, self.objects, self.passed, self.failed = root, objects, 0, 0
+
+    def expect(self, good, text):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(text)
+
+    def files(self, *patterns):
+        return sorted(p for pattern in patterns for p in self.root.glob(pattern))
+
+    def name(self, path):
+        return path.relative_to(self.root).as_posix()
+
+
+def blanked(text):
+    """Without comments and strings, every line in its place."""
+    return COMMENT_OR_STRING.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+
+
+def room_of(name):
+    """The room of a file, 'main' or 'tests'; and whether the file is a public header."""
+    parts = name.split("/")
+    if parts[0] == "include":
+        return parts[2], True
+    if parts[0] == "src" and len(parts) > 2:
+        return parts[1], False
+    return ("main" if parts[0] == "src" else "tests"), False
+
+
+def breach_of_include(checks, name, included):
+    """What is wrong with it, or None."""
+    room, public = room_of(name)
+    if room not in ROOMS + ["main", "tests"]:
+        return f"{room} is no known room"
+    if included.startswith("olica/"):
+        other = included.split("/")[1]
+        if not (checks.root / "include" / included).is_file():
+            return f"there is no include/{included}"
+        if other not in ROOMS:
+            return f"{other} is no known room"
+        if room in ROOMS and ROOMS.index(other) > ROOMS.index(room):
+            return f"{other} lies above {room}"
+        return None
+    if (name, included) in PRIVATE_HEADERS:
+        return None
+    if public:
+        return "a public header includes a private one"
+    if "/" in included or not (checks.root / name).with_name(included).is_file():
+        return "neither a public header nor one of the file's own folder"
+    return None
+
+
+def check_rooms(checks):
+    for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "tests/*/*.[ch]"):
+        name, text = checks.name(path), path.read_text()
+        for match in INCLUDE.finditer(text):
+            included = match.group(1) or match.group(2)
+            line = text.count("\n", 0, match.start()) + 1
+            breach = breach_of_include(checks, name, included)
+            checks.expect(breach is None, f"{name}:{line}: includes {included}: {breach}")
+
+
+def check_headers(checks):
+    for path in checks.files("include/olica/*/*.h"):
+        name = checks.name(path)
+        source = "src" + name[len("include/olica"):-1] + "c"
+        checks.expect(name in WITHOUT_SOURCE or (checks.root / source).is_file(), f"{name}: there is no {source}")
+
+
+def check_world(checks):
+    for path in checks.files("include/olica/*/*.h", "src/*/*.[ch]"):
+        text = blanked(path.read_text())
+        found = re.search(r"\bMPI_COMM_WORLD\b", text)
+        line = text.count("\n", 0, found.start()) + 1 if found else 0
+        checks.expect(not found, f"{checks.name(path)}:{line}: MPI_COMM_WORLD, expected a communicator of the context")
+
+
+def symbols(path):
+    """(name, class letter, section) of every symbol that the object defines."""
+    text = subprocess.run(["nm", "-f", "sysv", str(path)], capture_output=True, text=True, check=True).stdout
+    rows = [[field.strip() for field in line.split("|")] for line in text.splitlines() if line.count("|") >= 6]
+    return [(row[0], row[2], row[6]) for row in rows if row[2] not in "Uwv"]
+
+
+def is_writable(kind, section):
+    """Tables of pointers lie in .data.rel.ro: the loader fills them in, then they are read-only."""
+    return (kind == "C" or section.startswith((".bss", ".tbss", ".tdata", ".data", ".sdata", ".sbss", "*COM"))) \
+        and not section.startswith(".data.rel.ro")
+
+
+def check_objects(checks):
+    for path in checks.files("src/*.c", "src/*/*.c"):
+        source = checks.name(path)
+        compiled = checks.objects / (source[:-1] + "o")
+        checks.expect(compiled.is_file(), f"{source}: no {compiled}: build first (make)")
+        if not compiled.is_file():
+            continue
+        found = [s for s in symbols(compiled) if not COMPILERS.match(s[0])]
+        for symbol, kind, section in found:
+            plain = symbol.split(".")[0]  # a static of a function is called name.N
+            if is_writable(kind, section):
+                checks.expect((source, plain) in GLOBALS, f"{source}: {plain} is a variable outside of functions ({section})")
+            if kind.isupper():
+                good = symbol.startswith("olica_") or (source, symbol) in EXPORTS
+                checks.expect(good, f"{source}: exports {symbol}, expected olica_...")
+        checks.expect(bool(found), f"{compiled}: has no symbols")
+
+
+def main(arguments):
+    root = Path(arguments[0] if arguments else Path(__file__).parent.parent).resolve()
+    checks = Checks(root, Path(arguments[1]).resolve() if len(arguments) > 1 else root / "build" / "release")
+    for check in (check_rooms, check_headers, check_world, check_objects):
+        check(checks)
+    print(f"{checks.passed} passed, {checks.failed} failed")
+    return 1 if checks.failed or not checks.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""SmolLM2-135M at full size on 2 ranks: the published code's own figures and tensors, ours, and how the work and
+the memory are shared. Takes minutes: `make check-full`."""
+import json, subprocess, sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from helpers import mpirun, run_job, shared, write_config
+
+COMPARE = Path(__file__).resolve().parent.parent / "conformance" / "compare.py"
+
+
+def make_model(directory, *options):
+    subprocess.run([sys.executable, shared("models", "SmolLM2-135M", "make_hf.py"), directory, *options], check=True)
+    return directory
+
+
+def sections(model, samples=256, windows=64, dtype="fp32"):
+    return {"model": {"path": model},
+            "calibration": {"tokens": shared("conformance", "SmolLM2-135M.calibration.npy"), "samples": samples},
+            "compute": {"precision": "fp32"},
+            "evaluate": {"tokens": shared("conformance", "SmolLM2-135M.evaluation.npy"), "windows": windows},
+            "output": {"dtype": dtype}}
+
+
+def judge(golden, report, *checkpoint):
+    done = subprocess.run([sys.executable, COMPARE, shared("conformance", golden), report, *checkpoint, "--tolerance", "2e-3"],
+                          capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def check_shared_work(report, ranks, samples, model, sweeps=2):
+    assert all(r["sequences"] <= -(-samples // ranks) for r in report["ranks"])
+    assert sum(r["bytes_read"] for r in report["ranks"]) <= 1.1 * sweeps * (model / "model.safetensors").stat().st_size
+    written = [r["bytes_written"] for r in report["ranks"]]
+    assert max(written) <= 2 / ranks * sum(written)
+    if ranks > 1:
+        assert sum(r["eigenproblems"] > 0 for r in report["ranks"]) > 1
+    phases = sum(p["mean_s"] for p in report["phases"] if "." not in p["name"])
+    assert abs(phases / report["run"]["wall_s"] - 1) <= 0.05
+    counted, estimate = report["memory"]["counted"]["max"], report["memory"]["estimate"]
+    assert abs(estimate / counted - 1) <= 0.2, (estimate, counted)
+    return counted
+
+
+def test_published(tmp_path):
+    """The variant that the published code can read, against what that code printed and wrote."""
+    model = make_model(tmp_path / "model", "--published")
+    report = run_job(tmp_path, 2, sections(model), timeout=3600)
+    print("perplexity", report["perplexity"], "parameters", report["parameters"], "wall", report["run"]["wall_s"])
+    judge("SmolLM2-135M.published.json", tmp_path / "job.json", tmp_path / "job.h5")
+    assert report["parameters"]["pruned"] == 118492992
+
+
+def test_native(tmp_path):
+    model = make_model(tmp_path / "model")
+    report = run_job(tmp_path, 2, sections(model), timeout=3600)
+    print("perplexity", report["perplexity"], "parameters", report["parameters"], "wall", report["run"]["wall_s"])
+    judge("SmolLM2-135M.native.json", tmp_path / "job.json")
+    fp32_model = 4 * report["parameters"]["dense"]
+    assert check_shared_work(report, 2, 256, model) < fp32_model / 2
+
+
+def test_memory_falls_with_ranks(tmp_path):
+    """Counted memory of the rank that needs most, against --check's prediction; resident memory beside it."""
+    model, peaks = make_model(tmp_path / "model"), []
+    for ranks in (1, 2, 4):
+        report = run_job(tmp_path, ranks, sections(model, 32, 16, "as-input"), timeout=3600)
+        peaks.append(check_shared_work(report, ranks, 32, model))
+        config = write_config(tmp_path / "check.ini", dict(sections(model, 32, 16), output={"checkpoint": tmp_path / "c.h5"}))
+        done = mpirun(1, "--check", "--ranks", ranks, config)
+        assert done.returncode == 0 and "MiB a rank" in done.stdout, done.stderr
+        predicted = float(done.stdout.split("memory")[1].split()[0]) * 2**20
+        print(f"{ranks} ranks: counted {peaks[-1] / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f}, resident {report['memory']['resident']['max'] / 2**20:.1f}")
+        assert abs(predicted / peaks[-1] - 1) <= 0.2
+    assert peaks[0] > peaks[1] > peaks[2]

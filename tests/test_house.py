@@ -1,0 +1,101 @@
+"""The house: tests/check_rooms.py finds nothing in this repository, and finds every kind of breach in one that has it."""
+import subprocess, sys
+
+import pytest
+from helpers import OBJECTS, ROOT
+
+SCRIPT = ROOT / "tests" / "check_rooms.py"
+
+
+def check(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+
+
+def test_rooms():
+    done = check(ROOT, OBJECTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# What is added to a file -> what is said about it. Walls and headers are read from the text:
+IN_TEXT = {
+    "above": ("src/base/a.c", '#include "olica/par/b.h"\n', "src/base/a.c:4: includes olica/par/b.h: par lies above base"),
+    "above in a header": ("include/olica/base/a.h", "#include <olica/par/b.h>\n", "par lies above base"),
+    "private of a peer": ("src/par/b.c", '#include "../base/secret.h"\n', "neither a public header nor"),
+    "private in public": ("include/olica/base/a.h", '#include "secret.h"\n', "a public header includes a private one"),
+    "private in a test": ("tests/unit/test_a.c", '#include "../../src/base/secret.h"\n', "neither a public header nor"),
+    "no such header": ("src/base/a.c", '#include "olica/base/none.h"\n', "there is no include/olica/base/none.h"),
+    "unknown room": ("src/cellar/c.c", '#include "olica/base/a.h"\n', "cellar is no known room"),
+    "no source": ("include/olica/base/c.h", "\n", "there is no src/base/c.c"),
+    "world": ("src/par/b.c", "int MPI_COMM_WORLD(void);\n", "src/par/b.c:3: MPI_COMM_WORLD"),
+    "not built": ("src/base/d.c", "\n", "build first"),
+}
+# ... the rest from the objects.
+IN_OBJECTS = {
+    "variable": ("src/base/a.c", "int olica_a_count = 3;\n", "olica_a_count is a variable"),
+    "zero variable": ("src/base/a.c", "int olica_a_zero;\n", "olica_a_zero is a variable"),
+    "static in a function": ("src/base/a.c", "int olica_a_next(void) { static int n; return n++; }\n", "n is a variable"),
+    "thread variable": ("src/base/a.c", "_Thread_local int olica_a_local;\n", "olica_a_local is a variable"),
+    "name": ("src/base/a.c", "int helper(void) { return 1; }\n", "exports helper, expected olica_..."),
+}
+
+
+def build_house(root):
+    """Two rooms in which all is well, with what must not be taken for a breach."""
+    files = {
+        "include/olica/base/a.h": "int olica_a_one(void); /* not MPI_COMM_WORLD */\n",
+        "include/olica/par/b.h": '#include "olica/base/a.h"\n',
+        "src/base/a.c": '#include "olica/base/a.h"\n'
+                        "static const char *const words[] = {\"MPI_COMM_WORLD\", \"b\"};\n"
+                        "int olica_a_one(void) { return words[0][0]; }\n",
+        "src/base/secret.h": "\n",
+        "src/par/b.c": '#include "olica/par/b.h"\nint olica_b_two(void) { return olica_a_one(); }\n',
+        "src/main.c": '#include "olica/par/b.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_a_one(); }\n',
+        "tests/unit/test_a.c": '#include "olica/base/a.h"\n',
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+def compile_house(root):
+    for source in root.glob("src/**/*.c"):
+        target = root / "build/release" / source.relative_to(root).with_suffix(".o")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-fPIC", f"-I{root}/include", "-c", source, "-o", target], check=True)
+
+
+def add(root, name, text):
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + text)
+
+
+def expect_breach(root, said):
+    done = check(root)
+    assert done.returncode == 1 and said in done.stdout, done.stdout + done.stderr
+    assert not done.stdout.splitlines()[-1].endswith(" 0 failed")
+
+
+def test_sound_house(tmp_path):
+    build_house(tmp_path)
+    compile_house(tmp_path)
+    done = check(tmp_path)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1].endswith(" passed, 0 failed"), done.stdout
+
+
+@pytest.mark.parametrize("kind", IN_TEXT)
+def test_text_is_read(kind, tmp_path):
+    build_house(tmp_path)
+    compile_house(tmp_path)
+    name, text, said = IN_TEXT[kind]
+    add(tmp_path, name, text)
+    expect_breach(tmp_path, said)
+
+
+@pytest.mark.parametrize("kind", IN_OBJECTS)
+def test_objects_are_read(kind, tmp_path):
+    build_house(tmp_path)
+    name, text, said = IN_OBJECTS[kind]
+    add(tmp_path, name, text)
+    compile_house(tmp_path)
+    expect_breach(tmp_path, said)

@@ -1,0 +1,506 @@
+"""Every variant of a model and of the settings, on random models of a few kilobytes, against the judge (judge.py).
+
+A test must be able to fail: where a feature of a model is shown, the judge's number without that feature has to lie
+outside the tolerance (`differs`).
+"""
+import json, subprocess, sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import judge, tiny_model
+from helpers import mpirun, run_job, shared, write_config
+
+CLOSE = 1e-5  # dense perplexity: fp32 activations against float64
+SAME = 1e-6   # one function, weights and activations computed alike
+METHOD = 1e-4 # what goes through the method: a truncation's subspace enlarges rounding by 1 / gap
+
+SIZES = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+         "intermediate_size": 40, "vocab_size": 50, "max_position_embeddings": 64, "rms_norm_eps": 1e-5}
+
+
+# ---- models ----------------------------------------------------------------------------------------------------
+
+def random_weights(config, seed=0, biases=()):
+    """Channels and neurons of very different strength, so that no rank, order or choice hangs on rounding."""
+    random, w = np.random.default_rng(seed), {}
+    spread = lambda n: random.permutation(np.linspace(0.5, 1.6, n))
+    shapes = tiny_model.shapes(config)
+    for name, shape in shapes.items():
+        if len(shape) == 1:
+            w[name] = spread(shape[0])
+        elif "embed" in name or "lm_head" in name:
+            w[name] = random.normal(0, 1 if "embed" in name else 0.35, shape) * spread(shape[1])
+        else:
+            w[name] = random.normal(0, 1.3 / np.sqrt(shape[1]), shape) * spread(shape[0])[:, None] * spread(shape[1])
+    for name, shape in list(shapes.items()):
+        if name.split(".")[-2] in biases:
+            w[name.replace(".weight", ".bias")] = random.normal(0, 0.4, shape[0])
+    return w
+
+
+def build(directory, config=(), seed=0, dtype="F32", biases=(), change=None):
+    """A Hugging Face directory. config None: the key is left out. change(weights) edits the tensors."""
+    whole = {**tiny_model.CONFIG, **SIZES, **dict(config)}
+    w = random_weights({k: v for k, v in whole.items() if v is not None}
+                       | {"num_key_value_heads": whole["num_key_value_heads"] or whole["num_attention_heads"]},
+                       seed, biases)
+    w = {k: np.asarray(v, "<f4") for k, v in w.items()}
+    if change:
+        change(w)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "model.safetensors").write_bytes(tiny_model.pack(w, dtype))
+    (directory / "config.json").write_text(json.dumps({k: v for k, v in whole.items() if v is not None}))
+    return directory
+
+
+def ids(path, shape, seed=7, dtype="<i4", vocabulary=SIZES["vocab_size"]):
+    x = np.random.default_rng(seed).integers(0, vocabulary, shape).astype(dtype)
+    np.save(path, x)
+    return x
+
+
+def relative(a, b):
+    return abs(a - b) / abs(b)
+
+
+def differs(a, b, tolerance=CLOSE):
+    """The test would notice."""
+    assert relative(a, b) > 3 * tolerance, f"{a} and {b}: the feature does not show"
+
+
+# ---- dense -----------------------------------------------------------------------------------------------------
+
+def evaluate(directory, model, tokens, ranks=1, name="dense", **settings):
+    """The perplexity that the program gives a model as it is."""
+    report = run_job(directory, ranks, {"model": {"path": model}, "prune": {"method": "none"},
+                                        "evaluate": dict({"tokens": tokens, "length": 20}, **settings)}, name=name)
+    return report["perplexity"]["dense"]
+
+
+def off(**config):
+    """The judge's model with other config keys (None: without)."""
+    return lambda m: judge.Model({k: v for k, v in {**m.config, **config}.items() if v is not None}, m.w)
+
+
+def no_bias(*projections):
+    return lambda m: judge.Model(m.config, {k: v for k, v in m.w.items()
+                                            if not any(k.endswith(p + "/bias") for p in projections)})
+
+
+def other_heads(m):
+    """Query heads of neighbouring groups change places: what a wrong order of heads would give."""
+    w = dict(m.w)
+    for i in range(m.L):
+        q = w[f"layers/{i:03d}/q_proj/weight"].reshape(m.H, m.h, m.d)
+        w[f"layers/{i:03d}/q_proj/weight"] = np.roll(q, m.g, 0).reshape(-1, m.d)
+    return judge.Model(m.config, w)
+
+
+def tied_only_as_head(w):
+    w["lm_head.weight"] = w.pop("model.embed_tokens.weight")
+
+
+def tied_stored_twice(w):
+    w["lm_head.weight"] = 0.5 * w["model.embed_tokens.weight"]
+
+
+def half_head(m):
+    return judge.Model(m.config, dict(m.w, lm_head=0.5 * m.w["embed_tokens"]))
+
+
+def without_head(m):
+    return judge.Model(m.config, {k: x for k, x in m.w.items() if k != "lm_head"})
+
+
+def unrounded(m):
+    """The embedding before it was rounded to 16 bits."""
+    whole = random_weights({**tiny_model.CONFIG, **SIZES})
+    return judge.Model(m.config, dict(m.w, embed_tokens=whole["model.embed_tokens.weight"]))
+
+
+QKV, SEVEN = ("q_proj", "k_proj", "v_proj"), tuple(judge.PROJECTIONS)
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+MISTRAL, QWEN2 = {"model_type": "mistral"}, {"model_type": "qwen2"}
+SLIDING = {"sliding_window": 5, "use_sliding_window": True}
+
+# name: how the model is built, and what it would be without the feature
+DENSE = {
+    "GQA": (dict(), [other_heads]),
+    "one key/value head": (dict(config={"num_key_value_heads": 1}), []),
+    "MHA": (dict(config={"num_key_value_heads": 4}), [other_heads]),
+    "MHA, key absent": (dict(config={"num_key_value_heads": None}), [other_heads]),
+    "head_dim": (dict(config={"head_dim": 10}), [other_heads]),
+    "one rank to spare": (dict(config={"num_hidden_layers": 1}), []),
+    "fp16": (dict(dtype="F16"), [unrounded]),
+    "bf16": (dict(dtype="BF16"), [unrounded]),
+    "eps": (dict(config={"rms_norm_eps": 0.1}), [off(rms_norm_eps=1e-5)]),
+    "tied": (dict(config={"tie_word_embeddings": True}), []),
+    "tied, stored as lm_head": (dict(config={"tie_word_embeddings": True}, change=tied_only_as_head), []),
+    "tied, stored twice": (dict(config={"tie_word_embeddings": True}, change=tied_stored_twice), [half_head]),
+    "untied": (dict(), [without_head]),
+    "rope_theta": (dict(config={"rope_theta": 100.0}), [off(rope_theta=10000.0)]),
+    "rope_theta in rope_parameters": (dict(config={"rope_theta": None, "rope_parameters": {"rope_type": "default",
+                                                                                          "rope_theta": 100.0}}),
+                                      [off(rope_parameters=None)]),
+    "llama3": (dict(config={"rope_scaling": dict(LLAMA3, rope_type="llama3")}), [off(rope_scaling=None)]),
+    "llama3 in rope_parameters": (dict(config={"rope_theta": None, "rope_parameters":
+                                               dict(LLAMA3, rope_type="llama3", rope_theta=500.0)}),
+                                  [off(rope_parameters={"rope_theta": 500.0}), off(rope_parameters=LLAMA3 | {
+                                      "rope_type": "llama3"})]),
+    "linear": (dict(config={"rope_scaling": {"type": "linear", "factor": 4.0}}), [off(rope_scaling=None)]),
+    "linear in rope_parameters": (dict(config={"rope_parameters": {"rope_type": "linear", "factor": 4.0}}),
+                                  [off(rope_parameters=None)]),
+    "qwen2": (dict(config=QWEN2, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
+    "all seven biases": (dict(config={"attention_bias": True, "mlp_bias": True}, biases=SEVEN),
+                         [no_bias(p) for p in SEVEN]),
+    "mistral": (dict(config=MISTRAL | {"sliding_window": 5}), [off(sliding_window=None), off(sliding_window=6)]),
+    "mistral, no window": (dict(config=MISTRAL), []),
+    "mistral, long window": (dict(config=MISTRAL | {"sliding_window": 4096}), []),
+    "mistral knows no max_window_layers": (dict(config=MISTRAL | {"sliding_window": 5, "max_window_layers": 2}),
+                                           [off(sliding_window=None), off(model_type="qwen2",
+                                                                          use_sliding_window=True)]),
+    "qwen2, windows in upper layers": (dict(config=QWEN2 | SLIDING | {"max_window_layers": 1}, biases=QKV),
+                                       [off(sliding_window=4096), off(max_window_layers=0), off(max_window_layers=2)]),
+    "qwen2, window not used": (dict(config=QWEN2 | {"sliding_window": 5, "use_sliding_window": False,
+                                                    "max_window_layers": 0}, biases=QKV),
+                               [off(use_sliding_window=True)]),
+    "qwen2, windows only above 28 layers": (dict(config=QWEN2 | SLIDING, biases=QKV), [off(max_window_layers=0)]),
+    "llama knows no window": (dict(config=SLIDING), [off(model_type="mistral")]),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_dense(tmp_path, name):
+    made, without = DENSE[name]
+    x = ids(tmp_path / "ids.npy", (120,))
+    model = judge.load_model(build(tmp_path / "model", **made))
+    expected = judge.perplexity(model, x, 20)
+    for wrong in without:
+        differs(judge.perplexity(wrong(model), x, 20), expected)
+    ranks = 1 + list(DENSE).index(name) % 3
+    assert relative(evaluate(tmp_path, tmp_path / "model", tmp_path / "ids.npy", ranks), expected) < CLOSE
+
+
+@pytest.mark.parametrize("kind", ["shards=3", "mha"])
+def test_same_function(tmp_path, kind):
+    """Other files, or every query head with its own copy of its key/value head: the same model."""
+    ids(tmp_path / "ids.npy", (120,))
+    model, other = build(tmp_path / "model"), tmp_path / "other"
+    variants = Path(__file__).parent / "conformance" / "variants.py"
+    subprocess.run([sys.executable, variants, model, other, kind], check=True)
+    assert len(list(other.glob("*.safetensors"))) == (3 if kind == "shards=3" else 1)
+    first, second = (evaluate(tmp_path, m, tmp_path / "ids.npy", 2) for m in (model, other))
+    assert relative(second, first) < (1e-12 if kind == "shards=3" else SAME)
+
+
+EVALUATION = {
+    "stride": dict(length=16, stride=5), "stride of 1": dict(length=16, stride=1),
+    "windows": dict(length=16, windows=3), "windows and stride": dict(length=16, windows=4, stride=7),
+    "a tail": dict(length=17), "windows of 2": dict(length=2), "one window": dict(length=64),
+}
+
+
+@pytest.mark.parametrize("name", EVALUATION)
+def test_evaluation(tmp_path, name):
+    x = ids(tmp_path / "ids.npy", (6, 20), dtype="<i8" if "stride" in name else "<i4")  # two dimensions: one row
+    settings = EVALUATION[name]
+    model = judge.load_model(build(tmp_path / "model"))
+    expected = judge.perplexity(model, x, **settings)
+    if settings["length"] == 16:
+        differs(judge.perplexity(model, x, 16), expected)
+    ranks = 1 + list(EVALUATION).index(name) % 4
+    found = evaluate(tmp_path, tmp_path / "model", tmp_path / "ids.npy", ranks, **settings)
+    assert relative(found, expected) < CLOSE
+
+
+# ---- the method ------------------------------------------------------------------------------------------------
+
+CALIBRATION, WINDOWS = (24, 16), (300,)
+SETTINGS = dict(sparsity=0.25, mlp_num=2, ratio=0.2, skip_lowest=0.03)
+
+
+def prune(directory, ranks=2, settings=SETTINGS, shape=CALIBRATION, model="model", name="job", **sections):
+    """One pruning job on directory/model; returns its report."""
+    if not (directory / "ids.npy").exists():
+        ids(directory / "calibration.npy", shape)
+        ids(directory / "ids.npy", WINDOWS, seed=8)
+    return run_job(directory, ranks, {
+        "model": {"path": directory / model}, "prune": settings,
+        "calibration": {"tokens": directory / "calibration.npy", "samples": shape[0], "length": shape[1]},
+        "evaluate": {"tokens": directory / "ids.npy", "length": 20}, **sections}, name=name)
+
+
+def close(found, expected, tolerance, what):
+    scale = max(np.abs(expected).max(initial=0), 1e-9)
+    worst = np.abs(np.asarray(found) - expected).max(initial=0) / scale
+    assert np.shape(found) == np.shape(expected) and worst < tolerance, f"{what}: {worst:.1e}"
+
+
+def compare_layers(found, expected, i):
+    """Kept sets are equal; what is copied is equal, what is a product of factors agrees as a product."""
+    where = f"layer {i}: "
+    for name in ("v_proj/kept", "ffn_kept"):
+        assert found.get(i, name).tolist() == expected.get(i, name).tolist(), where + name
+    for name in ("input_layernorm", "post_attention_layernorm", "gate_proj/weight", "up_proj/weight",
+                 "down_proj/weight", *(p + "/bias" for p in SEVEN if p != "v_proj")):
+        assert (found.get(i, name) is None) == (expected.get(i, name) is None), where + name
+        if expected.get(i, name) is not None:
+            assert np.array_equal(found.get(i, name), expected.get(i, name)), where + name
+    for p in ("q_proj", "k_proj"):
+        close(found.matrix(i, p), expected.matrix(i, p), METHOD, where + p)
+
+    def head_products(m):
+        """W_o W_v of every head, with the bias as one more column: free of the signs of singular vectors."""
+        V, O = m.matrix(i, "v_proj"), m.matrix(i, "o_proj")
+        if m.get(i, "v_proj/bias") is not None:
+            V = np.column_stack([V, m.get(i, "v_proj/bias")])
+        V, O = V.reshape(m.K, -1, V.shape[1]), O.reshape(m.d, m.H, -1)
+        return np.stack([O[:, j] @ V[j // m.g] for j in range(m.H)])
+    close(head_products(found), head_products(expected), METHOD, where + "value/output products")
+    assert (found.get(i, "branch/a") is None) == (expected.get(i, "branch/a") is None), where + "branch"
+    if expected.get(i, "branch/a") is not None:
+        # A fit and the sigmoid of its correlations (over 0.05) enlarge rounding more than the other steps.
+        close(*(m.get(i, "branch/a") @ m.get(i, "branch/b") for m in (found, expected)), 10 * METHOD, where + "branch")
+
+
+def agree(directory, report, settings, shape=CALIBRATION):
+    """Judges report and checkpoint of a job; returns the judge's pruned model and record."""
+    dense = judge.load_model(directory / "model")
+    x = np.load(directory / "ids.npy")
+    expected, record = judge.olica(dense, np.load(directory / "calibration.npy")[:shape[0], :shape[1]], **settings)
+    found = judge.load_checkpoint(directory / "job.h5")
+    assert report["parameters"]["dense"] == record["dense"]
+    assert report["parameters"]["pruned"] == record["pruned"] == found.parameters()
+    assert abs(report["parameters"]["sparsity_reached"] - (1 - record["pruned"] / record["dense"])) < 1e-12
+    close(report["linearity_score"], np.array(record["linearity_score"]), METHOD, "linearity scores")
+    assert sorted(report["calibrated_layers"]) == record["calibrated_layers"]
+    for i, layer in enumerate(record["layers"]):
+        told = report["layers"][i]
+        assert {k: told[k] for k in layer if "error" not in k} == {k: layer[k] for k in layer if "error" not in k}
+        for key in ("q_error", "k_error"):
+            assert abs(told[key] - layer[key]) < METHOD, (i, key, told[key], layer[key])
+        compare_layers(found, expected, i)
+    for name in ("embed_tokens", "norm", "lm_head"):
+        assert np.array_equal(found.w.get(name, 0), dense.w.get(name, 0)), name
+    assert relative(report["perplexity"]["dense"], judge.perplexity(dense, x, 20)) < CLOSE
+    assert relative(report["perplexity"]["pruned"], judge.perplexity(found, x, 20)) < CLOSE
+    assert relative(report["perplexity"]["pruned"], judge.perplexity(expected, x, 20)) < METHOD
+    return expected, record
+
+
+def dead_channels(w):
+    """Hidden channels 3 and 17 stay 0 throughout; value neuron 2 of a head and FFN neurons 5, 6, 30 give nothing."""
+    for name, x in w.items():
+        if name.endswith(("embed_tokens.weight",)):
+            x[:, [3, 17]] = 0
+        if name.endswith(("o_proj.weight", "down_proj.weight")):
+            x[[3, 17]] = 0
+        if name.endswith("v_proj.weight"):
+            x[2] = 0
+        if name.endswith(("gate_proj.weight", "up_proj.weight")):
+            x[[5, 6, 30]] = 0
+
+
+# name: how the model is built, settings beside SETTINGS, what must have happened in the judge's record
+METHODS = {
+    "GQA": ({}, {}, lambda r: r["layers"][0]["q_rank"] and r["layers"][0]["k_rank"]),
+    "MHA": (dict(config={"num_key_value_heads": 4}), {}, None),
+    "one key/value head, tied": (dict(config={"num_key_value_heads": 1, "tie_word_embeddings": True}), {}, None),
+    "biases, GQA, head_dim": (dict(config={"head_dim": 10, "attention_bias": True, "mlp_bias": True}, biases=SEVEN),
+                              {}, lambda r: r["layers"][0]["vo_width"] < 20),
+    "qwen2": (dict(config=QWEN2 | SLIDING | {"max_window_layers": 1}, biases=QKV), {}, None),
+    "mistral, llama3 rope": (dict(config=MISTRAL | {"sliding_window": 5,
+                                                    "rope_scaling": dict(LLAMA3, rope_type="llama3")}), {}, None),
+    "ratio 0": ({}, {"ratio": 0.0}, lambda r: r["calibrated_layers"] and not r["layers"][0]["branch_rank"]),
+    "ratio too small": ({}, {"ratio": 0.04}, lambda r: r["calibrated_layers"] and not r["layers"][0]["branch_rank"]),
+    "ratio 1": ({}, {"ratio": 1.0}, lambda r: max(x["branch_rank"] for x in r["layers"]) == 24),
+    "mlp_num 0": ({}, {"mlp_num": 0}, lambda r: not r["calibrated_layers"]),
+    "mlp_num 1": ({}, {"mlp_num": 1}, lambda r: len(r["calibrated_layers"]) == 1),
+    "sparsity 0.45": ({}, {"sparsity": 0.45}, None),
+    "k 1": ({}, {"k": 1.0}, None),
+    "query whole, key cut": (dict(config={"hidden_size": 20, "head_dim": 6}), {"sparsity": 0.0375},
+                             lambda r: r["layers"][0]["q_rank"] == 0 and r["layers"][0]["k_rank"] == 7),
+    "dead channels": (dict(change=dead_channels), {}, None),
+    "skip_lowest 0": ({}, {"skip_lowest": 0.0}, None),
+    "skip_lowest large": ({}, {"skip_lowest": 0.5}, None),
+    "percdamp": ({}, {"percdamp": 1e-4}, None),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method(tmp_path, name):
+    made, other, must = METHODS[name]
+    settings = {**SETTINGS, **other}
+    build(tmp_path / "model", **made)
+    report = prune(tmp_path, 1 + list(METHODS).index(name) % 3, settings)
+    _, record = agree(tmp_path, report, settings)
+    assert must is None or must(record), record["layers"]
+
+
+def test_nothing_cut(tmp_path):
+    """Sparsity 0: the rotation alone is the same function, and a branch has nothing to add."""
+    build(tmp_path / "model")
+    report = prune(tmp_path, 2, {**SETTINGS, "sparsity": 0.0})
+    assert all(x["q_rank"] == x["k_rank"] == 0 and x["ffn_width"] == 40 for x in report["layers"])
+    assert relative(report["perplexity"]["pruned"], report["perplexity"]["dense"]) < CLOSE
+
+
+@pytest.mark.parametrize("percdamp", [1e-3, 1e-13])
+def test_fewer_tokens_than_channels(tmp_path, percdamp):
+    """N = 16 < d = 24: the Gram is singular but for the damping."""
+    settings = {**SETTINGS, "percdamp": percdamp, "mlp_num": 2}
+    build(tmp_path / "model")
+    report = prune(tmp_path, 2, settings, shape=(2, 8))
+    assert report["status"] == "ok" and np.isfinite(report["perplexity"]["pruned"])
+    if percdamp == 1e-3:
+        agree(tmp_path, report, settings, (2, 8))
+    elif any("damp" in w["text"] or "delta" in w["text"] for w in report["warnings"]):
+        pass  # the damping was raised, and that was said: other numbers than the judge's are right
+    else:
+        assert len(judge.load_checkpoint(tmp_path / "job.h5").get(0, "ffn_kept")) == report["layers"][0]["ffn_width"]
+
+
+def twins(w):
+    """FFN neurons 2n and 2n+1 are equal in all they do."""
+    for name, x in w.items():
+        if name.endswith(("gate_proj.weight", "up_proj.weight")):
+            x[1::2] = x[::2]
+        if name.endswith("down_proj.weight"):
+            x[:, 1::2] = x[:, ::2]
+
+
+@pytest.mark.parametrize("skip_lowest", [0.0, 0.025])
+def test_ties(tmp_path, skip_lowest):
+    """Of equal neurons the lower index counts as less important: it goes first, and is skipped first."""
+    build(tmp_path / "model", change=twins)
+    settings = {**SETTINGS, "skip_lowest": skip_lowest, "sparsity": 0.23}
+    report = prune(tmp_path, 2, settings)
+    checkpoint, split = judge.load_checkpoint(tmp_path / "job.h5"), 0
+    for i in range(checkpoint.L):
+        kept = set(checkpoint.get(i, "ffn_kept").tolist())
+        halves = [n for n in range(0, 40, 2) if (n in kept) != (n + 1 in kept)]
+        split += len(halves)
+        # Skipped (0.025 · 40 = 1): of the least pair the lower stays and the upper goes. At the other end of what
+        # goes, of a pair that is split, the lower goes.
+        lower_stays = [n for n in halves if n in kept]
+        assert len(lower_stays) == (1 if skip_lowest else 0), (i, sorted(kept))
+    assert split, "no pair was split: the tie does not show"
+    agree(tmp_path, report, settings)
+
+
+def all_neurons_dead(w):
+    for name, x in w.items():
+        if name.endswith("gate_proj.weight") and ".1." in name:
+            x[:] = 0
+        if name.endswith("up_proj.weight") and ".1." in name:
+            x[:] = 0
+
+
+def test_layer_without_effect(tmp_path):
+    """Every neuron of an FFN gives 0: all importances tie, its output is constant, its correlations are 0/0."""
+    build(tmp_path / "model", change=all_neurons_dead)
+    report = prune(tmp_path, 2)
+    _, record = agree(tmp_path, report, SETTINGS)
+    assert record["linearity_score"][1] == 1
+
+
+# ---- what is written is what is used ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("dtype,tied", [("fp32", False), ("bf16", False), ("fp16", True)])
+def test_checkpoint_evaluates_to_the_same(tmp_path, dtype, tied):
+    config = {"tie_word_embeddings": tied, "head_dim": 10, "attention_bias": True, "mlp_bias": True}
+    build(tmp_path / "model", config=config, biases=SEVEN)
+    report = prune(tmp_path, 2, output={"dtype": dtype})
+    printed = report["perplexity"]["pruned"]
+    checkpoint = judge.load_checkpoint(tmp_path / "job.h5")
+    if dtype != "fp32":  # rounding shows: the judge's unrounded model is another
+        unrounded, _ = judge.olica(judge.load_model(tmp_path / "model"), np.load(tmp_path / "calibration.npy"), **SETTINGS)
+        differs(printed, judge.perplexity(unrounded, np.load(tmp_path / "ids.npy"), 20), CLOSE)
+    assert relative(judge.perplexity(checkpoint, np.load(tmp_path / "ids.npy"), 20), printed) < METHOD
+    for ranks in 1, 2, 3:
+        again = evaluate(tmp_path, tmp_path / "job.h5", tmp_path / "ids.npy", ranks)
+        assert relative(again, printed) < SAME, ranks
+
+
+def test_as_input(tmp_path):
+    """[output] dtype = as-input keeps bf16, and its bytes."""
+    build(tmp_path / "model", dtype="BF16")
+    prune(tmp_path, 2)
+    found, dense = judge.load_checkpoint(tmp_path / "job.h5"), judge.load_model(tmp_path / "model")
+    assert np.array_equal(found.w["embed_tokens"], dense.w["embed_tokens"])
+    x = found.get(0, "q_proj/a").astype("<f4")
+    assert not (x.view("<u4") & 0xffff).any(), "numbers that bf16 does not hold"
+
+
+# ---- any number of ranks, any solver ---------------------------------------------------------------------------
+
+def same_result(directory, name, report, other, reference):
+    a, b = judge.load_checkpoint(directory / f"{name}.h5"), judge.load_checkpoint(directory / "first.h5")
+    for i in range(a.L):
+        compare_layers(a, b, i)
+    assert report["calibrated_layers"] == other["calibrated_layers"]
+    assert relative(report["perplexity"]["pruned"], other["perplexity"]["pruned"]) < METHOD
+    assert relative(report["perplexity"]["dense"], other["perplexity"]["dense"]) < SAME
+
+
+def test_ranks_and_solvers(tmp_path):
+    """9 sequences: some ranks have one more than others; 8 ranks: more ranks than layers and heads."""
+    config = {"head_dim": 10, "attention_bias": True, "mlp_bias": True}
+    build(tmp_path / "model", config=config, biases=SEVEN)
+    shape = (9, 16)
+    first = prune(tmp_path, 1, shape=shape, name="first")
+    for ranks in 2, 3, 4, 8:
+        report = prune(tmp_path, ranks, shape=shape, name=f"p{ranks}")
+        assert report["run"]["ranks"] == ranks
+        same_result(tmp_path, f"p{ranks}", report, first, 1)
+    for eigen in "lapack", "scalapack", "slepc":
+        for ranks in 1, 2, 4:
+            name = f"{eigen}{ranks}"
+            report = prune(tmp_path, ranks, shape=shape, name=name, solver={"eigen": eigen, "block": 4})
+            assert report["settings"]["solver"]["eigen"] == eigen
+            same_result(tmp_path, name, report, first, 1)
+
+
+def test_work_is_shared(tmp_path):
+    P, S = 4, 22
+    build(tmp_path / "model", config={"num_hidden_layers": 8, "hidden_size": 96, "intermediate_size": 256,
+                                      "head_dim": 24, "vocab_size": 400})
+    ids(tmp_path / "calibration.npy", (S, 64), vocabulary=400)
+    ids(tmp_path / "ids.npy", (2000,), vocabulary=400)
+    report = prune(tmp_path, P, shape=(S, 64))
+    ranks = report["ranks"]
+    assert len(ranks) == P and sum(r["sequences"] for r in ranks) == S
+    assert max(r["sequences"] for r in ranks) <= -(-S // P)
+    stored = (tmp_path / "model" / "model.safetensors").stat().st_size
+    read = sum(r["bytes_read"] for r in ranks)
+    assert 1.9 * stored < read <= 2 * 1.1 * stored  # two sweeps
+    assert max(r["bytes_read"] for r in ranks) <= 2 / P * read
+    written = (tmp_path / "job.h5").stat().st_size
+    assert max(r["bytes_written"] for r in ranks) <= 2 / P * written
+    assert sum(r["bytes_written"] for r in ranks) > 0.9 * written
+    eigen = [r["eigenproblems"] for r in ranks]
+    assert max(eigen) <= 0.6 * sum(eigen) and sum(e > 0 for e in eigen) > 1, eigen
+    phases = {p["name"]: p for p in report["phases"]}
+    assert {"read", "survey", "collect", "solve", "cut", "advance", "write", "evaluate"} <= set(phases)
+    total = sum(p["mean_s"] for name, p in phases.items() if "." not in name)
+    assert abs(total - report["run"]["wall_s"]) < 0.05 * report["run"]["wall_s"], (total, report["run"]["wall_s"])
+
+
+# ---- the judge itself ------------------------------------------------------------------------------------------
+
+def test_judge_agrees_with_a_golden():
+    """stories260K.45 of an independent float64 program: the judge is one too."""
+    golden = json.loads(shared("conformance", "stories260K.45.json").read_text())
+    calibration, evaluation = (np.load(shared("conformance", f"stories260K.{x}.npy"))
+                               for x in ("calibration", "evaluation"))
+    dense = judge.load_model(shared("models", "stories260K"))
+    pruned, record = judge.olica(dense, calibration, **{k: golden["settings"][k] for k in judge.DEFAULTS})
+    assert record["pruned"] == golden["pruned"]["parameters"]
+    assert record["calibrated_layers"] == golden["calibrated_layers"]
+    close(record["linearity_score"], np.array(golden["linearity_score"]), 1e-9, "linearity scores")
+    for found, expected in zip(record["layers"], golden["pruned"]["layers"]):
+        close([found["q_error"], found["k_error"]], np.array([expected["q_error"], expected["k_error"]]), 1e-9, "errors")
+    assert relative(judge.perplexity(dense, evaluation, 64), golden["dense"]["perplexity"]) < 1e-9
+    assert relative(judge.perplexity(pruned, evaluation, 64), golden["pruned"]["perplexity"]) < 1e-9

@@ -1,0 +1,605 @@
+"""Wrong input, hostile files, a system that refuses: one table. Every case ends on all ranks, in seconds, with one
+message that names file, key or tensor, its exit code, no file that looks whole, and a report that says so."""
+import json, os, shutil, subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from helpers import BINARY, mpirun, write_config
+from tiny_model import CONFIG, frame, make_ids, make_model, pack, weights
+
+USAGE, INPUT, IO, NUMERIC, MEMORY = 2, 3, 4, 5, 6
+SECONDS = 60
+INDEX = "model.safetensors.index.json"
+Q, NORM = "model.layers.1.self_attn.q_proj.weight", "model.norm.weight"
+
+
+class Job:
+    """A job that works; a case breaks one thing of it."""
+
+    def __init__(self, directory, good=None):
+        self.dir, self.good = directory, good
+        self.model = make_model(directory / "model")
+        for name, rows in ("calibration", 6), ("evaluation", 8):
+            make_ids(directory / f"{name}.npy", rows)
+        self.out = directory / "out"
+        self.out.mkdir()
+        self.sections = {
+            "model": {"path": "model"},
+            "calibration": {"tokens": "calibration.npy", "samples": 6, "length": 8},
+            "prune": {"sparsity": 0.2, "mlp_num": 1, "ratio": 0.25, "skip_lowest": 0.01},
+            "evaluate": {"tokens": "evaluation.npy", "length": 8},
+            "output": {"checkpoint": "out/pruned.h5", "report": "out/report.json"}}
+        self.text = None          # of the config file, instead of the sections
+        self.arguments = []       # in front of the config file
+        self.shell = ""           # what a shell does before it starts a rank
+        self.alone = False        # no config file behind the arguments
+        self.mounts = []
+
+    def run(self, ranks, *more):
+        config = write_config(self.dir / "config.ini", self.sections)
+        if self.text is not None:
+            config.write_bytes(self.text if isinstance(self.text, bytes) else self.text.encode())
+        arguments = [*more, *self.arguments] + ([] if self.alone else ["config.ini"])
+        command = ["/bin/sh", "-c", f'{self.shell or ":"}; exec "$0" "$@"', BINARY, *map(str, arguments)]
+        if ranks > 0:
+            return mpirun(ranks, *command[1:], program=command[0], timeout=SECONDS, cwd=self.dir)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, cwd=self.dir,
+                              env=dict(os.environ, OMP_NUM_THREADS="1"))
+
+    def content(self):
+        """What lies under the checkpoint's name, None: no file."""
+        path = self.out / "pruned.h5"
+        return path.read_bytes() if path.is_file() else None
+
+    def close(self):
+        for mount in self.mounts:
+            subprocess.run(["umount", mount], check=True)
+
+
+# ---- ways to break a job ----
+
+def model(**how):
+    return lambda job: make_model(job.model, **how)
+
+
+def config(**keys):
+    return model(config=keys)
+
+
+def content(name, change):
+    """Other bytes in a file: given, or made of the old ones; None: the file goes."""
+    def act(job):
+        path = job.dir / name
+        new = change(path.read_bytes()) if callable(change) else change
+        path.unlink(missing_ok=True)
+        if new is not None:
+            path.write_bytes(new)
+    return act
+
+
+def weight_file(change):
+    return content("model/model.safetensors", change)
+
+
+def header(change):
+    """The header says something else about the same data."""
+    return weight_file(lambda old: pack(weights(CONFIG), entries=change))
+
+
+def entry(key, value, name=Q):
+    return header(lambda h: h[name].__setitem__(key, value))
+
+
+def shift(begin, end, name=Q):
+    """Moves a tensor's data_offsets."""
+    def change(h):
+        offsets = h[name]["data_offsets"]
+        h[name]["data_offsets"] = [offsets[0] + begin, offsets[1] + end]
+    return header(change)
+
+
+def raw_header(text):
+    return weight_file(lambda old: frame(text if isinstance(text, bytes) else text.encode(), b"\0" * 64))
+
+
+def sharded(change):
+    """The model in two shards; change(map) alters what the index says of them."""
+    def act(job):
+        numbers = weights(CONFIG)
+        names = list(numbers)
+        halves = {"a.safetensors": names[:10], "b.safetensors": names[10:]}
+        for file, some in halves.items():
+            (job.model / file).write_bytes(pack({n: numbers[n] for n in some}))
+        (job.model / "model.safetensors").unlink()
+        where = {n: file for file, some in halves.items() for n in some}
+        text = change(where) or json.dumps({"metadata": {}, "weight_map": where})
+        (job.model / INDEX).write_text(text)
+    return act
+
+
+def moved(key, value):
+    return sharded(lambda where: where.__setitem__(key, value))
+
+
+def array(name, make):
+    return lambda job: np.save(job.dir / f"{name}.npy", make(np.load(job.dir / f"{name}.npy")))
+
+
+def with_id(name, value):
+    def change(ids):
+        ids[-1, -1] = value
+        return ids
+    return array(name, change)
+
+
+def put(section, **keys):
+    return lambda job: job.sections.setdefault(section, {}).update(keys)
+
+
+def text(new):
+    """Another config file: given, or made of the old one."""
+    def act(job):
+        old = write_config(job.dir / "config.ini", job.sections).read_text()
+        job.text = new(old) if callable(new) else new
+    return act
+
+
+def appended(line):
+    return text(lambda old: old + line + "\n")
+
+
+def arguments(*words, alone=False):
+    def act(job):
+        job.arguments, job.alone = list(words), alone
+    return act
+
+
+def infect(name, value):
+    """One number of a tensor is `value`."""
+    def change(dtype):
+        def act(job):
+            x = weights(CONFIG)[name].copy()
+            x.flat[-1] = value
+            make_model(job.model, dtype=dtype, tensors={name: x})
+        return act
+    return change
+
+
+def scaled(name, factor, **how):
+    return model(tensors={name: weights(CONFIG)[name] * factor}, **how)
+
+
+def existing(name):
+    return lambda job: (job.out / name).write_bytes(b"precious")
+
+
+def both(*acts):
+    def act(job):
+        for one in acts:
+            one(job)
+    return act
+
+
+def shell(command):
+    return lambda job: setattr(job, "shell", command)
+
+
+def mounted(options, *, output="out"):
+    """A small or read-only file system under the outputs."""
+    def act(job):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", job.out], capture_output=True)
+        if done.returncode != 0:
+            pytest.skip("mounting is not allowed here: no small or read-only file system to write to")
+        job.mounts.append(job.out)
+    return act
+
+
+# ---- a checkpoint of ours, broken ----
+
+def raw(change):
+    """A whole checkpoint as out/hurt.h5, with other bytes."""
+    return lambda job: (job.out / "hurt.h5").write_bytes(change(job.good))
+
+
+def hurt(change):
+    """The same, changed through h5py."""
+    def act(job):
+        raw(bytes)(job)
+        with h5py.File(job.out / "hurt.h5", "r+") as file:
+            change(file)
+    return act
+
+
+def flip(at, byte=0):
+    """One bit flipped: at a place in the file, or in a dataset."""
+    def act(job):
+        place = at
+        if isinstance(at, str):
+            raw(bytes)(job)
+            with h5py.File(job.out / "hurt.h5") as file:
+                place = file[at].id.get_offset()
+        raw(lambda old: old[: place + byte] + bytes([old[place + byte] ^ 16]) + old[place + byte + 1:])(job)
+    return act
+
+
+def replaced(name, **how):
+    """A dataset of the checkpoint made anew in another way, with its attributes."""
+    def change(file):
+        old = file[name]
+        attributes, data = dict(old.attrs), old[()]
+        del file[name]
+        made = file.create_dataset(name, **({"data": data} | how))
+        for key, value in attributes.items():
+            made.attrs[key] = value
+    return change
+
+
+def without(name):
+    def change(file):
+        del file[name]
+    return change
+
+
+def linked(file):
+    del file["model/norm"]
+    file["model/norm"] = h5py.SoftLink("/model/embed_tokens")
+
+
+def looped(file):
+    file["model/layers/000/again"] = file["model"]
+
+
+def outside(file):
+    data = file["model/norm"][()]
+    (Path(file.filename).parent / "raw.bin").write_bytes(data.tobytes())
+    replaced("model/norm", data=None, shape=data.shape, dtype=data.dtype, external=[("raw.bin", 0, data.nbytes)])(file)
+
+
+# Name, how to break the job, exit code, words of the message.
+DEEP = "[" * 100000
+HUGE = 10**30
+FILE = "model.safetensors"
+# What is read: --check sees it too, and a run leaves its report.
+INPUTS = [
+    # ---- the weights' file ----
+    ("no weights", weight_file(None), INPUT, "model|holds neither|expected model.safetensors"),
+    ("no model", put("model", path="nowhere"), INPUT, "nowhere|[model] path"),
+    ("model is a text", put("model", path="config.ini"), INPUT, "config.ini|HDF5"),
+    ("model is empty directory", lambda job: (shutil.rmtree(job.model), job.model.mkdir()), INPUT, "config.json"),
+    ("weights are a directory", lambda job: ((job.model / FILE).unlink(), (job.model / FILE).mkdir()), INPUT,
+     FILE + "|a directory|regular file"),
+    ("weights are a pipe", lambda job: ((job.model / FILE).unlink(), os.mkfifo(job.model / FILE)), INPUT,
+     FILE + "|a pipe|regular file"),
+    ("weights are a dangling link", lambda job: ((job.model / FILE).unlink(), (job.model / FILE).symlink_to("gone")),
+     INPUT, FILE + "|No such file"),
+    ("empty weights", weight_file(b""), INPUT, FILE + "|0 bytes|at least 8"),
+    ("seven bytes", weight_file(b"1234567"), INPUT, FILE + "|7 bytes|at least 8"),
+    ("truncated", weight_file(lambda old: old[:-100]), INPUT, FILE + "|data_offsets|truncated"),
+    ("truncated in the header", weight_file(lambda old: old[:100]), INPUT, FILE + "|header has|at most 92"),
+    ("oversized", weight_file(lambda old: old + b"\0" * 4), INPUT, FILE + "|holds|expected|last tensor ends"),
+    ("git lfs pointer", weight_file(b"version https://git-lfs.github.com/spec/v1\n"), INPUT, FILE + "|Git LFS"),
+    ("header length 0", weight_file(lambda old: frame(b"", old, 0)), INPUT, FILE + "|header|empty"),
+    ("header length huge", weight_file(lambda old: frame(b"", old[8:], 2**64 - 1)), INPUT,
+     FILE + "|18446744073709551615 bytes|expected at most"),
+    ("header past the file", weight_file(lambda old: frame(b"", old[8:], 10**6)), INPUT, FILE + "|1000000 bytes"),
+    ("header too short", weight_file(lambda old: frame(b"", old[8:], 50)), INPUT, FILE + "|header"),
+    ("header is no object", raw_header("[1, 2]"), INPUT, FILE + "|header|an array|an object"),
+    ("header is garbage", raw_header(b"\xff\xfe{}"), INPUT, FILE + "|header"),
+    ("header with NUL", raw_header(b'{"a\\u0000b": 1}'), INPUT, FILE + "|header"),
+    ("header nests deep", raw_header('{"a": ' + DEEP), INPUT, FILE + "|header"),
+    ("header has a key twice", raw_header('{"a": {}, "a": {}}'), INPUT, FILE + "|duplicate"),
+    ("entry is no object", header(lambda h: h.__setitem__(Q, 3)), INPUT, Q + "|is 3|an object"),
+    ("no dtype", header(lambda h: h[Q].pop("dtype")), INPUT, Q + "|dtype|missing"),
+    ("no offsets", header(lambda h: h[Q].pop("data_offsets")), INPUT, Q + "|data_offsets|missing"),
+    ("shape is a text", entry("shape", "16x16"), INPUT, Q + "|shape|16x16|an array"),
+    ("shape negative", entry("shape", [-16, -16]), INPUT, Q + "|shape[0] is -16|from 0 on"),
+    ("shape overflows", entry("shape", [2**62, 16]), INPUT, Q + "|shape|overflow"),
+    ("shape beyond integers", entry("shape", [HUGE, 16]), INPUT, FILE + "|header"),
+    ("shape of nine", entry("shape", [1] * 9), INPUT, Q + "|shape has 9 numbers"),
+    ("offsets overlap", shift(-64, -64), INPUT, Q + "|overlap"),
+    ("offsets leave a hole", shift(4, 4, name="lm_head.weight"), INPUT, FILE + "|lm_head.weight"),
+    ("offsets past the end", shift(10**9, 10**9), INPUT, Q + "|data_offsets|expected a range"),
+    ("offsets reversed", header(lambda h: h[Q]["data_offsets"].reverse()), INPUT, Q + "|data_offsets"),
+    ("offsets negative", shift(-(10**9), 0), INPUT, Q + "|data_offsets[0] is -"),
+    ("offsets huge", entry("data_offsets", [0, HUGE]), INPUT, FILE + "|header"),
+    ("offsets real", entry("data_offsets", [0.5, 1024]), INPUT, Q + "|data_offsets[0] is 0.5|integer"),
+    ("type I64", model(dtype="I64"), INPUT, FILE + "|I64|F32, F16 or BF16"),
+    ("type F64", model(dtype="F64"), INPUT, FILE + "|F64|F32, F16 or BF16"),
+    ("type unknown", entry("dtype", "F\n7"), INPUT, FILE + "|" + Q + "|F?7|F32, F16 or BF16"),
+    ("shape wrong", model(tensors={Q: np.zeros((16, 8))}), INPUT, FILE + "|" + Q + "|[16, 8]|expected [16, 16]"),
+    ("one dimension", model(tensors={Q: np.zeros(256)}), INPUT, FILE + "|" + Q + "|[256]|expected [16, 16]"),
+    ("tensor missing", model(tensors={Q: None}), INPUT, FILE + "|no tensor " + Q),
+    ("norm missing", model(tensors={NORM: None}), INPUT, FILE + "|no tensor " + NORM),
+    ("head missing", model(tensors={"lm_head.weight": None}), INPUT, FILE + "|no tensor lm_head.weight"),
+    ("layers more than said", config(num_hidden_layers=1), INPUT, "model.layers.1.|num_hidden_layers = 1"),
+    # ---- the index ----
+    ("shard missing", both(sharded(lambda m: None), content("model/b.safetensors", None)), INPUT,
+     INDEX + "|b.safetensors|missing"),
+    ("shard with ../", moved(Q, "../b.safetensors"), INPUT, INDEX + "|" + Q + "|../b.safetensors|beside it"),
+    ("shard is absolute", moved(Q, "/etc/passwd"), INPUT, INDEX + "|/etc/passwd"),
+    ("shard is a number", moved(Q, 7), INPUT, INDEX + "|" + Q + "|is 7"),
+    ("shard lacks it", moved(Q + "x", "a.safetensors"), INPUT, INDEX + "|" + Q + "x|a.safetensors|does not hold"),
+    ("shard is another", moved(Q, "a.safetensors"), INPUT, Q + "|a.safetensors"),
+    ("tensor in two shards", both(sharded(lambda m: m.pop(Q) and None), lambda job: (job.model / "a.safetensors").
+     write_bytes(pack({k: v for k, v in weights(CONFIG).items() if k in list(weights(CONFIG))[:10] or k == Q}))),
+     INPUT, Q + "|expected once"),
+    ("map empty", sharded(lambda m: m.clear()), INPUT, INDEX + "|weight_map|empty"),
+    ("map is an array", sharded(lambda m: '{"weight_map": []}'), INPUT, INDEX + "|weight_map|an array"),
+    ("index is an array", sharded(lambda m: "[]"), INPUT, INDEX + "|an array|an object"),
+    ("index nests deep", sharded(lambda m: '{"weight_map": ' + DEEP), INPUT, INDEX),
+    ("index key twice", sharded(lambda m: '{"weight_map": {"a": "x", "a": "y"}}'), INPUT, INDEX + "|duplicate"),
+    # ---- config.json ----
+    ("no config.json", content("model/config.json", None), INPUT, "config.json"),
+    ("config.json empty", content("model/config.json", b""), INPUT, "config.json|empty"),
+    ("config.json an array", content("model/config.json", b"[]"), INPUT, "config.json|an array|an object"),
+    ("config.json deep", content("model/config.json", ('{"a": ' + DEEP).encode()), INPUT, "config.json"),
+    ("config.json twice", content("model/config.json", b'{"a": 1, "a": 2}'), INPUT, "config.json|duplicate"),
+    ("unknown model_type", config(model_type="gpt\n2"), INPUT, "config.json|model_type|gpt|expected one of llama"),
+    ("no model_type", config(model_type=None), INPUT, "config.json|model_type|missing"),
+    ("hidden_act gelu", config(hidden_act="gelu\nnew"), INPUT, "config.json|hidden_act|gelu|expected silu"),
+    ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling|rn|expected default"),
+    ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json|factor|missing"),
+    ("rope is a number", config(rope_scaling=5), INPUT, "config.json|rope_scaling|is 5|an object"),
+    ("theta zero", config(rope_theta=0), INPUT, "config.json|rope_theta|is 0"),
+    ("hidden zero", config(hidden_size=0), INPUT, "config.json|hidden_size|is 0"),
+    ("hidden text", config(hidden_size="16"), INPUT, 'config.json|hidden_size|"16"|integer'),
+    ("layers negative", config(num_hidden_layers=-2), INPUT, "config.json|num_hidden_layers|is -2"),
+    ("layers huge", config(num_hidden_layers=2**31), INPUT, "config.json|num_hidden_layers|2147483648"),
+    ("layers too many", config(num_hidden_layers=3), INPUT, "no tensor model.layers.2."),
+    ("vocabulary beyond", config(vocab_size=HUGE), INPUT, "config.json|vocab_size|is 1e+30"),
+    ("vocabulary wrong", config(vocab_size=65), INPUT, "embed_tokens|[64, 16]|expected [65, 16]"),
+    ("ffn real", config(intermediate_size=32.5), INPUT, "config.json|intermediate_size|32.5|integer"),
+    ("eps negative", config(rms_norm_eps=-1), INPUT, "config.json|rms_norm_eps|is -1"),
+    ("heads do not divide", config(num_attention_heads=3, num_key_value_heads=3), INPUT, "hidden_size|16|multiple of"),
+    ("groups do not divide", config(num_attention_heads=4, num_key_value_heads=3), INPUT, "num_key_value_heads|3|divisor"),
+    ("head odd", config(num_attention_heads=16), INPUT, "config.json|head|is 1|even"),
+    ("tied is a text", config(tie_word_embeddings="yes"), INPUT, "tie_word_embeddings|true or false"),
+    # ---- ids ----
+    ("id too large", with_id("calibration", 64), INPUT, "calibration.npy|row 5, column 7|id 64|[0, 64)"),
+    ("id negative", with_id("calibration", -1), INPUT, "calibration.npy|id -1|[0, 64)"),
+    ("evaluation id large", with_id("evaluation", 2**31 - 1), INPUT, "evaluation.npy|id 2147483647"),
+    ("evaluation id negative", with_id("evaluation", -5), INPUT, "evaluation.npy|id -5"),
+    ("id past 32 bits", array("calibration", lambda x: x.astype("<i8") + 2**32), INPUT, "calibration.npy|id 42949"),
+    ("no ids", content("calibration.npy", None), INPUT, "calibration.npy|No such file"),
+    ("ids empty", content("calibration.npy", b""), INPUT, "calibration.npy|.npy|0 bytes"),
+    ("ids garbage", content("evaluation.npy", bytes(range(256)) * 9), INPUT, "evaluation.npy|.npy"),
+    ("ids truncated", content("calibration.npy", lambda old: old[:-4]), INPUT, "calibration.npy|188 bytes|expected 192"),
+    ("ids oversized", content("calibration.npy", lambda old: old + b"1"), INPUT, "calibration.npy|193 bytes|expected 192"),
+    ("ids truncated header", content("calibration.npy", lambda old: old[:40]), INPUT, "calibration.npy|header"),
+    ("ids float", array("calibration", lambda x: x.astype("<f4")), INPUT, "calibration.npy|<f4|<i4"),
+    ("ids big-endian", array("calibration", lambda x: x.astype(">i4")), INPUT, "calibration.npy|>i4|<i4"),
+    ("ids structured", array("calibration", lambda x: np.zeros((6, 8), [("a", "<i4")])), INPUT, "calibration.npy|descr"),
+    ("ids Fortran", array("calibration", np.asfortranarray), INPUT, "calibration.npy|fortran_order"),
+    ("ids of three dimensions", array("calibration", lambda x: x.reshape(2, 3, 8)), INPUT, "calibration.npy|dimensions"),
+    ("ids of none", array("calibration", lambda x: np.int32(7)), INPUT, "calibration.npy|dimensions"),
+    ("too few rows", array("calibration", lambda x: x[:5]), INPUT, "calibration.npy|5 sequences|samples = 6"),
+    ("too few columns", array("calibration", lambda x: x[:, :7].copy()), INPUT, "calibration.npy|of 7 ids|length = 8"),
+    ("too few ids to score", array("evaluation", lambda x: x[0, :5].copy()), INPUT, "evaluation.npy|5 ids|windows"),
+    ("too few windows", put("evaluate", windows=9), INPUT, "evaluation.npy|8 windows|at least 9"),
+    # ---- settings that do not suit the model ----
+    ("budget impossible", put("prune", sparsity=0.95), USAGE, "sparsity = 0.95"),
+    ("budget of query", put("prune", sparsity=0.4, k=1), USAGE, "sparsity = 0.4|expected"),
+    ("too many branches", put("prune", mlp_num=2), USAGE, "mlp_num = 2|at most 1"),
+    ("skip too much", put("prune", skip_lowest=0.9), USAGE, "skip_lowest = 0.9"),
+    ("sequences too long", both(array("calibration", lambda x: np.tile(x, (1, 5))), put("calibration", length=33)), USAGE,
+     "[calibration] length = 33|max_position_embeddings = 32"),
+    ("windows too long", put("evaluate", length=33), USAGE, "[evaluate] length = 33|max_position_embeddings = 32"),
+    ("memory limit", put("compute", memory="1MiB"), MEMORY, "[compute] memory|1 MiB|expected at least"),
+]
+# The command line and the config file: no report, since nobody knows where.
+SETTINGS = [
+    ("no config", lambda job: (arguments("absent.ini", alone=True)(job)), USAGE, "absent.ini|No such file"),
+    ("config is a directory", arguments("model", alone=True), USAGE, "model|a directory"),
+    ("no arguments", arguments(alone=True), USAGE, "no config file|--help"),
+    ("two configs", arguments("other.ini"), USAGE, "two config files|other.ini"),
+    ("unknown section", appended("[prunes]"), USAGE, "config.ini:22|prunes|[prune]"),
+    ("unknown key", put("prune", sparsty=0.3), USAGE, "config.ini:13|sparsty|[prune] sparsity"),
+    ("key of nowhere", put("prune", zzz=1), USAGE, "zzz|--list"),
+    ("out of range", put("prune", sparsity=1.5), USAGE, "config.ini:10|sparsity|1.5|[0, 1)"),
+    ("negative", put("calibration", samples=-1), USAGE, "samples|-1|at least 1"),
+    ("no number", put("prune", k="three"), USAGE, "[prune] k|three|a number"),
+    ("not a number", put("prune", sparsity="nan"), USAGE, "sparsity|nan|[0, 1)"),
+    ("half a number", put("calibration", length="8x"), USAGE, "length|8x|whole number"),
+    ("number too long", put("calibration", samples="9" * 40), USAGE, "samples|999|whole number"),
+    ("no such choice", put("solver", eigen="magma"), USAGE, "eigen|magma|lapack"),
+    ("no size", put("compute", memory="4"), USAGE, "memory|4|MiB"),
+    ("no equals", appended("sparsity 0.3"), USAGE, "config.ini:22|sparsity 0.3|'='"),
+    ("no bracket", appended("[prune"), USAGE, "config.ini:22|[prune|']'"),
+    ("no section", text("k = 3\n"), USAGE, "config.ini:1|before any section"),
+    ("key twice", put("output", **{"overwrite": "no\noverwrite = yes"}), USAGE, "overwrite again"),
+    ("binary config", text(b"\0\1\2\3"), USAGE, "config.ini:1|0x00"),
+    ("empty config", text(""), USAGE, "config.ini|[model] path"),
+    ("endless line", text("[model]\npath = " + "x" * 100000), INPUT, "xxx"),
+    ("no calibration", lambda job: job.sections.pop("calibration"), USAGE, "[calibration]|tokens"),
+    ("same file twice", put("output", report="out/pruned.h5"), USAGE, "checkpoint and report"),
+    ("--set without key", arguments("--set", "sparsity=0.3"), USAGE, "--set|sparsity=0.3|section.key=value"),
+    ("--set without value", arguments("--set", "prune.sparsity"), USAGE, "--set|section.key=value"),
+    ("--set unknown", arguments("--set", "prune.sparsiti=0.3"), USAGE, "--set|sparsiti|[prune] sparsity"),
+    ("--set out of range", arguments("--set", "prune.sparsity=2"), USAGE, "--set|sparsity|2|[0, 1)"),
+    ("--set of nothing", arguments("--set", ""), USAGE, "--set"),
+    ("--set with a line", arguments("--set", "model.path=a\nb"), USAGE, "--set|0x0a"),
+    ("unknown option", arguments("--verfy"), USAGE, "--verfy|--verify"),
+    ("option without operand", arguments("--set", alone=True), USAGE, "--set needs"),
+]
+# Where the results go. --check looks too, and the report has a place of its own.
+OUTPUTS = [
+    ("output is there", existing("pruned.h5"), USAGE, "out/pruned.h5|overwrite = yes"),
+    ("output is a directory", lambda job: (job.out / "pruned.h5").mkdir(), USAGE, "out/pruned.h5|no regular file"),
+    ("no output directory", put("output", checkpoint="none/pruned.h5"), IO, "none/pruned.h5|directory"),
+    ("output below a file", put("output", checkpoint="config.ini/pruned.h5"), IO, "config.ini/pruned.h5"),
+    ("full disk", mounted("size=64k"), IO, "out/pruned.h5|needs|free"),
+    ("too few file bytes", shell("ulimit -f 100"), IO, "out/pruned.h5|ulimit -f"),
+]
+# Here it has not.
+REPORTS = [
+    ("no report directory", put("output", report="none/report.json"), IO, "none/report.json"),
+    ("report below a file", put("output", report="config.ini/report.json"), IO, "config.ini/report.json"),
+    ("report is a directory", lambda job: (job.out / "report.json").mkdir(), IO, "out/report.json|a directory"),
+    ("neither directory", put("output", report="none/r.json", checkpoint="nil/p.h5"), IO, "nil/p.h5"),
+    ("read-only", mounted("ro,size=1m"), IO, "out/|Read-only"),
+]
+# What only shows when the weights are read: --check reads none.
+NUMBERS = [
+    ("fp16 overflow", both(scaled("model.layers.0.mlp.up_proj.weight", 1e6), put("output", dtype="fp16")), USAGE,
+     "dtype = fp16|up_proj"),
+    ("fp16 overflow of a table", both(scaled("lm_head.weight", 1e6), put("output", dtype="fp16")), USAGE,
+     "dtype = fp16|lm_head"),
+    ("states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e38), NUMERIC, "finite"),
+]
+BAD = [("nan", float("nan")), ("inf", float("-inf"))]
+PLACES = ["model.embed_tokens.weight", "model.layers.1.mlp.down_proj.weight", "model.layers.0.input_layernorm.weight",
+          NORM, "lm_head.weight"]
+NUMBERS += [(f"{word} {dtype} {name}", infect(name, value)(dtype), INPUT, f"{FILE}|{name}|{word}|finite")
+        for i, name in enumerate(PLACES) for j, (word, value) in enumerate(BAD)
+        for dtype in (["F32", "F16", "BF16"][(i + j) % 3],)]
+
+# A checkpoint: how it is hurt, words of what --verify says, and whether using it as a model fails too.
+CHECKPOINTS = [
+    ("truncated", raw(lambda old: old[:-2000]), "hurt.h5", True),
+    ("half", raw(lambda old: old[: len(old) // 2]), "hurt.h5|truncated", True),
+    ("empty", raw(lambda old: b""), "hurt.h5|HDF5", True),
+    ("signature", flip(1), "hurt.h5|HDF5", True),
+    ("superblock", flip(20), "hurt.h5", True),
+    ("root group", flip(60), "hurt.h5", True),
+    ("flip in the embedding", flip("model/embed_tokens"), "hurt.h5|model/embed_tokens|checksum", False),
+    ("flip in a factor", flip("model/layers/001/q_proj/b"), "model/layers/001/q_proj/b|checksum", False),
+    ("flip in a branch", flip("model/layers/000/branch/a"), "model/layers/000/branch/a|checksum", False),
+    ("flip in a list", flip("model/layers/000/ffn_kept", 4), "model/layers/000/ffn_kept|", False),
+    ("flip in the settings", flip("meta/settings_json"), "meta/settings_json|checksum", False),
+    ("flip in the config", flip("meta/config_json", 0), "meta/config_json|expected JSON", True),
+    ("not complete", hurt(lambda f: f.attrs.__setitem__("complete", 0)), "hurt.h5|not complete", True),
+    ("no complete", hurt(lambda f: f.attrs.__delitem__("complete")), "hurt.h5|not complete", True),
+    ("another schema", hurt(lambda f: f.attrs.__setitem__("schema", 9)), "hurt.h5|schema 9|expected 1", True),
+    ("another format", hurt(lambda f: f.attrs.__setitem__("format", "their\ns")), "format|their|olica-checkpoint", True),
+    ("format is an array", hurt(lambda f: f.attrs.__setitem__("format", np.zeros(3))), "format|a short string", True),
+    ("not ours", hurt(lambda f: [f.__delitem__(k) for k in list(f)] + [f.attrs.__delitem__(k) for k in list(f.attrs)]),
+     "hurt.h5|olica-checkpoint", True),
+    ("no config", hurt(without("meta/config_json")), "hurt.h5|meta/config_json", True),
+    ("no norm", hurt(without("model/norm")), "hurt.h5|model/norm", True),
+    ("no list", hurt(without("model/layers/001/ffn_kept")), "model/layers/001/ffn_kept|missing", False),
+    ("half a factor", hurt(without("model/layers/001/q_proj/a")), "model/layers/001/q_proj/", True),
+    ("no layer", hurt(without("model/layers/001")), "model/layers/001/", True),
+    ("a layer more", hurt(lambda f: f.copy("model/layers/001", "model/layers/002")), "model/layers/002/", True),
+    ("a stranger", hurt(lambda f: f.copy("model/norm", "model/stranger")), "model/stranger|does not belong", False),
+    ("no checksum", hurt(lambda f: f["model/norm"].attrs.__delitem__("crc32")), "model/norm|crc32", False),
+    ("dtype lies", hurt(lambda f: f["model/norm"].attrs.__setitem__("dtype", "fp16")), "model/norm|dtype|fp16", True),
+    ("dtype unknown", hurt(lambda f: f["model/norm"].attrs.__setitem__("dtype", "int3")), "model/norm|int3", True),
+    ("wider", hurt(replaced("model/norm", data=np.ones(17, "<f4"))), "model/norm|17|16", True),
+    ("a matrix", hurt(replaced("model/norm", data=np.ones((4, 4), "<f4"))), "model/norm|4", True),
+    ("a number", hurt(replaced("model/norm", data=np.float32(1))), "model/norm|dimension", True),
+    ("nothing in it", hurt(replaced("model/norm", data=np.ones(0, "<f4"))), "model/norm|empty", True),
+    ("five dimensions", hurt(replaced("model/norm", data=np.ones((1,) * 5, "<f4"))), "model/norm|dimension", True),
+    ("float64", hurt(replaced("model/norm", data=np.ones(16))), "model/norm|dtype", True),
+    ("chunked", hurt(replaced("model/norm", chunks=(4,), compression="gzip")), "model/norm|contiguous", True),
+    ("a NaN", hurt(replaced("model/norm", data=np.full(16, np.nan, "<f4"))), "model/norm|nan", True),
+    ("external", hurt(outside), "model/norm|external", True),
+    ("a soft link", hurt(linked), "model/norm|link", True),
+    ("a loop", hurt(looped), "hurt.h5|deep", True),
+]
+
+
+# ---- how a trial goes ----
+
+class Trial:
+    """One start of the program; its outcome comes from a pool, since most of a start is waiting."""
+
+    def __init__(self, name, how, ranks, act, code, words, reported=False):
+        self.id = f"{how}-{name}-{ranks or 'plain'}".replace(" ", "_")
+        self.how, self.ranks, self.act = how, ranks, act
+        self.code, self.words, self.reported = code, words.split("|"), reported
+
+    def outcome(self, directory, good):
+        job = Job(directory, good)
+        try:
+            self.act(job)
+            if self.how == "use":
+                job.sections["model"]["path"], job.sections["prune"]["method"] = "out/hurt.h5", "none"
+            if self.how == "verify":
+                job.alone, job.arguments = True, ["--verify", "out/hurt.h5"]
+            done = job.run(self.ranks, *["--check"][: self.how == "check"])
+            path = job.out / "report.json"
+            return done, [p for p in job.dir.rglob("*")], path.read_text() if path.is_file() else None, job.content()
+        finally:
+            job.close()
+
+
+def trials():
+    out, number = [], 0
+    for table, reported, checked in (INPUTS, True, True), (SETTINGS, False, True), (OUTPUTS, True, True), \
+                                    (REPORTS, False, True), (NUMBERS, True, False):
+        for name, act, code, words in table:
+            number += 1
+            for ranks in [3] + {1: [1], 4: [2]}.get(number % 6, []):
+                out.append(Trial(name, "run", ranks, act, code, words, reported))
+            if checked:
+                out.append(Trial(name, "check", 0, act, code, words))
+    for name, act, words, fatal in CHECKPOINTS:
+        number += 1
+        out.append(Trial(name, "verify", number % 3 + 1, act, INPUT, words))
+        if fatal:
+            out.append(Trial(name, "use", 2, act, INPUT, "hurt.h5", True))
+    return out
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A whole checkpoint of ours."""
+    job = Job(tmp_path_factory.mktemp("good"))
+    done = job.run(2)
+    assert done.returncode == 0, done.stderr
+    return (job.out / "pruned.h5").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def outcomes(request, good, tmp_path_factory):
+    """All trials that were asked for, four at a time."""
+    asked = [item.callspec.params["trial"] for item in request.session.items if item.originalname == "test_ends_well"]
+    with ThreadPoolExecutor(4) as pool:
+        jobs = {t.id: pool.submit(t.outcome, tmp_path_factory.mktemp("trial"), good) for t in asked}
+        yield jobs
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("trial", trials(), ids=lambda t: t.id)
+def test_ends_well(trial, outcomes):
+    done, files, report, kept = outcomes[trial.id].result()
+    everything = done.stdout[-2000:] + done.stderr[-4000:]
+    said = [line for line in done.stderr.splitlines() if line.startswith("olica_mpi:")]
+    assert done.returncode == trial.code, everything
+    assert len(said) == 1, everything
+    assert not [word for word in trial.words if word not in said[0]], said[0]
+    assert not [w for w in ("HDF5-DIAG", "Assertion", "*** Process", "MPI_ABORT") if w in everything], everything
+    assert not [f for f in files if f.suffix == ".part"], files
+    assert kept in (b"precious", None)
+    if trial.reported:
+        report = json.loads(report)
+        assert report["status"] == "failed" and report["error"]["code"] == trial.code
+        assert said[0].endswith(": " + report["error"]["message"])
+    elif trial.how == "check":
+        assert report is None
+
+
+# ---- what must work all the same ----
+
+@pytest.mark.parametrize("ranks, samples", [(3, 2), (5, 1)])
+def test_fewer_sequences_than_ranks(ranks, samples, tmp_path):
+    job = Job(tmp_path)
+    put("calibration", samples=samples)(job)
+    done = job.run(ranks)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((job.out / "report.json").read_text())["status"] == "ok"
+    assert mpirun(2, "--verify", job.out / "pruned.h5").returncode == 0
+
+
+@pytest.mark.parametrize("act, words", [(put("prune", method="olica"), "pruned already")])
+def test_pruned_twice(act, words, good, tmp_path):
+    job = Job(tmp_path, good)
+    (job.out / "once.h5").write_bytes(good)
+    put("model", path="out/once.h5")(job)
+    act(job)
+    done = job.run(2)
+    assert done.returncode == USAGE and words in done.stderr and "out/once.h5" in done.stderr
+    assert (job.out / "once.h5").read_bytes() == good and not (job.out / "pruned.h5").exists()
