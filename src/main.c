@@ -1,4 +1,5 @@
 /* olica_mpi: start, run, and turn a status into an exit code. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -28,33 +29,14 @@ static olica_status read_options(olica_context *context, const olica_arguments *
   return OLICA_OK;
 }
 
-static olica_status run(olica_context *context, const olica_options *options, double resident) {
-  olica_env *env = context->env;
-  olica_report *report;
-  OLICA_AGREE(context, olica_report_create(env, &report));
-  report->mine.resident_start = resident;
-  report->settings = olica_options_json(options);
-  report->sparsity_requested = options->prune.sparsity;
-  olica_timer_stop(&env->timers); /* "start" */
-  olica_status status = olica_pipeline_run(context, options, report), written = OLICA_OK;
-  olica_report_end(env, report, status);
-  if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
-    written = olica_report_write(env, report, options->output.report);
-    if (status == OLICA_OK) olica_report_table(report, stdout);
-    fflush(stdout);
-  }
-  written = olica_comm_agree(context, context->comm, written);
-  olica_report_destroy(env, report);
-  return status == OLICA_OK ? written : status;
-}
-
 static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
   olica_options options;
   if (arguments->command == OLICA_COMMAND_VERIFY) return olica_pipeline_verify(context, arguments->file);
   OLICA_TRY(read_options(context, arguments, &options));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
-  return run(context, &options, resident);
+  olica_timer_stop(&context->env->timers); /* "start" */
+  return olica_pipeline_run(context, &options, resident);
 }
 
 int main(int argc, char **argv) {
@@ -65,6 +47,7 @@ int main(int argc, char **argv) {
   olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
   if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout))
     return olica_env_destroy(env), OLICA_OK;
+  signal(SIGXFSZ, SIG_IGN); /* ulimit -f is to be an error of write, not our end */
   yield_when_crowded();
   olica_hdf5_start();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -69,6 +70,7 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
   olica_hdf5_start();
   olica_hdf5 *file = NULL;
   OLICA_AGREE(context, allocate(context, path, &file));
+  assert(file);
   hid_t access = access_list(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
@@ -182,7 +184,7 @@ olica_status olica_hdf5_attribute_integer(olica_hdf5 *file, const char *name, in
 /* Both attributes are there from the beginning: the file must not grow once its blocks are reserved. */
 olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
                                 const int64_t *shape, int *number) {
-  olica_hdf5_set set;
+  olica_hdf5_set set = {0};
   OLICA_AGREE(file->context, describe(file, name, type, dims, shape, &set));
   OLICA_AGREE(file->context, make_room(file));
   bool good = create_dataset(file, &set);

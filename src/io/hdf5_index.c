@@ -207,7 +207,7 @@ static herr_t visit(hid_t group, const char *link, const H5L_info_t *info, void 
 static olica_status walk_group(walk *its, hid_t group) {
   if (its->depth == DEPTH_MAX) return refuse(its, "lies too deep", "at most 8 groups in each other");
   size_t before = strlen(its->name);
-  if (before > 0) strcpy(its->name + before, "/"); /* walk_link has left room */
+  if (before > 0) memcpy(its->name + before, "/", 2); /* walk_link has left room */
   its->depth++;
   olica_error_clear(its->env);
   herr_t result = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, its);

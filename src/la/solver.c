@@ -72,6 +72,7 @@ static olica_status residual(olica_solver *solver, const olica_matrix *a, const 
   olica_status status = olica_solver_matrix(solver, v->rows, v->cols, &r);
   if (status == OLICA_OK) status = OLICA_NEW(env, squares, (size_t)v->cols);
   AGREE(solver, status);
+  assert(squares);
   OLICA_TRY(olica_solver_multiply(solver, 0, a, v, r));
   for (int j = 0; j < v->local_cols; j++) {
     double value = values[olica_matrix_global_col(v, j)];

@@ -214,9 +214,19 @@ static olica_status bind_tables(olica_source *source) {
   return take(source, source->norm, 1, arch->hidden, 0);
 }
 
+/* A model with more layers than its config says is not the one that the config describes. */
+static olica_status check_no_more_layers(const olica_source *source) {
+  int layers = source->arch.layers;
+  const olica_tensor *tensor = olica_bind_extra(source, layers, OLICA_EXTRA_INPUT_NORM);
+  if (!tensor) return OLICA_OK;
+  return olica_error_set(source->context->env, OLICA_ERR_INPUT,
+                         "%s: holds tensor %s, expected none beyond num_hidden_layers = %d of config.json",
+                         olica_catalog_file(source->catalog, tensor), tensor->name, layers);
+}
+
 olica_status olica_bind_all(olica_source *source) {
   OLICA_TRY(OLICA_NEW(source->context->env, source->shape, (size_t)source->arch.layers));
   OLICA_TRY(bind_tables(source));
   for (int layer = 0; layer < source->arch.layers; layer++) OLICA_TRY(bind_layer(source, layer));
-  return OLICA_OK;
+  return check_no_more_layers(source);
 }

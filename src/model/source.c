@@ -1,5 +1,6 @@
 #include "olica/model/source.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,8 @@ static olica_status open_on_root(olica_source *source, const char *path) {
   olica_env *env = source->context->env;
   struct stat info;
   if (stat(path, &info) != 0)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: no such model ([model] path)", path);
+    return olica_error_set(env, errno == EACCES ? OLICA_ERR_IO : OLICA_ERR_INPUT,
+                           "%.1000s: %s, expected a model ([model] path)", path, strerror(errno));
   source->is_checkpoint = !S_ISDIR(info.st_mode);
   if (source->is_checkpoint) return olica_hdf5_index(source->catalog, path, "olica-checkpoint", SCHEMA);
   char file[OLICA_CATALOG_PATH];
@@ -87,7 +89,7 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   OLICA_TRY(share_config(source));
   char name[OLICA_CATALOG_PATH + 32];
   snprintf(name, sizeof name, source->is_checkpoint ? "%s: meta/config_json" : "%s/config.json", path);
-  OLICA_TRY(olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
+  OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_AGREE(context, plan_panels(source));
   *out = source;

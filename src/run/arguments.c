@@ -1,5 +1,6 @@
 #include "olica/run/arguments.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static olica_status refuse_unknown(olica_env *env, const char *word) {
 }
 
 static olica_status read_count(olica_env *env, const char *name, const char *text, int *count) {
+  assert(text);
   char *end;
   long number = strtol(text, &end, 10);
   if (end == text || *end || number < 1 || number > 1 << 24)

@@ -3,7 +3,11 @@
 
 #include <stdio.h>
 
+#include "olica/io/file.h"
 #include "olica/par/comm.h"
+#include "olica/par/partition.h"
+
+enum { IDS = 1 << 16 }; /* looked at in one piece */
 
 static olica_prune_options prune_options(const olica_options *options) {
   return (olica_prune_options){.sparsity = options->prune.sparsity,
@@ -67,6 +71,50 @@ static olica_status read_ids(olica_job *job, const olica_npy *npy) {
   for (int64_t s = 0; s < stream->count; s++)
     OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens,
                              job->source->arch.vocabulary, stream->ids + s * stream->tokens));
+  return OLICA_OK;
+}
+
+/* `count` ids from there on, a piece at a time. */
+static olica_status look_at(olica_job *job, const olica_npy *npy, int64_t row, int64_t col, int64_t count,
+                            int32_t *piece) {
+  for (int64_t n; count > 0; count -= n, col += n) {
+    n = count < IDS ? count : IDS;
+    OLICA_TRY(olica_npy_read(job->context, npy, row, col, n, job->source->arch.vocabulary, piece));
+  }
+  return OLICA_OK;
+}
+
+/* The sequences are dealt out to the ranks; so are the ids of the windows, in pieces. */
+static olica_status look_at_all(olica_job *job, const olica_inputs *inputs) {
+  const olica_options *o = job->options;
+  int rank = job->context->rank, size = job->context->size;
+  int32_t *piece;
+  OLICA_TRY(OLICA_NEW(job->context->env, piece, IDS));
+  for (int64_t s = rank; inputs->calibration && s < o->calibration.samples; s += size)
+    OLICA_TRY(look_at(job, inputs->calibration, s, 0, o->calibration.length, piece));
+  int64_t span =
+      inputs->evaluation ? (job->windows.count - 1) * job->windows.stride + job->windows.length : 0;
+  olica_range own = olica_partition_block(span, size, rank);
+  if (own.count > 0) OLICA_TRY(look_at(job, inputs->evaluation, 0, own.first, own.count, piece));
+  olica_memory_free(job->context->env, piece);
+  return OLICA_OK;
+}
+
+olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs) {
+  OLICA_AGREE(job->context, look_at_all(job, inputs));
+  return OLICA_OK;
+}
+
+olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
+  const olica_options *options = job->options;
+  olica_context *context = job->context;
+  const olica_checkpoint_options checkpoint = {.path = options->output.checkpoint,
+                                               .dtype = job->dtype,
+                                               .overwrite = options->output.overwrite,
+                                               .hints = MPI_INFO_NULL};
+  if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
+  bool report = context->rank == 0 && *options->output.report;
+  OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
   return OLICA_OK;
 }
 

@@ -45,6 +45,13 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs);
 olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs);
 void olica_job_close(olica_job *job);
 
+/* Reads all the ids that a run would use, spread over the ranks, and keeps none. */
+olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs);
+
+/* The outputs can be written, as far as can be told before hours of work. `bytes` of the checkpoint; `touch`:
+ * their files are made for a moment, to be sure; else nothing is written. */
+olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch);
+
 /* The two sweeps; each ends with the perplexity of its stream where that is wanted. */
 olica_status olica_sweep_survey(olica_job *job);
 olica_status olica_sweep_prune(olica_job *job);
@@ -61,5 +68,8 @@ typedef struct olica_plan {
   double flops;                                  /* of all ranks */
 } olica_plan;
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
+
+/* Refuses a plan that passes [compute] memory. */
+olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan *plan);
 
 #endif

@@ -1,6 +1,7 @@
 /* The checkpoint's metadata: the model's own texts, the settings, and where it all came from. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "job.h"
@@ -19,9 +20,8 @@ static olica_status load_beside(olica_job *job, const char *name, char **text, s
   int64_t size = -1;
   *text = NULL;
   if (context->rank == 0) {
-    FILE *there = fopen(path, "rb");
-    if (there) {
-      fclose(there);
+    struct stat there;
+    if (stat(path, &there) == 0) { /* whatever it is: a pipe is refused, not waited for */
       status = olica_file_load(context->env, path, TOKENIZER_BYTES, text, bytes);
       size = (int64_t)*bytes;
     }
@@ -62,7 +62,7 @@ static olica_status share_text(olica_context *context, char *mine, char **text) 
   olica_status status = bytes < 0
                             ? olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for metadata")
                             : OLICA_NEW(context->env, *text, (size_t)bytes + 1);
-  if (status == OLICA_OK && context->rank == 0) memcpy(*text, mine, (size_t)bytes);
+  if (status == OLICA_OK && mine) memcpy(*text, mine, (size_t)bytes);
   free(mine);
   OLICA_AGREE(context, status);
   olica_comm_bcast(context, context->comm, *text, (size_t)bytes, 0);

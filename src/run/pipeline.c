@@ -8,33 +8,14 @@
 #include "job.h"
 #include "olica/par/comm.h"
 
-/* The output can be written, as far as can be told before hours of work: checked before anything long runs.
- */
-static olica_status probe_output(olica_job *job) {
-  const olica_options *options = job->options;
-  if (!olica_job_prunes(job)) return OLICA_OK;
-  olica_plan plan;
-  OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
-  olica_checkpoint_options checkpoint = {.path = options->output.checkpoint,
-                                         .dtype = job->dtype,
-                                         .overwrite = options->output.overwrite,
-                                         .hints = MPI_INFO_NULL};
-  return olica_checkpoint_probe(job->context, &checkpoint, (int64_t)plan.checkpoint);
-}
-
-/* Refuses a run whose estimate passes the limit, before it allocates anything large. */
-static olica_status check_memory(olica_job *job) {
+/* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
+static olica_status check_needs(olica_job *job) {
   olica_plan plan;
   OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
   job->report->estimate = plan.memory;
-  int64_t limit = job->options->compute.memory;
-  job->context->env->memory.limit = (size_t)limit;
-  if (limit == 0 || plan.memory <= (double)limit) return OLICA_OK;
-  return olica_error_set(
-      job->context->env, OLICA_ERR_MEMORY,
-      "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
-      "need less each",
-      (double)limit / 1048576.0, plan.memory / 1048576.0, job->context->size);
+  job->context->env->memory.limit = (size_t)job->options->compute.memory;
+  OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
+  return olica_job_probe_outputs(job, plan.checkpoint, true);
 }
 
 static void describe_run(olica_job *job) {
@@ -124,8 +105,7 @@ static olica_status run(olica_job *job) {
   olica_timer_start(&env->timers, "read");
   OLICA_TRY(olica_job_open(job, &inputs));
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
-  OLICA_TRY(check_memory(job));
-  OLICA_TRY(probe_output(job));
+  OLICA_TRY(check_needs(job));
   OLICA_TRY(olica_job_prepare(job, &inputs));
   olica_npy_close(job->context, inputs.calibration);
   olica_npy_close(job->context, inputs.evaluation);
@@ -137,13 +117,39 @@ static olica_status run(olica_job *job) {
   return record_solvers(job);
 }
 
-olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report) {
+static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
   olica_job job = {.context = context, .options = options, .report = report};
   olica_status status = run(&job);
   fill_report(&job);
   olica_checkpoint_abandon(job.checkpoint);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
   if (status == OLICA_OK) olica_job_close(&job);
+  return status;
+}
+
+/* A failure of the run itself is told, not that of the report about it. */
+static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
+                               olica_status status) {
+  olica_env *env = context->env;
+  olica_status written = OLICA_OK;
+  olica_report_end(env, report, status);
+  if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
+    written = olica_report_write(env, report, options->output.report);
+    if (status == OLICA_OK) olica_report_table(report, stdout);
+    fflush(stdout);
+  }
+  written = olica_comm_agree(context, context->comm, written);
+  return status == OLICA_OK ? written : olica_error_set(env, status, "%s", report->message);
+}
+
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident) {
+  olica_report *report;
+  OLICA_AGREE(context, olica_report_create(context->env, &report));
+  report->mine.resident_start = resident;
+  report->settings = olica_options_json(options);
+  report->sparsity_requested = options->prune.sparsity;
+  olica_status status = end_report(context, options, report, run_reported(context, options, report));
+  olica_report_destroy(context->env, report);
   return status;
 }
 

@@ -155,6 +155,16 @@ static double mib(double bytes) {
   return bytes / 1048576.0;
 }
 
+olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan *plan) {
+  double limit = (double)job->options->compute.memory;
+  if (limit == 0 || plan->memory <= limit) return OLICA_OK;
+  return olica_error_set(
+      job->context->env, OLICA_ERR_MEMORY,
+      "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
+      "need less each",
+      mib(limit), ceil(mib(plan->memory)), ranks);
+}
+
 static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
@@ -220,11 +230,9 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (context->rank == 0) print_plan(&job, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);
-  double limit = (double)options->compute.memory;
-  if (limit > 0 && plan.memory > limit)
-    return olica_error_set(context->env, OLICA_ERR_MEMORY,
-                           "[compute] memory allows %.0f MiB a rank, the plan needs %.0f", mib(limit),
-                           mib(plan.memory));
+  OLICA_TRY(olica_plan_check(&job, ranks, &plan));
+  OLICA_TRY(olica_job_check_ids(&job, &inputs));
+  OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
   olica_npy_close(context, inputs.calibration);
   olica_npy_close(context, inputs.evaluation);
   olica_source_close(job.source);

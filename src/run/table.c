@@ -39,7 +39,9 @@ static const char *real(double value, char *text) {
 }
 
 static const char *count(int64_t value, char *text) {
-  return value ? grouped(value, text) : strcpy(text, "-");
+  if (value) return grouped(value, text);
+  snprintf(text, NUMBER, "-");
+  return text;
 }
 
 static void print_rule(FILE *to) {

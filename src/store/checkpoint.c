@@ -1,5 +1,6 @@
 #include "olica/store/checkpoint.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -170,6 +171,7 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
                                      const olica_checkpoint_meta *meta, olica_checkpoint **out) {
   olica_checkpoint *checkpoint = NULL;
   OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
+  assert(checkpoint);
   olica_status status = olica_hdf5_create(context, checkpoint->part, options->hints, &checkpoint->file);
   if (status == OLICA_OK) status = begin(checkpoint, meta);
   if (status == OLICA_OK)

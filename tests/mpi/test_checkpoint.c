@@ -388,8 +388,8 @@ static void test_probe(test *t) {
   snprintf(path, sizeof path, "%s/probe.h5", t->directory);
   snprintf(part, sizeof part, "%s.part", path);
   olica_checkpoint_options options = {.path = path};
-  check(t, olica_checkpoint_probe(t->context, &options, 1000, true) == OLICA_OK && !exists(path, ".part"), "good",
-        path);
+  check(t, olica_checkpoint_probe(t->context, &options, 1000, true) == OLICA_OK && !exists(path, ".part"),
+        "good", path);
   olica_status status = olica_checkpoint_probe(t->context, &options, INT64_MAX / 2, true);
   check(t, says(t, status, OLICA_ERR_IO, "are free"), "too large", path);
   if (t->context->rank == 0) fclose(fopen(path, "w"));

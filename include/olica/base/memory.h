@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "olica/base/status.h"
+
 struct olica_env;
 
 /* Bytes in front of a block (private to base). */
@@ -25,7 +27,7 @@ void olica_memory_free(struct olica_env *env, void *block);
 
 /* OLICA_TRY(OLICA_NEW(env, x, n)): x becomes n zeroed elements of its own type. */
 #define OLICA_NEW(env, pointer, count)                                                                       \
-  (((pointer) = olica_memory_get((env), #pointer, (count), sizeof *(pointer))) ? OLICA_OK : (env)->error.code)
+  (((pointer) = olica_memory_get((env), #pointer, (count), sizeof *(pointer))) ? OLICA_OK : OLICA_ERR_MEMORY)
 
 /* Frees and forgets. */
 #define OLICA_FREE(env, pointer) (olica_memory_free((env), (pointer)), (pointer) = NULL)

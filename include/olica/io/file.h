@@ -26,9 +26,9 @@ olica_status olica_file_load(olica_env *env, const char *path, size_t limit, cha
 /* Writes a small file whole: beside it as NAME.part, then published. Nothing is left behind on failure. */
 olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes);
 
-/* Before a long run: can `path` be written as NAME.part and put in place? Asks for its directory, for what lies
- * under both names, and for the permission; `touch` makes the file for a moment, to be sure, else nothing is
- * written. What stands against it is OLICA_ERR_IO. */
+/* Before a long run: can `path` be written as NAME.part and put in place? Asks for its directory, for what
+ * lies under both names, and for the permission; `touch` makes the file for a moment, to be sure, else
+ * nothing is written. What stands against it is OLICA_ERR_IO. */
 olica_status olica_file_probe(olica_env *env, const char *path, bool touch);
 
 /* fsync of `from`, rename to `to`, fsync of the directory: the file is there whole or not at all. What exists

@@ -6,8 +6,9 @@
 #include "olica/run/options.h"
 #include "olica/run/report.h"
 
-/* Prunes and evaluates as the options say, and fills the report as it goes. */
-olica_status olica_pipeline_run(olica_context *context, const olica_options *options, olica_report *report);
+/* Prunes and evaluates as the options say, then writes the report, of a failure too, and prints its table.
+ * resident: bytes of memory (olica_report_resident) when the libraries had started. */
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident);
 
 /* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run.
  */
