@@ -10,6 +10,7 @@
 #include "olica/par/comm.h"
 
 enum {
+  LINKS_MAX = 65535,         /* of a group, HDF5's own bound on what a header holds */
   ROW_BYTES_MAX = 256 << 20, /* a rank's buffer holds a row */
   ALIGN_FROM = 64 << 10,
   ALIGN_TO = 4 << 10,
@@ -118,7 +119,8 @@ static olica_status make_room(olica_hdf5 *file) {
 }
 
 /* The groups that a dataset lies in. HDF5 can make them by itself, but not without the time of their
- * creation: the same checkpoint is to be the same file. */
+ * creation: the same checkpoint is to be the same file. Their links stay in their headers: HDF5 1.10.8 crashes
+ * on a damaged group of the dense kind, which it makes of more than eight links otherwise. */
 static bool create_groups(const olica_hdf5 *file, const char *name) {
   char path[OLICA_TENSOR_NAME];
   for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -127,6 +129,7 @@ static bool create_groups(const olica_hdf5 *file, const char *name) {
     if (there > 0) continue;
     hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
     if (there < 0 || creation < 0 || H5Pset_obj_track_times(creation, false) < 0) return false;
+    if (H5Pset_link_phase_change(creation, LINKS_MAX, 0) < 0) return false;
     hid_t group = H5Gcreate2(file->id, path, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (group < 0) return false;
     if (H5Gclose(group) < 0 || H5Pclose(creation) < 0) return false;

@@ -9,7 +9,11 @@
 #include "olica/par/partition.h"
 #include "olica/run/pipeline.h"
 
-enum { PIECE = 8 << 20 }; /* raw bytes of a tensor on their way (model/source.c) */
+enum {
+  PIECE = 8 << 20,        /* raw bytes of a tensor on their way (model/source.c) */
+  WRITE_ROUND = 16 << 20, /* a collective write of all ranks, */
+  WRITE_RANK = 128 << 10  /* and the least of one rank (io/hdf5_write.c) */
+};
 
 static double share(double items, int ranks) {
   return ceil(items / ranks);
@@ -85,13 +89,15 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   double fit_group = group_of(job, ranks, arch->hidden);
   double input = cut.branch > 0 ? 4 * positions * d : 0, dropped = 4.0 * 3 * budget->neurons_dropped * d;
   double fit = 8 * 3 * square / fit_group, branch = 8 * (square + 2 * cut.branch * d) / fit_group;
-  double survey = dense_bytes + larger(waiting + 8 * square, PIECE);
+  double survey = dense_bytes + waiting + larger(8 * square, PIECE), read = dense_bytes + PIECE;
   double decompose = dense_bytes + cut_bytes + input + lowrank_bytes(job, ranks, budget);
   double calibrate = dense_bytes + cut_bytes + input + larger(cut.branch > 0 ? dropped : 0, fit + branch);
   if (cut.branch == 0) calibrate = 0;
+  double staging = larger(WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
+  double worst = larger(survey, larger(read, larger(decompose, calibrate)) + staging);
   plan->layers = dense_bytes + cut_bytes;
-  plan->solver = larger(larger(survey, decompose), calibrate) - plan->layers + sums;
-  return larger(larger(survey, decompose), calibrate) + sums;
+  plan->solver = worst - plan->layers + sums;
+  return worst + sums;
 }
 
 /* Multiply-adds of one token through a layer, twice. */
