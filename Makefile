@@ -46,7 +46,7 @@ all: $(O)/olica_mpi
 
 # The program is what the last build made: release, debug and asan objects live side by side.
 $(O)/olica_mpi: $(objects_in)/olica_mpi
-	@cp $< $@
+	@cp $< $@.new && mv -f $@.new $@
 
 $(objects_in)/olica_mpi: $(objects_in)/src/main.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)

@@ -60,16 +60,10 @@ class Model:
     def put(self, layer, name, x):
         self.w[f"layers/{layer:03d}/{name}"] = x
 
-    def drop(self, layer, name):
-        del self.w[f"layers/{layer:03d}/{name}"]
-
     def matrix(self, layer, projection):
         """W, multiplied out where it is stored as b·a."""
         whole = self.get(layer, projection + "/weight")
         return whole if whole is not None else self.get(layer, projection + "/b") @ self.get(layer, projection + "/a")
-
-    def copy(self):
-        return Model(self.config, dict(self.w))
 
 
 def load_model(directory):
@@ -96,7 +90,7 @@ def load_model(directory):
 
 
 def load_checkpoint(path):
-    """A checkpoint of ours; its kept lists are weights/…/kept and ffn_kept."""
+    """A checkpoint of ours, with its kept lists."""
     import h5py
     text = lambda x: x.decode() if isinstance(x, bytes) else str(x)
     w = {}
@@ -106,10 +100,8 @@ def load_checkpoint(path):
         def visit(name, item):
             if isinstance(item, h5py.Dataset):
                 x = item[()]
-                if name.endswith("kept"):
-                    w[name] = x
-                else:
-                    w[name] = (widen(x) if text(item.attrs["dtype"]) == "bf16" else x).astype(np.float64)
+                x = widen(x) if not name.endswith("kept") and text(item.attrs["dtype"]) == "bf16" else x
+                w[name] = x if name.endswith("kept") else x.astype(np.float64)
         file["model"].visititems(visit)
         return Model(json.loads(file["meta/config_json"][()].tobytes()), w)
 
@@ -152,10 +144,6 @@ def linear(m, layer, projection, x):
     return x @ m.matrix(layer, projection).T + (0 if bias is None else bias)
 
 
-def silu(x):
-    return x / (1 + np.exp(-x))
-
-
 def attend(m, layer, q, k, v):
     """q [.. T, H·h], k [.. T, K·h], v [.. T, K·n] -> [.. T, H·n]."""
     T, h = q.shape[-2], m.h
@@ -179,7 +167,8 @@ def attend(m, layer, q, k, v):
 
 
 def ffn(m, layer, x, taps):
-    taps["neurons"] = silu(linear(m, layer, "gate_proj", x)) * linear(m, layer, "up_proj", x)
+    gate = linear(m, layer, "gate_proj", x)
+    taps["neurons"] = gate / (1 + np.exp(-gate)) * linear(m, layer, "up_proj", x)
     y = linear(m, layer, "down_proj", taps["neurons"])
     if m.get(layer, "branch/a") is not None:
         y = y + x @ m.get(layer, "branch/a") @ m.get(layer, "branch/b")
@@ -267,8 +256,7 @@ def rotate(m, layer, e):
     """Orthogonal neuron decomposition of value and output; e = E_out of o_proj on the dense stream."""
     root, h = safe_root(e), m.h
     V, O = m.get(layer, "v_proj/weight").copy(), m.get(layer, "o_proj/weight").copy()
-    b = m.get(layer, "v_proj/bias")
-    b = None if b is None else b.copy()
+    b = None if m.get(layer, "v_proj/bias") is None else m.get(layer, "v_proj/bias").copy()
     for j in range(m.K):
         heads = range(j * m.g, (j + 1) * m.g)
         weighted = np.concatenate([(root[:, None] * O[:, i * h:(i + 1) * h]).T for i in heads], 1)
@@ -285,13 +273,10 @@ def rotate(m, layer, e):
         m.put(layer, "v_proj/bias", b)
 
 
-def lowest(importance, skip, count):
-    """Indices of the `count` least important behind the `skip` least; of equals the lower index is the lesser."""
-    return np.argsort(importance, kind="stable")[skip:skip + count]
-
-
-def without(n, gone):
-    return np.setdiff1d(np.arange(n), gone)
+def keep(importance, skip, count):
+    """All but the `count` least important behind the `skip` least; of equals the lower index is the lesser."""
+    gone = np.argsort(importance, kind="stable")[skip:skip + count]
+    return np.setdiff1d(np.arange(len(importance)), gone)
 
 
 def cut_query_key(m, layer, projection, rank, s):
@@ -300,7 +285,7 @@ def cut_query_key(m, layer, projection, rank, s):
         return 0.0
     U, sigma, Zt = np.linalg.svd(W * root, full_matrices=False)
     b, a = U[:, :rank] * sigma[:rank], Zt[:rank] / root
-    m.drop(layer, projection + "/weight")
+    del m.w[f"layers/{layer:03d}/{projection}/weight"]
     m.put(layer, projection + "/b", b)
     m.put(layer, projection + "/a", a)
     return float(np.linalg.norm(b @ a - W) / np.linalg.norm(W)) if W.any() else 0.0
@@ -310,7 +295,7 @@ def cut_values(m, layer, count, e_in, e_o):
     V, O, h = m.get(layer, "v_proj/weight"), m.get(layer, "o_proj/weight"), m.h
     into = np.linalg.norm(V * np.sqrt(e_in), axis=1).reshape(m.K, h)
     out = np.linalg.norm(O * np.sqrt(e_o), axis=0).reshape(m.K, m.g, h).sum(1)
-    kept = np.stack([without(h, lowest(into[j] + out[j], 0, count)) for j in range(m.K)])
+    kept = np.stack([keep(into[j] + out[j], 0, count) for j in range(m.K)])
     rows = np.concatenate([j * h + kept[j] for j in range(m.K)])
     cols = np.concatenate([i * h + kept[i // m.g] for i in range(m.H)])
     m.put(layer, "v_proj/weight", V[rows])
@@ -323,7 +308,7 @@ def cut_values(m, layer, count, e_in, e_o):
 def cut_ffn(m, layer, skip, count, e_in, e_down):
     norm = lambda name: np.linalg.norm(m.get(layer, name + "/weight") * np.sqrt(e_in), axis=1)
     down = np.linalg.norm(m.get(layer, "down_proj/weight"), axis=0) * np.sqrt(e_down)
-    kept = without(m.f, lowest(norm("up_proj") + norm("gate_proj") + down, skip, count))
+    kept = keep(norm("up_proj") + norm("gate_proj") + down, skip, count)
     for name in ("gate_proj/weight", "up_proj/weight", "gate_proj/bias", "up_proj/bias"):
         if m.get(layer, name) is not None:
             m.put(layer, name, m.get(layer, name)[kept])
@@ -356,7 +341,7 @@ def olica(dense, ids, **settings):
     assert o["mlp_num"] <= dense.L - 1
     calibrated = sorted(np.argsort(scores[:-1], kind="stable")[:o["mlp_num"]].tolist())
     # Sweep 2, on the stream that the layers already pruned make.
-    m, x, layers = dense.copy(), dense.w["embed_tokens"][ids], []
+    m, x, layers = Model(dense.config, dict(dense.w)), dense.w["embed_tokens"][ids], []
     for i in range(m.L):
         rotate(m, i, outputs[i])
         _, t = run_layer(m, i, x)  # still uncut: all energies, A and B

@@ -6,7 +6,7 @@
 #include "olica/par/comm.h"
 
 void olica_statistics_energy(double *energy, const float *rows, int tokens, int width) {
-#pragma omp parallel for schedule(static) if (tokens * width >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static) if ((double)tokens * width >= OLICA_PRODUCT_PARALLEL)
   for (int from = 0; from < width; from += 64) {
     int until = from + 64 < width ? from + 64 : width;
     for (int t = 0; t < tokens; t++) {

@@ -119,8 +119,8 @@ static olica_status make_room(olica_hdf5 *file) {
 }
 
 /* The groups that a dataset lies in. HDF5 can make them by itself, but not without the time of their
- * creation: the same checkpoint is to be the same file. Their links stay in their headers: HDF5 1.10.8 crashes
- * on a damaged group of the dense kind, which it makes of more than eight links otherwise. */
+ * creation: the same checkpoint is to be the same file. Their links stay in their headers: HDF5 1.10.8
+ * crashes on a damaged group of the dense kind, which it makes of more than eight links otherwise. */
 static bool create_groups(const olica_hdf5 *file, const char *name) {
   char path[OLICA_TENSOR_NAME];
   for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {

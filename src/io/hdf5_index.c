@@ -206,6 +206,10 @@ static herr_t visit(hid_t group, const char *link, const H5L_info_t *info, void 
 
 static olica_status walk_group(walk *its, hid_t group) {
   if (its->depth == DEPTH_MAX) return refuse(its, "lies too deep", "at most 8 groups in each other");
+  H5G_info_t info;
+  if (H5Gget_info(group, &info) < 0) return damaged(its);
+  if (info.storage_type == H5G_STORAGE_TYPE_DENSE) /* see create_groups in hdf5.c */
+    return refuse(its, "is a group with its links in a heap", "them in its header");
   size_t before = strlen(its->name);
   if (before > 0) memcpy(its->name + before, "/", 2); /* walk_link has left room */
   its->depth++;

@@ -2,12 +2,13 @@
 
 #include <cblas.h>
 
-void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k, float alpha,
-                           const float *a, int a_stride, const float *b, int b_stride, float beta, float *c,
-                           int c_stride) {
+void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,
+                           float alpha, const float *a, int a_stride, const float *b, int b_stride,
+                           float beta, float *c, int c_stride) {
   if (m == 0 || n == 0) return;
-  cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans,
-              m, n, k, alpha, a, a_stride, b, b_stride, beta, c, c_stride);
+  cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
+              b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, a_stride, b, b_stride, beta, c,
+              c_stride);
   olica_timer_work(&env->timers, 2.0 * m * n * k, 0);
 }
 
@@ -18,22 +19,22 @@ void olica_product_linear(olica_env *env, int rows, int out, int in, const float
 
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float *c, int c_stride) {
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, a_stride,
-              b, b_stride, 0.0f, c, c_stride);
+  cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,
+              a_stride, b, b_stride, 0.0f, c, c_stride);
 }
 
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram) {
   cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, n, 0.0f, scratch, n);
   olica_timer_work(&env->timers, (double)rows * n * (n + 1), 0);
-#pragma omp parallel for schedule(static, 16) if (n * n >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static, 16) if ((double)n * n >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < n; i++)
     for (int j = i; j < n; j++) gram[(size_t)i * n + j] += scratch[(size_t)i * n + j];
 }
 
-void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y, float *scratch,
-                         double *cross) {
+void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y,
+                         float *scratch, double *cross) {
   olica_product_general(env, 1, 0, n, m, rows, 1.0f, x, n, y, m, 0.0f, scratch, m);
-#pragma omp parallel for schedule(static) if (n * m >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static) if ((double)n * m >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < n; i++)
     for (int j = 0; j < m; j++) cross[(size_t)i * m + j] += scratch[(size_t)i * m + j];
 }

@@ -59,7 +59,7 @@ void olica_forward_destroy(olica_forward *f) {
 
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
   int d = arch->hidden;
-#pragma omp parallel for schedule(static) if (rows * d >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static) if ((double)rows * d >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < rows; t++) {
     const float *in = x + (size_t)t * d;
     float *out = y + (size_t)t * d;
@@ -72,7 +72,7 @@ void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const 
 }
 
 void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
-#pragma omp parallel for schedule(static) if (rows * width >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static) if ((double)rows * width >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < rows; t++) {
     float *g = gate + (size_t)t * width;
     const float *u = up + (size_t)t * width;
@@ -131,7 +131,8 @@ static void attend_block(const olica_forward *f, int head, int values, int windo
 static void attend(olica_forward *f, int values, int window) {
   int heads = f->arch->heads, T = f->tokens;
   size_t block_floats = score_floats(T, 1);
-#pragma omp parallel for schedule(static) num_threads(f->threads) if (T * T * heads >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static)                                                                    \
+    num_threads(f->threads) if ((double)T * T * heads >= OLICA_PRODUCT_PARALLEL)
   for (int head = 0; head < heads; head++) {
     float *scores = f->scores + block_floats * (size_t)omp_get_thread_num();
     for (int first = 0; first < T; first += QUERY_BLOCK)

@@ -35,7 +35,7 @@ olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head,
 
 void olica_rope_apply(const float *cosine, const float *sine, int tokens, int heads, int head, float *x) {
   int pairs = head / 2;
-#pragma omp parallel for schedule(static) if (tokens * heads * head >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel for schedule(static) if ((double)tokens * heads * head >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < tokens; t++) {
     const float *c = cosine + (size_t)t * pairs, *s = sine + (size_t)t * pairs;
     for (int j = 0; j < heads; j++) {

@@ -60,8 +60,8 @@ static void advance(olica_job *job, const char *phase, olica_stream *stream, oli
   olica_timer_stop(&job->context->env->timers);
 }
 
-/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is neither
- * reading nor writing counts as "evaluate". */
+/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is
+ * neither reading nor writing counts as "evaluate". */
 static olica_status finish_stream(olica_job *job, bool pruned, double *perplexity) {
   olica_env *env = job->context->env;
   const olica_arch *arch = &job->source->arch;
