@@ -14,7 +14,8 @@ static void make_printable(char *text) {
 }
 
 static olica_status malformed(olica_env *env, const char *name, json_error_t *error) {
-  if (json_error_code(error) == json_error_out_of_memory)
+  /* Without memory for its own buffers jansson gives neither code nor place. */
+  if (json_error_code(error) == json_error_out_of_memory || error->line < 0)
     return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
   make_printable(error->text);
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %d, column %d: %s; expected JSON", name, error->line,

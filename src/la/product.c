@@ -1,6 +1,24 @@
 #include "olica/la/product.h"
 
 #include <cblas.h>
+#include <sys/mman.h>
+
+enum { BUFFER_BYTES = (128 << 20) + (1 << 20) }; /* of OpenBLAS, and what malloc adds */
+
+olica_status olica_product_reserve(olica_env *env, int threads) {
+  size_t bytes = (size_t)threads * BUFFER_BYTES;
+  void *room = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (room == MAP_FAILED)
+    return olica_error_set(env, OLICA_ERR_MEMORY,
+                           "memory: no %zu bytes of address space for the buffers of BLAS on %d threads, "
+                           "expected more (ulimit -v)",
+                           bytes, threads);
+  munmap(room, bytes);
+  const float one = 1;
+  float square = 0;
+  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, 1, 1, 1.0f, &one, 1, 0.0f, &square, 1);
+  return OLICA_OK;
+}
 
 void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,
                            float alpha, const float *a, int a_stride, const float *b, int b_stride,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "job.h"
+#include "olica/la/product.h"
 #include "olica/par/comm.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
@@ -15,6 +16,7 @@ static olica_status check_needs(olica_job *job) {
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
   OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
+  OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
   return olica_job_probe_outputs(job, plan.checkpoint, true);
 }
 

@@ -55,6 +55,15 @@ static void error_is_handed_up_with_context(void **state) {
   assert_string_equal(env->error.text, "");
 }
 
+/* What a file says must not make two lines of one message, or talk to the terminal. */
+static void error_is_one_printable_line(void **state) {
+  olica_env *env = *state;
+  olica_error_set(env, OLICA_ERR_INPUT, "type is \"%s\"", "a\nb\x1b[2J\x7f");
+  assert_string_equal(env->error.text, "type is \"a?b?[2J?\"");
+  olica_error_context(env, "%s: ", "x\ry");
+  assert_string_equal(env->error.text, "x?y: type is \"a?b?[2J?\"");
+}
+
 static void error_longer_than_its_room_is_cut(void **state) {
   olica_env *env = *state;
   char text[2 * OLICA_ERROR_TEXT];
@@ -230,6 +239,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(status_names_differ),
       TEST(error_is_handed_up_with_context),
+      TEST(error_is_one_printable_line),
       TEST(error_longer_than_its_room_is_cut),
       TEST(memory_is_zeroed_aligned_and_counted),
       TEST(memory_freed_in_any_order),

@@ -110,6 +110,24 @@ static void file_saved_where_it_cannot_be(void **state) {
   assert_int_equal(olica_file_save(f->env, fixture_path(f, "fifo"), "x", 1), OLICA_OK);
 }
 
+/* A probe finds what a save would, with and without making the file, and leaves nothing behind. */
+static void file_probe_foresees_a_save(void **state) {
+  fixture *f = *state;
+  const char *good = fixture_path(f, "r.json"), *part = fixture_path(f, "r.json.part");
+  const char *nowhere = fixture_path(f, "none/report.json");
+  for (int touch = 0; touch < 2; touch++) {
+    assert_int_equal(olica_file_probe(f->env, good, touch), OLICA_OK);
+    assert_int_equal(access(good, F_OK), -1);
+    assert_int_equal(access(part, F_OK), -1);
+    fixture_expect(f, olica_file_probe(f->env, nowhere, touch), OLICA_ERR_IO, nowhere, "No such file");
+    fixture_expect(f, olica_file_probe(f->env, f->directory, touch), OLICA_ERR_IO, f->directory,
+                   "a directory");
+    assert_int_equal(mkdir(part, 0700), 0);
+    fixture_expect(f, olica_file_probe(f->env, good, touch), OLICA_ERR_IO, part, "a directory");
+    assert_int_equal(rmdir(part), 0);
+  }
+}
+
 static void file_names_resolve(void **state) {
   fixture *f = *state;
   const char *const cases[][3] = {{"jobs/a.ini", "calib.npy", "jobs/calib.npy"},
@@ -252,12 +270,19 @@ static void json_strings_are_described_safely(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(file_is_saved_and_loaded), FIXTURE_TEST(file_that_is_none),
-      FIXTURE_TEST(file_that_ends_early),     FIXTURE_TEST(file_without_permission),
-      FIXTURE_TEST(file_that_does_not_fit),   FIXTURE_TEST(file_saved_where_it_cannot_be),
-      FIXTURE_TEST(file_names_resolve),       FIXTURE_TEST(json_that_is_none),
-      FIXTURE_TEST(json_nested_without_end),  FIXTURE_TEST(json_integers),
-      FIXTURE_TEST(json_other_types),         cmocka_unit_test(json_strings_are_described_safely),
+      FIXTURE_TEST(file_is_saved_and_loaded),
+      FIXTURE_TEST(file_that_is_none),
+      FIXTURE_TEST(file_that_ends_early),
+      FIXTURE_TEST(file_without_permission),
+      FIXTURE_TEST(file_that_does_not_fit),
+      FIXTURE_TEST(file_saved_where_it_cannot_be),
+      FIXTURE_TEST(file_probe_foresees_a_save),
+      FIXTURE_TEST(file_names_resolve),
+      FIXTURE_TEST(json_that_is_none),
+      FIXTURE_TEST(json_nested_without_end),
+      FIXTURE_TEST(json_integers),
+      FIXTURE_TEST(json_other_types),
+      cmocka_unit_test(json_strings_are_described_safely),
   };
   MPI_Init(&argc, &argv);
   int failed = cmocka_run_group_tests_name("io", tests, NULL, NULL);

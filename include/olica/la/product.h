@@ -11,6 +11,11 @@
 /* Loops over fewer numbers than this are not worth waking threads for. */
 enum { OLICA_PRODUCT_PARALLEL = 1 << 15 };
 
+/* Takes the buffers that BLAS wants for its products on so many threads. OpenBLAS 0.3.21 takes 128 MiB of
+ * address space each when it first needs one, and asks for ever where it is refused (ulimit -v): better to be
+ * told here, as OLICA_ERR_MEMORY. Called once, before the first product. */
+olica_status olica_product_reserve(olica_env *env, int threads);
+
 /* y [rows x out] := x [rows x in] Wᵀ + beta y, W [out x in], row strides of x and y given. */
 void olica_product_linear(olica_env *env, int rows, int out, int in, const float *x, int x_stride,
                           const float *w, float beta, float *y, int y_stride);
