@@ -30,6 +30,9 @@ static olica_status open_calibration(olica_job *job, olica_npy **npy) {
   const char *path = options->calibration.tokens;
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
   OLICA_TRY(olica_npy_open(job->context, path, npy));
+  if ((*npy)->dims > 2)
+    return olica_error_set(job->context->env, OLICA_ERR_INPUT,
+                           "%s: %d dimensions, expected two: sequences and their ids", path, (*npy)->dims);
   if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length)
     return OLICA_OK;
   return olica_error_set(

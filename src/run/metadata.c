@@ -8,6 +8,7 @@
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
 #include "olica/run/usage.h"
+#include "olica/run/value.h"
 
 enum { TOKENIZER_BYTES = 256 << 20 };
 
@@ -47,11 +48,12 @@ static char *provenance(const olica_job *job) {
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s}", "program", "olica_mpi",
+  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:s}", "program", "olica_mpi",
                         "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
-                        olica_usage_libraries(), "written", when, "model", job->options->model.path, "ranks",
-                        job->context->size, "nodes", job->context->nodes, "threads", job->context->threads,
-                        "host", job->context->host));
+                        olica_usage_libraries(), "written", when, "model",
+                        olica_value_string(job->options->model.path), "ranks", job->context->size, "nodes",
+                        job->context->nodes, "threads", job->context->threads, "host", job->context->host,
+                        "kernel", job->report->run.kernel));
 }
 
 /* Rank 0's text on every rank (times and hosts differ), in counted memory. */
