@@ -39,8 +39,8 @@ static void draws_are_scaled_words(void **state) {
   assert_int_equal(olica_random_below(zero, 0, 256), 0xe1);
 }
 
-/* chi² of 64 boxes: its 99.99 % quantile with 63 degrees of freedom is 113. A bound just above 2^63 would show
- * the bias of a modulus: half of the numbers twice as often. */
+/* chi² of 64 boxes: its 99.99 % quantile with 63 degrees of freedom is 113. A bound just above 2^63 would
+ * show the bias of a modulus: half of the numbers twice as often. */
 static void draws_are_uniform(void **state) {
   (void)state;
   enum { BOXES = 64, DRAWS = 64000 };
