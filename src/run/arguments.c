@@ -20,6 +20,7 @@ typedef enum effect {
   VERSION,
   QUIET,
   FRESH,
+  DUMP_TOKENS,
   OTHER /* not in this build */
 } effect;
 
@@ -39,7 +40,8 @@ static const struct {
     {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them", true}, OTHER},
     {{"--detokenize", "DIR FILE", "turns a line of ids back into text", true}, OTHER},
     {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens", true}, OTHER},
-    {{"--dump-tokens", "FILE.npy", "writes the sampled calibration ids", true}, OTHER},
+    {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them", false},
+     DUMP_TOKENS},
     {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods", true}, OTHER},
     {{"--list", "", "every setting, and the methods, solvers and model families known", false}, LIST},
     {{"--help", "", "this text", false}, HELP},
@@ -122,6 +124,9 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
   case FRESH:
     out->fresh = true;
     return OLICA_OK;
+  case DUMP_TOKENS:
+    out->dump_tokens = operand;
+    return OLICA_OK;
   case OTHER:
     break;
   }
@@ -159,6 +164,9 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   if (needs_config && !out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "no config file, expected olica_mpi [options] config.ini; try --help");
+  if (out->dump_tokens && (!needs_config || !*out->dump_tokens))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--dump-tokens belongs to a run or --check, and needs a file's name; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
   if ((out->ranks || out->ranks_per_node) && out->command != OLICA_COMMAND_CHECK)

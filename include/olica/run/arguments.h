@@ -18,10 +18,11 @@ typedef enum olica_command {
 
 typedef struct olica_arguments {
   olica_command command;
-  const char *config; /* RUN, CHECK: the config file as given, never NULL; else NULL */
-  const char *file;   /* VERIFY: the checkpoint as given */
-  int ranks;          /* CHECK: plan for so many ranks, 0: for those that run */
-  int ranks_per_node; /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  const char *config;      /* RUN, CHECK: the config file as given, never NULL; else NULL */
+  const char *file;        /* VERIFY: the checkpoint as given */
+  int ranks;               /* CHECK: plan for so many ranks, 0: for those that run */
+  int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   bool quiet, fresh;
   int sets;         /* --set, in order; a later one wins */
   const char **set; /* [sets] "section.key=value" */
