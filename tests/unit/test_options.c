@@ -102,7 +102,9 @@ static void command_line_errors(void **state) {
   command_fails(*state, "--check --ranks 0 x.ini", "expected a whole number");
   command_fails(*state, "--check --ranks 99999999999999999999 x.ini", "expected a whole number");
   command_fails(*state, "--check --ranks 4 --ranks-per-node 8 x.ini", "at most the 4");
-  command_fails(*state, "--tokenize dir file", "not in this build yet");
+  command_fails(*state, "--tokenize dir", "--tokenize needs DIR FILE behind it");
+  command_fails(*state, "--detokenize dir file x.ini", "need no config file");
+  command_fails(*state, "--special x.ini", "--special belongs to");
   command_fails(*state, "x.ini --dump-tokens", "--dump-tokens needs FILE.npy");
   command_fails(*state, "--dump-tokens= x.ini", "needs a file's name");
   command_fails(*state, "--dump-tokens d.npy --verify x.h5", "belongs to a run or --check");
