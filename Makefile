@@ -55,11 +55,21 @@ $(objects_in)/libolica.a: $(objects)
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
 
-# Only the file that prints them depends on the version strings.
-$(objects_in)/src/run/usage.o: all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
+# A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it.
+$(objects_in)/flags.stamp:   stamped = $(CC) $(all_cflags)
+$(objects_in)/version.stamp: stamped = $(VERSION) $(GIT)
+$(objects_in)/%.stamp: always
+	@mkdir -p $(@D)
+	@echo '$(stamped)' | cmp -s - $@ || echo '$(stamped)' >$@
+
+.PHONY: always
+always:
+
+$(objects_in)/src/run/usage.o: $(objects_in)/version.stamp
+$(objects_in)/src/run/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
   -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion scalapack-openmpi)"'
 
-$(objects_in)/%.o: %.c
+$(objects_in)/%.o: %.c $(objects_in)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
