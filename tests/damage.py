@@ -7,11 +7,13 @@ import h5py
 import numpy as np
 import pytest
 from helpers import BINARY, mpirun, write_config
-from tiny_model import CONFIG, frame, make_ids, make_model, pack, weights
+from tiny_model import CONFIG, frame, make_byte_model, make_ids, make_model, make_tokenizer, pack, weights
 
 SECONDS = 60
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 Q, NORM = "model.layers.1.self_attn.q_proj.weight", "model.norm.weight"
+
+ROW = '{"text": "%s"}\n' % ("some words " * 4)  # of rows.jsonl
 
 
 class Job:
@@ -124,6 +126,22 @@ def moved(key, value):
 
 def array(name, make):
     return lambda job: np.save(job.dir / f"{name}.npy", make(np.load(job.dir / f"{name}.npy")))
+
+
+def texts(calibration=None, evaluation=None, rows=None, tokenizer=True, bytes_in_model=True, bos="auto"):
+    """A model with a tokenizer, and texts in the place of ids; rows.jsonl lies beside them."""
+    def act(job):
+        (make_byte_model if bytes_in_model else make_model)(job.model)
+        (make_tokenizer(job.model) / "tokenizer.json").unlink() if not tokenizer else make_tokenizer(job.model)
+        if bytes_in_model:
+            for name in "calibration", "evaluation":
+                make_ids(job.dir / f"{name}.npy", 8)
+        (job.dir / "rows.jsonl").write_text(ROW * 30 if rows is None else rows)
+        if calibration is not None:
+            job.sections["calibration"] |= {"tokens": "", "text": calibration}
+        if evaluation is not None:
+            job.sections["evaluate"] |= {"tokens": "", "text": evaluation, "bos": bos}
+    return act
 
 
 def with_id(name, value):
@@ -240,6 +258,16 @@ def flip(at, byte=0):
                 place = file[at].id.get_offset()
         raw(lambda old: old[: place + byte] + bytes([old[place + byte] ^ 16]) + old[place + byte + 1:])(job)
     return act
+
+
+def numbers(name):
+    """A text of the checkpoint becomes numbers, and says so."""
+    def change(file):
+        if name in file:
+            del file[name]
+        file[name] = np.ones(99, "<f4")
+        file[name].attrs["dtype"] = np.bytes_("fp32")
+    return change
 
 
 def replaced(name, **how):

@@ -2,7 +2,7 @@
 the address and undefined-behaviour sanitizers. Both must find nothing in our code.
 
     memcheck.py VALGRIND_BINARY SANITIZER_BINARY"""
-import os, re, subprocess, sys, tempfile
+import re, subprocess, sys, tempfile
 from pathlib import Path
 
 from damage import Job, put

@@ -25,30 +25,44 @@ static olica_status check_length(olica_job *job, const char *section, int64_t le
                          (long long)length, job->source->arch.context, job->options->model.path);
 }
 
-static olica_status open_calibration(olica_job *job, olica_npy **npy) {
+static olica_status open_calibration(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   const char *path = options->calibration.tokens;
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
-  OLICA_TRY(olica_npy_open(job->context, path, npy));
-  if ((*npy)->dims > 2)
+  if (*options->calibration.text) return olica_job_sample(job, ids);
+  OLICA_TRY(olica_ids_open(job->context, path, ids));
+  if ((*ids)->npy->dims > 2)
     return olica_error_set(job->context->env, OLICA_ERR_INPUT,
-                           "%s: %d dimensions, expected two: sequences and their ids", path, (*npy)->dims);
-  if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length)
+                           "%s: %d dimensions, expected two: sequences and their ids", path,
+                           (*ids)->npy->dims);
+  if ((*ids)->rows >= options->calibration.samples && (*ids)->cols >= options->calibration.length)
     return OLICA_OK;
   return olica_error_set(
       job->context->env, OLICA_ERR_INPUT,
       "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld", path,
-      (long long)(*npy)->rows, (long long)(*npy)->cols, (long long)options->calibration.samples,
+      (long long)(*ids)->rows, (long long)(*ids)->cols, (long long)options->calibration.samples,
       (long long)options->calibration.length);
 }
 
-static olica_status open_evaluation(olica_job *job, olica_npy **npy) {
+static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
-  OLICA_TRY(olica_npy_open(job->context, options->evaluate.tokens, npy));
-  return olica_windows_plan(job->context->env, options->evaluate.tokens, (*npy)->rows * (*npy)->cols,
+  OLICA_TRY(*options->evaluate.text ? olica_job_tokenize(job, options->evaluate.text, ids)
+                                    : olica_ids_open(job->context, options->evaluate.tokens, ids));
+  return olica_windows_plan(job->context->env, (*ids)->name, (*ids)->rows * (*ids)->cols,
                             (int)options->evaluate.length, (int)options->evaluate.stride,
                             options->evaluate.windows, &job->windows);
+}
+
+/* Texts are read before the plan is made, so that it need not guess what they take. */
+static void measure_texts(olica_job *job, size_t before) {
+  const olica_memory *memory = &job->context->env->memory;
+  double bytes[3] = {(double)memory->peak, (double)memory->now - (double)before, 0};
+  for (int i = 0; job->bundle && i < OLICA_BUNDLE_PARTS; i++) bytes[2] += (double)job->bundle->part[i].bytes;
+  olica_comm_max(job->context, job->context->comm, bytes, 3);
+  job->text.peak = bytes[0];
+  job->text.open = bytes[1];
+  job->text.kept = bytes[2];
 }
 
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
@@ -63,26 +77,30 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
         "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
         "evaluates this one)",
         options->model.path);
+  size_t before = context->env->memory.now;
+  OLICA_TRY(olica_job_open_tokenizer(job));
   if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
   if (olica_options_evaluates(options)) OLICA_TRY(open_evaluation(job, &inputs->evaluation));
+  OLICA_TRY(olica_job_dump(job, inputs->calibration));
+  measure_texts(job, before);
   return OLICA_OK;
 }
 
 /* This rank's rows of the calibration ids. */
-static olica_status read_ids(olica_job *job, const olica_npy *npy) {
+static olica_status read_ids(olica_job *job, const olica_ids *ids) {
   const olica_stream *stream = job->stream;
   for (int64_t s = 0; s < stream->count; s++)
-    OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens,
+    OLICA_TRY(olica_ids_read(job->context, ids, stream->first + s, 0, stream->tokens,
                              job->source->arch.vocabulary, stream->ids + s * stream->tokens));
   return OLICA_OK;
 }
 
 /* `count` ids from there on, a piece at a time. */
-static olica_status look_at(olica_job *job, const olica_npy *npy, int64_t row, int64_t col, int64_t count,
+static olica_status look_at(olica_job *job, const olica_ids *ids, int64_t row, int64_t col, int64_t count,
                             int32_t *piece) {
   for (int64_t n; count > 0; count -= n, col += n) {
     n = count < IDS ? count : IDS;
-    OLICA_TRY(olica_npy_read(job->context, npy, row, col, n, job->source->arch.vocabulary, piece));
+    OLICA_TRY(olica_ids_read(job->context, ids, row, col, n, job->source->arch.vocabulary, piece));
   }
   return OLICA_OK;
 }
@@ -121,7 +139,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   return OLICA_OK;
 }
 
-static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
+static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
   const olica_arch *arch = &job->source->arch;
@@ -149,7 +167,7 @@ static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
   return job->method->create(&method, &job->state);
 }
 
-static olica_status prepare_evaluation(olica_job *job, const olica_npy *ids) {
+static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   OLICA_TRY(olica_perplexity_create(context, &job->source->arch, ids, &job->windows, job->source->panel_rows,
                                     &job->perplexity));
@@ -170,6 +188,8 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
   OLICA_AGREE(context, status);
+  olica_encoder_close(job->encoder);
+  job->encoder = NULL;
   return OLICA_OK;
 }
 
@@ -182,6 +202,10 @@ void olica_job_close(olica_job *job) {
   olica_perplexity_destroy(job->perplexity);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
+  olica_encoder_close(job->encoder);
+  olica_bundle_free(env, job->bundle);
+  olica_sources_free(env, &job->sources);
+  olica_memory_free(env, job->drawn);
   olica_memory_free(env, job->shapes);
   olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);

@@ -37,6 +37,10 @@ static void describe_run(olica_job *job) {
   olica_log_line(
       context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
       context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
+  for (int i = 0; i < job->sources.count; i++)
+    olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
+                   (long long)job->drawn[i].drawn, job->sources.source[i].path,
+                   (long long)job->drawn[i].tried, (long long)job->drawn[i].rows);
   if (context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
@@ -112,8 +116,8 @@ static olica_status run(olica_job *job) {
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
   OLICA_TRY(check_needs(job));
   OLICA_TRY(olica_job_prepare(job, &inputs));
-  olica_npy_close(job->context, inputs.calibration);
-  olica_npy_close(job->context, inputs.evaluation);
+  olica_ids_close(job->context, inputs.calibration);
+  olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_survey(job));
