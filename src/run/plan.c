@@ -112,7 +112,8 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   double pruning = larger(dense + PIECE, dense + rotate_bytes(arch));
   pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
   if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
-  double staging = larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
+  double staging =
+      larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
   double worst = larger(survey_bytes(dense, square, sums), pruning + staging);
   double kept = (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
   plan->layers = dense + cut;
