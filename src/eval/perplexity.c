@@ -29,7 +29,7 @@ int64_t olica_windows_scored_all(const olica_windows *windows) {
 }
 
 /* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
-static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
+static olica_status read_windows(olica_perplexity *p, const olica_ids *ids) {
   olica_env *env = p->context->env;
   olica_stream *stream = p->stream;
   int T = p->windows.length, stride = p->windows.stride;
@@ -37,7 +37,7 @@ static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
   int64_t span = (stream->count - 1) * stride + T, start = stream->first * stride;
   int32_t *stretch;
   OLICA_TRY(OLICA_NEW(env, stretch, (size_t)span));
-  OLICA_TRY(olica_npy_read(p->context, ids, start / ids->cols, start % ids->cols, span, p->arch->vocabulary,
+  OLICA_TRY(olica_ids_read(p->context, ids, start / ids->cols, start % ids->cols, span, p->arch->vocabulary,
                            stretch));
   for (int64_t w = 0; w < stream->count; w++)
     memcpy(stream->ids + w * T, stretch + w * stride, (size_t)T * sizeof *stretch);
@@ -45,7 +45,7 @@ static olica_status read_windows(olica_perplexity *p, const olica_npy *ids) {
   return OLICA_OK;
 }
 
-static olica_status create(olica_perplexity *p, const olica_npy *ids) {
+static olica_status create(olica_perplexity *p, const olica_ids *ids) {
   olica_env *env = p->context->env;
   OLICA_TRY(
       olica_stream_create(p->context, p->arch->hidden, p->windows.count, p->windows.length, &p->stream));
@@ -57,7 +57,7 @@ static olica_status create(olica_perplexity *p, const olica_npy *ids) {
   return read_windows(p, ids);
 }
 
-olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_npy *ids,
+olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_ids *ids,
                                      const olica_windows *windows, int panel_rows, olica_perplexity **out) {
   olica_perplexity *p;
   OLICA_AGREE(context, OLICA_NEW(context->env, p, 1));

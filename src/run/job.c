@@ -25,25 +25,25 @@ static olica_status check_length(olica_job *job, const char *section, int64_t le
                          (long long)length, job->source->arch.context, job->options->model.path);
 }
 
-static olica_status open_calibration(olica_job *job, olica_npy **npy) {
+static olica_status open_calibration(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   const char *path = options->calibration.tokens;
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
-  OLICA_TRY(olica_npy_open(job->context, path, npy));
-  if ((*npy)->rows >= options->calibration.samples && (*npy)->cols >= options->calibration.length)
+  OLICA_TRY(olica_ids_open(job->context, path, ids));
+  if ((*ids)->rows >= options->calibration.samples && (*ids)->cols >= options->calibration.length)
     return OLICA_OK;
   return olica_error_set(
       job->context->env, OLICA_ERR_INPUT,
       "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld", path,
-      (long long)(*npy)->rows, (long long)(*npy)->cols, (long long)options->calibration.samples,
+      (long long)(*ids)->rows, (long long)(*ids)->cols, (long long)options->calibration.samples,
       (long long)options->calibration.length);
 }
 
-static olica_status open_evaluation(olica_job *job, olica_npy **npy) {
+static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
-  OLICA_TRY(olica_npy_open(job->context, options->evaluate.tokens, npy));
-  return olica_windows_plan(job->context->env, options->evaluate.tokens, (*npy)->rows * (*npy)->cols,
+  OLICA_TRY(olica_ids_open(job->context, options->evaluate.tokens, ids));
+  return olica_windows_plan(job->context->env, options->evaluate.tokens, (*ids)->rows * (*ids)->cols,
                             (int)options->evaluate.length, (int)options->evaluate.stride,
                             options->evaluate.windows, &job->windows);
 }
@@ -66,20 +66,20 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
 }
 
 /* This rank's rows of the calibration ids. */
-static olica_status read_ids(olica_job *job, const olica_npy *npy) {
+static olica_status read_ids(olica_job *job, const olica_ids *ids) {
   const olica_stream *stream = job->stream;
   for (int64_t s = 0; s < stream->count; s++)
-    OLICA_TRY(olica_npy_read(job->context, npy, stream->first + s, 0, stream->tokens,
+    OLICA_TRY(olica_ids_read(job->context, ids, stream->first + s, 0, stream->tokens,
                              job->source->arch.vocabulary, stream->ids + s * stream->tokens));
   return OLICA_OK;
 }
 
 /* `count` ids from there on, a piece at a time. */
-static olica_status look_at(olica_job *job, const olica_npy *npy, int64_t row, int64_t col, int64_t count,
+static olica_status look_at(olica_job *job, const olica_ids *ids, int64_t row, int64_t col, int64_t count,
                             int32_t *piece) {
   for (int64_t n; count > 0; count -= n, col += n) {
     n = count < IDS ? count : IDS;
-    OLICA_TRY(olica_npy_read(job->context, npy, row, col, n, job->source->arch.vocabulary, piece));
+    OLICA_TRY(olica_ids_read(job->context, ids, row, col, n, job->source->arch.vocabulary, piece));
   }
   return OLICA_OK;
 }
@@ -118,7 +118,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   return OLICA_OK;
 }
 
-static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
+static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
   const olica_arch *arch = &job->source->arch;
@@ -146,7 +146,7 @@ static olica_status prepare_method(olica_job *job, const olica_npy *ids) {
   return job->method->create(&method, &job->state);
 }
 
-static olica_status prepare_evaluation(olica_job *job, const olica_npy *ids) {
+static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   OLICA_TRY(olica_perplexity_create(context, &job->source->arch, ids, &job->windows, job->source->panel_rows,
                                     &job->perplexity));

@@ -37,7 +37,7 @@ static inline int olica_job_prunes(const olica_job *job) {
 /* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no
  * streams. */
 typedef struct olica_inputs {
-  olica_npy *calibration, *evaluation; /* NULL: none */
+  olica_ids *calibration, *evaluation; /* NULL: none */
 } olica_inputs;
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs);
 

@@ -207,7 +207,7 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options) {
-  *options = (olica_options){0};
+  *options = (olica_options){.config = arguments->config};
   reader in = {.env = env, .config = arguments->config, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));

@@ -109,8 +109,8 @@ static olica_status run(olica_job *job) {
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
   OLICA_TRY(check_needs(job));
   OLICA_TRY(olica_job_prepare(job, &inputs));
-  olica_npy_close(job->context, inputs.calibration);
-  olica_npy_close(job->context, inputs.evaluation);
+  olica_ids_close(job->context, inputs.calibration);
+  olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_survey(job));

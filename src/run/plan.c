@@ -239,8 +239,8 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   OLICA_TRY(olica_plan_check(&job, ranks, &plan));
   OLICA_TRY(olica_job_check_ids(&job, &inputs));
   OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
-  olica_npy_close(context, inputs.calibration);
-  olica_npy_close(context, inputs.evaluation);
+  olica_ids_close(context, inputs.calibration);
+  olica_ids_close(context, inputs.evaluation);
   olica_source_close(job.source);
   return OLICA_OK;
 }

@@ -50,7 +50,7 @@ static const olica_setting table[] = {
           LATER("*", "use tokens")),
 
   SETTING(calibration, tokens, PATH, "", "int32 or int64 ids [samples x length] (.npy)"),
-  SETTING(calibration, text, STRING, "", "texts to sample in equal shares: alpaca:FILE, jsonl:FILE, plain:FILE",
+  SETTING(calibration, text, FILES, "", "texts to sample: alpaca:FILE, jsonl:FILE[:field], plain:FILE, npy:FILE; FILE*3 counts three times",
           LATER("*", "use tokens")),
   SETTING(calibration, samples, INTEGER, "256", "calibration sequences in all", IN(1, 1e9), .unit = "sequences"),
   SETTING(calibration, length, INTEGER, "128", "tokens of each sequence", IN(1, 1 << 20), .unit = "tokens"),
@@ -76,13 +76,13 @@ static const olica_setting table[] = {
   SETTING(compute, memory, SIZE, "auto", "limit of a rank's own allocations; auto: none", IN(0x1p20, 0x1p50)),
 
   SETTING(evaluate, tokens, PATH, "", "int32 or int64 ids of any shape, read as one row (.npy), for perplexity"),
-  SETTING(evaluate, text, PATH, "", "text for perplexity", LATER("*", "use tokens")),
+  SETTING(evaluate, text, PATH, "", "text for perplexity, tokenized whole", LATER("*", "use tokens")),
   SETTING(evaluate, length, INTEGER, "128", "tokens of a window", IN(2, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, windows, INTEGER, "0", "windows to score; 0: all", IN(0, 1e12), .unit = "windows"),
   SETTING(evaluate, stride, INTEGER, "0", "from one window to the next; 0: length", IN(0, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, bos, CHOICE, "auto", "begin-of-sequence token; auto: as the tokenizer does, none for tasks",
           .choice = answers, LATER("yes", "put it into the tokens")),
-  SETTING(evaluate, tasks, STRING, "", "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...", LATER("*", NULL)),
+  SETTING(evaluate, tasks, FILES, "", "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...", LATER("*", NULL)),
   SETTING(evaluate, limit, INTEGER, "0", "questions of a task; 0: all", IN(0, 1e12), .unit = "questions", LATER("*", NULL)),
   SETTING(evaluate, dense, BOOL, "yes", "also score the unpruned model"),
 

@@ -123,6 +123,19 @@ static bool read_word(const olica_setting *setting, const char *text, void *to) 
   }
 }
 
+/* "alpaca:a.json, plain:b.txt": every entry a word, a colon, and something behind it. */
+static bool is_files(const char *text) {
+  for (const char *at = text; *at; at++) {
+    at += strspn(at, " \t");
+    size_t word = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    const char *file = at + word + 1, *end = at + strcspn(at, ",");
+    if (word == 0 || at[word] != ':' || file + strspn(file, " \t") >= end) return false;
+    at = end;
+    if (!*at) return true;
+  }
+  return !*text;
+}
+
 static bool read_value(const olica_setting *setting, const char *text, void *to) {
   char *end;
   if (read_word(setting, text, to)) return true;
@@ -131,6 +144,9 @@ static bool read_value(const olica_setting *setting, const char *text, void *to)
   case OLICA_KIND_PATH:
     *(const char **)to = text;
     return true;
+  case OLICA_KIND_FILES:
+    *(const char **)to = text;
+    return is_files(text);
   case OLICA_KIND_INTEGER:
   case OLICA_KIND_COUNT:
     return read_ranged(setting, text, to);
@@ -191,6 +207,8 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
     return expect_words("text", text);
   case OLICA_KIND_PATH:
     return expect_words("a path", text);
+  case OLICA_KIND_FILES:
+    return expect_words("a list of kind:FILE, separated by commas", text);
   case OLICA_KIND_INTEGER:
     return expect_number(setting, "a whole number", text);
   case OLICA_KIND_COUNT:
@@ -239,6 +257,7 @@ json_t *olica_value_json(const olica_setting *setting, const void *from) {
   switch (setting->kind) {
   case OLICA_KIND_STRING:
   case OLICA_KIND_PATH:
+  case OLICA_KIND_FILES:
     return olica_value_string(*(const char *const *)from);
   case OLICA_KIND_INTEGER:
     return json_integer(*(const int64_t *)from);

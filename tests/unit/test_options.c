@@ -192,6 +192,12 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "run.walltime=00:00:00", "HH:MM:SS");
   set_refused(*state, "restart.every=2 hours", "N layers or N min");
   set_refused(*state, "io.cb_nodes=", "a hint of 1 to");
+  const char *const lists[] = {"x.txt", "plain:", "plain: ,jsonl:y", ":x", "plain:x,", ",plain:x", "Plain:x"};
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    char set[64];
+    snprintf(set, sizeof set, "calibration.text=%s", lists[i]);
+    set_refused(*state, set, "expected a list of kind:FILE");
+  }
 }
 
 static void unknown_names_get_a_suggestion(void **state) {
@@ -222,10 +228,10 @@ static void settings_must_fit_each_other(void **state) {
 static void what_is_not_there_yet_is_refused(void **state) {
   is_refused(*state, "[model]\npath=m\n[calibration]\ntext = plain:x.txt\n", NULL,
              "run/x.ini:4: [calibration] text = \"plain:x.txt\" is not in this build yet; use tokens");
-  const char *const later[] = {"calibration.save=s.h5", "prune.ond=standard",   "compute.precision=bf16",
-                               "evaluate.text=t",       "evaluate.tasks=boolq", "evaluate.limit=3",
-                               "evaluate.bos=yes",      "model.tokenizer=t",    "restart.every=2 layers",
-                               "restart.keep=3",        "restart.path=d",       "run.walltime=01:00:00",
+  const char *const later[] = {"calibration.save=s.h5", "prune.ond=standard",     "compute.precision=bf16",
+                               "evaluate.text=t",       "evaluate.tasks=boolq:b", "evaluate.limit=3",
+                               "evaluate.bos=yes",      "model.tokenizer=t",      "restart.every=2 layers",
+                               "restart.keep=3",        "restart.path=d",         "run.walltime=01:00:00",
                                "run.stall=60",          "calibration.save=off"};
   for (size_t i = 0; i < sizeof later / sizeof *later; i++)
     set_refused(*state, later[i], "not in this build yet");

@@ -5,7 +5,7 @@
 #define OLICA_EVAL_PERPLEXITY_H
 
 #include "olica/calib/stream.h"
-#include "olica/io/npy.h"
+#include "olica/io/ids.h"
 
 /* How ids are cut into windows. */
 typedef struct olica_windows {
@@ -37,7 +37,7 @@ typedef struct olica_perplexity {
 
 /* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the
  * context. */
-olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_npy *ids,
+olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_ids *ids,
                                      const olica_windows *windows, int panel_rows,
                                      olica_perplexity **perplexity);
 void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */

@@ -14,6 +14,8 @@
 typedef enum olica_kind {
   OLICA_KIND_STRING,   /* const char *, "" if empty */
   OLICA_KIND_PATH,     /* const char *, relative to the config file; "" if empty */
+  OLICA_KIND_FILES,    /* const char *, "kind:FILE, kind:FILE", as given (who reads the list resolves); "" if
+                          empty */
   OLICA_KIND_INTEGER,  /* int64_t */
   OLICA_KIND_COUNT,    /* int64_t, "auto" = 0 */
   OLICA_KIND_REAL,     /* double */
