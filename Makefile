@@ -14,7 +14,7 @@ flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fn
 CFLAGS        = $(flags_$(BUILD))
 objects_in    = $(O)/$(BUILD)
 
-packages = scalapack-openmpi hdf5-openmpi slepc petsc openblas jansson zlib
+packages = scalapack-openmpi hdf5-openmpi slepc petsc openblas jansson zlib libpcre2-8 libutf8proc
 VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG 2>/dev/null | head -1)
 GIT     := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 
@@ -37,7 +37,7 @@ mpitest := $(patsubst tests/mpi/%.c,$(objects_in)/tests/mpi/%,$(wildcard tests/m
 
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
-             libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libjansson-dev zlib1g-dev
+             libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
 deps_check = libcmocka-dev python3 python3-numpy python3-h5py python3-pytest
 deps_tidy  = clang-format clang-tidy cppcheck
 

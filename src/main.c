@@ -7,6 +7,7 @@
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
 #include "olica/run/pipeline.h"
+#include "olica/run/tokenize.h"
 #include "olica/run/usage.h"
 
 /* Ranks that outnumber the cores must yield instead of spinning; MPI reads this when it starts. */
@@ -32,6 +33,10 @@ static olica_status read_options(olica_context *context, const olica_arguments *
 static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
   olica_options options;
   if (arguments->command == OLICA_COMMAND_VERIFY) return olica_pipeline_verify(context, arguments->file);
+  if (arguments->command == OLICA_COMMAND_TOKENIZE)
+    return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
+  if (arguments->command == OLICA_COMMAND_DETOKENIZE)
+    return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);

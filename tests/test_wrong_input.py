@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from helpers import BINARY, mpirun, write_config
-from tiny_model import CONFIG, frame, make_ids, make_model, pack, weights
+from tiny_model import CONFIG, frame, make_byte_model, make_ids, make_model, make_tokenizer, pack, weights
 
 USAGE, INPUT, IO, NUMERIC, MEMORY = 2, 3, 4, 5, 6
 SECONDS = 60
@@ -128,6 +128,22 @@ def array(name, make):
     return lambda job: np.save(job.dir / f"{name}.npy", make(np.load(job.dir / f"{name}.npy")))
 
 
+def texts(calibration=None, evaluation=None, rows=None, tokenizer=True, bytes_in_model=True, bos="auto"):
+    """A model with a tokenizer, and texts in the place of ids; rows.jsonl lies beside them."""
+    def act(job):
+        (make_byte_model if bytes_in_model else make_model)(job.model)
+        (make_tokenizer(job.model) / "tokenizer.json").unlink() if not tokenizer else make_tokenizer(job.model)
+        if bytes_in_model:
+            for name in "calibration", "evaluation":
+                make_ids(job.dir / f"{name}.npy", 8)
+        (job.dir / "rows.jsonl").write_text(ROW * 30 if rows is None else rows)
+        if calibration is not None:
+            job.sections["calibration"] |= {"tokens": "", "text": calibration}
+        if evaluation is not None:
+            job.sections["evaluate"] |= {"tokens": "", "text": evaluation, "bos": bos}
+    return act
+
+
 def with_id(name, value):
     def change(ids):
         ids[-1, -1] = value
@@ -242,6 +258,15 @@ def flip(at, byte=0):
                 place = file[at].id.get_offset()
         raw(lambda old: old[: place + byte] + bytes([old[place + byte] ^ 16]) + old[place + byte + 1:])(job)
     return act
+
+
+def numbers(name):
+    """A text of the checkpoint becomes numbers, and says so."""
+    def change(file):
+        del file[name]
+        file[name] = np.ones(99, "<f4")
+        file[name].attrs["dtype"] = np.bytes_("fp32")
+    return change
 
 
 def replaced(name, **how):
@@ -466,13 +491,61 @@ REPORTS = [
 # What only a run finds: --check reads no weights (and MPI by itself does not start with so few file bytes).
 NUMBERS = [
     ("too little address space", shell("ulimit -v 560000"), MEMORY, "address space|ulimit -v"),
-    ("tokenizer is a pipe", lambda job: os.mkfifo(job.model / "tokenizer.json"), INPUT, "tokenizer.json|a pipe"),
     ("too few file bytes", shell("ulimit -f 100"), IO, "out/pruned.h5|ulimit -f"),
     ("fp16 overflow", both(scaled("model.layers.0.mlp.up_proj.weight", 1e6), put("output", dtype="fp16")), USAGE,
      "dtype = fp16|up_proj"),
     ("fp16 overflow of a table", both(infect("model.embed_tokens.weight", 1e5)("F32"), put("output", dtype="fp16")),
      USAGE, "dtype = fp16|embed_tokens"),
     ("states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e38), NUMERIC, "finite"),
+]
+# Texts: read by rank 0, shared, looked at by all ranks; what one of them finds is everybody's.
+ROW = '{"text": "%s"}\n' % ("some words " * 4)
+TEXTS = [
+    ("tokenizer is a pipe", lambda job: os.mkfifo(job.model / "tokenizer.json"), INPUT, "tokenizer.json|a pipe"),
+    ("tokenizer is a directory", lambda job: (job.model / "tokenizer.model").mkdir(), INPUT, "tokenizer.model|a directory"),
+    ("tokenizer is empty", lambda job: (job.model / "tokenizer.json").touch(), INPUT, "tokenizer.json|is empty"),
+    ("tokenizer elsewhere is none", put("model", tokenizer="out"), INPUT, "out|neither tokenizer.json nor"),
+    ("text without a tokenizer", texts("jsonl:rows.jsonl", tokenizer=False), INPUT, "model|neither tokenizer.json nor|[model] tokenizer"),
+    ("tokenizer is garbage", both(texts("jsonl:rows.jsonl"), content("model/tokenizer.json", b"{")), INPUT, "tokenizer.json|line 1"),
+    ("tokenizer of another model", texts("jsonl:rows.jsonl", bytes_in_model=False), INPUT,
+     "line |of rows.jsonl: token 1|tokenizer.json gives id |[0, 64)"),
+    ("evaluation by another model's", texts(evaluation="rows.jsonl", bytes_in_model=False), INPUT,
+     "rows.jsonl: token 1|tokenizer.json gives id 126|[0, 64)"),
+    ("no text", texts("plain:none.txt"), INPUT, "none.txt|No such file"),
+    ("text is a directory", texts("alpaca:out"), INPUT, "out|is a directory"),
+    ("text is a pipe", both(texts("plain:pipe"), lambda job: os.mkfifo(job.dir / "pipe")), INPUT, "pipe: is a pipe"),
+    ("text is empty", texts("plain:rows.jsonl", rows=""), INPUT, "rows.jsonl: has no rows"),
+    ("a line is no JSON", texts("jsonl:rows.jsonl", rows=ROW * 9 + "{\n"), INPUT, "rows.jsonl: line 10, column"),
+    ("a line is no object", texts("jsonl:rows.jsonl", rows=ROW * 9 + "7\n" + ROW), INPUT, "rows.jsonl: line 10, column 1|near '7'"),
+    ("a line lacks its field", texts("jsonl:rows.jsonl:body"), INPUT, "rows.jsonl: line 1: body is missing|a string"),
+    ("a key twice", texts("jsonl:rows.jsonl", rows='{"text": "a", "text": "b"}'), INPUT, "rows.jsonl: line 1|duplicate"),
+    ("no alpaca", texts("alpaca:rows.jsonl"), INPUT, 'rows.jsonl: line 1: found "{"|an array of objects'),
+    ("alpaca truncated", texts("alpaca:rows.jsonl", rows='[{"instruction": "a"'), INPUT, "rows.jsonl: line 1: found the end"),
+    ("alpaca without output", texts("alpaca:rows.jsonl", rows='[\n{"instruction": "a"}]'), INPUT, "line 2: output is missing"),
+    ("too few rows of text", texts("jsonl:rows.jsonl", rows=ROW * 5), INPUT, "rows.jsonl: 5 sequences of 8 tokens in 5 rows|expected 6"),
+    ("rows too short", texts("jsonl:rows.jsonl", rows='{"text": "ab"}\n' * 50), INPUT, "rows.jsonl: 0 sequences of 8 tokens in 50 rows"),
+    ("a share too short", both(texts("jsonl:rows.jsonl*2, plain:short.txt"), content("short.txt", b"short")), INPUT,
+     "short.txt: 0 sequences|1 rows|expected 2"),
+    ("ids beyond the vocabulary as text", both(texts("npy:calibration.npy"), array("calibration", lambda x: x * 0 + 999)), INPUT,
+     "calibration.npy: row|id 999"),
+    ("ids too short as text", both(texts("npy:calibration.npy"), array("calibration", lambda x: x[:, :7])), INPUT, "0 sequences of 8 tokens in 8 rows"),
+    ("no evaluation text", texts(evaluation="none.txt"), INPUT, "none.txt|No such file"),
+    ("evaluation text is a pipe", both(texts(evaluation="pipe"), lambda job: os.mkfifo(job.dir / "pipe")), INPUT, "pipe: is a pipe"),
+    ("evaluation text is empty", texts(evaluation="rows.jsonl", rows="", bos="no"), INPUT, "rows.jsonl: 0 ids make 0 windows"),
+    ("evaluation text too short", texts(evaluation="rows.jsonl", rows="1234567", bos="no"), INPUT, "rows.jsonl: 7 ids make 0 windows"),
+    ("dump into no directory", arguments("--dump-tokens", "none/ids.npy"), IO, "none/ids.npy"),
+    ("dump over a directory", arguments("--dump-tokens", "out"), IO, "out|a directory"),
+]
+# Lists of texts that say what cannot be: before anything is opened.
+LISTS = [
+    ("unknown kind", texts("book:rows.jsonl"), USAGE, '"book:rows.jsonl"|one of alpaca:FILE'),
+    ("no kind", texts("rows.jsonl"), USAGE, '"rows.jsonl"|a list of kind:FILE'),
+    ("weight 0", texts("jsonl:rows.jsonl*0"), USAGE, "[calibration] text|a weight from 1"),
+    ("text twice", texts("jsonl:rows.jsonl, jsonl:rows.jsonl:text"), USAGE, "rows.jsonl twice"),
+    ("text and tokens", put("calibration", text="jsonl:rows.jsonl"), USAGE, "tokens and text"),
+    ("evaluation of text and tokens", put("evaluate", text="t.txt"), USAGE, "tokens and text"),
+    ("bos is none of the three", put("evaluate", bos="maybe"), USAGE, "auto, yes, no"),
+    ("dump of nothing", both(put("prune", method="none"), arguments("--dump-tokens", "ids.npy")), USAGE, "--dump-tokens"),
 ]
 BAD = [("nan", float("nan")), ("inf", float("-inf"))]
 PLACES = ["model.embed_tokens.weight", "model.layers.1.mlp.down_proj.weight", "model.layers.0.input_layernorm.weight",
@@ -505,6 +578,8 @@ CHECKPOINTS = [
     ("not ours", hurt(lambda f: [f.__delitem__(k) for k in list(f)] + [f.attrs.__delitem__(k) for k in list(f.attrs)]),
      "hurt.h5|olica-checkpoint", True),
     ("no config", hurt(without("meta/config_json")), "hurt.h5|meta/config_json", True),
+    ("config of numbers", hurt(numbers("meta/config_json")), "hurt.h5|meta/config_json", True),
+    ("tokenizer of numbers", hurt(numbers("meta/tokenizer_json")), "hurt.h5|meta/tokenizer_json", False),
     ("no norm", hurt(without("model/norm")), "hurt.h5|model/norm", True),
     ("no list", hurt(without("model/layers/001/ffn_kept")), "model/layers/001/ffn_kept|missing", False),
     ("half a factor", hurt(without("model/layers/001/q_proj/a")), "model/layers/001/q_proj/", True),
@@ -557,7 +632,8 @@ class Trial:
 def trials():
     out, number = [], 0
     for table, reported, checked in (INPUTS, True, True), (SETTINGS, False, True), (OUTPUTS, True, True), \
-                                    (REPORTS, False, True), (NUMBERS, True, False):
+                                    (REPORTS, False, True), (NUMBERS, True, False), \
+                                    (TEXTS, True, True), (LISTS, False, True):
         for name, act, code, words in table:
             number += 1
             for ranks in [3] + {1: [1], 8: [2]}.get(number % 14, []):

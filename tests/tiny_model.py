@@ -76,3 +76,39 @@ def make_model(directory, layers=2, dtype="F32", seed=0, config=(), tensors=()):
 def make_ids(path, rows=6, length=8, vocabulary=CONFIG["vocab_size"], seed=1):
     np.save(path, np.random.default_rng(seed).integers(0, vocabulary, (rows, length)).astype("<i4"))
     return path
+
+
+BYTE_VOCABULARY = 260
+
+
+def make_byte_model(directory, config=(), **tokenizer):
+    """A model that has an id for every byte, with the tokenizer that gives them."""
+    sizes = {"vocab_size": BYTE_VOCABULARY} | dict(config)
+    tables = {k: v for k, v in weights(CONFIG | sizes).items() if k in ("model.embed_tokens.weight", "lm_head.weight")}
+    make_tokenizer(directory, **tokenizer)
+    return make_model(directory, config=sizes, tensors=tables)
+
+
+def make_tokenizer(directory, bos=True, extra=()):
+    """A tokenizer.json whose ids anyone can tell: byte b is id 3 + b; with `bos`, id 1 comes in front."""
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]  # GPT-2's letters for bytes: these are themselves
+    letters = {b: chr(b) for b in visible} | {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in visible)}
+    special = [{"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+                "special": True} for i, t in enumerate(("<unk>", "<s>", "</s>"))]
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    text = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": None,
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+            "post_processor": template if bos else None,
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                      "vocab": {"<unk>": 0, "<s>": 1, "</s>": 2} | {letters[b]: 3 + b for b in range(256)} | dict(extra), "merges": []}}
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    (Path(directory) / "tokenizer.json").write_text(json.dumps(text, ensure_ascii=False))
+    return Path(directory)
+
+
+def byte_ids(text, bos=True):
+    return [1] * bos + [3 + b for b in (text if isinstance(text, bytes) else text.encode())]

@@ -13,28 +13,41 @@ static void make_printable(char *text) {
     if (*c < 0x20 || *c == 0x7f) *c = ' ';
 }
 
-static olica_status malformed(olica_env *env, const char *name, json_error_t *error) {
+/* A text to parse: where it stands, and what is allowed. */
+typedef struct document {
+  const char *name;
+  int64_t line; /* of the file, before its first */
+  bool strict;  /* integers past int64 are an error */
+  size_t flags; /* jansson's */
+} document;
+
+static olica_status malformed(olica_env *env, const document *from, json_error_t *error) {
+  const char *name = from->name;
   /* Without memory for its own buffers jansson gives neither code nor place. */
   if (json_error_code(error) == json_error_out_of_memory || error->line < 0)
     return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
   make_printable(error->text);
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %d, column %d: %s; expected JSON", name, error->line,
-                         error->column, error->text);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld, column %d: %s; expected JSON", name,
+                         (long long)(from->line + error->line), error->column, error->text);
 }
 
-static olica_status parse(olica_env *env, const char *name, const char *text, size_t bytes, bool strict,
+static olica_status parse(olica_env *env, const document *from, const char *text, size_t bytes,
                           json_t **root) {
+  const char *name = from->name;
   if (bytes == 0) return olica_error_set(env, OLICA_ERR_INPUT, "%s: is empty, expected a JSON object", name);
   json_error_t error;
-  json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+  json_t *value = json_loadb(text, bytes, from->flags, &error);
   /* As reals, integers up to 2^53 stay exact, and the getters take integral reals. */
-  if (!value && !strict && json_error_code(&error) == json_error_numeric_overflow)
-    value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
-  if (!value) return malformed(env, name, &error);
+  if (!value && !from->strict && json_error_code(&error) == json_error_numeric_overflow)
+    value = json_loadb(text, bytes, from->flags | JSON_DECODE_INT_AS_REAL, &error);
+  if (!value) return malformed(env, from, &error);
   if (!json_is_object(value)) {
     char found[OLICA_JSON_TEXT];
     olica_json_describe(value, found);
     json_decref(value);
+    if (from->line > 0)
+      return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld: is %s, expected an object", name,
+                             (long long)from->line + 1, found);
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds %s, expected an object", name, found);
   }
   *root = value;
@@ -43,12 +56,20 @@ static olica_status parse(olica_env *env, const char *name, const char *text, si
 
 olica_status olica_json_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                               json_t **root) {
-  return parse(env, name, text, bytes, false, root);
+  const document from = {.name = name, .flags = JSON_REJECT_DUPLICATES};
+  return parse(env, &from, text, bytes, root);
 }
 
 olica_status olica_json_parse_strict(olica_env *env, const char *name, const char *text, size_t bytes,
                                      json_t **root) {
-  return parse(env, name, text, bytes, true, root);
+  const document from = {.name = name, .strict = true, .flags = JSON_REJECT_DUPLICATES};
+  return parse(env, &from, text, bytes, root);
+}
+
+olica_status olica_json_parse_row(olica_env *env, const char *name, int64_t line, const char *text,
+                                  size_t bytes, json_t **root) {
+  const document from = {.name = name, .line = line - 1, .flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL};
+  return parse(env, &from, text, bytes, root);
 }
 
 /* A string cut to what a message can bear, never inside a UTF-8 character. */

@@ -2,6 +2,8 @@
 
 #include <limits.h>
 
+#include "olica/par/partition.h"
+
 /* One 2.6 GiB reduction took eight times as long as the same in 16 MiB pieces. */
 enum { CHUNK_BYTES = 16 << 20 };
 
@@ -20,6 +22,16 @@ void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t 
   for (size_t done = 0, n; done < bytes; done += n) {
     n = chunk(bytes - done, CHUNK_BYTES);
     MPI_Bcast((char *)data + done, (int)n, MPI_BYTE, root, comm);
+  }
+}
+
+void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int64_t items) {
+  int size;
+  MPI_Comm_size(comm, &size);
+  for (int root = 0; root < size; root++) {
+    olica_range block = olica_partition_block(items, size, root);
+    olica_comm_bcast(context, comm, (char *)data + (size_t)block.first * bytes, (size_t)block.count * bytes,
+                     root);
   }
 }
 

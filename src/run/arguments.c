@@ -20,6 +20,10 @@ typedef enum effect {
   VERSION,
   QUIET,
   FRESH,
+  DUMP_TOKENS,
+  TOKENIZE,
+  DETOKENIZE,
+  SPECIAL,
   OTHER /* not in this build */
 } effect;
 
@@ -36,10 +40,14 @@ static const struct {
      VERIFY},
     {{"--quiet", "", "warnings and the closing table only", false}, QUIET},
     {{"--fresh", "", "ignores a restart file", false}, FRESH},
-    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them", true}, OTHER},
-    {{"--detokenize", "DIR FILE", "turns a line of ids back into text", true}, OTHER},
-    {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens", true}, OTHER},
-    {{"--dump-tokens", "FILE.npy", "writes the sampled calibration ids", true}, OTHER},
+    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them", false},
+     TOKENIZE},
+    {{"--detokenize", "DIR FILE", "turns a line of ids back into text", false}, DETOKENIZE},
+    {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens; else leaves them out",
+      false},
+     SPECIAL},
+    {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them", false},
+     DUMP_TOKENS},
     {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods", true}, OTHER},
     {{"--list", "", "every setting, and the methods, solvers and model families known", false}, LIST},
     {{"--help", "", "this text", false}, HELP},
@@ -108,6 +116,15 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
   case VERIFY:
     out->file = operand;
     return take_command(env, name, OLICA_COMMAND_VERIFY, out);
+  case TOKENIZE:
+    out->tokenizer = operand;
+    return take_command(env, name, OLICA_COMMAND_TOKENIZE, out);
+  case DETOKENIZE:
+    out->tokenizer = operand;
+    return take_command(env, name, OLICA_COMMAND_DETOKENIZE, out);
+  case SPECIAL:
+    out->special = true;
+    return OLICA_OK;
   case CHECK:
     return take_command(env, name, OLICA_COMMAND_CHECK, out);
   case LIST:
@@ -121,6 +138,9 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
     return OLICA_OK;
   case FRESH:
     out->fresh = true;
+    return OLICA_OK;
+  case DUMP_TOKENS:
+    out->dump_tokens = operand;
     return OLICA_OK;
   case OTHER:
     break;
@@ -143,6 +163,11 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     operand = argv[*i];
   }
+  if (strchr(known->operand, ' ') && !known->later) {
+    if (++*i >= argc)
+      return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
+    out->file = argv[*i];
+  }
   return take(env, option, operand, out);
 }
 
@@ -159,8 +184,17 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   if (needs_config && !out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "no config file, expected olica_mpi [options] config.ini; try --help");
+  if (out->dump_tokens && (!needs_config || !*out->dump_tokens))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--dump-tokens belongs to a run or --check, and needs a file's name; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
+  if (out->tokenizer && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--tokenize and --detokenize need no config file, found %s",
+                           out->config);
+  if (out->special && !out->tokenizer)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--special belongs to --tokenize and --detokenize; try --help");
   if ((out->ranks || out->ranks_per_node) && out->command != OLICA_COMMAND_CHECK)
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "--ranks and --ranks-per-node belong to --check; try --help");

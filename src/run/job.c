@@ -29,6 +29,7 @@ static olica_status open_calibration(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   const char *path = options->calibration.tokens;
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
+  if (*options->calibration.text) return olica_job_sample(job, ids);
   OLICA_TRY(olica_ids_open(job->context, path, ids));
   if ((*ids)->rows >= options->calibration.samples && (*ids)->cols >= options->calibration.length)
     return OLICA_OK;
@@ -42,10 +43,22 @@ static olica_status open_calibration(olica_job *job, olica_ids **ids) {
 static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
-  OLICA_TRY(olica_ids_open(job->context, options->evaluate.tokens, ids));
-  return olica_windows_plan(job->context->env, options->evaluate.tokens, (*ids)->rows * (*ids)->cols,
+  OLICA_TRY(*options->evaluate.text ? olica_job_tokenize(job, options->evaluate.text, ids)
+                                    : olica_ids_open(job->context, options->evaluate.tokens, ids));
+  return olica_windows_plan(job->context->env, (*ids)->name, (*ids)->rows * (*ids)->cols,
                             (int)options->evaluate.length, (int)options->evaluate.stride,
                             options->evaluate.windows, &job->windows);
+}
+
+/* Texts are read before the plan is made, so that it need not guess what they take. */
+static void measure_texts(olica_job *job, size_t before) {
+  const olica_memory *memory = &job->context->env->memory;
+  double bytes[3] = {(double)memory->peak, (double)memory->now - (double)before, 0};
+  for (int i = 0; job->bundle && i < OLICA_BUNDLE_PARTS; i++) bytes[2] += (double)job->bundle->part[i].bytes;
+  olica_comm_max(job->context, job->context->comm, bytes, 3);
+  job->text.peak = bytes[0];
+  job->text.open = bytes[1];
+  job->text.kept = bytes[2];
 }
 
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
@@ -60,8 +73,12 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
         "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
         "evaluates this one)",
         options->model.path);
+  size_t before = context->env->memory.now;
+  OLICA_TRY(olica_job_open_tokenizer(job));
   if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
   if (olica_options_evaluates(options)) OLICA_TRY(open_evaluation(job, &inputs->evaluation));
+  OLICA_TRY(olica_job_dump(job, inputs->calibration));
+  measure_texts(job, before);
   return OLICA_OK;
 }
 
@@ -167,6 +184,8 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
   OLICA_AGREE(context, status);
+  olica_encoder_close(job->encoder);
+  job->encoder = NULL;
   return OLICA_OK;
 }
 
@@ -179,6 +198,10 @@ void olica_job_close(olica_job *job) {
   olica_perplexity_destroy(job->perplexity);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
+  olica_encoder_close(job->encoder);
+  olica_bundle_free(env, job->bundle);
+  olica_sources_free(env, &job->sources);
+  olica_memory_free(env, job->drawn);
   olica_memory_free(env, job->shapes);
   olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);

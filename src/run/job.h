@@ -8,6 +8,7 @@
 #include "olica/run/options.h"
 #include "olica/run/report.h"
 #include "olica/store/checkpoint.h"
+#include "olica/text/sample.h"
 
 typedef struct olica_job {
   olica_context *context;
@@ -16,6 +17,14 @@ typedef struct olica_job {
   olica_source *source;
   const olica_method *method; /* never NULL; its operations are NULL for "none" */
   olica_dtype dtype;          /* of the checkpoint */
+  olica_bundle *bundle;   /* the tokenizer's files, carried into the checkpoint; NULL: nobody wants them */
+  olica_encoder *encoder; /* the tokenizer, while texts are read; NULL: there are none */
+  olica_text_sources sources; /* of the calibration's text, if there is any: */
+  olica_sample_record *drawn; /* [sources.count] what they gave */
+  struct {
+    double peak, open, kept; /* counted bytes of a rank: while texts were read; of what that left until the
+                              * streams have it; of the tokenizer's files */
+  } text;
   olica_pool *pool;
   olica_forward *forward;       /* for sequences of the calibration's length */
   olica_forward *eval_forward;  /* for windows of the evaluation's; the same one if the lengths are equal */
@@ -41,6 +50,17 @@ typedef struct olica_inputs {
 } olica_inputs;
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs);
 
+/* Parses the list of texts, loads the tokenizer's files if the checkpoint or a text wants them, and opens the
+ * tokenizer for texts. After the source and the method. */
+olica_status olica_job_open_tokenizer(olica_job *job);
+
+/* The calibration's sample of the texts, and a text's ids, both whole on every rank. */
+olica_status olica_job_sample(olica_job *job, olica_ids **ids);
+olica_status olica_job_tokenize(olica_job *job, const char *path, olica_ids **ids);
+
+/* Writes the calibration's ids as --dump-tokens asks. */
+olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
+
 /* Makes streams, scratch and the method's state, and reads the ids. */
 olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs);
 void olica_job_close(olica_job *job);
@@ -62,10 +82,10 @@ olica_status olica_job_create_checkpoint(olica_job *job);
 /* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure.
  */
 typedef struct olica_plan {
-  double memory;                                 /* bytes of a rank */
-  double streams, layers, solver, tables, other; /* its parts */
-  double checkpoint;                             /* bytes written */
-  double flops;                                  /* of all ranks */
+  double memory;                                        /* bytes of a rank */
+  double streams, layers, solver, tables, texts, other; /* its parts */
+  double checkpoint;                                    /* bytes written */
+  double flops;                                         /* of all ranks */
 } olica_plan;
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
 

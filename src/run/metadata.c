@@ -1,40 +1,12 @@
 /* The checkpoint's metadata: the model's own texts, the settings, and where it all came from. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "job.h"
-#include "olica/io/file.h"
 #include "olica/par/comm.h"
 #include "olica/run/usage.h"
-
-enum { TOKENIZER_BYTES = 256 << 20 };
-
-/* A file beside the model, on every rank: *text is NULL where there is none. */
-static olica_status load_beside(olica_job *job, const char *name, char **text, size_t *bytes) {
-  olica_context *context = job->context;
-  char path[OLICA_CATALOG_PATH + 64];
-  snprintf(path, sizeof path, "%s/%s", job->options->model.path, name);
-  olica_status status = OLICA_OK;
-  int64_t size = -1;
-  *text = NULL;
-  if (context->rank == 0) {
-    struct stat there;
-    if (stat(path, &there) == 0) { /* whatever it is: a pipe is refused, not waited for */
-      status = olica_file_load(context->env, path, TOKENIZER_BYTES, text, bytes);
-      size = (int64_t)*bytes;
-    }
-  }
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, &size, sizeof size, 0);
-  if (size < 0) return OLICA_OK;
-  *bytes = (size_t)size;
-  if (context->rank != 0) status = OLICA_NEW(context->env, *text, *bytes + 1);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, *text, *bytes, 0);
-  return OLICA_OK;
-}
+#include "olica/run/value.h"
 
 static char *dump(json_t *object) {
   char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;
@@ -42,16 +14,30 @@ static char *dump(json_t *object) {
   return text;
 }
 
+/* What the calibration was drawn from. */
+static json_t *texts_of(const olica_job *job) {
+  json_t *texts = json_array();
+  for (int i = 0; i < job->sources.count; i++) {
+    const olica_text_source *source = &job->sources.source[i];
+    json_array_append_new(
+        texts, json_pack("{s:s, s:o, s:s, s:I, s:I}", "kind", olica_sources_kind(source->kind), "file",
+                         olica_value_string(source->path), "field", source->field, "rows",
+                         (json_int_t)job->drawn[i].rows, "sequences", (json_int_t)job->drawn[i].drawn));
+  }
+  return texts;
+}
+
 static char *provenance(const olica_job *job) {
   char when[32];
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s}", "program", "olica_mpi",
-                        "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
+  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s, s:I, s:o}", "program",
+                        "olica_mpi", "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
                         olica_usage_libraries(), "written", when, "model", job->options->model.path, "ranks",
                         job->context->size, "nodes", job->context->nodes, "threads", job->context->threads,
-                        "host", job->context->host));
+                        "host", job->context->host, "seed", (json_int_t)job->options->calibration.seed,
+                        "texts", texts_of(job)));
 }
 
 /* Rank 0's text on every rank (times and hosts differ), in counted memory. */
@@ -78,22 +64,25 @@ static olica_status make_hints(const olica_options *options, MPI_Info *hints) {
   return OLICA_OK;
 }
 
+static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_part part) {
+  return (olica_checkpoint_text){bundle->part[part].data, bundle->part[part].bytes};
+}
+
 olica_status olica_job_create_checkpoint(olica_job *job) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
-  char *settings, *origin, *tokenizer_json, *tokenizer_model;
-  size_t json_bytes = 0, model_bytes = 0;
+  char *settings, *origin;
   bool root = context->rank == 0;
   OLICA_TRY(share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings));
   OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin));
-  OLICA_TRY(load_beside(job, "tokenizer.json", &tokenizer_json, &json_bytes));
-  OLICA_TRY(load_beside(job, "tokenizer.model", &tokenizer_model, &model_bytes));
-  olica_checkpoint_meta meta = {.config_json = job->source->config,
-                                .settings_json = settings,
-                                .provenance_json = origin,
-                                .tokenizer_json = tokenizer_json,
-                                .tokenizer_model = tokenizer_model,
-                                .tokenizer_model_bytes = model_bytes};
+  const olica_bundle *bundle = job->bundle;
+  bool is_model = !bundle->part[OLICA_BUNDLE_JSON].data; /* what it puts in front only its config says */
+  olica_checkpoint_meta meta = {.config_json = {job->source->config, job->source->config_bytes},
+                                .settings_json = {settings, strlen(settings)},
+                                .provenance_json = {origin, strlen(origin)},
+                                .tokenizer_json = text_of(bundle, OLICA_BUNDLE_JSON),
+                                .tokenizer_model = text_of(bundle, OLICA_BUNDLE_MODEL)};
+  if (is_model) meta.tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG);
   olica_checkpoint_options checkpoint = {
       .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
   OLICA_TRY(make_hints(options, &checkpoint.hints));
@@ -102,7 +91,5 @@ olica_status olica_job_create_checkpoint(olica_job *job) {
   if (checkpoint.hints != MPI_INFO_NULL) MPI_Info_free(&checkpoint.hints);
   olica_memory_free(context->env, settings);
   olica_memory_free(context->env, origin);
-  olica_memory_free(context->env, tokenizer_json);
-  olica_memory_free(context->env, tokenizer_model);
   return status;
 }

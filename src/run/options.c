@@ -9,6 +9,7 @@
 #include "olica/io/file.h"
 #include "olica/run/ini.h"
 #include "olica/run/value.h"
+#include "olica/text/sources.h"
 
 _Static_assert(sizeof(olica_backend) == sizeof(int), "choices are stored as int");
 
@@ -176,6 +177,20 @@ static olica_status refuse(const reader *in, const char *format, ...) {
   return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: %s", in->config, text);
 }
 
+/* The list of texts parses; whoever reads them parses it again. */
+static olica_status check_texts(const reader *in) {
+  const char *list = in->options->calibration.text;
+  char line[WHERE], where[WHERE + 32];
+  olica_text_sources sources;
+  const olica_setting *setting = olica_settings_find("calibration", "text");
+  if (!*list) return OLICA_OK;
+  snprintf(where, sizeof where, "%s: [calibration] text",
+           place(in, in->from[setting - olica_settings_at(0)].line, line));
+  OLICA_TRY(olica_sources_parse(in->env, where, in->config, list, &sources));
+  olica_sources_free(in->env, &sources);
+  return OLICA_OK;
+}
+
 /* What settings say together, as far as it does not depend on the model. */
 static olica_status check_together(const reader *in) {
   const olica_options *o = in->options;
@@ -188,6 +203,8 @@ static olica_status check_together(const reader *in) {
     return refuse(in, "[evaluate] has tokens and text, expected one of them");
   if (prunes && !*o->calibration.tokens && !*o->calibration.text)
     return refuse(in, "[calibration] has neither tokens nor text, expected one of them to prune on");
+  if (o->dump_tokens && !prunes)
+    return refuse(in, "[prune] method = none calibrates on nothing, expected a method with --dump-tokens");
   if (prunes && !*o->output.checkpoint)
     return refuse(in, "[output] checkpoint is empty, expected the file to write the pruned model to");
   if (!prunes && !olica_options_evaluates(o))
@@ -207,7 +224,7 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options) {
-  *options = (olica_options){.config = arguments->config};
+  *options = (olica_options){.config = arguments->config, .dump_tokens = arguments->dump_tokens};
   reader in = {.env = env, .config = arguments->config, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
@@ -217,6 +234,7 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
   OLICA_TRY(refuse_later(&in));
   OLICA_TRY(resolve_paths(&in));
+  OLICA_TRY(check_texts(&in));
   return check_together(&in);
 }
 

@@ -36,6 +36,10 @@ static void describe_run(olica_job *job) {
   olica_log_line(
       context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
       context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
+  for (int i = 0; i < job->sources.count; i++)
+    olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
+                   (long long)job->drawn[i].drawn, job->sources.source[i].path,
+                   (long long)job->drawn[i].tried, (long long)job->drawn[i].rows);
   if (context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }

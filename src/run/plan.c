@@ -152,7 +152,9 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
   plan->streams = stream_bytes(job, ranks);
   plan->tables = table_bytes(job, ranks);
   plan->other = (double)source->catalog->count * sizeof(olica_tensor);
-  plan->memory = plan->streams + plan->tables + plan->other + work;
+  plan->texts = job->text.kept;
+  plan->memory = plan->streams + plan->tables + plan->other + larger(work + plan->texts, job->text.open);
+  plan->memory = larger(plan->memory, job->text.peak);
   plan_flops(job, &budget, plan);
   return OLICA_OK;
 }
@@ -171,7 +173,19 @@ olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan 
       mib(limit), ceil(mib(plan->memory)), ranks);
 }
 
-static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
+/* What the texts gave. */
+static void print_texts(const olica_job *job, const olica_ids *evaluation) {
+  for (int i = 0; i < job->sources.count; i++)
+    printf("text         %s:%s: %lld of %lld rows tried, %lld sequences\n",
+           olica_sources_kind(job->sources.source[i].kind), job->sources.source[i].path,
+           (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn);
+  if (evaluation)
+    printf("evaluation   %lld windows of %d tokens, of %lld in %s\n", (long long)job->windows.count,
+           job->windows.length, (long long)(evaluation->rows * evaluation->cols), evaluation->name);
+}
+
+static void print_plan(const olica_job *job, const olica_inputs *inputs, const olica_plan *plan, int ranks,
+                       int ranks_per_node) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
   int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
@@ -192,13 +206,12 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
            olica_number_name(job->dtype));
   }
-  if (job->windows.count > 0)
-    printf("evaluation   %lld windows of %d tokens\n", (long long)job->windows.count, job->windows.length);
+  print_texts(job, inputs->evaluation);
   printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, layers %.1f, statistics and "
          "solver "
-         "%.1f, tables %.1f\n",
+         "%.1f, tables %.1f, texts %.1f\n",
          mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->layers),
-         mib(plan->solver), mib(plan->tables));
+         mib(plan->solver), mib(plan->tables), mib(plan->texts));
   printf("work         %.3g floating-point operations\n", plan->flops);
 }
 
@@ -233,7 +246,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
   OLICA_TRY(olica_job_open(&job, &inputs));
   OLICA_TRY(olica_plan_make(&job, ranks, &plan));
-  if (context->rank == 0) print_plan(&job, &plan, ranks, ranks_per_node);
+  if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);
   OLICA_TRY(olica_plan_check(&job, ranks, &plan));

@@ -46,12 +46,10 @@ static const char *dtypes(int i) {
 // clang-format off
 static const olica_setting table[] = {
   SETTING(model, path, PATH, "", "Hugging Face directory (config.json, *.safetensors) or a checkpoint .h5 of ours"),
-  SETTING(model, tokenizer, PATH, "", "directory with tokenizer.json or tokenizer.model; empty: the model's own",
-          LATER("*", "use tokens")),
+  SETTING(model, tokenizer, PATH, "", "directory with tokenizer.json or tokenizer.model; empty: the model's own"),
 
   SETTING(calibration, tokens, PATH, "", "int32 or int64 ids [samples x length] (.npy)"),
-  SETTING(calibration, text, FILES, "", "texts to sample: alpaca:FILE, jsonl:FILE[:field], plain:FILE, npy:FILE; FILE*3 counts three times",
-          LATER("*", "use tokens")),
+  SETTING(calibration, text, FILES, "", "texts to sample: alpaca:FILE, jsonl:FILE[:field], plain:FILE, npy:FILE; FILE*3 counts three times"),
   SETTING(calibration, samples, INTEGER, "256", "calibration sequences in all", IN(1, 1e9), .unit = "sequences"),
   SETTING(calibration, length, INTEGER, "128", "tokens of each sequence", IN(1, 1 << 20), .unit = "tokens"),
   SETTING(calibration, seed, INTEGER, "0", "of the sampling of texts", IN(0, 0x1p53)),
@@ -76,12 +74,12 @@ static const olica_setting table[] = {
   SETTING(compute, memory, SIZE, "auto", "limit of a rank's own allocations; auto: none", IN(0x1p20, 0x1p50)),
 
   SETTING(evaluate, tokens, PATH, "", "int32 or int64 ids of any shape, read as one row (.npy), for perplexity"),
-  SETTING(evaluate, text, PATH, "", "text for perplexity, tokenized whole", LATER("*", "use tokens")),
+  SETTING(evaluate, text, PATH, "", "text for perplexity, tokenized whole"),
   SETTING(evaluate, length, INTEGER, "128", "tokens of a window", IN(2, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, windows, INTEGER, "0", "windows to score; 0: all", IN(0, 1e12), .unit = "windows"),
   SETTING(evaluate, stride, INTEGER, "0", "from one window to the next; 0: length", IN(0, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, bos, CHOICE, "auto", "begin-of-sequence token; auto: as the tokenizer does, none for tasks",
-          .choice = answers, LATER("yes", "put it into the tokens")),
+          .choice = answers),
   SETTING(evaluate, tasks, FILES, "", "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...", LATER("*", NULL)),
   SETTING(evaluate, limit, INTEGER, "0", "questions of a task; 0: all", IN(0, 1e12), .unit = "questions", LATER("*", NULL)),
   SETTING(evaluate, dense, BOOL, "yes", "also score the unpruned model"),

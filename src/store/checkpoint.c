@@ -110,24 +110,12 @@ static olica_status declare_model(olica_checkpoint *checkpoint) {
   return OLICA_OK;
 }
 
-typedef struct text {
-  const char *data;
-  size_t bytes;
-} text;
-
-static text text_of(const char *string) {
-  return (text){string, string ? strlen(string) : 0};
-}
-
 /* The texts of /meta are declared first and written as soon as all is declared. */
 static olica_status begin(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta) {
   olica_hdf5 *file = checkpoint->file;
-  const text texts[OLICA_SCHEMA_META] = {
-      text_of(meta->config_json),
-      text_of(meta->settings_json),
-      text_of(meta->provenance_json),
-      text_of(meta->tokenizer_json),
-      {meta->tokenizer_model, meta->tokenizer_model ? meta->tokenizer_model_bytes : 0}};
+  const olica_checkpoint_text texts[OLICA_SCHEMA_META] = {meta->config_json,     meta->settings_json,
+                                                          meta->provenance_json, meta->tokenizer_json,
+                                                          meta->tokenizer_model, meta->tokenizer_config_json};
   int number[OLICA_SCHEMA_META];
   OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_CHECKPOINT_FORMAT));
   OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_CHECKPOINT_SCHEMA));

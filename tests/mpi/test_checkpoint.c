@@ -128,11 +128,10 @@ static olica_checkpoint_options options_of(const model *m, const char *path) {
 static olica_status create(olica_context *context, const model *m, const char *path,
                            olica_checkpoint **checkpoint) {
   const olica_checkpoint_options options = options_of(m, path);
-  const olica_checkpoint_meta meta = {.config_json = m->config,
-                                      .settings_json = "{\"prune\": {}}",
-                                      .provenance_json = "{}",
-                                      .tokenizer_model = "\0\1\2",
-                                      .tokenizer_model_bytes = 3};
+  const olica_checkpoint_meta meta = {.config_json = {m->config, strlen(m->config)},
+                                      .settings_json = {"{\"prune\": {}}", 13},
+                                      .provenance_json = {"{}", 2},
+                                      .tokenizer_model = {"\0\1\2", 3}};
   return olica_checkpoint_create(context, &options, &m->arch, m->shape, &meta, checkpoint);
 }
 

@@ -102,7 +102,12 @@ static void command_line_errors(void **state) {
   command_fails(*state, "--check --ranks 0 x.ini", "expected a whole number");
   command_fails(*state, "--check --ranks 99999999999999999999 x.ini", "expected a whole number");
   command_fails(*state, "--check --ranks 4 --ranks-per-node 8 x.ini", "at most the 4");
-  command_fails(*state, "--tokenize dir file", "not in this build yet");
+  command_fails(*state, "--tokenize dir", "--tokenize needs DIR FILE behind it");
+  command_fails(*state, "--detokenize dir file x.ini", "need no config file");
+  command_fails(*state, "--special x.ini", "--special belongs to");
+  command_fails(*state, "x.ini --dump-tokens", "--dump-tokens needs FILE.npy");
+  command_fails(*state, "--dump-tokens= x.ini", "needs a file's name");
+  command_fails(*state, "--dump-tokens d.npy --verify x.h5", "belongs to a run or --check");
   command_fails(*state, "--predictions=p.jsonl x.ini", "not in this build yet");
 }
 
@@ -145,6 +150,13 @@ static void values_of_every_kind(void **state) {
   assert_int_equal(o.io.count, 1);
   assert_string_equal(o.io.hint[0].key, "cb_nodes");
   assert_string_equal(o.io.hint[0].value, "4");
+}
+
+static void files_of_a_list_stay_as_given(void **state) {
+  olica_options o = options_of(*state, "[model]\npath=m\n",
+                               "calibration.text= plain:a b.txt*3 ,alpaca: /x/y , jsonl:../z:w");
+  assert_string_equal(o.calibration.text, "plain:a b.txt*3 ,alpaca: /x/y , jsonl:../z:w");
+  assert_string_equal(o.config, "run/x.ini");
 }
 
 static void set_overrides_the_file(void **state) {
@@ -225,14 +237,25 @@ static void settings_must_fit_each_other(void **state) {
              "output.checkpoint=");
 }
 
+/* What a list of texts says is refused before anything is opened. */
+static void texts_are_named(void **state) {
+  const char *const model = "[model]\npath=m\n";
+  is_refused(*state, "[model]\npath=m\n[calibration]\ntext = plain:x, jsnl:y\n", NULL,
+             "run/x.ini:4: [calibration] text: \"jsnl:y\", expected one of alpaca:FILE");
+  is_refused(*state, model, "calibration.text=plain:x*0", "--set: [calibration] text: \"plain:x*0\"");
+  is_refused(*state, LEAST, "calibration.text=plain:x", "tokens and text");
+  is_refused(*state, LEAST "[evaluate]\ntokens=e\ntext=t\n", NULL, "[evaluate] has tokens and text");
+  olica_options o = options_of(*state, model, "calibration.text=plain:x");
+  assert_null(o.dump_tokens);
+}
+
 static void what_is_not_there_yet_is_refused(void **state) {
-  is_refused(*state, "[model]\npath=m\n[calibration]\ntext = plain:x.txt\n", NULL,
-             "run/x.ini:4: [calibration] text = \"plain:x.txt\" is not in this build yet; use tokens");
-  const char *const later[] = {"calibration.save=s.h5", "prune.ond=standard",     "compute.precision=bf16",
-                               "evaluate.text=t",       "evaluate.tasks=boolq:b", "evaluate.limit=3",
-                               "evaluate.bos=yes",      "model.tokenizer=t",      "restart.every=2 layers",
-                               "restart.keep=3",        "restart.path=d",         "run.walltime=01:00:00",
-                               "run.stall=60",          "calibration.save=off"};
+  is_refused(*state, "[model]\npath=m\n[prune]\nond = standard\n", NULL,
+             "run/x.ini:4: [prune] ond = \"standard\" is not in this build yet; use fast");
+  const char *const later[] = {"calibration.save=s.h5",  "prune.ond=standard",  "compute.precision=bf16",
+                               "evaluate.tasks=boolq:b", "evaluate.limit=3",    "restart.every=2 layers",
+                               "restart.keep=3",         "restart.path=d",      "run.walltime=01:00:00",
+                               "run.stall=60",           "calibration.save=off"};
   for (size_t i = 0; i < sizeof later / sizeof *later; i++)
     set_refused(*state, later[i], "not in this build yet");
   const char *const fine[] = {"evaluate.bos=no",  "restart.every=1 layer",  "restart.every=off",
@@ -367,10 +390,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(command_line_errors, setup, teardown),
       cmocka_unit_test_setup_teardown(defaults_are_those_of_the_interface, setup, teardown),
       cmocka_unit_test_setup_teardown(values_of_every_kind, setup, teardown),
+      cmocka_unit_test_setup_teardown(files_of_a_list_stay_as_given, setup, teardown),
       cmocka_unit_test_setup_teardown(set_overrides_the_file, setup, teardown),
       cmocka_unit_test_setup_teardown(wrong_values_are_named, setup, teardown),
       cmocka_unit_test_setup_teardown(unknown_names_get_a_suggestion, setup, teardown),
       cmocka_unit_test_setup_teardown(settings_must_fit_each_other, setup, teardown),
+      cmocka_unit_test_setup_teardown(texts_are_named, setup, teardown),
       cmocka_unit_test_setup_teardown(what_is_not_there_yet_is_refused, setup, teardown),
       cmocka_unit_test_setup_teardown(durations_and_cadences, setup, teardown),
       cmocka_unit_test_setup_teardown(hints_are_counted, setup, teardown),

@@ -17,6 +17,11 @@ olica_status olica_json_parse(olica_env *env, const char *name, const char *text
 olica_status olica_json_parse_strict(olica_env *env, const char *name, const char *text, size_t bytes,
                                      json_t **root);
 
+/* An object among others in a file: `line` is its first one there, for messages. Strings may hold NULs
+ * (json_string_length). */
+olica_status olica_json_parse_row(olica_env *env, const char *name, int64_t line, const char *text,
+                                  size_t bytes, json_t **root);
+
 /* Typed members of an object. A missing key or null gives the default through the pointer's old value when
  * `required` is false. Integers must lie in [low, high]; 64.0 and 1e3 count as integers, 1.5 does not. */
 olica_status olica_json_integer(olica_env *env, const char *name, const json_t *object, const char *key,

@@ -5,11 +5,16 @@
 #define OLICA_PAR_COMM_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "olica/par/context.h"
 
 /* Copies `bytes` bytes at data from `root` to everyone. */
 void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int root);
+
+/* Of `items` items of `bytes` bytes at data every rank holds its block (olica_partition_block); afterwards
+ * every rank holds all. */
+void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int64_t items);
 
 /* data[i] becomes the sum (the maximum) over all ranks, on every rank. In place. */
 void olica_comm_sum(olica_context *context, MPI_Comm comm, double *data, size_t count);

@@ -9,19 +9,24 @@
 
 typedef enum olica_command {
   OLICA_COMMAND_RUN,
-  OLICA_COMMAND_CHECK,  /* --check: the plan; nothing is written */
-  OLICA_COMMAND_VERIFY, /* --verify FILE */
-  OLICA_COMMAND_LIST,   /* --list, --help, --version: no config, no MPI */
+  OLICA_COMMAND_CHECK,      /* --check: the plan; nothing is written */
+  OLICA_COMMAND_VERIFY,     /* --verify FILE */
+  OLICA_COMMAND_TOKENIZE,   /* --tokenize DIR FILE */
+  OLICA_COMMAND_DETOKENIZE, /* --detokenize DIR FILE */
+  OLICA_COMMAND_LIST,       /* --list, --help, --version: no config, no MPI */
   OLICA_COMMAND_HELP,
   OLICA_COMMAND_VERSION
 } olica_command;
 
 typedef struct olica_arguments {
   olica_command command;
-  const char *config; /* RUN, CHECK: the config file as given, never NULL; else NULL */
-  const char *file;   /* VERIFY: the checkpoint as given */
-  int ranks;          /* CHECK: plan for so many ranks, 0: for those that run */
-  int ranks_per_node; /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  const char *config;      /* RUN, CHECK: the config file as given, never NULL; else NULL */
+  const char *file;        /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids */
+  const char *tokenizer;   /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
+  bool special;            /* TOKENIZE, DETOKENIZE */
+  int ranks;               /* CHECK: plan for so many ranks, 0: for those that run */
+  int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   bool quiet, fresh;
   int sets;         /* --set, in order; a later one wins */
   const char **set; /* [sets] "section.key=value" */

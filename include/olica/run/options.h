@@ -39,7 +39,8 @@ typedef struct olica_hint {
 /* Strings are never NULL: "" where nothing is given. Paths are as seen from where the program was started
  * (the config file's directory put in front, also for --set); those inside a list are as given. */
 typedef struct olica_options {
-  const char *config; /* the file that they come from: names inside a list are relative to it */
+  const char *config;      /* the file that they come from: names inside a list are relative to it */
+  const char *dump_tokens; /* of the command line: where the calibration's ids are written, NULL: nowhere */
   struct {
     const char *path, *tokenizer;
   } model;

@@ -9,11 +9,15 @@
 #define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
 enum { OLICA_CHECKPOINT_SCHEMA = 1 };
 
-/* The texts under /meta; NULL: the model has none. */
+/* A text under /meta, NULs and all; data NULL or bytes 0: the model has none. */
+typedef struct olica_checkpoint_text {
+  const char *data;
+  size_t bytes;
+} olica_checkpoint_text;
+
 typedef struct olica_checkpoint_meta {
-  const char *config_json, *settings_json, *provenance_json, *tokenizer_json;
-  const char *tokenizer_model;
-  size_t tokenizer_model_bytes;
+  olica_checkpoint_text config_json, settings_json, provenance_json, tokenizer_json, tokenizer_model,
+      tokenizer_config_json; /* the last only where it is needed: beside a tokenizer.model alone */
 } olica_checkpoint_meta;
 
 typedef struct olica_checkpoint_options {

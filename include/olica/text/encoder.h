@@ -1,0 +1,36 @@
+/* A model's tokenizer in use: texts to ids that the model has. Not collective: every rank has its own. */
+#ifndef OLICA_TEXT_ENCODER_H
+#define OLICA_TEXT_ENCODER_H
+
+#include "olica/text/bundle.h"
+#include "olica/text/tokenizer.h"
+
+/* What is put around a text. */
+typedef enum olica_special {
+  OLICA_SPECIAL_AUTO, /* what the tokenizer itself adds by default: BOS for LLaMA, nothing for SmolLM2 */
+  OLICA_SPECIAL_BOS,  /* one BOS in front and nothing else */
+  OLICA_SPECIAL_NONE
+} olica_special;
+
+typedef struct olica_encoder {
+  olica_env *env;
+  char *name; /* the tokenizer's file, for messages; owned */
+  olica_tokenizer *tokenizer;
+  bool adds;          /* by default a text gets what the tokenizer adds */
+  int32_t bos;        /* -1: none is known */
+  int64_t vocabulary; /* of the model */
+} olica_encoder;
+
+/* Parses tokenizer.json, else tokenizer.model; tokenizer_config.json's add_bos_token counts for the latter.
+ * `bos`: the model's own BOS, -1 if it has none, for a tokenizer that adds none. A bundle without a tokenizer
+ * is OLICA_ERR_INPUT. */
+olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int64_t vocabulary, int32_t bos,
+                                olica_encoder **encoder);
+void olica_encoder_close(olica_encoder *encoder); /* NULL allowed */
+
+/* Appends the ids of a text. An id that the model does not have, or a BOS that nobody knows, is
+ * OLICA_ERR_INPUT; `name` (the text's file) begins the message. */
+olica_status olica_encoder_encode(olica_encoder *encoder, const char *name, const char *text, size_t bytes,
+                                  olica_special special, olica_tokens *tokens);
+
+#endif

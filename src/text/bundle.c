@@ -1,0 +1,111 @@
+#include "olica/text/bundle.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "olica/io/file.h"
+#include "olica/io/hdf5.h"
+#include "olica/par/comm.h"
+
+static const char *const files[OLICA_BUNDLE_PARTS] = {"tokenizer.json", "tokenizer.model",
+                                                      "tokenizer_config.json"};
+static const char *const datasets[OLICA_BUNDLE_PARTS] = {"meta/tokenizer_json", "meta/tokenizer_model",
+                                                         "meta/tokenizer_config_json"};
+
+static olica_status join(olica_env *env, const char *a, const char *between, const char *b, char **text) {
+  size_t room = strlen(a) + strlen(between) + strlen(b) + 1;
+  OLICA_TRY(OLICA_NEW(env, *text, room));
+  snprintf(*text, room, "%s%s%s", a, between, b);
+  return OLICA_OK;
+}
+
+static olica_status create(olica_env *env, const char *place, bool is_checkpoint, olica_bundle **bundle) {
+  OLICA_TRY(OLICA_NEW(env, *bundle, 1));
+  (*bundle)->is_checkpoint = is_checkpoint;
+  (*bundle)->place = olica_memory_string(env, place);
+  return (*bundle)->place ? OLICA_OK : env->error.code;
+}
+
+/* Rank 0's part: every file that is there. A pipe is refused, not waited for. */
+static olica_status load_all(olica_env *env, olica_bundle *bundle) {
+  for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
+    char *path;
+    struct stat there;
+    OLICA_TRY(join(env, bundle->place, "/", files[i], &path));
+    if (lstat(path, &there) == 0) {
+      OLICA_TRY(
+          olica_file_load(env, path, OLICA_BUNDLE_BYTES, &bundle->part[i].data, &bundle->part[i].bytes));
+      if (bundle->part[i].bytes == 0)
+        return olica_error_set(env, OLICA_ERR_INPUT, "%s: is empty, expected a tokenizer's file", path);
+    }
+    olica_memory_free(env, path);
+  }
+  return OLICA_OK;
+}
+
+static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bundle *bundle) {
+  for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
+    const olica_tensor *tensor = olica_catalog_find(catalog, datasets[i]);
+    if (!tensor) continue;
+    if (strcmp(tensor->stored, olica_hdf5_type_name(OLICA_HDF5_BYTES)) != 0 || tensor->bytes < 1 ||
+        tensor->bytes > OLICA_BUNDLE_BYTES)
+      return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %lld bytes of %s, expected 1 to %d of uint8",
+                             bundle->place, datasets[i], (long long)tensor->bytes, tensor->stored,
+                             OLICA_BUNDLE_BYTES);
+    bundle->part[i].bytes = (size_t)tensor->bytes;
+    OLICA_TRY(OLICA_NEW(env, bundle->part[i].data, bundle->part[i].bytes + 1));
+    OLICA_TRY(olica_catalog_read(catalog, tensor, 0, tensor->bytes, bundle->part[i].data));
+  }
+  return OLICA_OK;
+}
+
+/* Rank 0's bytes on every rank. */
+static olica_status share(olica_context *context, olica_bundle *bundle) {
+  for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
+    size_t *bytes = &bundle->part[i].bytes;
+    char **data = &bundle->part[i].data;
+    olica_comm_bcast(context, context->comm, bytes, sizeof *bytes, 0);
+    if (*bytes == 0) continue;
+    OLICA_AGREE(context, *data ? OLICA_OK : OLICA_NEW(context->env, *data, *bytes + 1));
+    olica_comm_bcast(context, context->comm, *data, *bytes, 0);
+  }
+  return OLICA_OK;
+}
+
+olica_status olica_bundle_load(olica_context *context, const char *directory, olica_bundle **out) {
+  olica_bundle *bundle = NULL;
+  olica_status status = create(context->env, directory, false, &bundle);
+  if (status == OLICA_OK && context->rank == 0) status = load_all(context->env, bundle);
+  OLICA_AGREE(context, status);
+  OLICA_TRY(share(context, bundle));
+  *out = bundle;
+  return OLICA_OK;
+}
+
+olica_status olica_bundle_extract(olica_context *context, olica_catalog *catalog, olica_bundle **out) {
+  olica_bundle *bundle = NULL;
+  olica_status status = create(context->env, catalog->path[0], true, &bundle);
+  if (status == OLICA_OK && context->rank == 0) status = extract_all(context->env, catalog, bundle);
+  OLICA_AGREE(context, status);
+  OLICA_TRY(share(context, bundle));
+  *out = bundle;
+  return OLICA_OK;
+}
+
+void olica_bundle_free(olica_env *env, olica_bundle *bundle) {
+  if (!bundle) return;
+  for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) olica_memory_free(env, bundle->part[i].data);
+  olica_memory_free(env, bundle->place);
+  olica_memory_free(env, bundle);
+}
+
+bool olica_bundle_holds(const olica_bundle *bundle) {
+  return bundle->part[OLICA_BUNDLE_JSON].data || bundle->part[OLICA_BUNDLE_MODEL].data;
+}
+
+olica_status olica_bundle_name(olica_env *env, const olica_bundle *bundle, olica_bundle_part part,
+                               char **name) {
+  return join(env, bundle->place, bundle->is_checkpoint ? ": " : "/",
+              bundle->is_checkpoint ? datasets[part] : files[part], name);
+}

@@ -1,0 +1,40 @@
+/* Normalizers: what a text goes through before it is divided. Private to text. */
+#ifndef OLICA_TEXT_NORMALIZE_H
+#define OLICA_TEXT_NORMALIZE_H
+
+#include "charsmap.h"
+#include "pattern.h"
+#include "unicode.h"
+
+typedef struct olica_normalizer olica_normalizer;
+struct olica_normalizer {
+  /* Appends what becomes of a text that is not empty. */
+  olica_status (*apply)(olica_normalizer *normalizer, olica_span text, olica_bytes *out);
+  olica_env *env;
+  olica_pattern pattern; /* Replace */
+  char *content;         /* Replace, Prepend: what is put in */
+  size_t bytes;
+  olica_form form;                     /* NFC and so on */
+  olica_charsmap charsmap;             /* Precompiled */
+  bool left, right;                    /* Strip */
+  bool clean, chinese, accents, lower; /* BertNormalizer */
+  olica_bytes scratch;
+};
+
+/* In the order of the file. */
+typedef struct olica_normalizers {
+  olica_env *env;
+  const char *name;       /* the file */
+  olica_normalizer *part; /* [count] */
+  size_t count, room;
+  olica_bytes scratch[2];
+} olica_normalizers;
+
+/* Reads member "normalizer" of a tokenizer. */
+olica_status olica_normalizers_read(const olica_node *node, olica_normalizers *normalizers);
+void olica_normalizers_free(olica_normalizers *normalizers);
+
+/* *out lies in `text` or in a buffer of the normalizers, until the next call. */
+olica_status olica_normalizers_apply(olica_normalizers *normalizers, olica_span text, olica_span *out);
+
+#endif

@@ -1,0 +1,40 @@
+/* A pattern of tokenizer.json: a string or a regular expression. Private to text. */
+#ifndef OLICA_TEXT_PATTERN_H
+#define OLICA_TEXT_PATTERN_H
+
+#include "node.h"
+#include "regex.h"
+
+typedef struct olica_pattern {
+  olica_env *env;
+  char *literal; /* NULL: a regular expression */
+  size_t bytes;
+  olica_regex *regex;
+} olica_pattern;
+
+/* Reads member "pattern": {"String": ...} or {"Regex": ...}. `name` is the file. */
+olica_status olica_pattern_read(const olica_node *node, const char *name, olica_pattern *pattern);
+olica_status olica_pattern_compile(olica_env *env, const char *name, const char *key, olica_span regex,
+                                   olica_pattern *pattern);
+/* The string itself. */
+olica_status olica_pattern_quote(olica_env *env, olica_span literal, olica_pattern *pattern);
+void olica_pattern_free(olica_pattern *pattern);
+
+/* The matches of a text, one after the other; begin with {pattern, text}. */
+typedef struct olica_matches {
+  olica_pattern *pattern;
+  olica_span text;
+  size_t at; /* where the search goes on */
+  bool any;  /* there was a match, and it ended at `last` */
+  size_t last;
+  size_t begin, end; /* the match */
+} olica_matches;
+
+/* Goes to the next match; an empty one right behind the last is passed over. */
+olica_status olica_matches_next(olica_matches *matches, bool *found);
+
+/* Appends the text with every match replaced. */
+olica_status olica_pattern_replace(olica_pattern *pattern, olica_span text, olica_span content,
+                                   olica_bytes *out);
+
+#endif

@@ -1,0 +1,160 @@
+#include "olica/text/sample.h"
+
+#include <string.h>
+
+#include "olica/base/random.h"
+#include "olica/par/comm.h"
+#include "olica/par/partition.h"
+#include "olica/text/rows.h"
+
+/* One source being drawn from. */
+typedef struct draw {
+  olica_context *context;
+  const olica_sample_options *options;
+  olica_encoder *encoder;
+  olica_rows *rows;
+  int source;
+  int64_t *order; /* [rows] the first `placed` places are final */
+  int64_t placed;
+  int64_t wanted, tried, drawn;
+  int32_t *ids; /* [wanted x length] */
+} draw;
+
+/* Places [placed, end) of the order become final. */
+static void place(draw *d, int64_t end) {
+  const olica_random random = {d->options->seed, 2 * (uint32_t)d->source};
+  for (int64_t i = d->placed; i < end; i++) {
+    int64_t j = i + (int64_t)olica_random_below(random, (uint64_t)i, (uint64_t)(d->rows->count - i));
+    int64_t row = d->order[j];
+    d->order[j] = d->order[i];
+    d->order[i] = row;
+  }
+  d->placed = end;
+}
+
+/* Where the sequence begins in a row of n ids, the one at that place of the order. */
+static int64_t window(const draw *d, int64_t at, int64_t n) {
+  const olica_random random = {d->options->seed, 2 * (uint32_t)d->source + 1};
+  if (d->rows->source->kind == OLICA_TEXT_ALPACA) return 0;
+  return (int64_t)olica_random_below(random, (uint64_t)at, (uint64_t)(n - d->options->length + 1));
+}
+
+static olica_status try_ids(const draw *d, int64_t at, int32_t *found) {
+  int64_t row = d->order[at], n = olica_rows_ids(d->rows, row);
+  if (n < d->options->length) return OLICA_OK;
+  found[0] = 1;
+  return olica_rows_read(d->rows, row, window(d, at, n), d->options->length, d->options->vocabulary,
+                         found + 1);
+}
+
+static olica_status try_text(const draw *d, int64_t at, int32_t *found) {
+  olica_env *env = d->context->env;
+  olica_tokens tokens = {0};
+  char *text;
+  size_t bytes, length = (size_t)d->options->length;
+  OLICA_TRY(olica_rows_text(d->rows, d->order[at], &text, &bytes));
+  olica_status status =
+      olica_encoder_encode(d->encoder, d->rows->source->path, text, bytes, OLICA_SPECIAL_AUTO, &tokens);
+  olica_memory_free(env, text);
+  if (status != OLICA_OK)
+    return olica_error_context(env, "line %lld of ", (long long)olica_rows_line(d->rows, d->order[at]));
+  if (tokens.count >= length) {
+    found[0] = 1;
+    memcpy(found + 1, tokens.id + window(d, at, (int64_t)tokens.count), length * sizeof *found);
+  }
+  OLICA_FREE(env, tokens.id);
+  return OLICA_OK;
+}
+
+/* This rank's share of the next n places. found [n x (1 + length)]: 1 and the ids, or 0. */
+static olica_status try_share(const draw *d, int64_t n, int32_t *found) {
+  olica_range own = olica_partition_block(n, d->context->size, d->context->rank);
+  for (int64_t i = own.first; i < own.first + own.count; i++) {
+    int32_t *item = found + i * (1 + d->options->length);
+    OLICA_TRY(d->rows->npy ? try_ids(d, d->tried + i, item) : try_text(d, d->tried + i, item));
+  }
+  return OLICA_OK;
+}
+
+/* How many rows to try next: as many as should give what is missing, going by those tried. It does not depend
+ * on the number of ranks, so that neither does what is looked at. */
+static int64_t next_round(const draw *d) {
+  int64_t missing = d->wanted - d->drawn, left = d->rows->count - d->tried, n = missing;
+  if (d->drawn > 0) n = (int64_t)((double)missing * (double)d->tried / (double)d->drawn) + 1;
+  if (d->tried > 0 && d->drawn == 0) n = d->tried;
+  if (n > 4 * missing + 64) n = 4 * missing + 64;
+  return n < left ? n : left;
+}
+
+/* Tries some rows and keeps, in their order, those that will do. */
+static olica_status round_of(draw *d, int64_t n) {
+  olica_context *context = d->context;
+  size_t length = (size_t)d->options->length, item = 1 + length;
+  int32_t *found;
+  OLICA_AGREE(context, OLICA_NEW(context->env, found, (size_t)n * item));
+  place(d, d->tried + n);
+  OLICA_AGREE(context, try_share(d, n, found));
+  olica_comm_gather(context, context->comm, found, item * sizeof *found, n);
+  for (int64_t i = 0; i < n && d->drawn < d->wanted; i++)
+    if (found[(size_t)i * item])
+      memcpy(d->ids + (size_t)d->drawn++ * length, found + (size_t)i * item + 1, length * sizeof *found);
+  d->tried += n;
+  olica_memory_free(context->env, found);
+  return OLICA_OK;
+}
+
+static olica_status too_little(const draw *d) {
+  const olica_text_source *source = d->rows->source;
+  return olica_error_set(d->context->env, OLICA_ERR_INPUT,
+                         "%s: %lld sequences of %d tokens in %lld rows (%s), expected %lld, its share of "
+                         "[calibration] samples = %lld",
+                         source->path, (long long)d->drawn, d->options->length, (long long)d->rows->count,
+                         olica_sources_kind(source->kind), (long long)d->wanted,
+                         (long long)d->options->samples);
+}
+
+static olica_status draw_all(draw *d) {
+  olica_context *context = d->context;
+  OLICA_AGREE(context, OLICA_NEW(context->env, d->order, (size_t)d->rows->count));
+  for (int64_t i = 0; i < d->rows->count; i++) d->order[i] = i;
+  while (d->drawn < d->wanted && d->tried < d->rows->count) OLICA_TRY(round_of(d, next_round(d)));
+  olica_memory_free(context->env, d->order);
+  return d->drawn == d->wanted ? OLICA_OK : too_little(d);
+}
+
+static olica_status draw_source(draw *d, olica_sample_record *record) {
+  const olica_text_source *source = &d->options->sources->source[d->source];
+  if (d->wanted == 0)
+    return olica_error_set(
+        d->context->env, OLICA_ERR_CONFIG,
+        "[calibration] samples = %lld leaves none for %s, expected more of them or fewer texts",
+        (long long)d->options->samples, source->path);
+  OLICA_TRY(olica_rows_open(d->context, source, d->options->length, &d->rows));
+  OLICA_TRY(draw_all(d));
+  *record = (olica_sample_record){.rows = d->rows->count, .tried = d->tried, .drawn = d->drawn};
+  olica_rows_close(d->rows);
+  return OLICA_OK;
+}
+
+olica_status olica_sample_draw(olica_context *context, const olica_sample_options *options,
+                               olica_encoder *encoder, olica_sample_record *record, int32_t **out) {
+  int32_t *ids;
+  size_t length = (size_t)options->length;
+  if ((size_t)options->samples > SIZE_MAX / sizeof *ids / length)
+    return olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: %lld sequences of %d ids are too many",
+                           (long long)options->samples, options->length);
+  OLICA_AGREE(context, OLICA_NEW(context->env, ids, (size_t)options->samples * length));
+  int64_t first = 0;
+  for (int i = 0; i < options->sources->count; i++) {
+    draw d = {.context = context,
+              .options = options,
+              .encoder = encoder,
+              .source = i,
+              .wanted = olica_sources_share(options->sources, options->samples, i),
+              .ids = ids + (size_t)first * length};
+    OLICA_TRY(draw_source(&d, &record[i]));
+    first += d.wanted;
+  }
+  *out = ids;
+  return OLICA_OK;
+}

@@ -1,0 +1,43 @@
+/* A tokenizer in memory: the parts of the pipeline, made from tokenizer.json (read_json.c) or tokenizer.model
+ * (read_model.c). Private to text. */
+#ifndef OLICA_TEXT_TOKENIZER_PARTS_H
+#define OLICA_TEXT_TOKENIZER_PARTS_H
+
+#include "added.h"
+#include "bpe.h"
+#include "decode.h"
+#include "normalize.h"
+#include "pretokenize.h"
+
+struct olica_tokenizer {
+  olica_env *env;
+  char *name; /* the file */
+  olica_vocabulary vocabulary;
+
+  olica_added_token *added; /* [added_count] */
+  size_t added_count;
+  char *added_text;             /* their texts */
+  olica_trie plain, normalized; /* those found in the text as it is, and in the normalized one */
+
+  olica_normalizers normalizers;
+  olica_pretokenizers pretokenizers;
+  olica_bpe bpe;
+  olica_decoders decoders;
+  olica_tokens before, after; /* what is put around a text's ids */
+
+  int32_t size;     /* largest id + 1 */
+  olica_span *text; /* [size] of every id, data NULL: it has none */
+  bool *special;    /* [size] left out of decoded text */
+
+  olica_tokens *tokens; /* where ids go while a text is encoded */
+  olica_bytes repaired;
+};
+
+/* Fills a tokenizer that has its env and name. What has been made so far is freed by olica_tokenizer_close.
+ */
+olica_status olica_tokenizer_read_json(olica_tokenizer *tokenizer, const char *bytes, size_t count);
+
+/* The tables over all ids, from vocabulary and added tokens. */
+olica_status olica_tokenizer_index(olica_tokenizer *tokenizer);
+
+#endif
