@@ -42,13 +42,13 @@ static olica_status add(olica_env *env, const char *where, const char *base, con
 olica_status olica_task_files_parse(olica_env *env, const char *where, const char *base, const char *list,
                                     olica_task_files *files) {
   *files = (olica_task_files){0};
-  for (const char *at = list; *at;) {
+  for (const char *at = *list ? list : NULL, *end; at; at = *end ? end + 1 : NULL) {
     char name[NAME], path[PATH];
-    const char *end = at + strcspn(at, ","), *colon = memchr(at, ':', (size_t)(end - at));
+    end = at + strcspn(at, ",");
+    const char *colon = memchr(at, ':', (size_t)(end - at));
     copy_trimmed(at, colon ? colon : end, name, sizeof name);
     copy_trimmed(colon ? colon + 1 : end, end, path, sizeof path);
     OLICA_TRY(add(env, where, base, name, path, files));
-    at = *end ? end + 1 : end;
   }
   return OLICA_OK;
 }

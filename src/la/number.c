@@ -7,7 +7,8 @@
 static const struct {
   const char *name;
   size_t size;
-} formats[OLICA_DTYPES] = {[OLICA_FP32] = {"fp32", 4}, [OLICA_FP16] = {"fp16", 2}, [OLICA_BF16] = {"bf16", 2}};
+} formats[OLICA_DTYPES] = {
+    [OLICA_FP32] = {"fp32", 4}, [OLICA_FP16] = {"fp16", 2}, [OLICA_BF16] = {"bf16", 2}};
 
 size_t olica_number_size(olica_dtype dtype) {
   return formats[dtype].size;

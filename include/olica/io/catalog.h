@@ -1,5 +1,5 @@
-/* A catalog of tensors: which file holds the bytes of each, and where. Safetensors directories and our own HDF5
- * checkpoints both become one, so that every rank reads byte ranges and nothing else. */
+/* A catalog of tensors: which file holds the bytes of each, and where. Safetensors directories and our own
+ * HDF5 checkpoints both become one, so that every rank reads byte ranges and nothing else. */
 #ifndef OLICA_IO_CATALOG_H
 #define OLICA_IO_CATALOG_H
 
@@ -13,24 +13,24 @@ enum { OLICA_TENSOR_NAME = 192, OLICA_TENSOR_DIMS = 4, OLICA_CATALOG_PATH = 1024
 
 typedef struct olica_tensor {
   char name[OLICA_TENSOR_NAME];
-  char stored[16];        /* the file's own name of the type, "BF16", "I64": what a message says it found */
-  olica_dtype dtype;      /* OLICA_DTYPES: a type that weights cannot have */
+  char stored[16];   /* the file's own name of the type, "BF16", "I64": what a message says it found */
+  olica_dtype dtype; /* OLICA_DTYPES: a type that weights cannot have */
   int dims;
   int64_t shape[OLICA_TENSOR_DIMS];
-  int64_t offset, bytes;  /* in the file */
-  int file;               /* index into files */
+  int64_t offset, bytes; /* in the file */
+  int file;              /* index into files */
   bool has_crc;
-  uint32_t crc;           /* zlib's, over the bytes */
+  uint32_t crc; /* zlib's, over the bytes */
 } olica_tensor;
 
 typedef struct olica_catalog {
   olica_context *context;
   int count, files;
-  int room, file_room;                   /* of the two tables below */
-  olica_tensor *tensor;                  /* [count], sorted by name */
-  char (*path)[OLICA_CATALOG_PATH];      /* [files] */
-  int *fd;                               /* [files], opened when first read, -1 before */
-  double bytes_read;                     /* by this rank: headers and tensors */
+  int room, file_room;              /* of the two tables below */
+  olica_tensor *tensor;             /* [count], sorted by name */
+  char (*path)[OLICA_CATALOG_PATH]; /* [files] */
+  int *fd;                          /* [files], opened when first read, -1 before */
+  double bytes_read;                /* by this rank: headers and tensors */
 } olica_catalog;
 
 /* An empty catalog to be filled by rank 0 (add, add_file), then made everybody's by olica_catalog_share. */
@@ -40,8 +40,8 @@ void olica_catalog_destroy(olica_catalog *catalog); /* not collective; NULL allo
 olica_status olica_catalog_add_file(olica_catalog *catalog, const char *path, int *file);
 olica_status olica_catalog_add(olica_catalog *catalog, const olica_tensor *tensor);
 
-/* Rank 0's catalog, sorted, on every rank. Collective on the context; `status` is rank 0's result of filling it (OLICA_OK
- * elsewhere), which becomes everybody's. A tensor name that comes twice is an error. */
+/* Rank 0's catalog, sorted, on every rank. Collective on the context; `status` is rank 0's result of filling
+ * it (OLICA_OK elsewhere), which becomes everybody's. A tensor name that comes twice is an error. */
 olica_status olica_catalog_share(olica_catalog *catalog, olica_status status);
 
 /* The tensor of that name, or NULL. Not collective; the catalog has been shared. */
@@ -52,7 +52,7 @@ const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor 
 
 /* Reads `count` elements from element `first` on, raw as stored, and counts the bytes. Elements outside the
  * tensor are the caller's bug. Not collective. */
-olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first, int64_t count,
-                                void *raw);
+olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
+                                int64_t count, void *raw);
 
 #endif

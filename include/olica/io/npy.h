@@ -1,4 +1,5 @@
-/* Token ids in NumPy's .npy format (versions 1 to 3): little-endian int32 or int64 (also uint16 and uint32), C order, 1-d or 2-d. */
+/* Token ids in NumPy's .npy format (versions 1 to 3): little-endian int32 or int64 (also uint16 and uint32),
+ * C order, 1-d or 2-d. */
 #ifndef OLICA_IO_NPY_H
 #define OLICA_IO_NPY_H
 
@@ -7,25 +8,27 @@
 #include "olica/par/context.h"
 
 typedef struct olica_npy {
-  char *path;      /* counted, owned */
-  int dims;        /* 1 or 2 */
+  char *path;         /* counted, owned */
+  int dims;           /* 1 or 2 */
   int64_t rows, cols; /* 1-d: 1 x n */
-  int item;        /* bytes of an element */
+  int item;           /* bytes of an element */
   int is_signed;
-  int64_t offset;  /* of the first element in the file */
+  int64_t offset; /* of the first element in the file */
 } olica_npy;
 
-/* Reads and checks the header (rank 0 reads, all know). Collective on the context. Free with olica_npy_close. */
+/* Reads and checks the header (rank 0 reads, all know). Collective on the context. Free with olica_npy_close.
+ */
 olica_status olica_npy_open(olica_context *context, const char *path, olica_npy **npy);
 void olica_npy_close(olica_context *context, olica_npy *npy); /* NULL allowed */
 
 /* Reads `count` ids from row `row`, column `col` on, along the row and on into the next (elements are
  * contiguous), each checked to lie in [0, vocabulary): the message names file, row, column, value and bound.
  * Not collective. */
-olica_status olica_npy_read(olica_context *context, const olica_npy *npy, int64_t row, int64_t col, int64_t count,
-                            int64_t vocabulary, int32_t *ids);
+olica_status olica_npy_read(olica_context *context, const olica_npy *npy, int64_t row, int64_t col,
+                            int64_t count, int64_t vocabulary, int32_t *ids);
 
 /* Writes ids [rows x cols] as int32 .npy (whole file, by the calling rank alone). Not collective. */
-olica_status olica_npy_write(olica_env *env, const char *path, int64_t rows, int64_t cols, const int32_t *ids);
+olica_status olica_npy_write(olica_env *env, const char *path, int64_t rows, int64_t cols,
+                             const int32_t *ids);
 
 #endif
