@@ -46,9 +46,7 @@ static double stream_bytes(const olica_job *job, int ranks) {
 static double table_bytes(const olica_job *job, int ranks) {
   const olica_source *source = job->source;
   double row = source->arch.hidden, size = (double)olica_number_size(source->dtype);
-  double rows = larger(1, floor(PIECE / 4.0 / row));
-  rows = rows < share(source->arch.vocabulary, ranks) ? rows : share(source->arch.vocabulary, ranks);
-  double panels = share(source->arch.vocabulary, (int)rows);
+  double rows = source->panel_rows, panels = source->panels;
   return rows * row * 4 + (source->arch.tied ? share(panels, ranks) * rows * row * size : 0);
 }
 
