@@ -263,7 +263,8 @@ def flip(at, byte=0):
 def numbers(name):
     """A text of the checkpoint becomes numbers, and says so."""
     def change(file):
-        del file[name]
+        if name in file:
+            del file[name]
         file[name] = np.ones(99, "<f4")
         file[name].attrs["dtype"] = np.bytes_("fp32")
     return change

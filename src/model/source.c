@@ -46,7 +46,8 @@ static olica_status share_config(olica_source *source) {
   const olica_tensor *meta = NULL;
   if (source->is_checkpoint) {
     meta = olica_catalog_find(source->catalog, "meta/config_json");
-    if (!meta || meta->bytes > CONFIG_BYTES)
+    if (!meta || meta->bytes > CONFIG_BYTES ||
+        strcmp(meta->stored, olica_hdf5_type_name(OLICA_HDF5_BYTES)) != 0)
       return olica_error_set(context->env, OLICA_ERR_INPUT, "%s: there is no sane dataset meta/config_json",
                              source->catalog->path[0]);
     head[1] = meta->bytes;

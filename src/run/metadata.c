@@ -20,8 +20,8 @@ static json_t *texts_of(const olica_job *job) {
   for (int i = 0; i < job->sources.count; i++) {
     const olica_text_source *source = &job->sources.source[i];
     json_array_append_new(
-        texts, json_pack("{s:s, s:o, s:s, s:I, s:I}", "kind", olica_sources_kind(source->kind), "file",
-                         olica_value_string(source->path), "field", source->field, "rows",
+        texts, json_pack("{s:s, s:o, s:o, s:I, s:I}", "kind", olica_sources_kind(source->kind), "file",
+                         olica_value_string(source->path), "field", olica_value_string(source->field), "rows",
                          (json_int_t)job->drawn[i].rows, "sequences", (json_int_t)job->drawn[i].drawn));
   }
   return texts;
@@ -32,16 +32,17 @@ static char *provenance(const olica_job *job) {
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:i, s:i, s:i, s:s, s:I, s:o}", "program",
+  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o}", "program",
                         "olica_mpi", "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
-                        olica_usage_libraries(), "written", when, "model", job->options->model.path, "ranks",
-                        job->context->size, "nodes", job->context->nodes, "threads", job->context->threads,
-                        "host", job->context->host, "seed", (json_int_t)job->options->calibration.seed,
-                        "texts", texts_of(job)));
+                        olica_usage_libraries(), "written", when, "model",
+                        olica_value_string(job->options->model.path), "ranks", job->context->size, "nodes",
+                        job->context->nodes, "threads", job->context->threads, "host", job->context->host,
+                        "seed", (json_int_t)job->options->calibration.seed, "texts", texts_of(job)));
 }
 
-/* Rank 0's text on every rank (times and hosts differ), in counted memory. */
-static olica_status share_text(olica_context *context, char *mine, char **text) {
+/* Rank 0's text on every rank (times and hosts differ), in counted memory; `shared` says how long it is. */
+static olica_status share_text(olica_context *context, char *mine, char **text,
+                               olica_checkpoint_text *shared) {
   int64_t bytes = mine ? (int64_t)strlen(mine) : -1;
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
   *text = NULL;
@@ -52,6 +53,7 @@ static olica_status share_text(olica_context *context, char *mine, char **text) 
   free(mine);
   OLICA_AGREE(context, status);
   olica_comm_bcast(context, context->comm, *text, (size_t)bytes, 0);
+  *shared = (olica_checkpoint_text){*text, (size_t)bytes};
   return OLICA_OK;
 }
 
@@ -71,18 +73,17 @@ static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_pa
 olica_status olica_job_create_checkpoint(olica_job *job) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
-  char *settings, *origin;
-  bool root = context->rank == 0;
-  OLICA_TRY(share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings));
-  OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin));
   const olica_bundle *bundle = job->bundle;
-  bool is_model = !bundle->part[OLICA_BUNDLE_JSON].data; /* what it puts in front only its config says */
   olica_checkpoint_meta meta = {.config_json = {job->source->config, job->source->config_bytes},
-                                .settings_json = {settings, strlen(settings)},
-                                .provenance_json = {origin, strlen(origin)},
                                 .tokenizer_json = text_of(bundle, OLICA_BUNDLE_JSON),
                                 .tokenizer_model = text_of(bundle, OLICA_BUNDLE_MODEL)};
-  if (is_model) meta.tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG);
+  char *settings, *origin;
+  bool root = context->rank == 0;
+  OLICA_TRY(
+      share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings, &meta.settings_json));
+  OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin, &meta.provenance_json));
+  if (!meta.tokenizer_json.data) /* what a tokenizer.model puts in front only its config says */
+    meta.tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG);
   olica_checkpoint_options checkpoint = {
       .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
   OLICA_TRY(make_hints(options, &checkpoint.hints));

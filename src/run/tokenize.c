@@ -8,88 +8,42 @@
 #include "olica/io/file.h"
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
+#include "olica/text/encoder.h"
 
-enum { SCHEMA = 1, NAME = OLICA_CATALOG_PATH + 64 };
-static const size_t TOKENIZER_BYTES = (size_t)256 << 20, TEXT_BYTES = (size_t)1 << 32;
+enum { SCHEMA = 1, ANY = INT32_MAX };
+static const size_t TEXT_BYTES = (size_t)1 << 32;
 
-/* What rank 0 has found: a tokenizer's bytes, and the format they are in. */
-typedef struct found {
-  char *data;
-  size_t bytes;
-  olica_tokenizer_format format;
-  char name[NAME];
-} found;
-
-static const char *const files[] = {"tokenizer.json", "tokenizer.model"};
-static const char *const sets[] = {"meta/tokenizer_json", "meta/tokenizer_model"};
-
-static olica_status load_directory(olica_env *env, const char *path, found *f) {
-  for (int i = 0; i < 2; i++) {
-    struct stat there;
-    snprintf(f->name, sizeof f->name, "%s/%s", path, files[i]);
-    if (stat(f->name, &there) != 0) continue;
-    f->format = (olica_tokenizer_format)i;
-    return olica_file_load(env, f->name, TOKENIZER_BYTES, &f->data, &f->bytes);
-  }
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: has no tokenizer.json and no tokenizer.model", path);
-}
-
-static olica_status load_set(olica_catalog *catalog, const char *path, found *f) {
-  olica_env *env = catalog->context->env;
-  for (int i = 0; i < 2; i++) {
-    const olica_tensor *set = NULL;
-    for (int k = 0; k < catalog->count && !set; k++)
-      if (strcmp(catalog->tensor[k].name, sets[i]) == 0) set = &catalog->tensor[k];
-    if (!set) continue;
-    snprintf(f->name, sizeof f->name, "%s: %s", path, sets[i]);
-    if (set->dims != 1 || strcmp(set->stored, "uint8") != 0 || (size_t)set->bytes > TOKENIZER_BYTES)
-      return olica_error_set(env, OLICA_ERR_INPUT, "%s holds %lld bytes of %s, expected at most %zu of uint8",
-                             f->name, (long long)set->bytes, set->stored, TOKENIZER_BYTES);
-    f->format = (olica_tokenizer_format)i;
-    f->bytes = (size_t)set->bytes;
-    OLICA_TRY(OLICA_NEW(env, f->data, f->bytes + 1));
-    return olica_catalog_read(catalog, set, 0, set->bytes, f->data);
-  }
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds no tokenizer (%s, %s)", path, sets[0], sets[1]);
-}
-
-/* Rank 0's work; the catalog is another rank's too, but empty there. */
-static olica_status load(olica_catalog *catalog, const char *path, found *f) {
-  olica_env *env = catalog->context->env;
+/* Is `path` a directory? Rank 0 looks. */
+static olica_status look(olica_context *context, const char *path, int *is_directory) {
   struct stat info;
-  if (stat(path, &info) != 0)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
-  if (S_ISDIR(info.st_mode)) return load_directory(env, path, f);
-  OLICA_TRY(olica_hdf5_index(catalog, path, "olica-checkpoint", SCHEMA));
-  return load_set(catalog, path, f);
+  olica_status status = OLICA_OK;
+  if (context->rank == 0 && stat(path, &info) != 0)
+    status = olica_error_set(context->env, OLICA_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
+  OLICA_AGREE(context, status);
+  *is_directory = context->rank == 0 && S_ISDIR(info.st_mode);
+  olica_comm_bcast(context, context->comm, is_directory, sizeof *is_directory, 0);
+  return OLICA_OK;
 }
 
-static olica_status load_on_root(olica_context *context, const char *path, found *f) {
+static olica_status load_checkpoint(olica_context *context, const char *path, olica_bundle **bundle) {
   olica_catalog *catalog;
-  if (context->rank != 0) return OLICA_OK;
-  OLICA_TRY(olica_catalog_create(context, &catalog));
-  olica_status status = load(catalog, path, f);
+  OLICA_AGREE(context, olica_catalog_create(context, &catalog));
+  OLICA_TRY(olica_catalog_share(
+      catalog, context->rank == 0 ? olica_hdf5_index(catalog, path, "olica-checkpoint", SCHEMA) : OLICA_OK));
+  olica_status status = olica_bundle_extract(context, catalog, bundle);
   olica_catalog_destroy(catalog);
   return status;
 }
 
-static olica_status share(olica_context *context, found *f) {
-  char *own = f->data;
-  olica_comm_bcast(context, context->comm, f, sizeof *f, 0);
-  f->data = own;
-  OLICA_AGREE(context, own ? OLICA_OK : OLICA_NEW(context->env, f->data, f->bytes + 1));
-  olica_comm_bcast(context, context->comm, f->data, f->bytes, 0);
-  return OLICA_OK;
-}
-
-olica_status olica_tokenize_open(olica_context *context, const char *path, olica_tokenizer **tokenizer) {
-  found f = {0};
-  *tokenizer = NULL;
-  OLICA_AGREE(context, load_on_root(context, path, &f));
-  OLICA_TRY(share(context, &f));
-  olica_status status = olica_tokenizer_parse(context->env, f.name, f.format, f.data, f.bytes, tokenizer);
-  olica_memory_free(context->env, f.data);
-  OLICA_AGREE(context, status);
+/* No model is known here: any id may come. */
+static olica_status open_encoder(olica_context *context, const char *path, olica_encoder **encoder) {
+  olica_bundle *bundle;
+  int is_directory;
+  OLICA_TRY(look(context, path, &is_directory));
+  OLICA_TRY(is_directory ? olica_bundle_load(context, path, &bundle)
+                         : load_checkpoint(context, path, &bundle));
+  OLICA_AGREE(context, olica_encoder_open(context->env, bundle, ANY, -1, encoder));
+  olica_bundle_free(context->env, bundle);
   return OLICA_OK;
 }
 
@@ -100,14 +54,14 @@ static olica_status flush(olica_env *env) {
   return olica_error_set(env, OLICA_ERR_IO, "standard output: cannot write: %s", strerror(errno));
 }
 
-static olica_status print_ids(olica_context *context, olica_tokenizer *tokenizer, const char *file,
-                              bool special) {
-  olica_env *env = context->env;
+static olica_status print_ids(olica_encoder *encoder, const char *file, bool special) {
+  olica_env *env = encoder->env;
   olica_tokens tokens = {0};
   char *text;
   size_t bytes;
   OLICA_TRY(olica_file_load(env, file, TEXT_BYTES, &text, &bytes));
-  OLICA_TRY(olica_tokenizer_encode(tokenizer, text, bytes, special, &tokens));
+  OLICA_TRY(olica_encoder_encode(encoder, file, text, bytes,
+                                 special ? OLICA_SPECIAL_AUTO : OLICA_SPECIAL_NONE, &tokens));
   for (size_t i = 0; i < tokens.count; i++) printf("%s%d", i ? " " : "", (int)tokens.id[i]);
   putchar('\n');
   olica_memory_free(env, text);
@@ -140,16 +94,15 @@ static olica_status read_ids(olica_env *env, const char *file, const char *text,
   return OLICA_OK;
 }
 
-static olica_status print_text(olica_context *context, olica_tokenizer *tokenizer, const char *file,
-                               bool special) {
-  olica_env *env = context->env;
+static olica_status print_text(olica_encoder *encoder, const char *file, bool special) {
+  olica_env *env = encoder->env;
   char *line, *text;
   int32_t *id;
   size_t bytes, count;
   OLICA_TRY(olica_file_load(env, file, TEXT_BYTES, &line, &bytes));
   OLICA_TRY(OLICA_NEW(env, id, bytes / 2 + 1));
   OLICA_TRY(read_ids(env, file, line, bytes, id, &count));
-  OLICA_TRY(olica_tokenizer_decode(tokenizer, id, count, !special, &text, &bytes));
+  OLICA_TRY(olica_tokenizer_decode(encoder->tokenizer, id, count, !special, &text, &bytes));
   fwrite(text, 1, bytes, stdout);
   olica_memory_free(env, line);
   olica_memory_free(env, id);
@@ -157,16 +110,14 @@ static olica_status print_text(olica_context *context, olica_tokenizer *tokenize
   return flush(env);
 }
 
-typedef olica_status command(olica_context *context, olica_tokenizer *tokenizer, const char *file,
-                             bool special);
+typedef olica_status command(olica_encoder *encoder, const char *file, bool special);
 
 static olica_status run(olica_context *context, const char *path, const char *file, bool special,
                         command *print) {
-  olica_tokenizer *tokenizer;
-  OLICA_TRY(olica_tokenize_open(context, path, &tokenizer));
-  olica_status status = context->rank == 0 ? print(context, tokenizer, file, special) : OLICA_OK;
-  olica_tokenizer_close(tokenizer);
-  OLICA_AGREE(context, status);
+  olica_encoder *encoder;
+  OLICA_TRY(open_encoder(context, path, &encoder));
+  OLICA_AGREE(context, context->rank == 0 ? print(encoder, file, special) : OLICA_OK);
+  olica_encoder_close(encoder);
   return OLICA_OK;
 }
 

@@ -3,6 +3,7 @@ the memory are shared. Takes minutes: `make check-full`."""
 import re, subprocess, sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -61,6 +62,27 @@ def test_native(tmp_path):
     judge("SmolLM2-135M.native.json", tmp_path / "job.json")
     fp32_model = 4 * report["parameters"]["dense"]
     assert check_shared_work(report, 2, 256, model) < fp32_model / 2
+
+
+def test_text(tmp_path):
+    """WikiText-2 as text is its ids: their number, and the perplexity of the first 256 windows of 128, as published. The
+    sample of Alpaca and C4 is the same at 1, 2 and 3 ranks, and its prompts begin as the template does."""
+    model, dumps = make_model(tmp_path / "model"), []
+    text = {"model": {"path": model},
+            "calibration": {"text": f"alpaca:{shared('data', 'calib', 'alpaca_1k.json')}, jsonl:{shared('data', 'calib', 'c4_300.jsonl')}"},
+            "evaluate": {"text": shared("data", "wikitext2", "test.txt")},
+            "output": {"checkpoint": tmp_path / "c.h5", "report": ""}}
+    for ranks in (1, 2, 3):
+        done = mpirun(ranks, "--check", "--dump-tokens", tmp_path / f"{ranks}.npy", write_config(tmp_path / "check.ini", text))
+        assert done.returncode == 0 and "2382 windows of 128 tokens, of 304978 in" in done.stdout, done.stdout + done.stderr
+        dumps.append(np.load(tmp_path / f"{ranks}.npy"))
+    assert dumps[0].shape == (256, 128) and all(np.array_equal(d, dumps[0]) for d in dumps)
+    (tmp_path / "line").write_text(" ".join(map(str, dumps[0][5])))
+    prompt = mpirun(1, "--detokenize", model, tmp_path / "line").stdout
+    assert prompt.startswith("Below is an instruction that describes a task")
+    evaluate = {"text": shared("data", "wikitext2", "test.txt"), "windows": 256}
+    report = run_job(tmp_path, 2, {"model": {"path": model}, "prune": {"method": "none"}, "evaluate": evaluate}, timeout=3600)
+    assert abs(report["perplexity"]["dense"] - 56.34) < 0.005 and report["perplexity"]["windows"] == 256
 
 
 def test_memory_falls_with_ranks(tmp_path):

@@ -103,6 +103,19 @@ static void check_bcast(test *t, size_t bytes, int root) {
   free(data);
 }
 
+/* Items of 3 bytes, every rank's block filled by its owner. */
+static void check_gather(test *t, int64_t items) {
+  olica_context *c = t->context;
+  olica_range own = olica_partition_block(items, c->size, c->rank);
+  unsigned char *data = calloc((size_t)(3 * items + 1), 1);
+  size_t wrong = 0;
+  for (int64_t i = 3 * own.first; i < 3 * (own.first + own.count); i++) data[i] = (unsigned char)(i * 31 + 1);
+  olica_comm_gather(c, c->comm, data, 3, items);
+  for (int64_t i = 0; i < 3 * items; i++) wrong += data[i] != (unsigned char)(i * 31 + 1);
+  check(t, wrong == 0 && data[3 * items] == 0, "blocks of so many items come together", (long)items);
+  free(data);
+}
+
 static double value(size_t i, int rank) {
   return (double)(i % 1000) + rank;
 }
@@ -132,6 +145,8 @@ static void check_reductions(test *t, size_t count) {
 }
 
 static void test_chunks(test *t) {
+  const int64_t items[] = {0, 1, 2, 3, 7, 1000, CHUNK_BYTES / 3 + 5};
+  for (size_t i = 0; i < sizeof items / sizeof *items; i++) check_gather(t, items[i]);
   const size_t edge[] = {0, 1, 1000, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES + 5};
   for (size_t i = 0; i < sizeof edge / sizeof *edge; i++) check_bcast(t, edge[i], (int)i % t->context->size);
   const size_t doubles = CHUNK_BYTES / sizeof(double),

@@ -179,6 +179,22 @@ static void json_that_is_none(void **state) {
   }
 }
 
+/* A row of a file of many: its line is the file's, its strings may hold NULs; a whole document's may not. */
+static void json_rows(void **state) {
+  fixture *f = *state;
+  static const char row[] = "{\"a\": \"x\\u0000y\"}", torn[] = "{\"a\": 1,\n\n?}", number[] = "[1]";
+  json_t *root;
+  assert_int_equal(olica_json_parse_row(f->env, "f", 7, row, sizeof row - 1, &root), OLICA_OK);
+  assert_int_equal(json_string_length(json_object_get(root, "a")), 3);
+  json_decref(root);
+  fixture_expect(f, olica_json_parse(f->env, "f", row, sizeof row - 1, &root), OLICA_ERR_INPUT, "f: line 1",
+                 "NUL");
+  fixture_expect(f, olica_json_parse_row(f->env, "f", 7, torn, sizeof torn - 1, &root), OLICA_ERR_INPUT,
+                 "f: line 9, column 1", "expected JSON");
+  fixture_expect(f, olica_json_parse_row(f->env, "f", 7, number, sizeof number - 1, &root), OLICA_ERR_INPUT,
+                 "f: line 7: is an array", "expected an object");
+}
+
 static void json_nested_without_end(void **state) {
   fixture *f = *state;
   enum { DEPTH = 1000000 };
@@ -270,19 +286,13 @@ static void json_strings_are_described_safely(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(file_is_saved_and_loaded),
-      FIXTURE_TEST(file_that_is_none),
-      FIXTURE_TEST(file_that_ends_early),
-      FIXTURE_TEST(file_without_permission),
-      FIXTURE_TEST(file_that_does_not_fit),
-      FIXTURE_TEST(file_saved_where_it_cannot_be),
-      FIXTURE_TEST(file_probe_foresees_a_save),
-      FIXTURE_TEST(file_names_resolve),
-      FIXTURE_TEST(json_that_is_none),
-      FIXTURE_TEST(json_nested_without_end),
-      FIXTURE_TEST(json_integers),
-      FIXTURE_TEST(json_other_types),
-      cmocka_unit_test(json_strings_are_described_safely),
+      FIXTURE_TEST(file_is_saved_and_loaded),   FIXTURE_TEST(file_that_is_none),
+      FIXTURE_TEST(file_that_ends_early),       FIXTURE_TEST(file_without_permission),
+      FIXTURE_TEST(file_that_does_not_fit),     FIXTURE_TEST(file_saved_where_it_cannot_be),
+      FIXTURE_TEST(file_probe_foresees_a_save), FIXTURE_TEST(file_names_resolve),
+      FIXTURE_TEST(json_that_is_none),          FIXTURE_TEST(json_rows),
+      FIXTURE_TEST(json_nested_without_end),    FIXTURE_TEST(json_integers),
+      FIXTURE_TEST(json_other_types),           cmocka_unit_test(json_strings_are_described_safely),
   };
   MPI_Init(&argc, &argv);
   int failed = cmocka_run_group_tests_name("io", tests, NULL, NULL);
