@@ -1,6 +1,6 @@
 """Text in: the calibration sample against a second implementation of its rules, at every rank count; perplexity from
 text against the ids' own. The tokenizer is one whose ids are the bytes, so that nothing here depends on tokenizing."""
-import json, re
+import json, re, shutil
 
 import h5py
 import numpy as np
@@ -237,3 +237,28 @@ def test_estimate_counts_texts(room, tmp_path):
     report = run_job(tmp_path, 2, sections(path, f"plain:{tmp_path}/big.txt") | {
         "evaluate": {"text": tmp_path / "big.txt", "length": LENGTH, "windows": 3}})
     assert 0.8 < report["memory"]["estimate"] / report["memory"]["counted"]["max"] < 1.25
+
+
+def test_sentencepiece_says_bos(tmp_path):
+    """A tokenizer.model puts BOS in front unless tokenizer_config.json says no; a checkpoint still knows."""
+    source, text = shared("models", "stories260K"), shared("data", "calib", "tinystories.txt").read_text()[:3000]
+    (tmp_path / "story.txt").write_text(text)
+    values = {}
+    for name, says in ("silent", None), ("yes", True), ("no", False):
+        model = tmp_path / name
+        shutil.copytree(source, model)
+        if says is not None:
+            (model / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": says, "model_max_length": 10**30}))
+        report = run_job(tmp_path, 2, {"model": {"path": model},
+                                       "calibration": {"text": f"plain:{tmp_path}/story.txt", "samples": 4, "length": LENGTH},
+                                       "prune": {"mlp_num": 1}, "evaluate": {"text": tmp_path / "story.txt", "length": LENGTH}}, name=name)
+        values[name] = report["perplexity"]
+        alone = evaluate(tmp_path, tmp_path / f"{name}.h5", 1, f"{name}.alone", text=tmp_path / "story.txt")
+        assert alone["dense"] == pytest.approx(values[name]["pruned"], rel=1e-6) and alone["tokens"] == values[name]["tokens"]
+    never = evaluate(tmp_path, tmp_path / "yes", 2, "never", text=tmp_path / "story.txt", bos="no")
+    assert values["silent"] == values["yes"] != values["no"]
+    assert values["no"]["dense"] == never["dense"] != values["yes"]["dense"]
+    (tmp_path / "no" / "tokenizer_config.json").write_text('{"add_bos_token": "no"}')
+    config = write_config(tmp_path / "bad.ini", {"model": {"path": "no"}, "prune": {"method": "none"}, "evaluate": {"text": "story.txt"}})
+    done = mpirun(3, config)
+    assert done.returncode == 3 and 'tokenizer_config.json: add_bos_token is the string "no", expected true or false' in done.stderr

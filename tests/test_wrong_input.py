@@ -535,6 +535,8 @@ TEXTS = [
     ("alpaca truncated", texts("alpaca:rows.jsonl", rows='[{"instruction": "a"'), INPUT, "rows.jsonl: line 1: found the end"),
     ("alpaca without output", texts("alpaca:rows.jsonl", rows='[\n{"instruction": "a"}]'), INPUT, "line 2: output is missing"),
     ("too few rows of text", texts("jsonl:rows.jsonl", rows=ROW * 5), INPUT, "rows.jsonl: 5 sequences of 8 tokens in 5 rows|expected 6"),
+    ("too few rows by far", both(texts("jsonl:rows.jsonl"), put("calibration", samples=10**9)), INPUT,
+     "rows.jsonl: 30 sequences of 8 tokens in 30 rows|expected 1000000000"),
     ("rows too short", texts("jsonl:rows.jsonl", rows='{"text": "ab"}\n' * 50), INPUT, "rows.jsonl: 0 sequences of 8 tokens in 50 rows"),
     ("a share too short", both(texts("jsonl:rows.jsonl*2, plain:short.txt"), content("short.txt", b"short")), INPUT,
      "short.txt: 0 sequences|1 rows|expected 2"),

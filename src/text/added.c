@@ -2,63 +2,56 @@
 
 #include "unicode.h"
 
-olica_status olica_trie_begin(olica_env *env, olica_trie *trie) {
-  for (int i = 0; i < 256; i++) trie->root[i] = -1;
-  trie->room = 256;
-  return OLICA_NEW(env, trie->node, trie->room);
-}
-
 /* A node more; its number. */
-static olica_status grow(olica_env *env, olica_trie *trie, unsigned char byte, int32_t sibling,
-                         int32_t *node) {
+static olica_status grow(olica_env *env, olica_trie *trie, int32_t *node) {
   if (trie->count == trie->room) {
-    struct olica_trie_node *grown = olica_memory_get(env, "added tokens", 2 * trie->room, sizeof *grown);
-    if (!grown) return OLICA_ERR_MEMORY;
-    memcpy(grown, trie->node, trie->count * sizeof *grown);
-    olica_memory_free(env, trie->node);
-    trie->node = grown;
-    trie->room *= 2;
+    size_t room = trie->room ? 2 * trie->room : 256;
+    int32_t *token = olica_memory_get(env, "trie", room, sizeof *token);
+    if (!token) return OLICA_ERR_MEMORY;
+    if (trie->count) memcpy(token, trie->token, trie->count * sizeof *token);
+    olica_memory_free(env, trie->token);
+    trie->token = token;
+    trie->room = room;
   }
+  if (trie->count > INT32_MAX - 1)
+    return olica_error_set(env, OLICA_ERR_INPUT, "tokens of over %d bytes in all", INT32_MAX);
   *node = (int32_t)trie->count;
-  trie->node[trie->count++] = (struct olica_trie_node){-1, -1, sibling, byte};
+  trie->token[trie->count++] = -1;
   return OLICA_OK;
-}
-
-static int32_t find_child(const olica_trie *trie, int32_t list, unsigned char byte) {
-  while (list >= 0 && trie->node[list].byte != byte) list = trie->node[list].sibling;
-  return list;
 }
 
 olica_status olica_trie_add(olica_env *env, olica_trie *trie, olica_span text, int32_t token) {
-  int32_t node = -1;
+  int32_t node = OLICA_TRIE_ROOT;
   if (text.bytes == 0) return OLICA_OK;
+  if (trie->count == 0) OLICA_TRY(grow(env, trie, &node));
+  trie->begins[(unsigned char)text.data[0]] = true;
   for (size_t i = 0; i < text.bytes; i++) {
     unsigned char byte = (unsigned char)text.data[i];
-    int32_t list = i == 0 ? trie->root[byte] : trie->node[node].child;
-    int32_t child = find_child(trie, list, byte);
+    int32_t child = olica_trie_step(trie, node, byte);
     if (child < 0) {
-      OLICA_TRY(grow(env, trie, byte, i == 0 ? -1 : list, &child));
-      if (i == 0)
-        trie->root[byte] = child;
-      else
-        trie->node[node].child = child;
+      OLICA_TRY(grow(env, trie, &child));
+      OLICA_TRY(olica_map_put(env, &trie->child, (uint64_t)node << 8 | byte, (uint64_t)child));
     }
     node = child;
   }
-  if (trie->node[node].token < 0) trie->node[node].token = token;
+  if (trie->token[node] < 0) trie->token[node] = token;
   return OLICA_OK;
 }
 
+void olica_trie_free(olica_env *env, olica_trie *trie) {
+  OLICA_FREE(env, trie->child.slot);
+  OLICA_FREE(env, trie->token);
+}
+
 int32_t olica_trie_find(const olica_trie *trie, olica_span text, size_t at, size_t *end) {
-  int32_t found = -1, node = trie->root[(unsigned char)text.data[at]];
-  while (node >= 0) {
-    at++;
-    if (trie->node[node].token >= 0) {
-      found = trie->node[node].token;
-      *end = at;
-    }
-    if (at == text.bytes) break;
-    node = find_child(trie, trie->node[node].child, (unsigned char)text.data[at]);
+  int32_t found = -1, node = OLICA_TRIE_ROOT;
+  if (!trie->begins[(unsigned char)text.data[at]]) return -1;
+  while (at < text.bytes) {
+    node = olica_trie_step(trie, node, (unsigned char)text.data[at++]);
+    if (node < 0) break;
+    if (trie->token[node] < 0) continue;
+    found = trie->token[node];
+    *end = at;
   }
   return found;
 }
@@ -94,8 +87,8 @@ bool olica_added_next(const olica_trie *trie, const olica_added_token *tokens, o
     m->end = end;
     m->token = found;
     take_spaces(&tokens[found], text, m);
+    /* A token inside the spaces that the last one has taken: what comes behind it is read again. */
     if (m->begin < m->at) m->begin = m->at;
-    if (m->end < m->at) m->end = m->at;
     return true;
   }
   m->begin = m->end = text.bytes;

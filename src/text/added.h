@@ -10,23 +10,31 @@ enum { OLICA_ADDED_BYTES = 1024 };
 
 typedef struct olica_added_token {
   olica_span text; /* as the file has it */
+  char *shown;     /* its normalized form, which stands for it in decoded text; NULL: as `text` */
+  size_t shown_bytes;
   int32_t id;
   bool special, single_word, left, right, normalized; /* left, right: takes the spaces on that side */
 } olica_added_token;
 
-/* Finds the longest of its texts that begins at a place. Children of a node are a list. */
+/* Finds the longest of its texts that begins at a place. Begin with {0}. */
 typedef struct olica_trie {
-  struct olica_trie_node {
-    int32_t token, child, sibling; /* -1: none */
-    unsigned char byte;
-  } * node; /* [count] */
+  olica_map child; /* node, byte -> node */
+  int32_t *token;  /* [count] of the text that ends at the node, -1: none does */
   size_t count, room;
-  int32_t root[256];
+  bool begins[256]; /* bytes that a text begins with */
 } olica_trie;
 
-/* `*trie` is new, all zero. A text that is there already stays with its first token. */
-olica_status olica_trie_begin(olica_env *env, olica_trie *trie);
+enum { OLICA_TRIE_ROOT = 0 };
+
+/* A text that is there already stays with its first token; an empty one is not put in. */
 olica_status olica_trie_add(olica_env *env, olica_trie *trie, olica_span text, int32_t token);
+void olica_trie_free(olica_env *env, olica_trie *trie);
+
+/* The node behind a byte, -1: none. Not for a trie of count 0. */
+static inline int32_t olica_trie_step(const olica_trie *trie, int32_t node, unsigned char byte) {
+  const uint64_t *child = olica_map_get(&trie->child, (uint64_t)node << 8 | byte);
+  return child ? (int32_t)*child : -1;
+}
 
 /* The token of the longest text that begins at `at`, -1: none; *end is behind it. */
 int32_t olica_trie_find(const olica_trie *trie, olica_span text, size_t at, size_t *end);

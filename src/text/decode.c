@@ -5,7 +5,7 @@
 /* ---- parts ---- */
 
 /* Ends a part with what has been appended to the text since the last one. */
-static olica_status close_part(olica_env *env, olica_parts *parts) {
+olica_status olica_parts_close(olica_env *env, olica_parts *parts) {
   if (parts->count == parts->room) {
     size_t room = parts->room ? 2 * parts->room : 64;
     size_t *end = olica_memory_get(env, "tokens", room, sizeof *end);
@@ -21,7 +21,7 @@ static olica_status close_part(olica_env *env, olica_parts *parts) {
 
 olica_status olica_parts_append(olica_env *env, olica_parts *parts, const char *data, size_t bytes) {
   OLICA_TRY(olica_bytes_append(env, &parts->text, data, bytes));
-  return close_part(env, parts);
+  return olica_parts_close(env, parts);
 }
 
 void olica_parts_free(olica_env *env, olica_parts *parts) {
@@ -34,7 +34,7 @@ void olica_parts_free(olica_env *env, olica_parts *parts) {
 static olica_status append_repaired(olica_env *env, olica_parts *out, olica_span bytes) {
   olica_bytes scratch = {0};
   olica_span repaired;
-  olica_status status = olica_unicode_repair(env, bytes, &scratch, &repaired);
+  olica_status status = olica_unicode_repair(env, bytes, false, &scratch, &repaired);
   if (status == OLICA_OK) status = olica_parts_append(env, out, repaired.data, repaired.bytes);
   olica_memory_free(env, scratch.data);
   return status;
@@ -71,7 +71,7 @@ static olica_status replace(olica_decoder *d, const olica_parts *in, olica_parts
   for (size_t i = 0; i < in->count; i++) {
     OLICA_TRY(olica_pattern_replace(&d->pattern, olica_parts_at(in, i), (olica_span){d->content, d->bytes},
                                     &out->text));
-    OLICA_TRY(close_part(d->env, out));
+    OLICA_TRY(olica_parts_close(d->env, out));
   }
   return OLICA_OK;
 }
@@ -94,7 +94,7 @@ static olica_status flush_bytes(olica_env *env, olica_bytes *run, olica_parts *o
   olica_bytes scratch = {0};
   olica_span repaired;
   if (run->count == 0) return OLICA_OK;
-  olica_status status = olica_unicode_repair(env, olica_bytes_span(run), &scratch, &repaired);
+  olica_status status = olica_unicode_repair(env, olica_bytes_span(run), false, &scratch, &repaired);
   if (status == OLICA_OK && repaired.data == run->data)
     status = olica_parts_append(env, out, run->data, run->count);
   else
@@ -148,7 +148,7 @@ static olica_status metaspace(olica_decoder *d, const olica_parts *in, olica_par
       if (code == d->code && i == 0 && !d->keep_first) continue;
       OLICA_TRY(olica_unicode_append(d->env, &out->text, code == d->code ? ' ' : code));
     }
-    OLICA_TRY(close_part(d->env, out));
+    OLICA_TRY(olica_parts_close(d->env, out));
   }
   return OLICA_OK;
 }
@@ -157,7 +157,7 @@ static olica_status bpe_suffix(olica_decoder *d, const olica_parts *in, olica_pa
   for (size_t i = 0; i < in->count; i++) {
     olica_span by = {" ", i + 1 < in->count};
     OLICA_TRY(olica_pattern_replace(&d->pattern, olica_parts_at(in, i), by, &out->text));
-    OLICA_TRY(close_part(d->env, out));
+    OLICA_TRY(olica_parts_close(d->env, out));
   }
   return OLICA_OK;
 }
@@ -194,7 +194,7 @@ static olica_status word_piece(olica_decoder *d, const olica_parts *in, olica_pa
     if (status == OLICA_OK)
       status = d->keep_first ? clean_up(d->env, olica_bytes_span(&word), &out->text)
                              : olica_bytes_append(d->env, &out->text, word.data, word.count);
-    if (status == OLICA_OK) status = close_part(d->env, out);
+    if (status == OLICA_OK) status = olica_parts_close(d->env, out);
   }
   olica_memory_free(d->env, word.data);
   return status;
@@ -202,9 +202,7 @@ static olica_status word_piece(olica_decoder *d, const olica_parts *in, olica_pa
 
 /* ---- reading ---- */
 
-static olica_status add(olica_decoders *all,
-                        olica_status (*apply)(olica_decoder *, const olica_parts *, olica_parts *),
-                        olica_decoder **part) {
+olica_status olica_decoders_add(olica_decoders *all, olica_decoder_apply *apply, olica_decoder **part) {
   if (all->count == all->room) {
     size_t room = all->room ? 2 * all->room : 8;
     olica_decoder *grown = olica_memory_get(all->env, "decoders", room, sizeof *grown);
@@ -229,31 +227,31 @@ static olica_status keep(olica_decoder *d, olica_span content) {
 
 static olica_status read_byte_level(const olica_node *node, void *all) {
   (void)node;
-  return add(all, byte_level, &(olica_decoder *){NULL});
+  return olica_decoders_add(all, byte_level, &(olica_decoder *){NULL});
 }
 
 static olica_status read_byte_fallback(const olica_node *node, void *all) {
   (void)node;
-  return add(all, byte_fallback, &(olica_decoder *){NULL});
+  return olica_decoders_add(all, byte_fallback, &(olica_decoder *){NULL});
 }
 
 static olica_status read_fuse(const olica_node *node, void *all) {
   (void)node;
-  return add(all, fuse, &(olica_decoder *){NULL});
+  return olica_decoders_add(all, fuse, &(olica_decoder *){NULL});
 }
 
 static olica_status read_replace(const olica_node *node, void *all) {
   olica_decoder *d;
   olica_span content;
   OLICA_TRY(olica_node_string(node, "content", true, &content));
-  OLICA_TRY(add(all, replace, &d));
+  OLICA_TRY(olica_decoders_add(all, replace, &d));
   OLICA_TRY(olica_pattern_read(node, ((olica_decoders *)all)->name, &d->pattern));
   return keep(d, content);
 }
 
 static olica_status read_strip(const olica_node *node, void *all) {
   olica_decoder *d;
-  OLICA_TRY(add(all, strip, &d));
+  OLICA_TRY(olica_decoders_add(all, strip, &d));
   OLICA_TRY(olica_node_character(node, "content", &d->code));
   OLICA_TRY(olica_node_integer(node, "start", true, 0, INT32_MAX, &d->start));
   return olica_node_integer(node, "stop", true, 0, INT32_MAX, &d->stop);
@@ -264,7 +262,7 @@ static olica_status read_metaspace(const olica_node *node, void *all) {
   olica_decoder *d;
   bool prefix = true;
   int scheme = 0;
-  OLICA_TRY(add(all, metaspace, &d));
+  OLICA_TRY(olica_decoders_add(all, metaspace, &d));
   OLICA_TRY(olica_node_character(node, "replacement", &d->code));
   OLICA_TRY(olica_node_boolean(node, "add_prefix_space", false, &prefix));
   OLICA_TRY(olica_node_word(node, "prepend_scheme", false, words, 3, &scheme));
@@ -276,7 +274,7 @@ static olica_status read_bpe(const olica_node *node, void *all) {
   olica_decoder *d;
   olica_span suffix = {"</w>", 4};
   OLICA_TRY(olica_node_string(node, "suffix", false, &suffix));
-  OLICA_TRY(add(all, bpe_suffix, &d));
+  OLICA_TRY(olica_decoders_add(all, bpe_suffix, &d));
   if (suffix.bytes == 0) return olica_node_refuse(node, "suffix", "a string that is not empty");
   return olica_pattern_quote(d->env, suffix, &d->pattern);
 }
@@ -285,7 +283,7 @@ static olica_status read_word_piece(const olica_node *node, void *all) {
   olica_decoder *d;
   olica_span prefix = {"##", 2};
   OLICA_TRY(olica_node_string(node, "prefix", false, &prefix));
-  OLICA_TRY(add(all, word_piece, &d));
+  OLICA_TRY(olica_decoders_add(all, word_piece, &d));
   d->keep_first = true;
   OLICA_TRY(olica_node_boolean(node, "cleanup", false, &d->keep_first));
   return keep(d, prefix);

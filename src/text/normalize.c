@@ -109,7 +109,7 @@ static olica_status bert(olica_normalizer *n, olica_span text, olica_bytes *out)
 
 /* ---- reading ---- */
 
-static olica_status add(olica_normalizers *all, olica_normalizer **part) {
+olica_status olica_normalizers_add(olica_normalizers *all, olica_normalizer **part) {
   if (all->count == all->room) {
     size_t room = all->room ? 2 * all->room : 4;
     olica_normalizer *grown = olica_memory_get(all->env, "normalizers", room, sizeof *grown);
@@ -135,7 +135,7 @@ static olica_status read_prepend(const olica_node *node, void *all) {
   olica_normalizer *n;
   olica_span content;
   OLICA_TRY(olica_node_string(node, "prepend", true, &content));
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = prepend;
   return keep(n, content);
 }
@@ -144,7 +144,7 @@ static olica_status read_replace(const olica_node *node, void *all) {
   olica_normalizer *n;
   olica_span content;
   OLICA_TRY(olica_node_string(node, "content", true, &content));
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = replace;
   OLICA_TRY(olica_pattern_read(node, ((olica_normalizers *)all)->name, &n->pattern));
   return keep(n, content);
@@ -152,7 +152,7 @@ static olica_status read_replace(const olica_node *node, void *all) {
 
 static olica_status read_form(void *all, olica_form form) {
   olica_normalizer *n;
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = to_form;
   n->form = form;
   return OLICA_OK;
@@ -181,7 +181,7 @@ static olica_status read_nfkd(const olica_node *node, void *all) {
 static olica_status read_plain(void *all,
                                olica_status (*apply)(olica_normalizer *, olica_span, olica_bytes *)) {
   olica_normalizer *n;
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = apply;
   return OLICA_OK;
 }
@@ -208,7 +208,7 @@ static olica_status read_nmt(const olica_node *node, void *all) {
 
 static olica_status read_strip(const olica_node *node, void *all) {
   olica_normalizer *n;
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = strip;
   n->left = n->right = true;
   OLICA_TRY(olica_node_boolean(node, "strip_left", false, &n->left));
@@ -217,7 +217,7 @@ static olica_status read_strip(const olica_node *node, void *all) {
 
 static olica_status read_bert(const olica_node *node, void *all) {
   olica_normalizer *n;
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = bert;
   n->clean = n->chinese = n->lower = true;
   OLICA_TRY(olica_node_boolean(node, "clean_text", false, &n->clean));
@@ -231,7 +231,7 @@ static olica_status read_precompiled(const olica_node *node, void *all) {
   olica_normalizer *n;
   olica_span base64 = {0};
   OLICA_TRY(olica_node_string(node, "precompiled_charsmap", true, &base64));
-  OLICA_TRY(add(all, &n));
+  OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = precompiled;
   return olica_charsmap_decode(node->env, node->where, base64, &n->charsmap);
 }

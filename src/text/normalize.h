@@ -18,6 +18,7 @@ struct olica_normalizer {
   olica_charsmap charsmap;             /* Precompiled */
   bool left, right;                    /* Strip */
   bool clean, chinese, accents, lower; /* BertNormalizer */
+  struct olica_tokenizer *tokenizer;   /* SentencePiece's */
   olica_bytes scratch;
 };
 
@@ -32,6 +33,8 @@ typedef struct olica_normalizers {
 
 /* Reads member "normalizer" of a tokenizer. */
 olica_status olica_normalizers_read(const olica_node *node, olica_normalizers *normalizers);
+/* One more, all zero but its env, at the end; valid until the next. */
+olica_status olica_normalizers_add(olica_normalizers *all, olica_normalizer **part);
 void olica_normalizers_free(olica_normalizers *normalizers);
 
 /* *out lies in `text` or in a buffer of the normalizers, until the next call. */

@@ -6,7 +6,8 @@
 #include "regex.h"
 
 enum { NAME = 48, NESTED = 24 };
-#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define ALNUM "\\p{Alphabetic}\\p{Nd}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
 
 typedef struct translation {
   olica_env *env;
@@ -85,7 +86,7 @@ static const struct {
     {"cntrl", "Cc"},
     {"upper", "Uppercase"},
     {"lower", "Lowercase"},
-    {"alnum", "Xan"},
+
     {"xdigit", "AHex"},
 };
 
@@ -108,7 +109,7 @@ static const char *find_property(const char *name, const char **prefix) {
 }
 
 /* \p{...} or \P{...}; `t->at` is at the backslash. */
-static olica_status put_property(translation *t) {
+static olica_status put_property(translation *t, bool in_set) {
   const char *open = t->in.data + t->at + 3, *end = t->in.data + t->in.bytes;
   if (peek(t, 2) != '{') return copy(t, 3);
   bool negated = peek(t, 1) == 'P';
@@ -121,6 +122,11 @@ static olica_status put_property(translation *t) {
     if (*c != ' ' && *c != '_' && *c != '-') name[n++] = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
   name[n] = '\0';
   const char *prefix, *known = find_property(name, &prefix);
+  if (strcmp(name, "alnum") == 0) { /* no single property of PCRE2's */
+    t->at = (size_t)(close + 1 - t->in.data);
+    if (!negated) return put(t, in_set ? ALNUM : "[" ALNUM "]");
+    return put(t, in_set ? "\\P{Xan}" : "[^" ALNUM "]");
+  }
   snprintf(whole, sizeof whole, "\\%c{%s%s}", negated ? 'P' : 'p', prefix, known);
   t->at = (size_t)(close + 1 - t->in.data);
   return put(t, whole);
@@ -165,7 +171,7 @@ static olica_status put_escape(translation *t, bool in_set) {
     return replace(t, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
   case 'p':
   case 'P':
-    return put_property(t);
+    return put_property(t, in_set);
   case 'u':
     return t->in.bytes - t->at >= 6 ? put_code(t) : copy(t, 2);
   default: {
@@ -207,19 +213,58 @@ static olica_status put_negated_escape(translation *t, int depth) {
   return put_escape(t, false);
 }
 
-static olica_status put_posix(translation *t, int depth) {
-  (void)depth;
-  const char *from = t->in.data + t->at;
-  const char *close = memchr(from + 2, ']', t->in.bytes - t->at - 2);
-  return copy(t, close ? (size_t)(close - from) + 1 : 2);
+/* The members of [:name:], which is one of the file's names. */
+static const char *find_class(const char *name, size_t bytes) {
+  static const char *const classes[][2] = {
+      {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+      {"alpha", "\\p{Alphabetic}"},
+      {"ascii", "\\x{0}-\\x{7f}"},
+      {"blank", "\\p{Zs}\\t"},
+      {"cntrl", "\\p{Cc}"},
+      {"digit", "\\p{Nd}"},
+      {"lower", "\\p{Lowercase}"},
+      {"punct", "\\p{P}\\p{S}"},
+      {"space", "\\p{White_Space}"},
+      {"upper", "\\p{Uppercase}"},
+      {"word", WORD},
+      {"xdigit", "0-9a-fA-F"},
+  };
+  for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+    if (strlen(classes[i][0]) == bytes && memcmp(classes[i][0], name, bytes) == 0) return classes[i][1];
+  return NULL;
+}
+
+/* Bytes of [:name:] or [:^name:] here, 0: it is no such class. */
+static size_t posix(const translation *t, const char **members, bool *negated) {
+  size_t from = 2, n = 0;
+  if (peek(t, 0) != '[' || peek(t, 1) != ':') return 0;
+  *negated = peek(t, 2) == '^';
+  if (*negated) from++;
+  while (peek(t, from + n) >= 'a' && peek(t, from + n) <= 'z') n++;
+  if (peek(t, from + n) != ':' || peek(t, from + n + 1) != ']') return 0;
+  *members = find_class(t->in.data + t->at + from, n);
+  return *members ? from + n + 2 : 0;
+}
+
+/* As a member, or negated as an alternative. */
+static olica_status put_posix(translation *t, operand *o, size_t bytes, const char *members, bool negated) {
+  t->at += bytes;
+  if (!negated) return olica_bytes_append(t->env, &o->members, members, strlen(members));
+  OLICA_TRY(olica_bytes_append(t->env, &o->others, "|[^", o->others.count ? 3 : 0));
+  if (o->others.count == 0) OLICA_TRY(olica_bytes_append(t->env, &o->others, "[^", 2));
+  OLICA_TRY(olica_bytes_append(t->env, &o->others, members, strlen(members)));
+  return olica_bytes_append(t->env, &o->others, "]", 1);
 }
 
 static olica_status read_operand(translation *t, operand *o, int depth) {
   for (bool first = true; peek(t, 0) >= 0; first = false) {
     if (peek(t, 0) == ']' && !first) break;
     if (peek(t, 0) == '&' && peek(t, 1) == '&') break;
-    if (peek(t, 0) == '[' && peek(t, 1) == ':') {
-      OLICA_TRY(into(t, &o->members, put_posix, depth));
+    const char *members;
+    bool negated;
+    size_t bytes = posix(t, &members, &negated);
+    if (bytes) {
+      OLICA_TRY(put_posix(t, o, bytes, members, negated));
     } else if (peek(t, 0) == '[') {
       if (o->others.count) OLICA_TRY(olica_bytes_append(t->env, &o->others, "|", 1));
       OLICA_TRY(into(t, &o->others, put_set, depth + 1));

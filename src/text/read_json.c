@@ -138,7 +138,7 @@ static olica_status read_model(olica_tokenizer *t, const olica_node *root) {
 
 /* ---- added tokens ---- */
 
-static olica_status read_added_token(olica_tokenizer *t, const olica_node *node, olica_added_token *token) {
+static olica_status read_added_token(const olica_node *node, olica_added_token *token) {
   int64_t id = 0;
   OLICA_TRY(olica_node_string(node, "content", true, &token->text));
   OLICA_TRY(olica_node_integer(node, "id", true, 0, OLICA_IDS_MAX - 1, &id));
@@ -148,56 +148,70 @@ static olica_status read_added_token(olica_tokenizer *t, const olica_node *node,
   OLICA_TRY(olica_node_boolean(node, "rstrip", false, &token->right));
   token->normalized = !token->special;
   OLICA_TRY(olica_node_boolean(node, "normalized", false, &token->normalized));
-  if (token->text.bytes > OLICA_ADDED_BYTES)
-    return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: content has %zu bytes, expected at most %d",
-                           node->where, token->text.bytes, OLICA_ADDED_BYTES);
-  int32_t known = olica_vocabulary_find(&t->vocabulary, token->text);
-  token->id = known >= 0 ? known : (int32_t)id;
-  return OLICA_OK;
+  if (token->text.bytes <= OLICA_ADDED_BYTES) return OLICA_OK;
+  return olica_error_set(node->env, OLICA_ERR_INPUT, "%s: content has %zu bytes, expected at most %d",
+                         node->where, token->text.bytes, OLICA_ADDED_BYTES);
 }
 
-/* Their texts are the file's until all are there; then they move into a block of our own. */
-static olica_status keep_texts(olica_tokenizer *t) {
-  size_t bytes = 0, used = 0;
-  for (size_t i = 0; i < t->added_count; i++) bytes += t->added[i].text.bytes;
-  OLICA_TRY(OLICA_NEW(t->env, t->added_text, bytes + 1));
-  for (size_t i = 0; i < t->added_count; i++) {
-    olica_span *text = &t->added[i].text;
-    if (text->bytes) memcpy(t->added_text + used, text->data, text->bytes);
-    text->data = t->added_text + used;
-    used += text->bytes;
+/* The id of a token: the vocabulary's, else the next one that is free. This is what the tokenizers package
+ * does; it does not look at the file's own number, which is the same in files that it has written. */
+static int32_t number_added(const olica_tokenizer *t, olica_span text, int32_t *highest) {
+  int32_t known = olica_vocabulary_find(&t->vocabulary, text), count = (int32_t)t->vocabulary.count;
+  if (known < 0) known = *highest >= count ? *highest + 1 : count;
+  if (known > *highest) *highest = known;
+  return known;
+}
+
+static olica_status keep_added(olica_tokenizer *t, const olica_node *root, size_t count) {
+  int32_t highest = -1;
+  for (size_t i = 0; i < count; i++) {
+    olica_node node;
+    olica_added_token token = {0};
+    OLICA_TRY(olica_node_element(root, "added_tokens", i, &node));
+    if (!json_is_object(node.value)) return olica_node_refuse(&node, NULL, "an object");
+    OLICA_TRY(read_added_token(&node, &token));
+    if (token.text.bytes == 0 || !olica_vocabulary_add(&t->added_texts, token.text, (int32_t)t->added_count))
+      continue;
+    token.text = t->added_texts.text[t->added_count];
+    token.id = number_added(t, token.text, &highest);
+    if (token.id >= OLICA_IDS_MAX) return olica_node_refuse(&node, "id", "fewer ids in all");
+    t->added[t->added_count++] = token;
   }
   return OLICA_OK;
 }
 
-/* Needs the normalizers: those of the second kind are looked for in their own normalized form. */
-static olica_status index_added(olica_tokenizer *t) {
-  OLICA_TRY(olica_trie_begin(t->env, &t->plain));
-  OLICA_TRY(olica_trie_begin(t->env, &t->normalized));
+/* Tokens of the second kind are looked for in their own normalized form. */
+static olica_status normalize_added(olica_tokenizer *t, olica_added_token *token, olica_span *text) {
+  OLICA_TRY(olica_normalizers_apply(&t->normalizers, token->text, text));
+  OLICA_TRY(OLICA_NEW(t->env, token->shown, text->bytes + 1));
+  if (text->bytes) memcpy(token->shown, text->data, text->bytes);
+  token->shown_bytes = text->bytes;
+  return OLICA_OK;
+}
+
+static olica_status index_added(olica_tokenizer *t, bool special) {
   for (size_t i = 0; i < t->added_count; i++) {
+    if (t->added[i].special != special) continue;
     olica_span text = t->added[i].text;
-    if (text.bytes && t->added[i].normalized)
-      OLICA_TRY(olica_normalizers_apply(&t->normalizers, text, &text));
+    if (t->added[i].normalized) OLICA_TRY(normalize_added(t, &t->added[i], &text));
     OLICA_TRY(olica_trie_add(t->env, t->added[i].normalized ? &t->normalized : &t->plain, text, (int32_t)i));
   }
   return OLICA_OK;
 }
 
 static olica_status read_added(olica_tokenizer *t, const olica_node *root) {
-  size_t count = 0;
+  size_t count = 0, bytes = 0;
   olica_node list;
   OLICA_TRY(olica_node_member(root, "added_tokens", &list));
   if (!olica_node_is_null(&list)) OLICA_TRY(olica_node_list(root, "added_tokens", &count));
+  if (count >= OLICA_IDS_MAX) return olica_node_refuse(root, "added_tokens", "a shorter array");
+  for (size_t i = 0; i < count; i++)
+    bytes += json_string_length(json_object_get(json_array_get(list.value, i), "content"));
   OLICA_TRY(OLICA_NEW(t->env, t->added, count));
-  t->added_count = count;
-  for (size_t i = 0; i < count; i++) {
-    olica_node node;
-    OLICA_TRY(olica_node_element(root, "added_tokens", i, &node));
-    if (!json_is_object(node.value)) return olica_node_refuse(&node, NULL, "an object");
-    OLICA_TRY(read_added_token(t, &node, &t->added[i]));
-  }
-  OLICA_TRY(keep_texts(t));
-  return index_added(t);
+  OLICA_TRY(olica_vocabulary_begin(t->env, &t->added_texts, count, bytes, (int32_t)count));
+  OLICA_TRY(keep_added(t, root, count));
+  OLICA_TRY(index_added(t, true));
+  return index_added(t, false);
 }
 
 /* ---- what is put around a text ---- */

@@ -21,7 +21,7 @@ static int64_t begin_of(const char *piece, size_t count) {
   return count >= 3 && memcmp(piece, mark, 3) == 0 ? 3 : 0;
 }
 
-/* Rank 0's part. piece [PIECE]. */
+/* Rank 0's part. piece [PIECE], or as much as the file has. */
 static olica_status scan_file(olica_rows *rows, int64_t size, char *piece) {
   olica_env *env = rows->context->env;
   olica_scan scan;
@@ -40,7 +40,7 @@ static olica_status scan_file(olica_rows *rows, int64_t size, char *piece) {
 static olica_status index_file(olica_rows *rows, int64_t size) {
   olica_env *env = rows->context->env;
   char *piece;
-  OLICA_TRY(OLICA_NEW(env, piece, PIECE));
+  OLICA_TRY(OLICA_NEW(env, piece, (size_t)(size < PIECE ? size : PIECE)));
   OLICA_TRY(scan_file(rows, size, piece));
   olica_memory_free(env, piece);
   if (rows->index.count > 0) return OLICA_OK;
@@ -217,20 +217,26 @@ static olica_status look_at(const olica_rows *rows) {
   return OLICA_OK;
 }
 
+static olica_status open_all(olica_rows *rows) {
+  olica_context *context = rows->context;
+  if (rows->source->kind == OLICA_TEXT_NPY) return open_ids(rows);
+  OLICA_AGREE(context, open_text(rows));
+  OLICA_TRY(share_index(rows));
+  OLICA_AGREE(context, look_at(rows));
+  return OLICA_OK;
+}
+
 olica_status olica_rows_open(olica_context *context, const olica_text_source *source, int length,
                              olica_rows **out) {
   olica_rows *rows;
   OLICA_AGREE(context, OLICA_NEW(context->env, rows, 1));
   *rows = (olica_rows){.context = context, .source = source, .length = length, .fd = -1};
-  if (source->kind == OLICA_TEXT_NPY) {
-    OLICA_TRY(open_ids(rows));
-  } else {
-    OLICA_AGREE(context, open_text(rows));
-    OLICA_TRY(share_index(rows));
-    OLICA_AGREE(context, look_at(rows));
-  }
-  *out = rows;
-  return OLICA_OK;
+  olica_status status = open_all(rows);
+  if (status == OLICA_OK)
+    *out = rows;
+  else
+    olica_rows_close(rows);
+  return status;
 }
 
 void olica_rows_close(olica_rows *rows) {

@@ -17,7 +17,7 @@ typedef struct draw {
   int64_t *order; /* [rows] the first `placed` places are final */
   int64_t placed;
   int64_t wanted, tried, drawn;
-  int32_t *ids; /* [wanted x length] */
+  int32_t *ids; /* [drawn x length], room for as many as there can be */
 } draw;
 
 /* Places [placed, end) of the order become final. */
@@ -113,9 +113,17 @@ static olica_status too_little(const draw *d) {
                          (long long)d->options->samples);
 }
 
+/* What is asked for takes no memory before it is known to be there. */
+static olica_status make_room(draw *d) {
+  olica_env *env = d->context->env;
+  int64_t most = d->wanted < d->rows->count ? d->wanted : d->rows->count;
+  OLICA_TRY(OLICA_NEW(env, d->order, (size_t)d->rows->count));
+  return OLICA_NEW(env, d->ids, (size_t)most * (size_t)d->options->length);
+}
+
 static olica_status draw_all(draw *d) {
   olica_context *context = d->context;
-  OLICA_AGREE(context, OLICA_NEW(context->env, d->order, (size_t)d->rows->count));
+  OLICA_AGREE(context, make_room(d));
   for (int64_t i = 0; i < d->rows->count; i++) d->order[i] = i;
   while (d->drawn < d->wanted && d->tried < d->rows->count) OLICA_TRY(round_of(d, next_round(d)));
   olica_memory_free(context->env, d->order);
@@ -136,25 +144,33 @@ static olica_status draw_source(draw *d, olica_sample_record *record) {
   return OLICA_OK;
 }
 
+/* The sequences of one more source behind `have` ids. */
+static olica_status append(draw *d, size_t have, int32_t **ids) {
+  olica_env *env = d->context->env;
+  size_t more = (size_t)d->drawn * (size_t)d->options->length;
+  int32_t *all;
+  OLICA_TRY(OLICA_NEW(env, all, have + more));
+  if (have > 0) memcpy(all, *ids, have * sizeof *all);
+  memcpy(all + have, d->ids, more * sizeof *all);
+  olica_memory_free(env, *ids);
+  olica_memory_free(env, d->ids);
+  *ids = all;
+  return OLICA_OK;
+}
+
 olica_status olica_sample_draw(olica_context *context, const olica_sample_options *options,
-                               olica_encoder *encoder, olica_sample_record *record, int32_t **out) {
-  int32_t *ids;
-  size_t length = (size_t)options->length;
-  if ((size_t)options->samples > SIZE_MAX / sizeof *ids / length)
-    return olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: %lld sequences of %d ids are too many",
-                           (long long)options->samples, options->length);
-  OLICA_AGREE(context, OLICA_NEW(context->env, ids, (size_t)options->samples * length));
-  int64_t first = 0;
+                               olica_encoder *encoder, olica_sample_record *record, int32_t **ids) {
+  size_t have = 0;
+  *ids = NULL;
   for (int i = 0; i < options->sources->count; i++) {
     draw d = {.context = context,
               .options = options,
               .encoder = encoder,
               .source = i,
-              .wanted = olica_sources_share(options->sources, options->samples, i),
-              .ids = ids + (size_t)first * length};
+              .wanted = olica_sources_share(options->sources, options->samples, i)};
     OLICA_TRY(draw_source(&d, &record[i]));
-    first += d.wanted;
+    OLICA_AGREE(context, append(&d, have, ids));
+    have += (size_t)d.drawn * (size_t)options->length;
   }
-  *out = ids;
   return OLICA_OK;
 }

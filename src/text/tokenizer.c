@@ -4,6 +4,7 @@
 
 static olica_status take_piece(void *taker, olica_piece piece) {
   olica_tokenizer *t = taker;
+  if (t->unigram.env) return olica_unigram_encode(&t->unigram, piece.text, t->tokens);
   return olica_bpe_encode(&t->bpe, piece.text, piece.mapped, t->tokens);
 }
 
@@ -16,8 +17,7 @@ static olica_status read_file(olica_tokenizer *t, olica_tokenizer_format format,
   t->decoders = (olica_decoders){.env = t->env, .name = t->name};
   t->bpe = (olica_bpe){.env = t->env, .name = t->name, .vocabulary = &t->vocabulary, .unk = -1};
   if (format == OLICA_TOKENIZER_JSON) return olica_tokenizer_read_json(t, bytes, count);
-  return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: a SentencePiece model, expected a tokenizer.json",
-                         t->name);
+  return olica_tokenizer_read_model(t, bytes, count);
 }
 
 olica_status olica_tokenizer_parse(olica_env *env, const char *name, olica_tokenizer_format format,
@@ -40,13 +40,18 @@ void olica_tokenizer_close(olica_tokenizer *t) {
   if (!t) return;
   olica_env *env = t->env;
   olica_vocabulary_free(env, &t->vocabulary);
+  for (size_t i = 0; i < t->added_count; i++) olica_memory_free(env, t->added[i].shown);
   OLICA_FREE(env, t->added);
-  OLICA_FREE(env, t->added_text);
-  OLICA_FREE(env, t->plain.node);
-  OLICA_FREE(env, t->normalized.node);
+  olica_vocabulary_free(env, &t->added_texts);
+  olica_trie_free(env, &t->plain);
+  olica_trie_free(env, &t->normalized);
   olica_normalizers_free(&t->normalizers);
   olica_pretokenizers_free(&t->pretokenizers);
   olica_bpe_free(&t->bpe);
+  olica_unigram_free(&t->unigram);
+  olica_memory_free(env, t->score);
+  olica_memory_free(env, t->user);
+  olica_memory_free(env, t->unk_surface);
   olica_decoders_free(&t->decoders);
   OLICA_FREE(env, t->before.id);
   OLICA_FREE(env, t->after.id);
@@ -73,7 +78,8 @@ olica_status olica_tokenizer_index(olica_tokenizer *t) {
   OLICA_TRY(OLICA_NEW(t->env, t->special, (size_t)t->size));
   for (int32_t i = 0; i < t->vocabulary.size; i++) t->text[i] = t->vocabulary.text[i];
   for (size_t i = 0; i < t->added_count; i++) {
-    t->text[t->added[i].id] = t->added[i].text;
+    const olica_added_token *token = &t->added[i];
+    t->text[token->id] = token->shown ? (olica_span){token->shown, token->shown_bytes} : token->text;
     t->special[t->added[i].id] = t->added[i].special;
   }
   return OLICA_OK;
@@ -91,7 +97,8 @@ static olica_status encode_part(olica_tokenizer *t, olica_span text, bool first)
   if (text.bytes == 0) return OLICA_OK;
   olica_added_match m = {0};
   OLICA_TRY(olica_normalizers_apply(&t->normalizers, text, &text));
-  while (olica_added_next(&t->normalized, t->added, text, &m)) {
+  /* A unigram model weighs a user's pieces against the others itself. */
+  while (!t->unigram.env && olica_added_next(&t->normalized, t->added, text, &m)) {
     OLICA_TRY(encode_rest(t, (olica_span){text.data + m.at, m.begin - m.at}, first && m.at == 0));
     OLICA_TRY(olica_tokens_append(t->env, t->tokens, &t->added[m.token].id, 1));
   }
@@ -100,7 +107,7 @@ static olica_status encode_part(olica_tokenizer *t, olica_span text, bool first)
 
 static olica_status encode_text(olica_tokenizer *t, olica_span text) {
   olica_added_match m = {0};
-  OLICA_TRY(olica_unicode_repair(t->env, text, &t->repaired, &text));
+  if (!t->reads_bytes) OLICA_TRY(olica_unicode_repair(t->env, text, false, &t->repaired, &text));
   while (olica_added_next(&t->plain, t->added, text, &m)) {
     OLICA_TRY(encode_part(t, (olica_span){text.data + m.at, m.begin - m.at}, m.at == 0));
     OLICA_TRY(olica_tokens_append(t->env, t->tokens, &t->added[m.token].id, 1));

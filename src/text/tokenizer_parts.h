@@ -8,6 +8,7 @@
 #include "decode.h"
 #include "normalize.h"
 #include "pretokenize.h"
+#include "unigram.h"
 
 struct olica_tokenizer {
   olica_env *env;
@@ -16,12 +17,18 @@ struct olica_tokenizer {
 
   olica_added_token *added; /* [added_count] */
   size_t added_count;
-  char *added_text;             /* their texts */
+  olica_vocabulary added_texts; /* their texts, to their places in `added` */
   olica_trie plain, normalized; /* those found in the text as it is, and in the normalized one */
 
   olica_normalizers normalizers;
   olica_pretokenizers pretokenizers;
   olica_bpe bpe;
+  olica_unigram unigram; /* in place of bpe where its env is set */
+  float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory as `user` */
+  bool *user;            /* [ids] pieces that the user has defined */
+  bool dummy_prefix, squeeze, escape, suffix; /* SentencePiece's normalizer */
+  char *unk_surface;                          /* of a tokenizer.model */
+  bool reads_bytes;                           /* the normalizer sees to what is ill-formed */
   olica_decoders decoders;
   olica_tokens before, after; /* what is put around a text's ids */
 
@@ -36,6 +43,11 @@ struct olica_tokenizer {
 /* Fills a tokenizer that has its env and name. What has been made so far is freed by olica_tokenizer_close.
  */
 olica_status olica_tokenizer_read_json(olica_tokenizer *tokenizer, const char *bytes, size_t count);
+
+olica_status olica_tokenizer_read_model(olica_tokenizer *tokenizer, const char *bytes, size_t count);
+
+/* SentencePiece's own normalizer and decoder (sentencepiece.c), put at the end of the tokenizer's. */
+olica_status olica_sentencepiece_add(olica_tokenizer *tokenizer, olica_normalizer **normalizer);
 
 /* The tables over all ids, from vocabulary and added tokens. */
 olica_status olica_tokenizer_index(olica_tokenizer *tokenizer);

@@ -19,6 +19,11 @@ static int measure(const unsigned char *p, size_t left) {
   return length;
 }
 
+size_t olica_unicode_valid(olica_span text) {
+  int length = text.bytes ? measure((const unsigned char *)text.data, text.bytes) : 0;
+  return length > 0 ? (size_t)length : 0;
+}
+
 /* Bytes up to the first that is ill-formed. */
 static size_t well_formed(olica_span text, size_t at) {
   const unsigned char *p = (const unsigned char *)text.data;
@@ -30,7 +35,7 @@ static size_t well_formed(olica_span text, size_t at) {
   return at;
 }
 
-olica_status olica_unicode_repair(olica_env *env, olica_span text, olica_bytes *scratch,
+olica_status olica_unicode_repair(olica_env *env, olica_span text, bool each_byte, olica_bytes *scratch,
                                   olica_span *repaired) {
   *repaired = text;
   size_t good = well_formed(text, 0), from = 0;
@@ -40,7 +45,7 @@ olica_status olica_unicode_repair(olica_env *env, olica_span text, olica_bytes *
     int bad = measure((const unsigned char *)text.data + good, text.bytes - good);
     OLICA_TRY(olica_bytes_append(env, scratch, text.data + from, good - from));
     OLICA_TRY(olica_unicode_append(env, scratch, OLICA_REPLACEMENT));
-    from = good + (size_t)-bad;
+    from = good + (each_byte ? 1 : (size_t)-bad);
     good = well_formed(text, from);
   }
   OLICA_TRY(olica_bytes_append(env, scratch, text.data + from, text.bytes - from));

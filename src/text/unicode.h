@@ -6,10 +6,13 @@
 
 enum { OLICA_REPLACEMENT = 0xfffd, OLICA_CODES = 0x110000 };
 
-/* The text with every ill-formed part (its longest beginning of a character, else a byte) as U+FFFD. What is
- * well-formed is not copied; else `*repaired` lies in `scratch`. */
-olica_status olica_unicode_repair(olica_env *env, olica_span text, olica_bytes *scratch,
+/* The text with every ill-formed part (its longest beginning of a character, else a byte; `each_byte`: always
+ * a byte) as U+FFFD. What is well-formed is not copied; else `*repaired` lies in `scratch`. */
+olica_status olica_unicode_repair(olica_env *env, olica_span text, bool each_byte, olica_bytes *scratch,
                                   olica_span *repaired);
+
+/* Bytes of the character that a text begins with, 0: it is ill-formed there. */
+size_t olica_unicode_valid(olica_span text);
 
 /* The character at *at of a well-formed text; moves behind it. */
 uint32_t olica_unicode_next(olica_span text, size_t *at);

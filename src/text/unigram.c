@@ -1,0 +1,110 @@
+#include "unigram.h"
+
+#include "unicode.h"
+
+/* What an unknown character costs beyond the worst piece; SentencePiece's. */
+static const float UNKNOWN_PENALTY = 10.0F;
+
+typedef struct search {
+  olica_unigram *u;
+  olica_span text;
+  size_t begin; /* of the stretch: path[0] is there */
+  size_t reach; /* the furthest end of a piece so far */
+  bool unknown; /* the last id given out was <unk> */
+  olica_tokens *tokens;
+} search;
+
+static olica_status reserve(olica_unigram *u, size_t places) {
+  if (places <= u->room) return OLICA_OK;
+  size_t room = 2 * u->room > places ? 2 * u->room : places + 256;
+  olica_path *path = olica_memory_get(u->env, "paths", room, sizeof *path);
+  if (!path) return OLICA_ERR_MEMORY;
+  if (u->room) memcpy(path, u->path, u->room * sizeof *path);
+  olica_memory_free(u->env, u->path);
+  u->path = path;
+  u->room = room;
+  return OLICA_OK;
+}
+
+/* A piece from `from` to `to`: kept if the way over it is better than the best so far. The sum is compared
+ * in double and kept in float, as SentencePiece does: ties fall as there. */
+static olica_status offer(search *s, size_t from, size_t to, int32_t id, double score) {
+  OLICA_TRY(reserve(s->u, to - s->begin + 1));
+  olica_path *path = &s->u->path[to - s->begin];
+  if (to > s->reach) {
+    memset(s->u->path + (s->reach - s->begin) + 1, 0, (to - s->reach) * sizeof *path);
+    s->reach = to;
+  }
+  double sum = score + (double)s->u->path[from - s->begin].score;
+  if (path->bytes && !(sum > (double)path->score)) return OLICA_OK;
+  *path = (olica_path){(float)sum, id, (int32_t)(to - from)};
+  return OLICA_OK;
+}
+
+/* All pieces that begin at `from`. */
+static olica_status extend(search *s, size_t from, size_t character) {
+  const olica_unigram *u = s->u;
+  bool single = false;
+  int32_t node = OLICA_TRIE_ROOT;
+  for (size_t at = from; at < s->text.bytes;) {
+    node = olica_trie_step(&u->trie, node, (unsigned char)s->text.data[at++]);
+    if (node < 0) break;
+    int32_t id = u->trie.token[node];
+    if (id < 0) continue;
+    size_t length = at - from;
+    double score = u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
+    OLICA_TRY(offer(s, from, at, id, score));
+    single = single || length == character;
+  }
+  if (single) return OLICA_OK;
+  return offer(s, from, from + character, u->unk, (double)(u->lowest - UNKNOWN_PENALTY));
+}
+
+static olica_status give_unknown(search *s, size_t begin, size_t bytes) {
+  const olica_unigram *u = s->u;
+  if (!u->byte) return s->unknown ? OLICA_OK : olica_tokens_append(u->env, s->tokens, &u->unk, 1);
+  for (size_t i = 0; i < bytes; i++)
+    OLICA_TRY(olica_tokens_append(u->env, s->tokens, &u->byte[(unsigned char)s->text.data[begin + i]], 1));
+  return OLICA_OK;
+}
+
+/* Every way leads through `end`: the ids of the stretch up to it are known. */
+static olica_status finish(search *s, size_t end) {
+  olica_unigram *u = s->u;
+  olica_tokens *reversed = &u->reversed;
+  reversed->count = 0;
+  for (size_t at = end - s->begin; at > 0; at -= (size_t)u->path[at].bytes)
+    OLICA_TRY(olica_tokens_append(u->env, reversed, (int32_t[]){u->path[at].bytes, u->path[at].id}, 2));
+  size_t at = s->begin;
+  for (size_t i = reversed->count; i > 0; i -= 2) {
+    int32_t id = reversed->id[i - 1], bytes = reversed->id[i - 2];
+    OLICA_TRY(id == u->unk ? give_unknown(s, at, (size_t)bytes)
+                           : olica_tokens_append(u->env, s->tokens, &id, 1));
+    s->unknown = id == u->unk;
+    at += (size_t)bytes;
+  }
+  u->path[0] = (olica_path){.score = u->path[end - s->begin].score};
+  s->begin = s->reach = end;
+  return OLICA_OK;
+}
+
+olica_status olica_unigram_encode(olica_unigram *u, olica_span text, olica_tokens *tokens) {
+  search s = {.u = u, .text = text, .tokens = tokens};
+  OLICA_TRY(reserve(u, 1));
+  u->path[0] = (olica_path){0};
+  for (size_t at = 0; at < text.bytes;) {
+    size_t next = at;
+    if (at == s.reach && at > s.begin) OLICA_TRY(finish(&s, at));
+    olica_unicode_next(text, &next);
+    OLICA_TRY(extend(&s, at, next - at));
+    at = next;
+  }
+  return text.bytes ? finish(&s, text.bytes) : OLICA_OK;
+}
+
+void olica_unigram_free(olica_unigram *u) {
+  if (!u->env) return;
+  olica_trie_free(u->env, &u->trie);
+  OLICA_FREE(u->env, u->path);
+  OLICA_FREE(u->env, u->reversed.id);
+}
