@@ -1,6 +1,6 @@
 """SmolLM2-135M at full size on 2 ranks: the published code's own figures and tensors, ours, and how the work and
 the memory are shared. Takes minutes: `make check-full`."""
-import re, subprocess, sys
+import json, re, subprocess, sys
 from pathlib import Path
 
 import numpy as np
