@@ -178,7 +178,7 @@ static olica_status gather(olica_context *context, const olica_tokens *mine, oli
   for (int rank = 0; rank < context->size; rank++) {
     size_t count = (size_t)counts[rank];
     int32_t *at = gathered->id + gathered->count;
-    if (rank == context->rank && count) memcpy(at, mine->id, count * sizeof *at);
+    if (rank == context->rank && mine->id) memcpy(at, mine->id, count * sizeof *at);
     olica_comm_bcast(context, context->comm, at, count * sizeof *at, rank);
     gathered->count += count;
   }
