@@ -55,11 +55,21 @@ $(objects_in)/libolica.a: $(objects)
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
 
-# Only the file that prints them depends on the version strings.
-$(objects_in)/src/run/usage.o: all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
+# A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it.
+$(objects_in)/flags.stamp:   stamped = $(CC) $(all_cflags)
+$(objects_in)/version.stamp: stamped = $(VERSION) $(GIT)
+$(objects_in)/%.stamp: always
+	@mkdir -p $(@D)
+	@echo '$(stamped)' | cmp -s - $@ || echo '$(stamped)' >$@
+
+.PHONY: always
+always:
+
+$(objects_in)/src/run/usage.o: $(objects_in)/version.stamp
+$(objects_in)/src/run/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
   -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion scalapack-openmpi)"'
 
-$(objects_in)/%.o: %.c
+$(objects_in)/%.o: %.c $(objects_in)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC) $(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
@@ -110,6 +120,14 @@ check-full: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) -m pytest -q -s -p no:cacheprovider -rs tests/full
 
+# valgrind (in a build without AVX-512, which it does not know) and the sanitizers, on 2 ranks.
+.PHONY: memcheck
+memcheck: deps-check
+	@tests/install-deps valgrind
+	@$(MAKE) --no-print-directory all BUILD=debug CFLAGS='-O1 -g -march=x86-64-v2' O=$(O)/valgrind
+	@$(MAKE) --no-print-directory all BUILD=asan O=$(O)/sanitizers
+	$(PYTHON) tests/memcheck.py $(O)/valgrind/olica_mpi $(O)/sanitizers/olica_mpi
+
 # Times of the whole job and of its phases, on 1 and 2 ranks, as medians of several runs in turn.
 .PHONY: bench
 bench: deps-check
@@ -149,6 +167,7 @@ help:
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
+	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"

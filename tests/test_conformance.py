@@ -4,7 +4,7 @@ import json, subprocess, sys
 from pathlib import Path
 
 import pytest
-from helpers import DEMO, ROOT, run_job, shared
+from helpers import DEMO, run_job, shared
 
 HERE = Path(__file__).resolve().parent / "conformance"
 DEMO_VARIANTS = {"rotate": ["rotate", "fp32"], "bias-rotate": ["bias", "rotate", "fp32"]}

@@ -90,8 +90,8 @@ def words(random, count):
 def room(tmp_path_factory):
     """Everything a config names, and what its rows are as ids."""
     path, random = tmp_path_factory.mktemp("text"), np.random.default_rng(5)
-    make_byte_model(path / "model")
-    alpaca = [{"instruction": words(random, 4), "input": words(random, 3) if i % 3 else "", "output": words(random, i % 5)} for i in range(30)]
+    make_byte_model(path / "model", config={"max_position_embeddings": 512})
+    alpaca = [{"instruction": words(random, 4), "input": words(random, 3) if i % 3 else "", "output": words(random, i % 5 * 6)} for i in range(30)]
     del alpaca[3]["input"]
     lines = [{"id": i, "body": words(random, random.integers(0, 8))} for i in range(60)]
     book = "\n\n".join("\n".join(words(random, random.integers(1, 60)) for _ in range(4)) for _ in range(12)).encode()
@@ -137,6 +137,18 @@ def test_sample(room, ranks, tmp_path):
     for kind in rows:
         line = re.search(rf"{kind}:\S+: (\d+) of (\d+) rows tried, (\d+) sequences", said)
         assert int(line[2]) == len(rows[kind]) and int(line[3]) == SHARES[kind]
+
+
+def test_whole_prompts(room, tmp_path):
+    """Sequences so long that the template's every part and the output are in them."""
+    path, rows = room
+    length = 280
+    wanted = sum(len(ids) >= length for ids in rows["alpaca"])
+    expected, drawn = sample(3, length, [("alpaca", rows["alpaca"], wanted)])
+    found, _ = dump(path, tmp_path, 2, text="alpaca:alpaca.json", samples=wanted, length=length, seed=3)
+    assert np.array_equal(found, expected)
+    texts = [bytes(int(i) - 3 for i in row[1:]).decode(errors="replace") for row in found]
+    assert sum("### Input:" in t and "### Response:" in t for t in texts) > 2 and any("### Input:" not in t for t in texts)
 
 
 def test_no_row_twice(room, tmp_path):

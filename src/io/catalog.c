@@ -153,9 +153,6 @@ olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tens
         tensor->name, (long long)all, tensor->stored, (long long)tensor->bytes);
   int64_t size = tensor->bytes / all;
   OLICA_TRY(open_file(catalog, tensor->file));
-  OLICA_TRY(olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
-                            (size_t)(count * size)));
-  catalog->bytes_read += (double)(count * size);
-  olica_timer_work(&env->timers, 0, (double)(count * size));
-  return OLICA_OK;
+  return olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
+                         (size_t)(count * size));
 }

@@ -76,6 +76,8 @@ olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t o
                              (long long)(offset + (int64_t)done), bytes, (long long)offset);
     done += (size_t)n;
   }
+  env->bytes_read += (double)bytes;
+  olica_timer_work(&env->timers, 0, (double)bytes);
   return OLICA_OK;
 }
 

@@ -26,7 +26,7 @@ typedef struct header {
   char descr[WORD];
   bool fortran;
   int dims;
-  int64_t shape[2];
+  int64_t rows, cols; /* of all dimensions but the last, of the last */
 } header;
 
 static void make_printable(char *text) {
@@ -81,17 +81,18 @@ static olica_status read_extent(header *h, int64_t *extent) {
   return OLICA_OK;
 }
 
-/* (n,) or (m, n), a trailing comma allowed. */
+/* (n,) or (m, n) or more, a trailing comma allowed. */
 static olica_status read_shape(header *h) {
   if (!accept(h, '(')) return malformed(h, "shape to be a tuple");
   bool comma = true;
+  h->rows = h->cols = 1;
   for (h->dims = 0; !accept(h, ')'); h->dims++) {
     if (!comma) return malformed(h, "a comma or the end of shape");
-    if (h->dims == 2) return malformed(h, "shape to have 1 or 2 dimensions");
-    OLICA_TRY(read_extent(h, &h->shape[h->dims]));
+    if (__builtin_mul_overflow(h->rows, h->cols, &h->rows)) return malformed(h, "fewer than 2^63 rows");
+    OLICA_TRY(read_extent(h, &h->cols));
     comma = accept(h, ',');
   }
-  if (h->dims == 0) return malformed(h, "shape to have 1 or 2 dimensions, not 0");
+  if (h->dims == 0) return malformed(h, "shape to have a dimension");
   if (h->dims == 1 && !comma) return malformed(h, "a comma in a shape of 1 dimension");
   return OLICA_OK;
 }
@@ -152,12 +153,12 @@ static olica_status set_type(const header *h, olica_npy *npy) {
 }
 
 static olica_status set_shape(const header *h, olica_npy *npy, int64_t file) {
-  if (h->fortran && h->dims == 2)
+  if (h->fortran && h->dims > 1)
     return olica_error_set(h->env, OLICA_ERR_INPUT, "%s: fortran_order is True, expected rows in C order",
                            h->path);
   npy->dims = h->dims;
-  npy->rows = h->dims == 2 ? h->shape[0] : 1;
-  npy->cols = h->shape[h->dims - 1];
+  npy->rows = h->rows;
+  npy->cols = h->cols;
   int64_t bytes;
   if (__builtin_mul_overflow(npy->rows, npy->cols, &bytes) ||
       __builtin_mul_overflow(bytes, npy->item, &bytes))
@@ -257,7 +258,6 @@ static olica_status read_batch(olica_env *env, const olica_npy *npy, int fd, int
   unsigned char raw[BATCH * sizeof(int64_t)];
   size_t bytes = (size_t)(n * npy->item);
   OLICA_TRY(olica_file_read(env, fd, npy->path, npy->offset + first * npy->item, raw, bytes));
-  olica_timer_work(&env->timers, 0, (double)bytes);
   for (int64_t i = 0; i < n; i++) {
     int64_t id = decode(npy, raw + i * npy->item);
     if (id < 0 || id >= vocabulary)

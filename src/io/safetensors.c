@@ -96,8 +96,6 @@ static olica_status read_index(olica_catalog *catalog, const char *directory, co
   size_t bytes;
   json_t *root;
   OLICA_TRY(olica_file_load(env, index, INDEX_BYTES_MAX, &text, &bytes));
-  catalog->bytes_read += (double)bytes;
-  olica_timer_work(&env->timers, 0, (double)bytes);
   OLICA_TRY(olica_json_parse(env, index, text, bytes, &root));
   olica_memory_free(env, text);
   shards s = {catalog, env, directory, index, json_object_get(root, "weight_map"), catalog->files};

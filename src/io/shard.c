@@ -219,8 +219,6 @@ static olica_status read_header(source *s) {
   char *text;
   OLICA_TRY(OLICA_NEW(s->env, text, (size_t)length + 1));
   OLICA_TRY(olica_file_read(s->env, s->fd, s->path, LENGTH_BYTES, text, (size_t)length));
-  s->catalog->bytes_read += (double)(LENGTH_BYTES + length);
-  olica_timer_work(&s->env->timers, 0, (double)(LENGTH_BYTES + length));
   olica_status status = parse_header(s, text, length);
   olica_memory_free(s->env, text);
   return status;

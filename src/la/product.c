@@ -3,6 +3,10 @@
 #include <cblas.h>
 #include <sys/mman.h>
 
+/* OpenBLAS cuts long inner dimensions into slabs, but elsewhere with one thread than with two: the last bits
+ * of a product would depend on the number of threads. Its kernels take so many at once on every processor. */
+enum { SLAB = 256 };
+
 enum { BUFFER_BYTES = (128 << 20) + (1 << 20) }; /* of OpenBLAS, and what malloc adds */
 
 olica_status olica_product_reserve(olica_env *env, int threads) {
@@ -24,9 +28,14 @@ void olica_product_general(olica_env *env, int a_transposed, int b_transposed, i
                            float alpha, const float *a, int a_stride, const float *b, int b_stride,
                            float beta, float *c, int c_stride) {
   if (m == 0 || n == 0) return;
-  cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
-              b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a, a_stride, b, b_stride, beta, c,
-              c_stride);
+  for (int first = 0; first < k; first += SLAB) {
+    size_t from = (size_t)first;
+    cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
+                b_transposed ? CblasTrans : CblasNoTrans, m, n, k - first < SLAB ? k - first : SLAB, alpha,
+                a + (a_transposed ? from * (size_t)a_stride : from), a_stride,
+                b + (b_transposed ? from : from * (size_t)b_stride), b_stride, first ? 1.0f : beta, c,
+                c_stride);
+  }
   olica_timer_work(&env->timers, 2.0 * m * n * k, 0);
 }
 
@@ -41,18 +50,7 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
               a_stride, b, b_stride, beta, c, c_stride);
 }
 
-void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram) {
-  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, n, 0.0f, scratch, n);
+void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram) {
+  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, n, 0.0f, gram, n);
   olica_timer_work(&env->timers, (double)rows * n * (n + 1), 0);
-#pragma omp parallel for schedule(static, 16) if ((double)n * n >= OLICA_PRODUCT_PARALLEL)
-  for (int i = 0; i < n; i++)
-    for (int j = i; j < n; j++) gram[(size_t)i * n + j] += scratch[(size_t)i * n + j];
-}
-
-void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y,
-                         float *scratch, double *cross) {
-  olica_product_general(env, 1, 0, n, m, rows, 1.0f, x, n, y, m, 0.0f, scratch, m);
-#pragma omp parallel for schedule(static) if ((double)n * m >= OLICA_PRODUCT_PARALLEL)
-  for (int i = 0; i < n; i++)
-    for (int j = 0; j < m; j++) cross[(size_t)i * m + j] += scratch[(size_t)i * m + j];
 }

@@ -48,7 +48,7 @@ static olica_status start(olica_context *context, void **out) {
   s->args = s->argv;
   MPI_Comm_dup(context->comm, &s->comm);
   OLICA_AGREE(context, initialize(env, s));
-  olica_context_set_threads(context, context->threads); /* PETSc may have set them for BLAS */
+  olica_context_restore_threads(context); /* PETSc may have set them for BLAS */
   *out = s;
   return OLICA_OK;
 }

@@ -72,9 +72,9 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_int(r, "num_attention_heads", true, LARGEST, &arch->heads));
   OLICA_TRY(read_int(r, "intermediate_size", true, LARGEST, &arch->ffn));
   OLICA_TRY(read_int(r, "vocab_size", true, LARGEST, &arch->vocabulary));
-  arch->kv_heads = arch->heads;
+  arch->kv_heads = arch->family->kv_heads ? arch->family->kv_heads : arch->heads;
   OLICA_TRY(read_int(r, "num_key_value_heads", false, LARGEST, &arch->kv_heads));
-  arch->context = 2048;
+  arch->context = arch->family->context;
   OLICA_TRY(read_int(r, "max_position_embeddings", false, INT_MAX, &arch->context));
   if (arch->heads % arch->kv_heads != 0)
     return olica_error_set(r->env, OLICA_ERR_INPUT,

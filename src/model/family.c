@@ -5,7 +5,8 @@
 
 /* Another family that differs only in names and numbers is one more line. */
 static const olica_family families[] = {
-    /* name, about, prefix, layers, attention, mlp, head, bias of q k v o, sliding window */
+    /* name, about, prefix, layers, attention, mlp, head, bias of q k v o, sliding window, key/value heads and
+       context by default */
     {"llama",
      "LLaMA 1-3, SmolLM, TinyLlama",
      "model.",
@@ -14,7 +15,9 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {0, 0, 0, 0},
-     OLICA_WINDOW_NEVER},
+     OLICA_WINDOW_NEVER,
+     0,
+     2048},
     {"mistral",
      "Mistral 7B and its kin",
      "model.",
@@ -23,7 +26,9 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {0, 0, 0, 0},
-     OLICA_WINDOW_ALWAYS},
+     OLICA_WINDOW_ALWAYS,
+     8,
+     131072},
     {"qwen2",
      "Qwen2 and Qwen2.5, biases on q, k, v",
      "model.",
@@ -32,7 +37,9 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {1, 1, 1, 0},
-     OLICA_WINDOW_ON_DEMAND},
+     OLICA_WINDOW_ON_DEMAND,
+     32,
+     32768},
 };
 
 const olica_family *olica_family_at(int i) {

@@ -46,10 +46,10 @@ static olica_status share_config(olica_source *source) {
   const olica_tensor *meta = NULL;
   if (source->is_checkpoint) {
     meta = olica_catalog_find(source->catalog, "meta/config_json");
-    if (!meta || meta->bytes > CONFIG_BYTES ||
-        strcmp(meta->stored, olica_hdf5_type_name(OLICA_HDF5_BYTES)) != 0)
-      return olica_error_set(context->env, OLICA_ERR_INPUT, "%s: there is no sane dataset meta/config_json",
-                             source->catalog->path[0]);
+    if (!meta || meta->dims != 1 || strcmp(meta->stored, "uint8") != 0 || meta->bytes > CONFIG_BYTES)
+      return olica_error_set(context->env, OLICA_ERR_INPUT,
+                             "%s: meta/config_json is %s, expected at most %d bytes (uint8) of text",
+                             source->catalog->path[0], meta ? meta->stored : "missing", CONFIG_BYTES);
     head[1] = meta->bytes;
   }
   source->config_bytes = (size_t)head[1];
@@ -226,8 +226,4 @@ olica_status olica_source_panel(olica_source *source, olica_table table, int pan
   if (context->rank != owner) olica_number_decode(tensor->dtype, raw, rows, numbers);
   olica_memory_free(context->env, raw);
   return OLICA_OK;
-}
-
-double olica_source_bytes_read(const olica_source *source) {
-  return source->catalog->bytes_read;
 }

@@ -24,10 +24,15 @@ static int auto_threads(const olica_context *context) {
   return threads > 0 ? threads : 1;
 }
 
-void olica_context_set_threads(olica_context *context, int threads) {
-  context->threads = threads > 0 ? threads : auto_threads(context);
+void olica_context_restore_threads(const olica_context *context) {
   openblas_set_num_threads(context->threads);
   omp_set_num_threads(context->threads);
+}
+
+void olica_context_set_threads(olica_context *context, int threads) {
+  context->threads = threads > 0 ? threads : auto_threads(context);
+  olica_context_restore_threads(context);
+  MPI_Allreduce(&context->threads, &context->most_threads, 1, MPI_INT, MPI_MAX, context->comm);
 }
 
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **out) {

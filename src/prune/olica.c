@@ -18,7 +18,6 @@ typedef struct olica_state {
   double *score;         /* [L] 1 - mean correlation of the FFN's linear fit */
   int *calibrated;       /* [L] */
   /* Fits of the survey wait until there is one for every place, then all are solved at once. */
-  olica_fit_sums *sums;
   olica_placement *places; /* [ranks] */
   olica_fit **waiting;     /* [ranks] */
   int waiting_first, waiting_count;
@@ -34,7 +33,6 @@ static olica_status create_state(const olica_method_job *job, olica_state **out)
   OLICA_TRY(OLICA_NEW(env, state->output_energy, layers * (size_t)job->arch->hidden));
   OLICA_TRY(OLICA_NEW(env, state->score, layers));
   OLICA_TRY(OLICA_NEW(env, state->calibrated, layers));
-  OLICA_TRY(olica_fit_sums_create(env, job->arch->hidden, &state->sums));
   OLICA_TRY(OLICA_NEW(env, state->places, ranks));
   OLICA_TRY(OLICA_NEW(env, state->waiting, ranks));
   int *order;
@@ -57,7 +55,6 @@ static void destroy(void *self) {
   olica_state *state = self;
   if (!state) return;
   olica_env *env = state->job.context->env;
-  olica_fit_sums_destroy(env, state->sums);
   olica_memory_free(env, state->output_energy);
   olica_memory_free(env, state->score);
   olica_memory_free(env, state->calibrated);
@@ -69,17 +66,19 @@ static void destroy(void *self) {
 /* ---- sweep 1 ---- */
 
 typedef struct survey_view {
-  olica_state *state;
-  double *output_energy;  /* [d] */
+  olica_env *env;
+  olica_fit_sums *sums;
+  double *output_energy;  /* [d] of all sequences */
+  double *energy;         /* [d] of one */
   const float *ffn_input; /* of the sequence under way: it stays until the FFN's output is seen */
 } survey_view;
 
 static void see_survey(void *self, olica_tap tap, const float *rows, int tokens, int width) {
   survey_view *view = self;
-  if (tap == OLICA_TAP_ATTENTION_OUTPUT) olica_statistics_energy(view->output_energy, rows, tokens, width);
+  if (tap == OLICA_TAP_ATTENTION_OUTPUT)
+    olica_statistics_add_energy(view->output_energy, view->energy, rows, tokens, width);
   if (tap == OLICA_TAP_FFN_INPUT) view->ffn_input = rows;
-  if (tap == OLICA_TAP_FFN_OUTPUT)
-    olica_fit_sums_add(view->state->job.context->env, view->state->sums, tokens, view->ffn_input, rows);
+  if (tap == OLICA_TAP_FFN_OUTPUT) olica_fit_sums_add(view->env, view->sums, tokens, view->ffn_input, rows);
 }
 
 /* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
@@ -107,19 +106,20 @@ static olica_status solve_waiting(olica_state *state) {
   return OLICA_OK;
 }
 
-static olica_status survey_statistics(olica_state *state, int index) {
+/* The sums of all ranks become a fit that waits for its turn. */
+static olica_status queue_fit(olica_state *state, const olica_fit_sums *sums) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
-  int d = state->job.arch->hidden;
-  double *e = state->output_energy + (size_t)index * d;
-  olica_comm_sum(context, context->comm, e, (size_t)d);
-  for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
   olica_solver *solver;
   OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
-  OLICA_TRY(olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens,
+  OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens,
                              &state->waiting[state->waiting_count]));
   state->waiting_count++;
-  if (state->waiting_count < context->size && index + 1 < state->job.arch->layers) return OLICA_OK;
+  return OLICA_OK;
+}
+
+static olica_status solve_timed(olica_state *state) {
+  olica_context *context = state->job.context;
   olica_timer_start(&context->env->timers, "solve");
   olica_timer_start(&context->env->timers, "solve.linearity");
   olica_status status = solve_waiting(state);
@@ -130,15 +130,26 @@ static olica_status survey_statistics(olica_state *state, int index) {
 
 static olica_status survey(void *self, int index, const olica_layer *layer) {
   olica_state *state = self;
-  olica_env *env = state->job.context->env;
-  survey_view view = {state, state->output_energy + (size_t)index * state->job.arch->hidden, NULL};
-  olica_timer_start(&env->timers, "survey");
-  olica_fit_sums_clear(state->sums);
+  olica_context *context = state->job.context;
+  const olica_stream *stream = state->job.stream;
+  int d = state->job.arch->hidden;
+  double *e = state->output_energy + (size_t)index * d;
+  survey_view view = {.env = context->env, .output_energy = e};
+  olica_timer_start(&context->env->timers, "survey");
+  olica_status status = olica_fit_sums_create(context->env, d, &view.sums);
+  if (status == OLICA_OK) status = OLICA_NEW(context->env, view.energy, (size_t)d);
+  OLICA_AGREE(context, status);
   olica_stream_advance(state->job.stream, state->job.forward, layer, index,
                        &(olica_observer){see_survey, &view});
-  olica_status status = survey_statistics(state, index);
-  olica_timer_stop(&env->timers);
-  return status;
+  olica_comm_sum(context, context->comm, e, (size_t)d);
+  for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
+  OLICA_TRY(queue_fit(state, view.sums));
+  olica_fit_sums_destroy(context->env, view.sums);
+  olica_memory_free(context->env, view.energy);
+  if (state->waiting_count == context->size || index + 1 == state->job.arch->layers)
+    OLICA_TRY(solve_timed(state));
+  olica_timer_stop(&context->env->timers);
+  return OLICA_OK;
 }
 
 static olica_status choose(void *self, olica_layer_shape *shapes, double *scores, int *calibrated) {
@@ -240,24 +251,24 @@ static olica_status cut_neurons(olica_state *state, const olica_layer *dense, co
 
 /* Sums of the fit of the cut's residual on the FFN's inputs, over this rank's sequences. */
 static olica_status residual_sums(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                  const float *ffn_input) {
+                                  const float *ffn_input, olica_fit_sums **out) {
   olica_env *env = state->job.context->env;
   const olica_stream *stream = state->job.stream;
   olica_forward *forward = state->job.forward;
   size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
   olica_dropped *dropped;
+  OLICA_TRY(olica_fit_sums_create(env, stream->hidden, out));
   OLICA_TRY(olica_dropped_create(env, state->job.arch, dense, pruned, &dropped));
-  olica_fit_sums_clear(state->sums);
   for (int64_t s = 0; s < stream->count; s++) {
     const float *a = ffn_input + (size_t)s * sequence;
     olica_dropped_apply(env, dropped, stream->tokens, a, forward->gate, forward->up, forward->added);
-    olica_fit_sums_add(env, state->sums, stream->tokens, a, forward->added);
+    olica_fit_sums_add(env, *out, stream->tokens, a, forward->added);
   }
   olica_dropped_destroy(env, dropped);
   return OLICA_OK;
 }
 
-static olica_status calibrate(olica_state *state, olica_layer *pruned) {
+static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_layer *pruned) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
   int d = state->job.arch->hidden;
@@ -266,7 +277,8 @@ static olica_status calibrate(olica_state *state, olica_layer *pruned) {
   olica_fit *fit;
   olica_solver_place(olica_pool_settings(state->job.pool).backend, context->size, 1, &d, &place);
   OLICA_TRY(olica_pool_solver(state->job.pool, place, &solver));
-  OLICA_TRY(olica_fit_gather(context, solver, state->sums, (double)stream->sequences * stream->tokens, &fit));
+  OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens, &fit));
+  olica_fit_sums_destroy(context->env, sums);
   olica_status status = OLICA_OK;
   double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
   if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
@@ -293,9 +305,9 @@ static olica_status rotate(olica_state *state, int index, olica_layer *dense) {
   return status;
 }
 
-static olica_status calibrate_timed(olica_state *state, olica_layer *pruned) {
+static olica_status calibrate_timed(olica_state *state, olica_fit_sums *sums, olica_layer *pruned) {
   olica_env *env = state->job.context->env;
-  PHASE(env, "solve.calibration", calibrate(state, pruned));
+  PHASE(env, "solve.calibration", calibrate(state, sums, pruned));
   return OLICA_OK;
 }
 
@@ -332,9 +344,11 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
         olica_lowrank_cut(job->pool, context, job->arch, work.energies->attention, dense, pruned));
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
   if (shape.branch > 0) {
-    PHASE(env, "collect",
-          olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input)));
-    PHASE(env, "solve", calibrate_timed(state, pruned));
+    olica_fit_sums *sums = NULL;
+    PHASE(
+        env, "collect",
+        olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input, &sums)));
+    PHASE(env, "solve", calibrate_timed(state, sums, pruned));
   }
   OLICA_TRY(finish_layer(state, dense, pruned, record));
   olica_energies_destroy(env, work.energies);

@@ -31,6 +31,10 @@ static olica_status open_calibration(olica_job *job, olica_ids **ids) {
   OLICA_TRY(check_length(job, "calibration", options->calibration.length));
   if (*options->calibration.text) return olica_job_sample(job, ids);
   OLICA_TRY(olica_ids_open(job->context, path, ids));
+  if ((*ids)->npy->dims > 2)
+    return olica_error_set(job->context->env, OLICA_ERR_INPUT,
+                           "%s: %d dimensions, expected two: sequences and their ids", path,
+                           (*ids)->npy->dims);
   if ((*ids)->rows >= options->calibration.samples && (*ids)->cols >= options->calibration.length)
     return OLICA_OK;
   return olica_error_set(

@@ -121,4 +121,7 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
 /* Refuses a plan that passes [compute] memory. */
 olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan *plan);
 
+/* Refuses a plan that this node has no memory for. Not collective: nodes differ. */
+olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan);
+
 #endif

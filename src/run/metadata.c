@@ -32,12 +32,12 @@ static char *provenance(const olica_job *job) {
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o}", "program",
-                        "olica_mpi", "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
-                        olica_usage_libraries(), "written", when, "model",
-                        olica_value_string(job->options->model.path), "ranks", job->context->size, "nodes",
-                        job->context->nodes, "threads", job->context->threads, "host", job->context->host,
-                        "seed", (json_int_t)job->options->calibration.seed, "texts", texts_of(job)));
+  return dump(json_pack(
+      "{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o, s:s}", "program", "olica_mpi", "version",
+      olica_usage_release(), "git", olica_usage_git(), "libraries", olica_usage_libraries(), "written", when,
+      "model", olica_value_string(job->options->model.path), "ranks", job->context->size, "nodes",
+      job->context->nodes, "threads", job->context->threads, "host", job->context->host, "seed",
+      (json_int_t)job->options->calibration.seed, "texts", texts_of(job), "kernel", job->report->run.kernel));
 }
 
 /* Rank 0's text on every rank (times and hosts differ), in counted memory; `shared` says how long it is. */

@@ -16,6 +16,7 @@ static olica_status check_needs(olica_job *job) {
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
   OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
+  OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
   return olica_job_probe_outputs(job, plan.checkpoint, true);
 }
@@ -73,7 +74,9 @@ static olica_status prune(olica_job *job) {
   olica_timer_start(&env->timers, "write");
   olica_checkpoint *checkpoint = job->checkpoint;
   job->checkpoint = NULL; /* finish frees it, whatever comes of it */
+  double inputs = env->bytes_read;
   OLICA_TRY(olica_checkpoint_finish(checkpoint, &job->report->mine.bytes_written));
+  env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->options->output.checkpoint;
   return OLICA_OK;
@@ -99,7 +102,7 @@ static void fill_report(olica_job *job) {
   olica_report *report = job->report;
   if (job->stream) report->mine.sequences = job->stream->count;
   if (job->pool) report->mine.eigenproblems = olica_pool_eigenproblems(job->pool);
-  if (job->source) report->mine.bytes_read = olica_source_bytes_read(job->source);
+  report->mine.bytes_read = job->context->env->bytes_read;
   if (!job->perplexity) return;
   report->perplexity.windows = job->windows.count;
   report->perplexity.tokens = olica_windows_scored_all(&job->windows);
@@ -135,6 +138,13 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   return status;
 }
 
+/* The report beside a checkpoint that is not to be overwritten is not to be either: a run that failed keeps
+ * its hands off it. */
+static bool may_write_report(olica_env *env, const olica_options *options, olica_status status) {
+  return status == OLICA_OK || options->output.overwrite ||
+         !olica_report_is_good(env, options->output.report);
+}
+
 /* A failure of the run itself is told, not that of the report about it. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_status status) {
@@ -142,7 +152,8 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   olica_status written = OLICA_OK;
   olica_report_end(env, report, status);
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
-    written = olica_report_write(env, report, options->output.report);
+    if (may_write_report(env, options, status))
+      written = olica_report_write(env, report, options->output.report);
     if (status == OLICA_OK) olica_report_table(report, stdout);
     fflush(stdout);
   }

@@ -6,6 +6,7 @@
 
 #include "job.h"
 #include "olica/par/comm.h"
+#include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
 #include "olica/run/pipeline.h"
 
@@ -31,13 +32,13 @@ static double stream_bytes(const olica_job *job, int ranks) {
   if (olica_job_prunes(job)) {
     double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
     bytes += positions * (4 + 4 * d);
-    bytes += (double)olica_forward_bytes(arch, (int)o->calibration.length, job->context->threads);
+    bytes += (double)olica_forward_bytes(arch, (int)o->calibration.length, job->context->most_threads);
   }
   if (job->windows.count > 0) {
     double positions = share((double)job->windows.count, ranks) * job->windows.length;
     bytes += positions * (4 + 4 * d + 4 + 4 + 8) + 4.0 * job->windows.length * job->source->panel_rows;
     if (!olica_job_prunes(job) || job->windows.length != o->calibration.length)
-      bytes += (double)olica_forward_bytes(arch, job->windows.length, job->context->threads);
+      bytes += (double)olica_forward_bytes(arch, job->windows.length, job->context->most_threads);
   }
   return bytes;
 }
@@ -73,29 +74,48 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
   return worst;
 }
 
-/* The parts of the work, beside what stays for the whole run: each is the largest of its moments. */
+/* The decomposition of value/output: on every rank all rotations and a head's columns, on a head's owner its
+ * problem. */
+static double rotate_bytes(const olica_arch *arch) {
+  double h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
+  return 4 * (arch->kv_heads * h * h + h * d) + 8 * (h * d * g + 2 * h * h + larger(h * h, 26 * h));
+}
+
+/* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
+ * are solved. There is a fit for every rank, each on its own or all on all. */
+static double survey_bytes(double dense, double square, double sums) {
+  double waiting = 8 * 2 * square;
+  return dense + waiting + larger(sums + PIECE, 8 * square);
+}
+
+/* The largest moment of the linear calibration, beside both layers and the FFN's inputs. */
+static double calibrate_bytes(const olica_job *job, int ranks, const olica_budget *budget, double sums) {
+  double d = job->source->arch.hidden, square = d * d, group = group_of(job, ranks, job->source->arch.hidden);
+  double dropped = 4.0 * 3 * budget->neurons_dropped * d, gathered = 8 * 2 * square / group;
+  double solved = 8 * (3 * square + square + 2 * budget->branch * d) / group;
+  return larger(larger(sums + dropped, sums + gathered + PIECE), solved);
+}
+
+/* The parts of the work: what stays for the whole run, and the largest of its moments. */
 static double prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
-  olica_layer_shape dense = job->source->shape[0],
-                    cut = olica_budget_shape(budget, &dense, o->prune.mlp_num > 0);
-  double d = arch->hidden, square = d * d, dense_bytes = 4.0 * (double)olica_layer_shape_total(arch, &dense);
-  double cut_bytes = 4.0 * (double)olica_layer_shape_total(arch, &cut);
+  bool branches = o->prune.mlp_num > 0 && budget->branch > 0;
+  olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
+  double d = arch->hidden, square = d * d, sums = 8 * 2 * square + 4 * square;
+  double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape);
+  double cut = 4.0 * (double)olica_layer_shape_total(arch, &cut_shape);
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-  double sums = 8 * 2 * square + 4 * square + (double)arch->layers * d * 8;
-  double waiting = 8 * 2 * square; /* a fit for every rank, each on its own, or all on all */
-  double fit_group = group_of(job, ranks, arch->hidden);
-  double input = cut.branch > 0 ? 4 * positions * d : 0, dropped = 4.0 * 3 * budget->neurons_dropped * d;
-  double fit = 8 * 3 * square / fit_group, branch = 8 * (square + 2 * cut.branch * d) / fit_group;
-  double survey = dense_bytes + waiting + larger(8 * square, PIECE), read = dense_bytes + PIECE;
-  double decompose = dense_bytes + cut_bytes + input + lowrank_bytes(job, ranks, budget);
-  double calibrate = dense_bytes + cut_bytes + input + larger(cut.branch > 0 ? dropped : 0, fit + branch);
-  if (cut.branch == 0) calibrate = 0;
+  double both = dense + cut + (branches ? 4 * positions * d : 0);
+  double pruning = larger(dense + PIECE, dense + rotate_bytes(arch));
+  pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
+  if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
   double staging = larger(WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
-  double worst = larger(survey, larger(read, larger(decompose, calibrate)) + staging);
-  plan->layers = dense_bytes + cut_bytes;
-  plan->solver = worst - plan->layers + sums;
-  return worst + sums;
+  double worst = larger(survey_bytes(dense, square, sums), pruning + staging);
+  double kept = (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
+  plan->layers = dense + cut;
+  plan->solver = worst - plan->layers + kept;
+  return worst + kept;
 }
 
 /* Multiply-adds of one token through a layer, twice. */
@@ -126,7 +146,7 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_packs *packs = job->tasks.packs;
   if (!packs) return OLICA_OK;
-  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, ranks, job->context->threads,
+  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, ranks, job->context->most_threads,
                                 job->source->panel_rows, &plan->tasks));
   plan->tasks += olica_job_tasks_bytes(job);
   for (int64_t p = 0; p < packs->count; p++)
@@ -179,9 +199,19 @@ olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan 
   if (limit == 0 || plan->memory <= limit) return OLICA_OK;
   return olica_error_set(
       job->context->env, OLICA_ERR_MEMORY,
-      "[compute] memory allows %.0f MiB a rank, expected at least %.0f MiB on %d ranks; more ranks "
+      "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
       "need less each",
-      mib(limit), ceil(mib(plan->memory)), ranks);
+      mib(limit), ceil(mib(plan->memory) * 10) / 10, ranks);
+}
+
+olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan) {
+  const olica_context *context = job->context;
+  double left = olica_node_memory(""), need = plan->memory * context->node_size;
+  if (left == 0 || need <= left) return OLICA_OK;
+  return olica_error_set(context->env, OLICA_ERR_MEMORY,
+                         "memory: %s has %.0f MiB left, expected at least %.0f MiB for its %d ranks; more "
+                         "nodes need less each",
+                         context->host, mib(left), ceil(mib(need)), context->node_size);
 }
 
 /* What the texts gave. */
@@ -271,6 +301,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);
   OLICA_TRY(olica_plan_check(&job, ranks, &plan));
+  if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));
   OLICA_TRY(olica_job_check_ids(&job, &inputs));
   OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
   olica_ids_close(context, inputs.calibration);

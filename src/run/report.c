@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "olica/io/file.h"
+#include "olica/io/json.h"
 #include "olica/run/usage.h"
 #include "olica/run/value.h"
 
@@ -324,4 +325,21 @@ olica_status olica_report_write(olica_env *env, const olica_report *report, cons
   olica_status status = olica_file_save(env, path, text, strlen(text));
   free(text);
   return status;
+}
+
+bool olica_report_is_good(olica_env *env, const char *path) {
+  enum { MOST_BYTES = 256 << 20 };
+  char *text = NULL;
+  size_t bytes;
+  json_t *root = NULL;
+  bool good = false;
+  if (olica_file_load(env, path, MOST_BYTES, &text, &bytes) == OLICA_OK &&
+      olica_json_parse(env, path, text, bytes, &root) == OLICA_OK) {
+    const char *status = json_string_value(json_object_get(root, "status"));
+    good = status && strcmp(status, status_word(OLICA_OK)) == 0;
+  }
+  json_decref(root);
+  olica_memory_free(env, text);
+  olica_error_clear(env);
+  return good;
 }

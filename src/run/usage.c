@@ -6,6 +6,7 @@
 #include <hdf5.h>
 #include <mpi.h>
 #include <slepcsys.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -155,9 +156,21 @@ void olica_usage_list(FILE *to) {
   for (int i = 0; (task = olica_task_at(i)); i++) print_name(to, task->name, task->about);
 }
 
+/* Among the processes of a launcher the first one speaks. MPI has not started: its environment tells. */
+static bool speaks(void) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    const char *rank = getenv(names[i]);
+    if (rank) return atol(rank) == 0;
+  }
+  return true;
+}
+
 bool olica_usage_answer(olica_command command, FILE *to) {
-  if (command == OLICA_COMMAND_HELP) return olica_usage_help(to), true;
-  if (command == OLICA_COMMAND_VERSION) return olica_usage_version(to), true;
-  if (command == OLICA_COMMAND_LIST) return olica_usage_list(to), true;
-  return false;
+  void (*const answer)(FILE *) = command == OLICA_COMMAND_HELP      ? olica_usage_help
+                                 : command == OLICA_COMMAND_VERSION ? olica_usage_version
+                                 : command == OLICA_COMMAND_LIST    ? olica_usage_list
+                                                                    : NULL;
+  if (answer && speaks()) answer(to);
+  return answer != NULL;
 }

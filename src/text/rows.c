@@ -176,14 +176,14 @@ olica_status olica_rows_text(const olica_rows *rows, int64_t row, char **text, s
 /* ---- ids ---- */
 
 int64_t olica_rows_ids(const olica_rows *rows, int64_t row) {
-  if (rows->npy->dims == 2) return rows->npy->cols;
+  if (rows->npy->dims > 1) return rows->npy->cols;
   int64_t most = 2 * (int64_t)rows->length, left = rows->npy->cols - row * most;
   return left < most ? left : most;
 }
 
 olica_status olica_rows_read(const olica_rows *rows, int64_t row, int64_t first, int64_t count,
                              int64_t vocabulary, int32_t *ids) {
-  if (rows->npy->dims == 2)
+  if (rows->npy->dims > 1)
     return olica_npy_read(rows->context, rows->npy, row, first, count, vocabulary, ids);
   return olica_npy_read(rows->context, rows->npy, 0, row * 2 * rows->length + first, count, vocabulary, ids);
 }
@@ -191,7 +191,7 @@ olica_status olica_rows_read(const olica_rows *rows, int64_t row, int64_t first,
 static olica_status open_ids(olica_rows *rows) {
   OLICA_TRY(olica_npy_open(rows->context, rows->source->path, &rows->npy));
   int64_t most = 2 * (int64_t)rows->length;
-  rows->count = rows->npy->dims == 2 ? rows->npy->rows : (rows->npy->cols + most - 1) / most;
+  rows->count = rows->npy->dims > 1 ? rows->npy->rows : (rows->npy->cols + most - 1) / most;
   return OLICA_OK;
 }
 

@@ -31,6 +31,7 @@ static void npy_types(void **state) {
       {1, " { 'descr' : '<u4' , 'fortran_order' : False , 'shape' : ( 2 , 3 ) } ", 4, {1, [9] = 1, [20] = 9}},
       {1, "{'descr': '|u1', 'fortran_order': False, 'shape': (2, 3)}", 1, {1, 0, 0, 0, 0, 9}},
       {1, "{'descr': '<i4', 'fortran_order': True, 'shape': (6,)}", 4, {1, [9] = 1, [20] = 9}},
+      {1, "{'descr': '<i4', 'fortran_order': False, 'shape': (1, 2, 1, 3)}", 4, {1, [9] = 1, [20] = 9}},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     const char *path =
@@ -41,11 +42,11 @@ static void npy_types(void **state) {
     assert_string_equal(npy->path, path);
     assert_int_equal(npy->item, cases[i].item);
     assert_int_equal(npy->rows * npy->cols, 6);
-    assert_int_equal(npy->rows, npy->dims == 2 ? 2 : 1);
+    assert_int_equal(npy->rows, npy->dims > 1 ? 2 : 1);
     assert_int_equal(olica_npy_read(f->context, npy, 0, 0, 6, 257, ids), OLICA_OK);
     const int32_t expected[6] = {1, 0, cases[i].item == 1 ? 0 : 256, 0, 0, 9};
     assert_memory_equal(ids, expected, sizeof ids);
-    if (npy->dims == 2) {
+    if (npy->dims > 1) {
       assert_int_equal(olica_npy_read(f->context, npy, 1, 2, 1, 10, ids), OLICA_OK);
       assert_int_equal(ids[0], 9);
     }
@@ -64,8 +65,9 @@ static void npy_that_is_malformed(void **state) {
   } cases[] = {
       {BEGIN "(2, 3)}", "holds 20 bytes of data, expected 24", 20},
       {BEGIN "(2, 3)}", "holds 28 bytes of data, expected 24", 28},
-      {BEGIN "(2, 3, 1)}", "1 or 2 dimensions", 24},
-      {BEGIN "()}", "1 or 2 dimensions", 4},
+      {BEGIN "(2, 3, 1)}", "holds 20 bytes of data, expected 24 for 6 x 1 ids", 20},
+      {BEGIN "(4294967296, 4294967296, 1)}", "fewer than 2^63 rows", 4},
+      {BEGIN "()}", "to have a dimension", 4},
       {BEGIN "(6)}", "comma", 24},
       {BEGIN "6}", "tuple", 24},
       {BEGIN "(-2, 3)}", "extent", 24},

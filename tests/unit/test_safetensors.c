@@ -57,7 +57,7 @@ static void tensors_are_found_and_read(void **state) {
   unsigned char raw[24];
   olica_catalog *catalog = good_model(f);
   assert_int_equal(catalog->count, 6);
-  double headers = catalog->bytes_read;
+  double headers = f->env->bytes_read;
   assert_true(headers == 8 + (double)strlen(header));
   assert_null(olica_catalog_find(catalog, "c"));
   assert_null(olica_catalog_find(catalog, "__metadata__"));
@@ -73,7 +73,7 @@ static void tensors_are_found_and_read(void **state) {
   assert_int_equal(raw[19], 23);
   assert_int_equal(olica_catalog_read(catalog, b, 3, 1, raw), OLICA_OK);
   assert_int_equal(raw[0], 30);
-  assert_true(catalog->bytes_read == headers + 22);
+  assert_true(f->env->bytes_read == headers + 22);
 
   const olica_tensor *empty = olica_catalog_find(catalog, "empty"), *z = olica_catalog_find(catalog, "z");
   assert_int_equal(olica_catalog_read(catalog, empty, 0, 0, NULL), OLICA_OK);

@@ -19,6 +19,7 @@ typedef struct olica_env {
   olica_memory memory;
   olica_log log;
   olica_timers timers;
+  double bytes_read; /* from files, through olica_file_read and olica_file_load */
 } olica_env;
 
 /* Returns a fresh environment, or NULL when there is no memory. Freed with olica_env_destroy, which also

@@ -1,6 +1,7 @@
 /* The statistics of a layer over the calibration tokens: energies of channels, and the sums a linear fit of
  * one set of rows on another needs. Each rank sums over its own sequences, one sequence at a time in fp32 and
- * across sequences in fp64; ranks then add theirs up. */
+ * across sequences in fp64; ranks then add theirs up. The sums come out the same, to the last bit, however
+ * the sequences lie on ranks. */
 #ifndef OLICA_CALIB_STATISTICS_H
 #define OLICA_CALIB_STATISTICS_H
 
@@ -10,6 +11,10 @@
 /* energy[c] += sum over tokens of rows[t, c]², rows [tokens x width]. Not collective. */
 void olica_statistics_energy(double *energy, const float *rows, int tokens, int width);
 
+/* The same for one sequence, so that sum [width] over sequences is the same in any order. energy [width]
+ * becomes the sequence's own. */
+void olica_statistics_add_energy(double *sum, double *energy, const float *rows, int tokens, int width);
+
 /* The energies that the pruning needs, of the inputs of q, k, v; o; gate, up; down. */
 typedef struct olica_energies {
   int d, values, neurons; /* d, H·h, f */
@@ -18,6 +23,7 @@ typedef struct olica_energies {
   double *ffn;            /* [d] E_in of gate and up */
   double *neuron;         /* [f] E_in of down */
   double *all;            /* the four lie here, one after the other */
+  double *sequence;       /* of one sequence */
 } olica_energies;
 
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, olica_energies **energies);
@@ -35,12 +41,14 @@ typedef struct olica_fit_sums {
   int d;
   double *gram, *cross;             /* [d x d] this rank's part */
   double *sum_a, *sum_b, *square_b; /* [d] */
-  float *scratch;                   /* [d x d] */
+  /* Of one sequence: */
+  float *product;                     /* [d x d] */
+  double *energy, *scale_a, *scale_b; /* [d] */
 } olica_fit_sums;
 
+/* Zero sums; creation is not collective. */
 olica_status olica_fit_sums_create(olica_env *env, int d, olica_fit_sums **sums);
 void olica_fit_sums_destroy(olica_env *env, olica_fit_sums *sums); /* NULL allowed */
-void olica_fit_sums_clear(olica_fit_sums *sums);
 
 /* Adds one sequence: a, b [tokens x d]. Not collective. */
 void olica_fit_sums_add(olica_env *env, olica_fit_sums *sums, int tokens, const float *a, const float *b);

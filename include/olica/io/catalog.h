@@ -30,7 +30,6 @@ typedef struct olica_catalog {
   olica_tensor *tensor;             /* [count], sorted by name */
   char (*path)[OLICA_CATALOG_PATH]; /* [files] */
   int *fd;                          /* [files], opened when first read, -1 before */
-  double bytes_read;                /* by this rank: headers and tensors */
 } olica_catalog;
 
 /* An empty catalog to be filled by rank 0 (add, add_file), then made everybody's by olica_catalog_share. */
@@ -50,7 +49,7 @@ const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char 
 /* The path of the file a tensor lies in, for messages. */
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor);
 
-/* Reads `count` elements from element `first` on, raw as stored, and counts the bytes. Elements outside the
+/* Reads `count` elements from element `first` on, raw as stored. Elements outside the
  * tensor are the caller's bug. Not collective. */
 olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
                                 int64_t count, void *raw);

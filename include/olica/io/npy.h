@@ -1,5 +1,5 @@
 /* Token ids in NumPy's .npy format (versions 1 to 3): little-endian int32 or int64 (also uint16 and uint32),
- * C order, 1-d or 2-d. */
+ * C order; all dimensions but the last are rows. */
 #ifndef OLICA_IO_NPY_H
 #define OLICA_IO_NPY_H
 
@@ -9,8 +9,8 @@
 
 typedef struct olica_npy {
   char *path;         /* counted, owned */
-  int dims;           /* 1 or 2 */
-  int64_t rows, cols; /* 1-d: 1 x n */
+  int dims;           /* as in the file, 1 or more */
+  int64_t rows, cols; /* the last dimension, and all before it; 1-d: 1 x n */
   int item;           /* bytes of an element */
   int is_signed;
   int64_t offset; /* of the first element in the file */

@@ -31,13 +31,8 @@ void olica_product_general(olica_env *env, int a_transposed, int b_transposed, i
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float beta, float *c, int c_stride);
 
-/* Upper triangle of gram [n x n] += xᵀ x, x [rows x n]: fp32 products inside the block of rows, fp64 across
- * blocks. scratch [n x n]. */
-void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *scratch, double *gram);
-
-/* cross [n x m] += xᵀ y, x [rows x n], y [rows x m]; as above, scratch [n x m]. */
-void olica_product_cross(olica_env *env, int rows, int n, int m, const float *x, const float *y,
-                         float *scratch, double *cross);
+/* Upper triangle of gram [n x n] := xᵀ x, x [rows x n]. */
+void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram);
 
 /* exp(x) to 2 ulp in a form that compilers vectorize: 2^k times a polynomial. 0 below -87.3, and never
  * infinite (the argument is clamped to 88). */

@@ -19,6 +19,8 @@ typedef struct olica_family {
   const char *head;      /* the output matrix: "lm_head.weight" */
   int attention_bias[4]; /* q, k, v, o always have a bias, whatever the config says */
   olica_family_window window;
+  int kv_heads, context; /* where the config has no num_key_value_heads (0: as many as query heads) or
+                            max_position_embeddings */
 } olica_family;
 
 /* The family of that name, or NULL; number i of the table, or NULL past its end. */

@@ -50,7 +50,4 @@ olica_status olica_source_norm(olica_source *source, float *gains);
 olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
                                 int64_t *first, int64_t *count);
 
-/* File bytes read by this rank so far. */
-double olica_source_bytes_read(const olica_source *source);
-
 #endif

@@ -16,6 +16,7 @@ typedef struct olica_context {
   int node_index, nodes; /* nodes are numbered by their lowest rank */
   int cores, node_cores; /* that this rank may run on (its affinity mask); of the node */
   int threads;           /* of this rank's products */
+  int most_threads;      /* of the rank that has most */
   char host[64];
 } olica_context;
 
@@ -24,7 +25,10 @@ typedef struct olica_context {
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **context);
 void olica_context_destroy(olica_context *context);
 
-/* Sets the number of threads again (0: auto) and tells BLAS and OpenMP. Not collective. */
+/* Sets the number of threads again (0: auto) and tells BLAS and OpenMP. Collective. */
 void olica_context_set_threads(olica_context *context, int threads);
+
+/* Tells BLAS and OpenMP once more, after a library has told them otherwise. Not collective. */
+void olica_context_restore_threads(const olica_context *context);
 
 #endif

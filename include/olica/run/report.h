@@ -30,6 +30,7 @@
 #define OLICA_RUN_REPORT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -155,6 +156,9 @@ olica_status olica_report_gather(olica_context *context, MPI_Comm comm, olica_re
 
 /* Writes report.json, whole or not at all. Not collective: rank 0. A path of "" writes nothing. */
 olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path);
+
+/* Does `path` hold the report of a run that went well? Not collective. */
+bool olica_report_is_good(olica_env *env, const char *path);
 
 /* The same as a JSON object: a new reference, NULL when there is no memory. */
 json_t *olica_report_json(const olica_report *report);
