@@ -77,7 +77,7 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
 /* The decomposition of value/output: on every rank all rotations and a head's columns, on a head's owner its
  * problem. */
 static double rotate_bytes(const olica_arch *arch) {
-  double h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
+  double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads;
   return 4 * (arch->kv_heads * h * h + h * d) + 8 * (h * d * g + 2 * h * h + larger(h * h, 26 * h));
 }
 
@@ -110,7 +110,7 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   double pruning = larger(dense + PIECE, dense + rotate_bytes(arch));
   pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
   if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
-  double staging = larger(WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
+  double staging = larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
   double worst = larger(survey_bytes(dense, square, sums), pruning + staging);
   double kept = (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
   plan->layers = dense + cut;

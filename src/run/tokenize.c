@@ -15,7 +15,7 @@ static const size_t TEXT_BYTES = (size_t)1 << 32;
 
 /* Is `path` a directory? Rank 0 looks. */
 static olica_status look(olica_context *context, const char *path, int *is_directory) {
-  struct stat info;
+  struct stat info = {0};
   olica_status status = OLICA_OK;
   if (context->rank == 0 && stat(path, &info) != 0)
     status = olica_error_set(context->env, OLICA_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
