@@ -144,6 +144,17 @@ def texts(calibration=None, evaluation=None, rows=None, tokenizer=True, bytes_in
     return act
 
 
+PIQA = '{"goal": "g", "sol1": "a", "sol2": "b", "label": 1}'
+
+
+def tasks(rows=None, asked="piqa:rows.jsonl", **evaluate):
+    """A model with a tokenizer, and a task of those rows (in the last line) beside ids for perplexity."""
+    def act(job):
+        texts(rows="\n".join([PIQA] * 5 + ["", rows or PIQA]))(job)
+        job.sections["evaluate"] |= {"tasks": asked} | evaluate
+    return act
+
+
 def with_id(name, value):
     def change(ids):
         ids[-1, -1] = value

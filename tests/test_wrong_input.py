@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from damage import (Job, model, config, content, weight_file, header, entry, shift, raw_header, sharded, moved, array,
                     with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken,
-                    instead, raw, hurt, texts, numbers, ROW, attribute, flip, replaced, without, linked, looped, heaped, outside, FILE,
+                    instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, without, linked, looped, heaped, outside, FILE,
                     INDEX, NORM, Q, SECONDS)
 from helpers import BINARY, mpirun
 from tiny_model import CONFIG, frame, pack, weights
@@ -243,6 +243,40 @@ TEXTS = [
     ("dump over a directory", arguments("--dump-tokens", "out"), IO, "out|a directory"),
 ]
 # Lists of texts that say what cannot be: before anything is opened.
+TASKS = [
+    ("task file missing", tasks(asked="piqa:none.jsonl"), INPUT, "none.jsonl|No such file"),
+    ("task file is a directory", tasks(asked="piqa:out"), INPUT, "out|directory"),
+    ("task file is a pipe", both(tasks(asked="piqa:pipe"), lambda job: os.mkfifo(job.dir / "pipe")), INPUT, "pipe|a pipe"),
+    ("task file is empty", both(tasks(), content("rows.jsonl", b"")), INPUT, "rows.jsonl|is empty|piqa"),
+    ("task file is blank", both(tasks(), content("rows.jsonl", b"\n \t\r\n\n")), INPUT, "rows.jsonl|is empty|piqa"),
+    ("row is no JSON", tasks("{"), INPUT, "rows.jsonl:7|JSON"),
+    ("row is an array", tasks("[1]"), INPUT, "rows.jsonl:7|an array|an object"),
+    ("row is no UTF-8", both(tasks(), content("rows.jsonl", lambda old: old + b'\n{"goal": "\xff"}')), INPUT, "rows.jsonl:8|byte 0xff|JSON"),
+    ("row with a NUL", both(tasks(), content("rows.jsonl", lambda old: old + b'\n{"goal": "\\u0000"}')), INPUT, "rows.jsonl:8|JSON"),
+    ("row lacks a field", tasks('{"goal": "g", "sol1": "a", "label": 1}'), INPUT, "rows.jsonl:7|sol2 is missing|a string"),
+    ("field is a number", tasks('{"goal": 3, "sol1": "a", "sol2": "b", "label": 1}'), INPUT, "rows.jsonl:7|goal is 3|a string"),
+    ("gold out of range", tasks('{"goal": "g", "sol1": "a", "sol2": "b", "label": 2}'), INPUT, "rows.jsonl:7|label is 2|0 to 1"),
+    ("gold is missing", tasks('{"goal": "g", "sol1": "a", "sol2": "b"}'), INPUT, "rows.jsonl:7|label is missing|0 to 1"),
+    ("choice is empty", tasks('{"goal": "g", "sol1": "a", "sol2": "", "label": 1}'), INPUT, "rows.jsonl:7|choice 2 is empty"),
+    ("context is only spaces", both(tasks(asked="openbookqa:rows.jsonl"),
+                                    content("rows.jsonl", b'{"question": "  ", "choices": ["a", "b"], "gold": 0}')),
+     INPUT, "rows.jsonl:1|choice 1 has an empty context|bos = yes"),
+    ("another task's rows", tasks(asked="hellaswag:rows.jsonl"), INPUT, "rows.jsonl:1|ctx is missing|a string"),
+    ("tasks without a tokenizer", both(tasks(), content("model/tokenizer.json", None)), INPUT, "neither tokenizer.json nor"),
+]
+TASK_LISTS = [
+    ("unknown task", tasks(asked="trivia:rows.jsonl"), USAGE, '"trivia"|boolq, piqa, hellaswag'),
+    ("task twice", tasks(asked="piqa:rows.jsonl, piqa:rows.jsonl"), USAGE, "piqa twice"),
+    ("task without a file", tasks(asked="piqa"), USAGE, '"piqa"|a list of kind:FILE'),
+    ("limit below 0", tasks(limit=-1), USAGE, "[evaluate] limit"),
+    ("predictions of nothing", arguments("--predictions", "p.jsonl"), USAGE, "tasks is empty|--predictions"),
+    ("predictions are the report", both(tasks(), put("output", report="p.jsonl"), arguments("--predictions", "p.jsonl")),
+     USAGE, "p.jsonl|two files"),
+]
+PREDICTIONS = [
+    ("no directory of predictions", both(tasks(), arguments("--predictions", "none/p.jsonl")), IO, "none/p.jsonl|directory"),
+    ("predictions are a directory", both(tasks(), arguments("--predictions", "out")), IO, "out|a directory"),
+]
 LISTS = [
     ("unknown kind", texts("book:rows.jsonl"), USAGE, '"book:rows.jsonl"|one of alpaca:FILE'),
     ("no kind", texts("rows.jsonl"), USAGE, '"rows.jsonl"|a list of kind:FILE'),
@@ -339,7 +373,8 @@ def trials():
     out, number = [], 0
     for table, reported, checked in (INPUTS, True, True), (SETTINGS, False, True), (OUTPUTS, True, True), \
                                     (REPORTS, False, True), (NUMBERS, True, False), \
-                                    (TEXTS, True, True), (LISTS, False, True):
+                                    (TEXTS, True, True), (LISTS, False, True), \
+                                    (TASKS, True, True), (TASK_LISTS, False, True), (PREDICTIONS, True, True):
         for name, act, code, words in table:
             number += 1
             for ranks in [3] + {1: [1], 8: [2]}.get(number % 14, []):

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "olica/eval/likelihood.h"
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 
@@ -83,21 +84,8 @@ void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
     olica_forward_norm(p->arch, p->windows.length, x, gains, x);
   }
   size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
-  for (size_t i = 0; i < positions; i++) {
-    p->top[i] = -INFINITY;
-    p->target[i] = 0.0f;
-    p->sum[i] = 0.0;
-  }
-}
-
-/* One row of logits joins the running log-sum-exp. */
-static void join(const float *logits, int64_t count, float *top, double *sum) {
-  float largest = *top, added = 0.0f;
-  for (int64_t j = 0; j < count; j++) largest = logits[j] > largest ? logits[j] : largest;
-#pragma omp simd reduction(+ : added)
-  for (int64_t j = 0; j < count; j++) added += olica_product_exp(logits[j] - largest);
-  *sum = *sum * exp((double)*top - largest) + added;
-  *top = largest;
+  olica_likelihood_begin(positions, p->top, p->sum);
+  memset(p->target, 0, positions * sizeof *p->target);
 }
 
 void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, const float *rows) {
@@ -113,7 +101,7 @@ void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, con
       const float *logits = p->logits + (size_t)(t - from) * (size_t)count;
       int64_t next = ids[t + 1] - first;
       if (next >= 0 && next < count) p->target[w * T + t] = logits[next];
-      join(logits, count, &p->top[w * T + t], &p->sum[w * T + t]);
+      olica_likelihood_join(logits, count, &p->top[w * T + t], &p->sum[w * T + t]);
     }
   }
 }
@@ -124,7 +112,7 @@ olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {
   for (int64_t w = 0; w < p->stream->count; w++) {
     double window = 0.0;
     for (int t = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w); t < T - 1; t++)
-      window += log(p->sum[w * T + t]) + p->top[w * T + t] - p->target[w * T + t];
+      window -= olica_likelihood_log(p->target[w * T + t], p->top[w * T + t], p->sum[w * T + t]);
     nll += window;
   }
   olica_comm_sum(p->context, p->context->comm, &nll, 1);

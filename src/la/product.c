@@ -45,9 +45,9 @@ void olica_product_linear(olica_env *env, int rows, int out, int in, const float
 }
 
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
-                         const float *b, int b_stride, float *c, int c_stride) {
+                         const float *b, int b_stride, float beta, float *c, int c_stride) {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,
-              a_stride, b, b_stride, 0.0f, c, c_stride);
+              a_stride, b, b_stride, beta, c, c_stride);
 }
 
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram) {

@@ -1,5 +1,6 @@
 #include "olica/model/forward.h"
 
+#include <assert.h>
 #include <math.h>
 #include <omp.h>
 
@@ -81,17 +82,17 @@ void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
   }
 }
 
-/* y [T x out] := the linear map of x [T x in]. */
-static void apply(olica_forward *f, const olica_linear *linear, const float *x, float *y) {
-  int T = f->tokens, out = linear->out, in = linear->in, rank = linear->rank;
+/* y [rows x out] := the linear map of x [rows x in]. */
+static void apply(olica_forward *f, int rows, const olica_linear *linear, const float *x, float *y) {
+  int out = linear->out, in = linear->in, rank = linear->rank;
   if (rank) {
-    olica_product_linear(f->env, T, rank, in, x, in, linear->a, 0.0f, f->low, rank);
-    olica_product_linear(f->env, T, out, rank, f->low, rank, linear->b, 0.0f, y, out);
+    olica_product_linear(f->env, rows, rank, in, x, in, linear->a, 0.0f, f->low, rank);
+    olica_product_linear(f->env, rows, out, rank, f->low, rank, linear->b, 0.0f, y, out);
   } else {
-    olica_product_linear(f->env, T, out, in, x, in, linear->weight, 0.0f, y, out);
+    olica_product_linear(f->env, rows, out, in, x, in, linear->weight, 0.0f, y, out);
   }
   if (!linear->bias) return;
-  for (int t = 0; t < T; t++)
+  for (int t = 0; t < rows; t++)
     for (int i = 0; i < out; i++) y[(size_t)t * out + i] += linear->bias[i];
 }
 
@@ -107,38 +108,93 @@ static void softmax(float *s, int from, int until, int width) {
   for (int j = until; j < width; j++) s[j] = 0.0f;
 }
 
-/* Query rows [first, first + rows) of one head: scores against the keys up to their own position, softmax,
- * mix of the values. */
-static void attend_block(const olica_forward *f, int head, int values, int window, int first, int rows,
-                         float *s) {
-  const olica_arch *a = f->arch;
-  int kv = head / (a->heads / a->kv_heads), until = first + rows;
-  int start = window && first - window + 1 > 0 ? first - window + 1 : 0; /* no row sees further back */
-  int width = until - start;
-  int q_stride = a->heads * a->head, k_stride = a->kv_heads * a->head, v_stride = a->kv_heads * values;
-  olica_product_piece(1, rows, width, a->head, 1.0f / sqrtf((float)a->head),
-                      f->query + (size_t)first * q_stride + head * a->head, q_stride,
-                      f->key + (size_t)start * k_stride + kv * a->head, k_stride, s, width);
-  for (int t = 0; t < rows; t++) {
-    int self = first + t, from = window && self - window + 1 > start ? self - window + 1 : start;
-    softmax(s + (size_t)t * width, from - start, self + 1 - start, width);
-  }
-  olica_product_piece(0, rows, values, width, 1.0f, s, width,
-                      f->value + (size_t)start * v_stride + kv * values, v_stride,
-                      f->mixed + (size_t)first * a->heads * values + head * values, a->heads * values);
+/* The parts of a block of queries that one head works on. */
+typedef struct piece {
+  int head, values, window;
+  int first, rows; /* query rows inside their segment */
+  float *scores;
+} piece;
+
+/* Positions that a piece's queries look at: [start, until), of which the first `shared` lie in the prefix. */
+typedef struct view {
+  int start, until, shared;
+} view;
+
+static view look_back(const olica_segment *segment, const piece *p) {
+  int first = segment->prefix + p->first; /* position of the first query */
+  view v = {.until = first + p->rows};
+  if (p->window && first - p->window + 1 > 0) v.start = first - p->window + 1; /* no row sees further back */
+  v.shared = v.start < segment->prefix ? segment->prefix - v.start : 0;
+  return v;
 }
 
-static void attend(olica_forward *f, int values, int window) {
-  int heads = f->arch->heads, T = f->tokens;
-  size_t block_floats = score_floats(T, 1);
-#pragma omp parallel for schedule(static)                                                                    \
-    num_threads(f->threads) if ((double)T * T * heads >= OLICA_PRODUCT_PARALLEL)
-  for (int head = 0; head < heads; head++) {
-    float *scores = f->scores + block_floats * (size_t)omp_get_thread_num();
-    for (int first = 0; first < T; first += QUERY_BLOCK)
-      attend_block(f, head, values, window, first, T - first < QUERY_BLOCK ? T - first : QUERY_BLOCK, scores);
+/* Scores of the queries against the keys up to their own position, softmax, mix of the values; keys and
+ * values first of the prefix, then of the segment itself. */
+static void attend_piece(const olica_forward *f, const olica_segment *segment, const piece *p) {
+  const olica_arch *a = f->arch;
+  const view v = look_back(segment, p);
+  int kv = p->head / (a->heads / a->kv_heads), width = v.until - v.start, own = width - v.shared;
+  int q_stride = a->heads * a->head, k_stride = a->kv_heads * a->head, v_stride = a->kv_heads * p->values;
+  size_t query = (size_t)(segment->first + p->first), before = (size_t)(segment->base + v.start);
+  size_t self = (size_t)(segment->first + v.start + v.shared - segment->prefix);
+  const float *q = f->query + query * q_stride + p->head * a->head, *k = f->key + kv * a->head;
+  const float *x = f->value + kv * p->values;
+  float *s = p->scores, *y = f->mixed + query * a->heads * p->values + p->head * p->values;
+  float scale = 1.0f / sqrtf((float)a->head);
+  if (v.shared)
+    olica_product_piece(1, p->rows, v.shared, a->head, scale, q, q_stride, k + before * k_stride, k_stride,
+                        0.0f, s, width);
+  olica_product_piece(1, p->rows, own, a->head, scale, q, q_stride, k + self * k_stride, k_stride, 0.0f,
+                      s + v.shared, width);
+  for (int t = 0; t < p->rows; t++) {
+    int at = segment->prefix + p->first + t; /* the query's position */
+    int from = p->window && at - p->window + 1 > v.start ? at - p->window + 1 : v.start;
+    softmax(s + (size_t)t * width, from - v.start, at + 1 - v.start, width);
   }
-  olica_timer_work(&f->env->timers, (double)T * (T + 1) * heads * (f->arch->head + values), 0);
+  if (v.shared)
+    olica_product_piece(0, p->rows, p->values, v.shared, 1.0f, s, width, x + before * v_stride, v_stride,
+                        0.0f, y, a->heads * p->values);
+  olica_product_piece(0, p->rows, p->values, own, 1.0f, s + v.shared, width, x + self * v_stride, v_stride,
+                      v.shared ? 1.0f : 0.0f, y, a->heads * p->values);
+}
+
+/* Pairs of a query and a key. */
+static double pairs(const olica_pack *pack) {
+  double all = 0;
+  for (int i = 0; i < pack->segments; i++) {
+    const olica_segment *s = &pack->segment[i];
+    all += (double)s->count * s->prefix + (double)s->count * (s->count + 1) / 2;
+  }
+  return all;
+}
+
+static void attend(olica_forward *f, const olica_pack *pack, int values, int window) {
+  int heads = f->arch->heads;
+  size_t block_floats = score_floats(f->tokens, 1);
+  double work = 2 * pairs(pack) * heads;
+#pragma omp parallel for schedule(static) num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
+  for (int head = 0; head < heads; head++) {
+    piece p = {.head = head, .values = values, .window = window};
+    p.scores = f->scores + block_floats * (size_t)omp_get_thread_num();
+    for (int i = 0; i < pack->segments; i++)
+      for (p.first = 0; p.first < pack->segment[i].count; p.first += QUERY_BLOCK) {
+        int left = pack->segment[i].count - p.first;
+        p.rows = left < QUERY_BLOCK ? left : QUERY_BLOCK;
+        attend_piece(f, &pack->segment[i], &p);
+      }
+  }
+  olica_timer_work(&f->env->timers, work * (f->arch->head + values), 0);
+}
+
+/* Every row of x [rows x heads·h] turns by its position in its sequence. */
+static void turn(const olica_forward *f, const olica_pack *pack, int heads, float *x) {
+  int head = f->arch->head;
+  for (int i = 0; i < pack->segments; i++) {
+    const olica_segment *s = &pack->segment[i];
+    size_t from = (size_t)s->prefix * (size_t)(head / 2);
+    olica_rope_apply(f->cosine + from, f->sine + from, s->count, heads, head,
+                     x + (size_t)s->first * heads * head);
+  }
 }
 
 static void see(const olica_observer *observer, olica_tap tap, const float *rows, int tokens, int width) {
@@ -149,44 +205,54 @@ static void add(float *x, const float *y, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] += y[i];
 }
 
-static void attention(olica_forward *f, const olica_layer *layer, int index, float *x,
+static void attention(olica_forward *f, const olica_layer *layer, int index, const olica_pack *pack, float *x,
                       const olica_observer *observer) {
   const olica_arch *a = f->arch;
-  int T = f->tokens, values = layer->shape.values;
-  olica_forward_norm(a, T, x, layer->input_norm, f->normed);
-  see(observer, OLICA_TAP_ATTENTION_INPUT, f->normed, T, a->hidden);
-  apply(f, &layer->linear[OLICA_Q], f->normed, f->query);
-  apply(f, &layer->linear[OLICA_K], f->normed, f->key);
-  apply(f, &layer->linear[OLICA_V], f->normed, f->value);
-  olica_rope_apply(f->cosine, f->sine, T, a->heads, a->head, f->query);
-  olica_rope_apply(f->cosine, f->sine, T, a->kv_heads, a->head, f->key);
-  attend(f, values, index >= a->window_from ? a->window : 0);
-  see(observer, OLICA_TAP_VALUES, f->mixed, T, a->heads * values);
-  apply(f, &layer->linear[OLICA_O], f->mixed, f->added);
-  see(observer, OLICA_TAP_ATTENTION_OUTPUT, f->added, T, a->hidden);
-  add(x, f->added, (size_t)T * a->hidden);
+  int rows = pack->rows, values = layer->shape.values;
+  olica_forward_norm(a, rows, x, layer->input_norm, f->normed);
+  see(observer, OLICA_TAP_ATTENTION_INPUT, f->normed, rows, a->hidden);
+  apply(f, rows, &layer->linear[OLICA_Q], f->normed, f->query);
+  apply(f, rows, &layer->linear[OLICA_K], f->normed, f->key);
+  apply(f, rows, &layer->linear[OLICA_V], f->normed, f->value);
+  turn(f, pack, a->heads, f->query);
+  turn(f, pack, a->kv_heads, f->key);
+  attend(f, pack, values, index >= a->window_from ? a->window : 0);
+  see(observer, OLICA_TAP_VALUES, f->mixed, rows, a->heads * values);
+  apply(f, rows, &layer->linear[OLICA_O], f->mixed, f->added);
+  see(observer, OLICA_TAP_ATTENTION_OUTPUT, f->added, rows, a->hidden);
+  add(x, f->added, (size_t)rows * a->hidden);
 }
 
-static void ffn(olica_forward *f, const olica_layer *layer, float *x, const olica_observer *observer) {
+static void ffn(olica_forward *f, const olica_layer *layer, int rows, float *x,
+                const olica_observer *observer) {
   const olica_arch *a = f->arch;
-  int T = f->tokens, d = a->hidden, r = layer->shape.branch;
-  olica_forward_norm(a, T, x, layer->ffn_norm, f->normed);
-  see(observer, OLICA_TAP_FFN_INPUT, f->normed, T, d);
-  apply(f, &layer->linear[OLICA_GATE], f->normed, f->gate);
-  apply(f, &layer->linear[OLICA_UP], f->normed, f->up);
-  olica_forward_neurons(T, layer->shape.ffn, f->gate, f->up);
-  see(observer, OLICA_TAP_FFN_NEURONS, f->gate, T, layer->shape.ffn);
-  apply(f, &layer->linear[OLICA_DOWN], f->gate, f->added);
+  int d = a->hidden, r = layer->shape.branch;
+  olica_forward_norm(a, rows, x, layer->ffn_norm, f->normed);
+  see(observer, OLICA_TAP_FFN_INPUT, f->normed, rows, d);
+  apply(f, rows, &layer->linear[OLICA_GATE], f->normed, f->gate);
+  apply(f, rows, &layer->linear[OLICA_UP], f->normed, f->up);
+  olica_forward_neurons(rows, layer->shape.ffn, f->gate, f->up);
+  see(observer, OLICA_TAP_FFN_NEURONS, f->gate, rows, layer->shape.ffn);
+  apply(f, rows, &layer->linear[OLICA_DOWN], f->gate, f->added);
   if (r) {
-    olica_product_general(f->env, 0, 0, T, r, d, 1.0f, f->normed, d, layer->branch_a, r, 0.0f, f->low, r);
-    olica_product_general(f->env, 0, 0, T, d, r, 1.0f, f->low, r, layer->branch_b, d, 1.0f, f->added, d);
+    olica_product_general(f->env, 0, 0, rows, r, d, 1.0f, f->normed, d, layer->branch_a, r, 0.0f, f->low, r);
+    olica_product_general(f->env, 0, 0, rows, d, r, 1.0f, f->low, r, layer->branch_b, d, 1.0f, f->added, d);
   }
-  see(observer, OLICA_TAP_FFN_OUTPUT, f->added, T, d);
-  add(x, f->added, (size_t)T * d);
+  see(observer, OLICA_TAP_FFN_OUTPUT, f->added, rows, d);
+  add(x, f->added, (size_t)rows * d);
 }
 
 void olica_forward_layer(olica_forward *f, const olica_layer *layer, int index, float *x,
                          const olica_observer *observer) {
-  attention(f, layer, index, x, observer);
-  ffn(f, layer, x, observer);
+  const olica_segment whole = {.count = f->tokens};
+  const olica_pack sequence = {.rows = f->tokens, .segments = 1, .segment = &whole};
+  attention(f, layer, index, &sequence, x, observer);
+  ffn(f, layer, f->tokens, x, observer);
+}
+
+void olica_forward_pack(olica_forward *f, const olica_layer *layer, int index, const olica_pack *pack,
+                        float *x) {
+  assert(pack->rows <= f->tokens);
+  attention(f, layer, index, pack, x, NULL);
+  ffn(f, layer, pack->rows, x, NULL);
 }

@@ -14,6 +14,7 @@
 
 enum {
   PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every rank */
+  PANELS_LEAST = 16,       /* of a table, if it has so many rows */
   PIECE_BYTES = 8 << 20,   /* of raw bytes of a tensor on their way */
   CONFIG_BYTES = 16 << 20, /* a config.json above this is no config.json */
   SCHEMA = 1
@@ -60,14 +61,18 @@ static olica_status share_config(olica_source *source) {
   return OLICA_OK;
 }
 
+int olica_source_panel_rows(const olica_arch *arch) {
+  int rows = PANEL_BYTES / (int)sizeof(float) / arch->hidden;
+  /* Small vocabularies are cut too, so that many ranks have something to read. */
+  int share = (arch->vocabulary - 1) / PANELS_LEAST + 1;
+  if (rows > share) rows = share;
+  return rows > 1 ? rows : 1;
+}
+
 static olica_status plan_panels(olica_source *source) {
   const olica_context *context = source->context;
   const olica_arch *arch = &source->arch;
-  int rows = PANEL_BYTES / (int)sizeof(float) / arch->hidden;
-  if (rows < 1) rows = 1;
-  /* Small vocabularies are cut too, so that every rank has something to read. */
-  int share = (arch->vocabulary + context->size - 1) / context->size;
-  source->panel_rows = rows < share ? rows : share;
+  source->panel_rows = olica_source_panel_rows(arch);
   source->panels = (arch->vocabulary + source->panel_rows - 1) / source->panel_rows;
   olica_range own = olica_partition_block(source->panels, context->size, context->rank);
   source->own_first = (int)own.first;

@@ -24,6 +24,7 @@ typedef enum effect {
   TOKENIZE,
   DETOKENIZE,
   SPECIAL,
+  PREDICTIONS,
   OTHER /* not in this build */
 } effect;
 
@@ -48,7 +49,8 @@ static const struct {
      SPECIAL},
     {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them", false},
      DUMP_TOKENS},
-    {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods", true}, OTHER},
+    {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods and answers", false},
+     PREDICTIONS},
     {{"--list", "", "every setting, and the methods, solvers and model families known", false}, LIST},
     {{"--help", "", "this text", false}, HELP},
     {{"--version", "", "version, git hash, libraries", false}, VERSION},
@@ -142,6 +144,9 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
   case DUMP_TOKENS:
     out->dump_tokens = operand;
     return OLICA_OK;
+  case PREDICTIONS:
+    out->predictions = operand;
+    return OLICA_OK;
   case OTHER:
     break;
   }
@@ -187,6 +192,9 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   if (out->dump_tokens && (!needs_config || !*out->dump_tokens))
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "--dump-tokens belongs to a run or --check, and needs a file's name; try --help");
+  if (out->predictions && (!needs_config || !*out->predictions))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--predictions belongs to a run, and needs a file's name; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
   if (out->tokenizer && out->config)

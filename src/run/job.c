@@ -80,7 +80,9 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   size_t before = context->env->memory.now;
   OLICA_TRY(olica_job_open_tokenizer(job));
   if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
-  if (olica_options_evaluates(options)) OLICA_TRY(open_evaluation(job, &inputs->evaluation));
+  if (*options->evaluate.tokens || *options->evaluate.text)
+    OLICA_TRY(open_evaluation(job, &inputs->evaluation));
+  OLICA_TRY(olica_job_open_tasks(job));
   OLICA_TRY(olica_job_dump(job, inputs->calibration));
   measure_texts(job, before);
   return OLICA_OK;
@@ -136,6 +138,8 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
+  bool predictions = context->rank == 0 && options->predictions;
+  OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;
 }
 
@@ -185,6 +189,7 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   const olica_arch *arch = &job->source->arch;
   if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
   if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
+  OLICA_TRY(olica_job_prepare_tasks(job));
   olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
   OLICA_AGREE(context, status);
@@ -200,6 +205,7 @@ void olica_job_close(olica_job *job) {
   olica_forward_destroy(job->forward);
   olica_stream_destroy(job->stream);
   olica_perplexity_destroy(job->perplexity);
+  olica_job_close_tasks(job);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
   olica_encoder_close(job->encoder);

@@ -2,13 +2,24 @@
 #ifndef OLICA_RUN_JOB_H
 #define OLICA_RUN_JOB_H
 
+#include "olica/eval/choices.h"
 #include "olica/eval/perplexity.h"
+#include "olica/eval/scores.h"
 #include "olica/model/source.h"
 #include "olica/prune/method.h"
 #include "olica/run/options.h"
 #include "olica/run/report.h"
 #include "olica/store/checkpoint.h"
 #include "olica/text/sample.h"
+
+/* The zero-shot tasks. */
+typedef struct olica_job_tasks {
+  olica_task_files files;     /* count 0: there are none */
+  olica_questions *questions; /* NULL: as above */
+  olica_packs *packs;         /* until the choices have taken their own */
+  olica_choices *choices;     /* from when the streams are made */
+  double *likelihood[2];      /* [choices] by the dense and by the pruned model; NULL: not asked for */
+} olica_job_tasks;
 
 typedef struct olica_job {
   olica_context *context;
@@ -31,6 +42,7 @@ typedef struct olica_job {
   olica_stream *stream;         /* calibration, NULL: none */
   olica_perplexity *perplexity; /* NULL: no evaluation */
   olica_windows windows;
+  olica_job_tasks tasks;
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
   olica_checkpoint *checkpoint;
@@ -41,6 +53,11 @@ typedef struct olica_job {
 /* Does the method prune? */
 static inline int olica_job_prunes(const olica_job *job) {
   return job->method->cut != NULL;
+}
+
+/* Is the dense (the pruned) model evaluated? */
+static inline int olica_job_scores(const olica_job *job, bool pruned) {
+  return pruned ? olica_job_prunes(job) : job->options->evaluate.dense || !olica_job_prunes(job);
 }
 
 /* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no
@@ -57,6 +74,18 @@ olica_status olica_job_open_tokenizer(olica_job *job);
 /* The calibration's sample of the texts, and a text's ids, both whole on every rank. */
 olica_status olica_job_sample(olica_job *job, olica_ids **ids);
 olica_status olica_job_tokenize(olica_job *job, const char *path, olica_ids **ids);
+
+/* The tasks: parses their list; reads and tokenizes the questions (the tokenizer is open); makes their
+ * streams; scores one model, after the sweep; writes --predictions. */
+olica_status olica_job_parse_tasks(olica_job *job);
+olica_status olica_job_open_tasks(olica_job *job);
+olica_status olica_job_prepare_tasks(olica_job *job);
+olica_status olica_job_finish_tasks(olica_job *job, bool pruned);
+olica_status olica_job_write_predictions(olica_job *job);
+void olica_job_close_tasks(olica_job *job);
+
+/* Bytes of a rank for the questions, beside what the packs take. Pure. */
+double olica_job_tasks_bytes(const olica_job *job);
 
 /* Writes the calibration's ids as --dump-tokens asks. */
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
@@ -82,10 +111,10 @@ olica_status olica_job_create_checkpoint(olica_job *job);
 /* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure.
  */
 typedef struct olica_plan {
-  double memory;                                        /* bytes of a rank */
-  double streams, layers, solver, tables, texts, other; /* its parts */
-  double checkpoint;                                    /* bytes written */
-  double flops;                                         /* of all ranks */
+  double memory;                                               /* bytes of a rank */
+  double streams, tasks, layers, solver, tables, texts, other; /* its parts */
+  double checkpoint;                                           /* bytes written */
+  double flops;                                                /* of all ranks */
 } olica_plan;
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "olica/eval/task_files.h"
 #include "olica/io/file.h"
 #include "olica/run/ini.h"
 #include "olica/run/value.h"
@@ -191,6 +192,17 @@ static olica_status check_texts(const reader *in) {
   return OLICA_OK;
 }
 
+/* So does the list of tasks. */
+static olica_status check_tasks(const reader *in) {
+  char where[WHERE];
+  olica_task_files files;
+  const olica_setting *setting = olica_settings_find("evaluate", "tasks");
+  place(in, in->from[setting - olica_settings_at(0)].line, where);
+  OLICA_TRY(olica_task_files_parse(in->env, where, in->config, in->options->evaluate.tasks, &files));
+  olica_task_files_free(in->env, &files);
+  return OLICA_OK;
+}
+
 /* What settings say together, as far as it does not depend on the model. */
 static olica_status check_together(const reader *in) {
   const olica_options *o = in->options;
@@ -209,6 +221,10 @@ static olica_status check_together(const reader *in) {
     return refuse(in, "[output] checkpoint is empty, expected the file to write the pruned model to");
   if (!prunes && !olica_options_evaluates(o))
     return refuse(in, "nothing to do: [prune] method = none, and [evaluate] has no tokens, text or tasks");
+  if (o->predictions && !*o->evaluate.tasks)
+    return refuse(in, "[evaluate] tasks is empty, expected some with --predictions");
+  if (o->predictions && strcmp(o->predictions, o->output.report) == 0)
+    return refuse(in, "[output] report and --predictions are both %s, expected two files", o->predictions);
   if (o->evaluate.stride > o->evaluate.length)
     return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
                   (long long)o->evaluate.stride, (long long)o->evaluate.length);
@@ -224,7 +240,9 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options) {
-  *options = (olica_options){.config = arguments->config, .dump_tokens = arguments->dump_tokens};
+  *options = (olica_options){.config = arguments->config,
+                             .dump_tokens = arguments->dump_tokens,
+                             .predictions = arguments->predictions};
   reader in = {.env = env, .config = arguments->config, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
@@ -235,6 +253,7 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   OLICA_TRY(refuse_later(&in));
   OLICA_TRY(resolve_paths(&in));
   OLICA_TRY(check_texts(&in));
+  OLICA_TRY(check_tasks(&in));
   return check_together(&in);
 }
 

@@ -121,9 +121,11 @@ static olica_status run(olica_job *job) {
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_survey(job));
-  if (!olica_job_prunes(job)) return OLICA_OK;
-  OLICA_TRY(prune(job));
-  return record_solvers(job);
+  if (olica_job_prunes(job)) {
+    OLICA_TRY(prune(job));
+    OLICA_TRY(record_solvers(job));
+  }
+  return olica_job_write_predictions(job);
 }
 
 static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {

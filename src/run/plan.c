@@ -47,9 +47,7 @@ static double stream_bytes(const olica_job *job, int ranks) {
 static double table_bytes(const olica_job *job, int ranks) {
   const olica_source *source = job->source;
   double row = source->arch.hidden, size = (double)olica_number_size(source->dtype);
-  double rows = larger(1, floor(PIECE / 4.0 / row));
-  rows = rows < share(source->arch.vocabulary, ranks) ? rows : share(source->arch.vocabulary, ranks);
-  double panels = share(source->arch.vocabulary, (int)rows);
+  double rows = source->panel_rows, panels = source->panels;
   return rows * row * 4 + (source->arch.tied ? share(panels, ranks) * rows * row * size : 0);
 }
 
@@ -146,6 +144,17 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
   plan->flops += layers * (2.4 * d * d * d + 4 * n * n * n) + windows * (layers * cut_flops + head);
 }
 
+static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
+  const olica_packs *packs = job->tasks.packs;
+  if (!packs) return OLICA_OK;
+  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, ranks, job->context->most_threads,
+                                job->source->panel_rows, &plan->tasks));
+  plan->tasks += olica_job_tasks_bytes(job);
+  for (int64_t p = 0; p < packs->count; p++)
+    plan->flops += packs->cost[p] * (olica_job_scores(job, false) + olica_job_scores(job, true));
+  return OLICA_OK;
+}
+
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_source *source = job->source;
   const olica_arch *arch = &source->arch;
@@ -172,9 +181,11 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
   }
   plan->streams = stream_bytes(job, ranks);
   plan->tables = table_bytes(job, ranks);
+  OLICA_TRY(plan_tasks(job, ranks, plan));
   plan->other = (double)source->catalog->count * sizeof(olica_tensor);
   plan->texts = job->text.kept;
-  plan->memory = plan->streams + plan->tables + plan->other + larger(work + plan->texts, job->text.open);
+  plan->memory =
+      plan->streams + plan->tasks + plan->tables + plan->other + larger(work + plan->texts, job->text.open);
   plan->memory = larger(plan->memory, job->text.peak);
   plan_flops(job, &budget, plan);
   return OLICA_OK;
@@ -215,6 +226,16 @@ static void print_texts(const olica_job *job, const olica_ids *evaluation) {
            job->windows.length, (long long)(evaluation->rows * evaluation->cols), evaluation->name);
 }
 
+static void print_tasks(const olica_job *job) {
+  const olica_job_tasks *tasks = &job->tasks;
+  double rows = 0;
+  if (!tasks->packs) return;
+  for (int64_t p = 0; p < tasks->packs->count; p++) rows += (double)tasks->packs->size[p].rows;
+  printf("tasks        %d with %lld questions of %lld choices: %.0f tokens in %lld packs of at most %d\n",
+         tasks->files.count, (long long)tasks->questions->count, (long long)tasks->questions->choices, rows,
+         (long long)tasks->packs->count, tasks->packs->most_rows);
+}
+
 static void print_plan(const olica_job *job, const olica_inputs *inputs, const olica_plan *plan, int ranks,
                        int ranks_per_node) {
   const olica_arch *arch = &job->source->arch;
@@ -238,11 +259,11 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
            olica_number_name(job->dtype));
   }
   print_texts(job, inputs->evaluation);
-  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, layers %.1f, statistics and "
-         "solver "
-         "%.1f, tables %.1f, texts %.1f\n",
-         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->layers),
-         mib(plan->solver), mib(plan->tables), mib(plan->texts));
+  print_tasks(job);
+  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
+         "statistics and solver %.1f, tables %.1f, texts %.1f\n",
+         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
+         mib(plan->layers), mib(plan->solver), mib(plan->tables), mib(plan->texts));
   printf("work         %.3g floating-point operations\n", plan->flops);
 }
 

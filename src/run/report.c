@@ -194,6 +194,36 @@ static json_t *perplexity_json(const olica_report *report) {
   return object;
 }
 
+static json_t *score_json(const olica_score *score) {
+  return json_pack("{s:f, s:f, s:f, s:f}", "acc", score->acc, "acc_norm", score->acc_norm, "stderr",
+                   score->acc_stderr, "stderr_norm", score->acc_norm_stderr);
+}
+
+static json_t *tasks_json(const olica_report_tasks *tasks) {
+  static const char *const models[2] = {"dense", "pruned"};
+  json_t *object = json_object(), *mean = json_object();
+  for (int t = 0; t < tasks->count; t++) {
+    const olica_report_task *task = &tasks->task[t];
+    json_t *member = json_object();
+    put_integer(member, "n", task->n);
+    for (int m = 0; m < 2; m++)
+      if (task->known[m]) put(member, models[m], score_json(&task->score[m]));
+    put(object, task->task->name, member);
+  }
+  for (int m = 0; m < 2; m++)
+    if (tasks->known[m]) put_real(mean, models[m], tasks->mean[m]);
+  put(object, "mean", mean);
+  return object;
+}
+
+/* Questions a second. */
+static json_t *speed_json(const olica_report_tasks *tasks) {
+  json_t *object = json_object();
+  if (tasks->known[0]) put_real(object, "dense", tasks->per_second[0]);
+  if (tasks->known[1]) put_real(object, "pruned", tasks->per_second[1]);
+  return object;
+}
+
 static json_t *phases_json(const olica_report *report) {
   json_t *array = json_array();
   for (int i = 0; i < report->phases_count; i++) {
@@ -275,6 +305,8 @@ json_t *olica_report_json(const olica_report *report) {
   if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));
   put(root, "layers", layers_json(report));
   if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));
+  if (report->tasks.count) put(root, "tasks", tasks_json(&report->tasks));
+  if (report->tasks.count) put(root, "questions_per_s", speed_json(&report->tasks));
   put(root, "phases", phases_json(report));
   put(root, "ranks", ranks_json(report));
   put(root, "memory", memory_json(report));

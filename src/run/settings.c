@@ -80,8 +80,8 @@ static const olica_setting table[] = {
   SETTING(evaluate, stride, INTEGER, "0", "from one window to the next; 0: length", IN(0, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, bos, CHOICE, "auto", "begin-of-sequence token; auto: as the tokenizer does, none for tasks",
           .choice = answers),
-  SETTING(evaluate, tasks, FILES, "", "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...", LATER("*", NULL)),
-  SETTING(evaluate, limit, INTEGER, "0", "questions of a task; 0: all", IN(0, 1e12), .unit = "questions", LATER("*", NULL)),
+  SETTING(evaluate, tasks, FILES, "", "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...; the names are below"),
+  SETTING(evaluate, limit, INTEGER, "0", "questions of a task; 0: all", IN(0, 1e12), .unit = "questions"),
   SETTING(evaluate, dense, BOOL, "yes", "also score the unpruned model"),
 
   SETTING(output, checkpoint, PATH, "pruned.h5", "the pruned model (HDF5)"),

@@ -21,10 +21,12 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   if (use->embed) {
     olica_stream_embed(job->stream, first, count, job->panel);
     if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, job->panel);
+    if (job->tasks.choices) olica_choices_embed(job->tasks.choices, first, count, job->panel);
   }
   if (use->score) {
     olica_timer_start(&env->timers, "evaluate");
-    olica_perplexity_add(job->perplexity, first, count, job->panel);
+    if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, job->panel);
+    if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, job->panel);
     olica_timer_stop(&env->timers);
   }
   if (!use->write) return OLICA_OK;
@@ -60,14 +62,36 @@ static void advance(olica_job *job, const char *phase, olica_stream *stream, oli
   olica_timer_stop(&job->context->env->timers);
 }
 
+static bool evaluates(const olica_job *job) {
+  return job->perplexity || job->tasks.choices;
+}
+
+/* What is evaluated passes a layer. */
+static void advance_evaluation(olica_job *job, const olica_layer *layer, int index) {
+  if (job->perplexity) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, index);
+  if (!job->tasks.choices) return;
+  olica_timer_start(&job->context->env->timers, "evaluate");
+  olica_choices_advance(job->tasks.choices, layer, index);
+  olica_timer_stop(&job->context->env->timers);
+}
+
+/* The scores of one model, once all panels have passed. */
+static olica_status finish_scores(olica_job *job, bool pruned) {
+  double *perplexity = pruned ? &job->report->perplexity.pruned : &job->report->perplexity.dense;
+  if (job->perplexity) {
+    OLICA_TRY(olica_perplexity_finish(job->perplexity, perplexity));
+    olica_log_line(job->context->env, "%s perplexity %.4f", pruned ? "pruned" : "dense", *perplexity);
+  }
+  return job->tasks.choices ? olica_job_finish_tasks(job, pruned) : OLICA_OK;
+}
+
 /* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is
  * neither reading nor writing counts as "evaluate". */
-static olica_status finish_stream(olica_job *job, bool pruned, double *perplexity) {
+static olica_status finish_stream(olica_job *job, bool pruned) {
   olica_env *env = job->context->env;
   const olica_arch *arch = &job->source->arch;
   bool write = pruned && !arch->tied;
-  table_use use = {
-      .table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->perplexity != NULL};
+  table_use use = {.table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = evaluates(job)};
   olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
   olica_status status = olica_source_norm(job->source, job->gains);
@@ -76,8 +100,9 @@ static olica_status finish_stream(olica_job *job, bool pruned, double *perplexit
   if (pruned) OLICA_TRY(olica_weights_round(env, job->dtype, "norm", job->gains, (size_t)arch->hidden));
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(job->checkpoint, job->gains));
   if (job->perplexity) olica_perplexity_begin(job->perplexity, job->gains);
-  if (job->perplexity || write) OLICA_TRY(pass_table(job, &use));
-  if (job->perplexity) OLICA_TRY(olica_perplexity_finish(job->perplexity, perplexity));
+  if (job->tasks.choices) olica_choices_begin(job->tasks.choices, job->gains);
+  if (use.score || write) OLICA_TRY(pass_table(job, &use));
+  OLICA_TRY(finish_scores(job, pruned));
   olica_timer_stop(&env->timers);
   return OLICA_OK;
 }
@@ -95,7 +120,7 @@ static void time_left(double since, int done, int layers, char text[32]) {
 
 olica_status olica_sweep_survey(olica_job *job) {
   olica_env *env = job->context->env;
-  bool score = job->perplexity && (job->options->evaluate.dense || !olica_job_prunes(job));
+  bool score = evaluates(job) && olica_job_scores(job, false);
   int layers = job->source->arch.layers;
   double since = olica_timer_now();
   OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
@@ -104,16 +129,13 @@ olica_status olica_sweep_survey(olica_job *job) {
     char left[32];
     OLICA_TRY(read_layer(job, i, &layer));
     if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
-    if (score) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, i);
+    if (score) advance_evaluation(job, layer, i);
     olica_layer_destroy(env, layer);
     time_left(since, i + 1, layers, left);
     olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
                    job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
   }
-  if (!score) return OLICA_OK;
-  OLICA_TRY(finish_stream(job, false, &job->report->perplexity.dense));
-  olica_log_line(env, "dense perplexity %.4f", job->report->perplexity.dense);
-  return OLICA_OK;
+  return score ? finish_stream(job, false) : OLICA_OK;
 }
 
 static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
@@ -143,7 +165,7 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   OLICA_TRY(status);
   /* Behind the last layer nothing looks at the calibration stream any more. */
   if (index + 1 < job->source->arch.layers) advance(job, "advance", job->stream, job->forward, pruned, index);
-  if (job->perplexity) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, pruned, index);
+  advance_evaluation(job, pruned, index);
   olica_layer_destroy(env, pruned);
   return OLICA_OK;
 }
@@ -163,7 +185,5 @@ olica_status olica_sweep_prune(olica_job *job) {
     olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
                    record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
   }
-  OLICA_TRY(finish_stream(job, true, &job->report->perplexity.pruned));
-  if (job->perplexity) olica_log_line(env, "pruned perplexity %.4f", job->report->perplexity.pruned);
-  return OLICA_OK;
+  return finish_stream(job, true);
 }

@@ -74,6 +74,35 @@ static void print_model(FILE *to, const olica_report *report) {
   }
 }
 
+/* "0.4200 +- 0.0349", or a dash where it is not known. */
+static const char *accuracy(const olica_report_task *task, int model, char *text) {
+  double error, value = olica_scores_counted(task->task, &task->score[model], &error);
+  if (task->known[model])
+    snprintf(text, NUMBER, "%.4f +- %.4f", value, error);
+  else
+    snprintf(text, NUMBER, "-");
+  return text;
+}
+
+static void print_tasks(FILE *to, const olica_report *report) {
+  const olica_report_tasks *tasks = &report->tasks;
+  char left[NUMBER], right[NUMBER], name[NUMBER];
+  if (!tasks->count) return;
+  for (int t = 0; t < tasks->count; t++) {
+    const olica_report_task *task = &tasks->task[t];
+    fprintf(to, "%-22s %16s %16s", task->task->name, accuracy(task, 0, left), accuracy(task, 1, right));
+    fprintf(to, "   %s of %s questions\n", task->task->by_length ? "acc_norm" : "acc",
+            grouped(task->n, left));
+  }
+  bool all = tasks->count == olica_task_count();
+  snprintf(name, sizeof name, "mean of %s %d", all ? "the" : "only", tasks->count);
+  fprintf(to, "%-22s %16s %16s\n", name, real(tasks->known[0] ? tasks->mean[0] : NAN, left),
+          real(tasks->known[1] ? tasks->mean[1] : NAN, right));
+  fprintf(to, "%-22s %16s %16s\n", "questions a second",
+          real(tasks->known[0] ? tasks->per_second[0] : NAN, left),
+          real(tasks->known[1] ? tasks->per_second[1] : NAN, right));
+}
+
 static void print_layers(FILE *to, const olica_report *report) {
   if (report->calibrated_count <= 0) return;
   int used = fprintf(to, "%-22s", "calibrated layers");
@@ -149,6 +178,7 @@ void olica_report_table(const olica_report *report, FILE *to) {
   print_head(to, report);
   print_rule(to);
   print_model(to, report);
+  print_tasks(to, report);
   print_layers(to, report);
   print_phases(to, report);
   print_memory(to, report);

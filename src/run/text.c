@@ -59,7 +59,8 @@ static olica_status parse_sources(olica_job *job) {
 olica_status olica_job_open_tokenizer(olica_job *job) {
   const olica_options *o = job->options;
   OLICA_AGREE(job->context, parse_sources(job));
-  bool needed = has_text(&job->sources) || *o->evaluate.text;
+  OLICA_AGREE(job->context, olica_job_parse_tasks(job));
+  bool needed = has_text(&job->sources) || *o->evaluate.text || job->tasks.files.count > 0;
   if (needed || olica_job_prunes(job)) OLICA_TRY(load_bundle(job));
   OLICA_AGREE(job->context, needed ? open_encoder(job) : OLICA_OK);
   return OLICA_OK;

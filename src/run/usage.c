@@ -1,5 +1,7 @@
 #include "olica/run/usage.h"
 
+#include "olica/eval/tasks.h"
+
 #include <cblas.h>
 #include <hdf5.h>
 #include <mpi.h>
@@ -149,7 +151,9 @@ void olica_usage_list(FILE *to) {
   fputs("\nmodel families (model_type in config.json)\n", to);
   const olica_family *family;
   for (int i = 0; (family = olica_family_at(i)); i++) print_name(to, family->name, family->about);
-  fputs("\ntasks ([evaluate] tasks): none in this build yet\n", to);
+  fputs("\ntasks ([evaluate] tasks)\n", to);
+  const olica_task *task;
+  for (int i = 0; (task = olica_task_at(i)); i++) print_name(to, task->name, task->about);
 }
 
 /* Among the processes of a launcher the first one speaks. MPI has not started: its environment tells. */

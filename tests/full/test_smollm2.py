@@ -1,6 +1,6 @@
 """SmolLM2-135M at full size on 2 ranks: the published code's own figures and tensors, ours, and how the work and
 the memory are shared. Takes minutes: `make check-full`."""
-import re, subprocess, sys
+import json, re, subprocess, sys
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +83,34 @@ def test_text(tmp_path):
     evaluate = {"text": shared("data", "wikitext2", "test.txt"), "windows": 256}
     report = run_job(tmp_path, 2, {"model": {"path": model}, "prune": {"method": "none"}, "evaluate": evaluate}, timeout=3600)
     assert abs(report["perplexity"]["dense"] - 56.34) < 0.005 and report["perplexity"]["windows"] == 256
+
+
+def test_tasks(tmp_path):
+    """200 questions of each task: every log-likelihood to 1e-3 and every accuracy as PyTorch has them. At 1, 2 and 3 ranks
+    the same bytes (of fewer questions)."""
+    model = make_model(tmp_path / "model")
+    golden = json.loads(Path(__file__).with_name("smollm2_tasks.json").read_text())
+    files = {"boolq": "boolq_val", "piqa": "piqa_valid", "hellaswag": "hellaswag_val", "winogrande": "winogrande_dev",
+             "arc_easy": "arc_easy_test", "arc_challenge": "arc_challenge_test", "openbookqa": "openbookqa_test"}
+    tasks = ", ".join(f"{task}:{shared('data', 'zeroshot', name + '.jsonl')}" for task, name in files.items())
+
+    def evaluate(ranks, limit):
+        out = tmp_path / f"{ranks}.{limit}.jsonl"
+        report = run_job(tmp_path, ranks, {"model": {"path": model}, "prune": {"method": "none"},
+                                           "evaluate": {"tasks": tasks, "limit": limit}}, "--predictions", out, timeout=3600)
+        return report, out.read_bytes()
+    report, lines = evaluate(2, 200)
+    found = [json.loads(line) for line in lines.splitlines()]
+    expected = [ll for task in files for ll in golden[task]["log_likelihoods"]]
+    worst = max(abs(a - b) for f, e in zip(found, expected, strict=True)
+                for a, b in zip(f["dense"]["log_likelihoods"], e, strict=True))
+    print("largest difference", worst, "questions a second", report["questions_per_s"]["dense"], "mean", report["tasks"]["mean"]["dense"])
+    assert worst < 1e-3
+    for task in files:
+        assert report["tasks"][task]["n"] == 200
+        for kind in ("acc", "acc_norm"):
+            assert abs(report["tasks"][task]["dense"][kind] - golden[task][kind]) < 1e-9
+    assert len({evaluate(ranks, 8)[1] for ranks in (1, 2, 3)}) == 1
 
 
 def test_memory_falls_with_ranks(tmp_path):

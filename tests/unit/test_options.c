@@ -108,7 +108,8 @@ static void command_line_errors(void **state) {
   command_fails(*state, "x.ini --dump-tokens", "--dump-tokens needs FILE.npy");
   command_fails(*state, "--dump-tokens= x.ini", "needs a file's name");
   command_fails(*state, "--dump-tokens d.npy --verify x.h5", "belongs to a run or --check");
-  command_fails(*state, "--predictions=p.jsonl x.ini", "not in this build yet");
+  command_fails(*state, "--predictions= x.ini", "needs a file's name");
+  command_fails(*state, "--verify x.h5 --predictions p.jsonl", "--predictions belongs to a run");
 }
 
 static void defaults_are_those_of_the_interface(void **state) {
@@ -252,10 +253,9 @@ static void texts_are_named(void **state) {
 static void what_is_not_there_yet_is_refused(void **state) {
   is_refused(*state, "[model]\npath=m\n[prune]\nond = standard\n", NULL,
              "run/x.ini:4: [prune] ond = \"standard\" is not in this build yet; use fast");
-  const char *const later[] = {"calibration.save=s.h5",  "prune.ond=standard",  "compute.precision=bf16",
-                               "evaluate.tasks=boolq:b", "evaluate.limit=3",    "restart.every=2 layers",
-                               "restart.keep=3",         "restart.path=d",      "run.walltime=01:00:00",
-                               "run.stall=60",           "calibration.save=off"};
+  const char *const later[] = {"calibration.save=s.h5",  "prune.ond=standard", "compute.precision=bf16",
+                               "restart.every=2 layers", "restart.keep=3",     "restart.path=d",
+                               "run.walltime=01:00:00",  "run.stall=60",       "calibration.save=off"};
   for (size_t i = 0; i < sizeof later / sizeof *later; i++)
     set_refused(*state, later[i], "not in this build yet");
   const char *const fine[] = {"evaluate.bos=no",  "restart.every=1 layer",  "restart.every=off",

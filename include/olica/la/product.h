@@ -29,7 +29,7 @@ void olica_product_general(olica_env *env, int a_transposed, int b_transposed, i
 /* The same for one thread among several, each with its own piece: books nothing (the caller does, outside).
  */
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
-                         const float *b, int b_stride, float *c, int c_stride);
+                         const float *b, int b_stride, float beta, float *c, int c_stride);
 
 /* Upper triangle of gram [n x n] := xᵀ x, x [rows x n]. */
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram);

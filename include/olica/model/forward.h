@@ -1,6 +1,6 @@
-/* The forward pass of one layer on one sequence, with taps: places where a caller may look at the rows that
- * pass. One sequence is the fixed unit of every product and partial sum, so that nothing depends on how
- * sequences lie on ranks. Not collective. */
+/* The forward pass of one layer on a block of rows, with taps: places where a caller may look at the rows
+ * that pass. The block, one sequence or a pack of short ones, is the fixed unit of every product and partial
+ * sum, so that nothing depends on how blocks lie on ranks. Not collective. */
 #ifndef OLICA_MODEL_FORWARD_H
 #define OLICA_MODEL_FORWARD_H
 
@@ -22,11 +22,25 @@ typedef struct olica_observer {
   void *self;
 } olica_observer;
 
-/* Scratch and tables for sequences of one length. */
+/* Rows of a block that follow each other in one sequence. What comes before them there may lie elsewhere in
+ * the block, shared with other segments: the choices of a question all go on from the same beginning. */
+typedef struct olica_segment {
+  int first, count; /* rows [first, first + count) of the block */
+  int base, prefix; /* rows [base, base + prefix) come before them; 0: they begin the sequence */
+} olica_segment;
+
+/* Several sequences that pass a layer together, so that its products are large. Every row lies in one
+ * segment, and attends to its prefix and to the earlier rows of its own segment. */
+typedef struct olica_pack {
+  int rows, segments;
+  const olica_segment *segment; /* [segments] */
+} olica_pack;
+
+/* Scratch and tables for blocks of at most so many rows. */
 typedef struct olica_forward {
   olica_env *env;
   const olica_arch *arch;
-  int tokens;                         /* T */
+  int tokens;                         /* T, of a plain sequence: the most rows of a block */
   int threads;                        /* of the pieces of attention */
   float *cosine, *sine;               /* [T x h/2] */
   float *normed, *added;              /* [T x d] */
@@ -46,6 +60,10 @@ void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
 /* x [T x d] := layer number `index` of the model applied to x, in place; observer NULL: nobody looks. */
 void olica_forward_layer(olica_forward *forward, const olica_layer *layer, int index, float *x,
                          const olica_observer *observer);
+
+/* The same for the sequences of a pack, x [pack->rows x d], pack->rows at most forward->tokens. */
+void olica_forward_pack(olica_forward *forward, const olica_layer *layer, int index, const olica_pack *pack,
+                        float *x);
 
 /* y [rows x d] := RMSNorm(x) with gains g [d]. y may be x. */
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);

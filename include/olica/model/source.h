@@ -11,6 +11,10 @@
 /* The two V x d tables: rows are tokens. */
 typedef enum olica_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD, OLICA_TABLES } olica_table;
 
+/* Rows of a panel: they do not depend on the number of ranks, and so neither does what is computed with
+ * panels. Pure. */
+int olica_source_panel_rows(const olica_arch *arch);
+
 typedef struct olica_source {
   olica_context *context;
   olica_catalog *catalog;

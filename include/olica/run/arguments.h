@@ -27,6 +27,7 @@ typedef struct olica_arguments {
   int ranks;               /* CHECK: plan for so many ranks, 0: for those that run */
   int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
+  const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   bool quiet, fresh;
   int sets;         /* --set, in order; a later one wins */
   const char **set; /* [sets] "section.key=value" */

@@ -41,6 +41,8 @@ typedef struct olica_hint {
 typedef struct olica_options {
   const char *config;      /* the file that they come from: names inside a list are relative to it */
   const char *dump_tokens; /* of the command line: where the calibration's ids are written, NULL: nowhere */
+  const char
+      *predictions; /* of the command line: where the questions' log-likelihoods are written, NULL: nowhere */
   struct {
     const char *path, *tokenizer;
   } model;

@@ -34,6 +34,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "olica/eval/scores.h"
 #include "olica/la/solver.h"
 #include "olica/model/arch.h"
 #include "olica/par/context.h"
@@ -47,6 +48,22 @@ typedef struct olica_report_layer_record {
   int branch_rank;         /* 0: no branch */
   double q_error, k_error; /* ||b·a − W||_F / ||W||_F */
 } olica_report_layer_record;
+
+/* A task: what the dense [0] and the pruned [1] model reached. */
+typedef struct olica_report_task {
+  const olica_task *task;
+  int64_t n; /* questions */
+  bool known[2];
+  olica_score score[2];
+} olica_report_task;
+
+typedef struct olica_report_tasks {
+  int count; /* 0: none were asked for */
+  olica_report_task task[OLICA_TASKS_MAX];
+  bool known[2];
+  double mean[2];       /* of the accuracy that counts for each task */
+  double per_second[2]; /* questions */
+} olica_report_tasks;
 
 typedef struct olica_report_spread {
   double min, mean, max; /* over ranks */
@@ -90,6 +107,7 @@ typedef struct olica_report {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */
   } perplexity;
+  olica_report_tasks tasks;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */
   double estimate;            /* bytes of counted memory a rank was expected to need */

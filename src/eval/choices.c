@@ -1,0 +1,223 @@
+#include "olica/eval/choices.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "olica/eval/likelihood.h"
+#include "olica/la/product.h"
+#include "olica/par/comm.h"
+
+/* ---- this rank's packs ---- */
+
+/* Where the next question's rows, segments and targets go. */
+typedef struct filler {
+  olica_choices *to;
+  const olica_questions *questions;
+  olica_own_pack *pack;
+  olica_pack_sizes used;
+} filler;
+
+static void put_segment(filler *f, olica_segment segment) {
+  if (segment.count > 0) f->to->segment[f->used.segments++] = segment;
+}
+
+static void put_rows(filler *f, const int32_t *ids, int count) {
+  memcpy(f->to->ids + f->used.rows, ids, (size_t)count * sizeof *ids);
+  f->used.rows += count;
+}
+
+/* Rows [from, until) of the last `rows` rows predict. Returns the number of the first among those that do. */
+static int64_t put_scored(filler *f, int rows, int from) {
+  int64_t first = f->used.scored, begin = f->used.rows - rows;
+  for (int row = from; row < rows; row++) f->to->scored[f->used.scored++] = begin + row;
+  return first;
+}
+
+/* What a choice predicts: first from rows of the prefix, then from its own. */
+static void put_targets(filler *f, const olica_question *question, int64_t number, int64_t prefix_scored,
+                        int64_t own_scored) {
+  const olica_choice *choice = &f->questions->choice[number];
+  int own_from = question->prefix + olica_choice_from(question, choice);
+  for (int t = choice->tokens - choice->scored; t < choice->tokens; t++) {
+    int row = t - 1;
+    int64_t scored =
+        row < question->prefix ? prefix_scored + row - question->from : own_scored + row - own_from;
+    f->to->target[f->used.targets++] =
+        (olica_target){.choice = number, .scored = scored, .id = choice->id[t]};
+  }
+}
+
+static void put_question(filler *f, const olica_question *question) {
+  const olica_choice *choice = f->questions->choice + question->first_choice;
+  int base = (int)(f->used.rows - f->pack->row), prefix = question->prefix;
+  put_rows(f, choice[0].id, prefix);
+  put_segment(f, (olica_segment){.first = base, .count = prefix});
+  int64_t prefix_scored = put_scored(f, prefix, question->from);
+  for (int c = 0; c < question->choices; c++) {
+    int own = olica_choice_rows(question, &choice[c]);
+    int first = (int)(f->used.rows - f->pack->row);
+    put_rows(f, choice[c].id + prefix, own);
+    put_segment(f, (olica_segment){.first = first, .count = own, .base = base, .prefix = prefix});
+    int64_t own_scored = put_scored(f, own, olica_choice_from(question, &choice[c]));
+    put_targets(f, question, question->first_choice + c, prefix_scored, own_scored);
+  }
+}
+
+static void put_pack(filler *f, const olica_packs *packs, int64_t number) {
+  const olica_pack_sizes *size = &packs->size[number];
+  f->pack = &f->to->pack[f->to->packs++];
+  *f->pack = (olica_own_pack){.row = f->used.rows,
+                              .segment = f->used.segments,
+                              .scored = f->used.scored,
+                              .target = f->used.targets,
+                              .rows = (int)size->rows,
+                              .segments = (int)size->segments,
+                              .scored_rows = (int)size->scored,
+                              .targets = (int)size->targets};
+  for (int64_t i = packs->first[number]; i < packs->first[number + 1]; i++)
+    put_question(f, &f->questions->question[packs->order[i]]);
+}
+
+static double own_bytes(const olica_arch *arch, olica_pack_sizes own, int64_t packs) {
+  return (double)packs * sizeof(olica_own_pack) + (double)own.rows * (4 + 4.0 * arch->hidden) +
+         (double)own.segments * sizeof(olica_segment) + (double)own.scored * (8 + 4 + 8) +
+         (double)own.targets * sizeof(olica_target);
+}
+
+olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, int ranks, int threads,
+                                 int panel_rows, double *bytes) {
+  double most = 0;
+  int used = packs->count < ranks ? (int)packs->count : ranks, *owner;
+  OLICA_TRY(OLICA_NEW(packs->env, owner, (size_t)packs->count));
+  OLICA_TRY(olica_packs_deal(packs, ranks, owner));
+  double *own;
+  OLICA_TRY(OLICA_NEW(packs->env, own, (size_t)used));
+  for (int64_t p = 0; p < packs->count; p++) {
+    own[owner[p]] += own_bytes(arch, packs->size[p], 1);
+    if (own[owner[p]] > most) most = own[owner[p]];
+  }
+  olica_memory_free(packs->env, own);
+  olica_memory_free(packs->env, owner);
+  *bytes = most + (double)olica_forward_bytes(arch, packs->most_rows, threads) +
+           4.0 * packs->most_scored * panel_rows;
+  return OLICA_OK;
+}
+
+static olica_status allocate(olica_choices *c, const olica_packs *packs, int64_t count) {
+  olica_env *env = c->context->env;
+  OLICA_TRY(olica_forward_create(env, c->arch, packs->most_rows, c->context->threads, &c->forward));
+  OLICA_TRY(OLICA_NEW(env, c->pack, (size_t)count));
+  OLICA_TRY(OLICA_NEW(env, c->ids, (size_t)c->own.rows));
+  OLICA_TRY(OLICA_NEW(env, c->x, (size_t)c->own.rows * (size_t)c->arch->hidden));
+  OLICA_TRY(OLICA_NEW(env, c->segment, (size_t)c->own.segments));
+  OLICA_TRY(OLICA_NEW(env, c->scored, (size_t)c->own.scored));
+  OLICA_TRY(OLICA_NEW(env, c->target, (size_t)c->own.targets));
+  OLICA_TRY(OLICA_NEW(env, c->logits, (size_t)packs->most_scored * (size_t)c->panel_rows));
+  OLICA_TRY(OLICA_NEW(env, c->top, (size_t)c->own.scored));
+  return OLICA_NEW(env, c->sum, (size_t)c->own.scored);
+}
+
+static olica_status create(olica_choices *c, const olica_packs *packs) {
+  olica_env *env = c->context->env;
+  int64_t count;
+  int *owner;
+  OLICA_TRY(OLICA_NEW(env, owner, (size_t)packs->count));
+  OLICA_TRY(olica_packs_deal(packs, c->context->size, owner));
+  c->own = olica_packs_own(packs, owner, c->context->rank, &count);
+  OLICA_TRY(allocate(c, packs, count));
+  filler f = {.to = c, .questions = packs->questions};
+  for (int64_t p = 0; p < packs->count; p++)
+    if (owner[p] == c->context->rank) put_pack(&f, packs, p);
+  olica_memory_free(env, owner);
+  return OLICA_OK;
+}
+
+olica_status olica_choices_create(olica_context *context, const olica_arch *arch, const olica_packs *packs,
+                                  int panel_rows, olica_choices **out) {
+  olica_choices *c;
+  OLICA_AGREE(context, OLICA_NEW(context->env, c, 1));
+  *c = (olica_choices){
+      .context = context, .arch = arch, .choices = packs->questions->choices, .panel_rows = panel_rows};
+  OLICA_AGREE(context, create(c, packs));
+  *out = c;
+  return OLICA_OK;
+}
+
+void olica_choices_destroy(olica_choices *c) {
+  if (!c) return;
+  olica_env *env = c->context->env;
+  void *blocks[] = {c->pack, c->ids, c->x, c->segment, c->scored, c->target, c->logits, c->top, c->sum};
+  olica_forward_destroy(c->forward);
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(env, blocks[i]);
+  olica_memory_free(env, c);
+}
+
+/* ---- with the sweeps ---- */
+
+void olica_choices_embed(olica_choices *c, int64_t first, int64_t count, const float *rows) {
+  size_t d = (size_t)c->arch->hidden;
+  if (first == 0) c->seconds = 0;
+  for (int64_t i = 0; i < c->own.rows; i++) {
+    int64_t row = c->ids[i] - first;
+    if (row >= 0 && row < count) memcpy(c->x + (size_t)i * d, rows + (size_t)row * d, d * sizeof *rows);
+  }
+}
+
+void olica_choices_advance(olica_choices *c, const olica_layer *layer, int index) {
+  double since = olica_timer_now();
+  for (int64_t p = 0; p < c->packs; p++) {
+    const olica_own_pack *own = &c->pack[p];
+    const olica_pack pack = {
+        .rows = own->rows, .segments = own->segments, .segment = c->segment + own->segment};
+    olica_forward_pack(c->forward, layer, index, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden);
+  }
+  c->seconds += olica_timer_now() - since;
+}
+
+void olica_choices_begin(olica_choices *c, const float *gains) {
+  size_t d = (size_t)c->arch->hidden;
+  /* No row moves to behind its old place, so none is lost. */
+  for (int64_t i = 0; i < c->own.scored; i++)
+    olica_forward_norm(c->arch, 1, c->x + (size_t)c->scored[i] * d, gains, c->x + (size_t)i * d);
+  olica_likelihood_begin((size_t)c->own.scored, c->top, c->sum);
+  for (int64_t i = 0; i < c->own.targets; i++) c->target[i].logit = 0;
+}
+
+static void add_pack(olica_choices *c, const olica_own_pack *own, int64_t first, int64_t count,
+                     const float *rows) {
+  int d = c->arch->hidden;
+  olica_product_linear(c->context->env, own->scored_rows, (int)count, d, c->x + own->scored * d, d, rows,
+                       0.0f, c->logits, (int)count);
+#pragma omp parallel for schedule(static)
+  for (int i = 0; i < own->scored_rows; i++)
+    olica_likelihood_join(c->logits + (size_t)i * (size_t)count, count, &c->top[own->scored + i],
+                          &c->sum[own->scored + i]);
+  for (int64_t i = own->target; i < own->target + own->targets; i++) {
+    olica_target *target = &c->target[i];
+    int64_t id = target->id - first;
+    if (id >= 0 && id < count) target->logit = c->logits[(target->scored - own->scored) * count + id];
+  }
+}
+
+void olica_choices_add(olica_choices *c, int64_t first, int64_t count, const float *rows) {
+  double since = olica_timer_now();
+  for (int64_t p = 0; p < c->packs; p++) add_pack(c, &c->pack[p], first, count, rows);
+  c->seconds += olica_timer_now() - since;
+}
+
+olica_status olica_choices_finish(olica_choices *c, double *log_likelihood, double *seconds) {
+  memset(log_likelihood, 0, (size_t)c->choices * sizeof *log_likelihood);
+  for (int64_t i = 0; i < c->own.targets; i++) {
+    const olica_target *target = &c->target[i];
+    log_likelihood[target->choice] +=
+        olica_likelihood_log(target->logit, c->top[target->scored], c->sum[target->scored]);
+  }
+  olica_comm_sum(c->context, c->context->comm, log_likelihood, (size_t)c->choices);
+  *seconds = c->seconds;
+  olica_comm_max(c->context, c->context->comm, seconds, 1);
+  for (int64_t i = 0; i < c->choices; i++)
+    if (!isfinite(log_likelihood[i]))
+      return olica_error_set(c->context->env, OLICA_ERR_NUMERIC,
+                             "the log-likelihood of a choice is not finite: the model overflows fp32");
+  return OLICA_OK;
+}
