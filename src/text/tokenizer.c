@@ -120,7 +120,7 @@ olica_status olica_tokenizer_encode(olica_tokenizer *tokenizer, const char *text
   olica_tokenizer *t = tokenizer;
   t->tokens = tokens;
   if (special) OLICA_TRY(olica_tokens_append(t->env, tokens, t->before.id, t->before.count));
-  OLICA_TRY(encode_text(t, (olica_span){text, bytes}));
+  OLICA_TRY(encode_text(t, (olica_span){bytes ? text : "", bytes}));
   if (special) OLICA_TRY(olica_tokens_append(t->env, tokens, t->after.id, t->after.count));
   return OLICA_OK;
 }
