@@ -36,6 +36,7 @@ objects := $(sources:%.c=$(objects_in)/%.o)
 unit    := $(patsubst tests/unit/%.c,$(objects_in)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 mpitest := $(patsubst tests/mpi/%.c,$(objects_in)/tests/mpi/%,$(wildcard tests/mpi/test_*.c))
 fuzz    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+benches := $(patsubst %.c,$(objects_in)/%,$(wildcard tests/bench/*.c))
 replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
@@ -70,11 +71,14 @@ $(objects_in)/%.o: %.c
 $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ -lcmocka $(lib_libs)
 
-$(mpitest) $(objects_in)/tests/bench/gemm: %: %.o $(objects_in)/libolica.a
+$(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 .PHONY: test-programs
 test-programs: $(unit) $(mpitest) $(replay)
+
+.PHONY: bench-programs
+bench-programs: $(benches)
 
 # A fuzz target: with libFuzzer (BUILD=fuzz CC=clang's), or with a main that replays its seeds.
 $(objects_in)/tests/fuzz/replay_%: $(objects_in)/tests/fuzz/fuzz_%.o $(objects_in)/tests/fuzz/replay.o $(objects_in)/libolica.a
@@ -124,7 +128,7 @@ check-full: deps-check
 # Times of the whole job and of its phases, on 1 and 2 ranks, as medians of several runs in turn.
 .PHONY: bench
 bench: deps-check
-	@$(MAKE) --no-print-directory all $(objects_in)/tests/bench/gemm
+	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/bench.py
 
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
@@ -177,7 +181,7 @@ help:
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
-	@echo "make bench       times of the job and its phases"
+	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"

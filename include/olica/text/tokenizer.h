@@ -41,8 +41,8 @@ int32_t olica_tokenizer_bos(const olica_tokenizer *tokenizer);
 olica_status olica_tokenizer_encode(olica_tokenizer *tokenizer, const char *text, size_t bytes, bool special,
                                     olica_tokens *tokens);
 
-/* The text of ids, NUL-terminated past its `bytes`, in counted memory that is the caller's. An id out of range
- * is OLICA_ERR_INPUT. `special`: special tokens are written out, else left out. */
+/* The text of ids, NUL-terminated past its `bytes`, in counted memory that is the caller's. An id out of
+ * range is OLICA_ERR_INPUT. `special`: special tokens are written out, else left out. */
 olica_status olica_tokenizer_decode(olica_tokenizer *tokenizer, const int32_t *id, size_t count, bool special,
                                     char **text, size_t *bytes);
 
