@@ -10,6 +10,7 @@ PYTHON  = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import numpy, h5
 
 flags_release = -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -g
 flags_debug   = -O0 -g3
+flags_fuzz    = -O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 CFLAGS        = $(flags_$(BUILD))
 objects_in    = $(O)/$(BUILD)
@@ -34,11 +35,15 @@ sources := $(wildcard src/*/*.c)
 objects := $(sources:%.c=$(objects_in)/%.o)
 unit    := $(patsubst tests/unit/%.c,$(objects_in)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 mpitest := $(patsubst tests/mpi/%.c,$(objects_in)/tests/mpi/%,$(wildcard tests/mpi/test_*.c))
+fuzz    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+benches := $(patsubst %.c,$(objects_in)/%,$(wildcard tests/bench/*.c))
+replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
              libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
 deps_check = libcmocka-dev python3 python3-numpy python3-h5py python3-pytest
+deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck
 
 .PHONY: all
@@ -76,11 +81,21 @@ $(objects_in)/%.o: %.c $(objects_in)/flags.stamp
 $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ -lcmocka $(lib_libs)
 
-$(mpitest) $(objects_in)/tests/bench/gemm: %: %.o $(objects_in)/libolica.a
+$(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 .PHONY: test-programs
-test-programs: $(unit) $(mpitest)
+test-programs: $(unit) $(mpitest) $(replay)
+
+.PHONY: bench-programs
+bench-programs: $(benches)
+
+# A fuzz target: with libFuzzer (BUILD=fuzz CC=clang's), or with a main that replays its seeds.
+$(objects_in)/tests/fuzz/replay_%: $(objects_in)/tests/fuzz/fuzz_%.o $(objects_in)/tests/fuzz/replay.o $(objects_in)/libolica.a
+	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
+
+$(objects_in)/tests/fuzz/fuzz_%: $(objects_in)/tests/fuzz/fuzz_%.o $(objects_in)/libolica.a
+	$(call say,LD) $(CC) $(all_cflags) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 -include $(shell find $(objects_in) -name '*.d' 2>/dev/null)
 
@@ -131,8 +146,25 @@ memcheck: deps-check
 # Times of the whole job and of its phases, on 1 and 2 ranks, as medians of several runs in turn.
 .PHONY: bench
 bench: deps-check
-	@$(MAKE) --no-print-directory all $(objects_in)/tests/bench/gemm
+	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/bench.py
+
+# Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
+# beside its corpus in build/fuzz.
+SECONDS = 600
+FUZZ    = $(fuzz)
+.PHONY: fuzz
+fuzz: deps
+	@tests/install-deps $(deps_fuzz)
+	@OMPI_CC=clang $(MAKE) --no-print-directory BUILD=fuzz fuzz-run
+
+.SECONDARY:
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ:%=$(objects_in)/tests/fuzz/fuzz_%)
+	@for name in $(FUZZ); do mkdir -p $(O)/fuzz/corpus/$$name && \
+	  $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
+	    -print_final_stats=1 -verbosity=0 -artifact_prefix=$(O)/fuzz/found-$$name- \
+	    $(O)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; done
 
 .PHONY: install uninstall
 install: all
@@ -168,7 +200,8 @@ help:
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
-	@echo "make bench       times of the job and its phases"
+	@echo "make bench       times of the job and its phases, of the tokenizers"
+	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"
 	@echo "make deps        install the Debian packages that the build needs; clean: remove build/"

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """bench.py [RUNS]: times of the demo job on 1 and 2 ranks, run in turn, beside this machine's own fp32 product rate
-in the same run. Medians; ratios are what holds on a noisy machine."""
-import statistics, sys, tempfile
+in the same run; then tokenizers on WikiText-2, beside the `tokenizers` package where it is installed. Medians; ratios
+are what holds on a noisy machine."""
+import os, statistics, sys, tempfile, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from helpers import DEMO, OBJECTS, mpirun, run_job
+from helpers import DEMO, OBJECTS, SHARED, mpirun, run_job
 
 PHASES = ("read", "survey", "collect", "solve", "cut", "advance", "write", "evaluate")
 
@@ -26,6 +27,40 @@ def once(ranks, directory):
     return {**{n: phases[n]["mean_s"] for n in PHASES}, "wall": report["run"]["wall_s"], "gflop": flops}
 
 
+def tokenizer_rate(path, text):
+    """MB/s of one core, encoding the text as a whole; the file is read once."""
+    done = mpirun(1, path, text, program=OBJECTS / "tests" / "bench" / "tokenizer")
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout.split()[0])
+
+
+def package_rate(path, text):
+    """The same of the package, on one thread; None where it is not installed."""
+    os.environ.update(TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1")
+    try:
+        import tokenizers
+    except ImportError:
+        return None
+    tokenizer, string = tokenizers.Tokenizer.from_file(str(path)), text.read_text(encoding="utf8")
+    since = time.perf_counter()
+    tokenizer.encode(string, add_special_tokens=False)
+    return text.stat().st_size * 1e-6 / (time.perf_counter() - since)
+
+
+def tokenizers_in_turn(runs):
+    text = SHARED / "data" / "wikitext2" / "test.txt"
+    for name in ("smollm2", "llama2"):
+        path = SHARED / "data" / "tokenizers" / name / "tokenizer.json"
+        if not path.exists() or not text.exists():
+            print(f"tokenizer {name}: no ../shared")
+            continue
+        pairs = [(tokenizer_rate(path, text), package_rate(path, text)) for _ in range(runs)]
+        ours = statistics.median(a for a, _ in pairs)
+        line = f"tokenizer {name}, WikiText-2: {ours:.1f} MB/s on a core; the tokenizers package: "
+        theirs = None if pairs[0][1] is None else statistics.median(b for _, b in pairs)
+        print(line + ("not installed" if theirs is None else f"{theirs:.2f} MB/s, {ours / theirs:.1f} times slower"))
+
+
 def main():
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     results, rates = {1: [], 2: []}, {1: [], 2: []}
@@ -42,6 +77,7 @@ def main():
     for ranks in results:
         rate, job = statistics.median(rates[ranks]), median(ranks, "gflop") / median(ranks, "wall")
         print(f"{ranks} rank(s): the job runs at {job:.0f} GFLOP/s, a large fp32 product at {rate:.0f}: {job / rate:.2f} of it")
+    tokenizers_in_turn(min(runs, 3))
 
 
 if __name__ == "__main__":

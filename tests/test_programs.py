@@ -5,6 +5,7 @@ import pytest
 from helpers import OBJECTS, ROOT, mpirun
 
 UNIT = sorted(p.stem for p in (ROOT / "tests" / "unit").glob("test_*.c"))
+FUZZ = sorted(p.stem[len("fuzz_"):] for p in (ROOT / "tests" / "fuzz").glob("fuzz_*.c"))
 MPI = sorted(p.stem for p in (ROOT / "tests" / "mpi").glob("test_*.c"))
 
 
@@ -13,6 +14,15 @@ def test_unit(name):
     done = mpirun(1, program=OBJECTS / "tests" / "unit" / name)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"\[  PASSED  \] (\d+) test", done.stdout + done.stderr).group(1)) > 0
+
+
+@pytest.mark.parametrize("name", FUZZ)
+def test_fuzz_seeds(name):
+    """Each fuzz target over its seeds and a fixed set of changed ones; `make fuzz` goes on from there."""
+    seeds = sorted((ROOT / "tests" / "fuzz" / "seeds" / name).iterdir())
+    done = mpirun(1, *seeds, program=OBJECTS / "tests" / "fuzz" / f"replay_{name}", timeout=300)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert int(re.search(r"(\d+) passed, 0 failed", done.stdout).group(1)) > 100 * len(seeds)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])

@@ -42,8 +42,7 @@ void olica_bpe_free(olica_bpe *bpe) {
   OLICA_FREE(env, bpe->symbol);
   OLICA_FREE(env, bpe->heap);
   OLICA_FREE(env, bpe->scratch.data);
-  olica_memory_free(env, (void *)(uintptr_t)bpe->prefix.data);
-  olica_memory_free(env, (void *)(uintptr_t)bpe->suffix.data);
+  for (int i = 0; i < 2; i++) OLICA_FREE(env, bpe->affix[i]);
 }
 
 olica_status olica_bpe_add(olica_bpe *bpe, int32_t left, int32_t right, uint32_t rank, int32_t merged) {

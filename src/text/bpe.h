@@ -41,7 +41,8 @@ typedef struct olica_bpe {
   int32_t unk;                                    /* -1: none */
   bool unk_missing; /* named, but not in the vocabulary: an error where it is needed */
   bool fuse_unk, byte_fallback, ignore_merges;
-  olica_span prefix, suffix; /* of a word's characters but its first, of its last one; in counted memory */
+  olica_span prefix, suffix; /* of a word's characters but its first, of its last one */
+  char *affix[2];            /* these two, in counted memory */
 
   olica_cached *cache; /* [OLICA_CACHE] */
   uint64_t seed;

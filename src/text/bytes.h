@@ -10,7 +10,7 @@
 
 #include "olica/text/tokenizer.h"
 
-/* Bytes that belong to someone else; not NUL-terminated. */
+/* Bytes that belong to someone else; not NUL-terminated. Where there are none `data` is no NULL either. */
 typedef struct olica_span {
   const char *data;
   size_t bytes;
@@ -29,7 +29,7 @@ olica_status olica_tokens_reserve(olica_env *env, olica_tokens *tokens, size_t m
 olica_status olica_tokens_append(olica_env *env, olica_tokens *tokens, const int32_t *id, size_t count);
 
 static inline olica_span olica_bytes_span(const olica_bytes *bytes) {
-  return (olica_span){bytes->data, bytes->count};
+  return (olica_span){bytes->data ? bytes->data : "", bytes->count};
 }
 
 static inline bool olica_span_is(olica_span span, const char *data, size_t bytes) {

@@ -170,7 +170,7 @@ static olica_status clean_up(olica_env *env, olica_span token, olica_bytes *out)
   olica_bytes buffer[2] = {0};
   olica_status status = olica_bytes_append(env, &buffer[0], token.data, token.bytes);
   for (size_t i = 0; i < sizeof pairs / sizeof *pairs && status == OLICA_OK; i++) {
-    olica_pattern pattern = {env, (char *)(uintptr_t)pairs[i][0], strlen(pairs[i][0]), NULL};
+    olica_pattern pattern = {.env = env, .literal = pairs[i][0], .bytes = strlen(pairs[i][0])};
     buffer[~i & 1].count = 0;
     status = olica_pattern_replace(&pattern, olica_bytes_span(&buffer[i & 1]),
                                    (olica_span){pairs[i][1], strlen(pairs[i][1])}, &buffer[~i & 1]);
@@ -242,7 +242,7 @@ static olica_status read_fuse(const olica_node *node, void *all) {
 
 static olica_status read_replace(const olica_node *node, void *all) {
   olica_decoder *d;
-  olica_span content;
+  olica_span content = {0};
   OLICA_TRY(olica_node_string(node, "content", true, &content));
   OLICA_TRY(olica_decoders_add(all, replace, &d));
   OLICA_TRY(olica_pattern_read(node, ((olica_decoders *)all)->name, &d->pattern));

@@ -52,7 +52,7 @@ void olica_parts_free(olica_env *env, olica_parts *parts);
 
 static inline olica_span olica_parts_at(const olica_parts *parts, size_t i) {
   size_t begin = i ? parts->end[i - 1] : 0;
-  return (olica_span){parts->text.data + begin, parts->end[i] - begin};
+  return (olica_span){olica_bytes_span(&parts->text).data + begin, parts->end[i] - begin};
 }
 
 #endif

@@ -66,7 +66,7 @@ olica_status olica_node_integer(const olica_node *node, const char *key, bool re
 }
 
 olica_status olica_node_character(const olica_node *node, const char *key, uint32_t *code) {
-  olica_span string;
+  olica_span string = {0};
   OLICA_TRY(olica_node_string(node, key, true, &string));
   size_t at = 0;
   if (string.bytes) *code = olica_unicode_next(string, &at);

@@ -10,7 +10,7 @@ enum { OLICA_NODE_WHERE = 320, OLICA_NODE_DEPTH = 16 };
 
 typedef struct olica_node {
   olica_env *env;
-  const json_t *value;
+  json_t *value;
   int depth;
   char where[OLICA_NODE_WHERE]; /* "tokenizer.json: pre_tokenizer: pretokenizers[1]" */
 } olica_node;

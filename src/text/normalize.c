@@ -133,7 +133,7 @@ static olica_status keep(olica_normalizer *n, olica_span content) {
 
 static olica_status read_prepend(const olica_node *node, void *all) {
   olica_normalizer *n;
-  olica_span content;
+  olica_span content = {0};
   OLICA_TRY(olica_node_string(node, "prepend", true, &content));
   OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = prepend;
@@ -142,7 +142,7 @@ static olica_status read_prepend(const olica_node *node, void *all) {
 
 static olica_status read_replace(const olica_node *node, void *all) {
   olica_normalizer *n;
-  olica_span content;
+  olica_span content = {0};
   OLICA_TRY(olica_node_string(node, "content", true, &content));
   OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = replace;

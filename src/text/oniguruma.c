@@ -367,7 +367,7 @@ static olica_status put_interval(translation *t, size_t bytes) {
     OLICA_TRY(olica_bytes_append(t->env, t->out, "(?:", 3));
     char *atom = t->out->data + t->atom;
     memmove(atom + 3, atom, t->out->count - 3 - t->atom);
-    memcpy(atom, "(?:", 3);
+    for (int i = 0; i < 3; i++) atom[i] = "(?:"[i];
   }
   OLICA_TRY(copy(t, 1));
   if (open) OLICA_TRY(put(t, "0"));

@@ -4,8 +4,9 @@
 
 olica_status olica_pattern_quote(olica_env *env, olica_span literal, olica_pattern *pattern) {
   pattern->env = env;
-  OLICA_TRY(OLICA_NEW(env, pattern->literal, literal.bytes + 1));
-  if (literal.bytes) memcpy(pattern->literal, literal.data, literal.bytes);
+  OLICA_TRY(OLICA_NEW(env, pattern->own, literal.bytes + 1));
+  if (literal.bytes) memcpy(pattern->own, literal.data, literal.bytes);
+  pattern->literal = pattern->own;
   pattern->bytes = literal.bytes;
   return OLICA_OK;
 }
@@ -31,7 +32,7 @@ olica_status olica_pattern_read(const olica_node *node, const char *name, olica_
 
 void olica_pattern_free(olica_pattern *pattern) {
   if (!pattern->env) return;
-  OLICA_FREE(pattern->env, pattern->literal);
+  OLICA_FREE(pattern->env, pattern->own);
   olica_regex_free(pattern->regex);
   pattern->regex = NULL;
 }

@@ -7,7 +7,8 @@
 
 typedef struct olica_pattern {
   olica_env *env;
-  char *literal; /* NULL: a regular expression */
+  const char *literal; /* NULL: a regular expression */
+  char *own;           /* where the literal is a copy */
   size_t bytes;
   olica_regex *regex;
 } olica_pattern;

@@ -11,7 +11,7 @@ static olica_status count_vocabulary(const olica_node *vocab, size_t *bytes, int
   json_t *value;
   *bytes = 0;
   *size = 0;
-  json_object_foreach((json_t *)(uintptr_t)vocab->value, key, value) {
+  json_object_foreach(vocab->value, key, value) {
     json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
     if (id < 0 || id >= OLICA_IDS_MAX) {
       char expected[64];
@@ -34,7 +34,7 @@ static olica_status read_vocabulary(olica_tokenizer *t, const olica_node *model)
   if (!json_is_object(vocab.value)) return olica_node_refuse(model, "vocab", "an object");
   OLICA_TRY(count_vocabulary(&vocab, &bytes, &size));
   OLICA_TRY(olica_vocabulary_begin(t->env, &t->vocabulary, json_object_size(vocab.value), bytes, size));
-  json_object_foreach((json_t *)(uintptr_t)vocab.value, key, value) olica_vocabulary_add(
+  json_object_foreach(vocab.value, key, value) olica_vocabulary_add(
       &t->vocabulary, (olica_span){key, strlen(key)}, (int32_t)json_integer_value(value));
   return OLICA_OK;
 }
@@ -95,15 +95,15 @@ static olica_status read_merges(olica_tokenizer *t, const olica_node *model) {
   return OLICA_OK;
 }
 
-static olica_status keep_affix(olica_tokenizer *t, const olica_node *model, const char *key,
+static olica_status keep_affix(olica_tokenizer *t, const olica_node *model, const char *key, char **copy,
                                olica_span *affix) {
   olica_span string = {0};
-  char *copy;
   OLICA_TRY(olica_node_string(model, key, false, &string));
   if (string.bytes == 0) return OLICA_OK;
-  OLICA_TRY(OLICA_NEW(t->env, copy, string.bytes));
-  memcpy(copy, string.data, string.bytes);
-  *affix = (olica_span){copy, string.bytes};
+  *copy = olica_memory_get(t->env, key, string.bytes, 1);
+  if (!*copy) return OLICA_ERR_MEMORY;
+  memcpy(*copy, string.data, string.bytes);
+  *affix = (olica_span){*copy, string.bytes};
   return OLICA_OK;
 }
 
@@ -115,8 +115,8 @@ static olica_status read_settings(olica_tokenizer *t, const olica_node *model) {
   OLICA_TRY(olica_node_boolean(model, "fuse_unk", false, &bpe->fuse_unk));
   OLICA_TRY(olica_node_boolean(model, "byte_fallback", false, &bpe->byte_fallback));
   OLICA_TRY(olica_node_boolean(model, "ignore_merges", false, &bpe->ignore_merges));
-  OLICA_TRY(keep_affix(t, model, "continuing_subword_prefix", &bpe->prefix));
-  OLICA_TRY(keep_affix(t, model, "end_of_word_suffix", &bpe->suffix));
+  OLICA_TRY(keep_affix(t, model, "continuing_subword_prefix", &bpe->affix[0], &bpe->prefix));
+  OLICA_TRY(keep_affix(t, model, "end_of_word_suffix", &bpe->affix[1], &bpe->suffix));
   OLICA_TRY(olica_node_string(model, "unk_token", false, &unk));
   if (unk.data) bpe->unk = olica_vocabulary_find(&t->vocabulary, unk);
   bpe->unk_missing = unk.data && bpe->unk < 0;

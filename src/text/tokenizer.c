@@ -8,9 +8,9 @@ static olica_status take_piece(void *taker, olica_piece piece) {
   return olica_bpe_encode(&t->bpe, piece.text, piece.mapped, t->tokens);
 }
 
-static olica_status read_file(olica_tokenizer *t, olica_tokenizer_format format, const char *bytes,
-                              size_t count) {
-  t->name = olica_memory_string(t->env, t->name);
+static olica_status read_file(olica_tokenizer *t, const char *name, olica_tokenizer_format format,
+                              const char *bytes, size_t count) {
+  t->name = olica_memory_string(t->env, name);
   if (!t->name) return t->env->error.code;
   t->normalizers = (olica_normalizers){.env = t->env, .name = t->name};
   t->pretokenizers = (olica_pretokenizers){.env = t->env, .name = t->name, .take = take_piece, .taker = t};
@@ -26,9 +26,7 @@ olica_status olica_tokenizer_parse(olica_env *env, const char *name, olica_token
   *tokenizer = NULL;
   OLICA_TRY(OLICA_NEW(env, t, 1));
   t->env = env;
-  t->name = (char *)(uintptr_t)name;
-  olica_status status = read_file(t, format, bytes, count);
-  if (t->name == name) t->name = NULL;
+  olica_status status = read_file(t, name, format, bytes, count);
   if (status != OLICA_OK)
     olica_tokenizer_close(t);
   else
@@ -120,7 +118,7 @@ olica_status olica_tokenizer_encode(olica_tokenizer *tokenizer, const char *text
   olica_tokenizer *t = tokenizer;
   t->tokens = tokens;
   if (special) OLICA_TRY(olica_tokens_append(t->env, tokens, t->before.id, t->before.count));
-  OLICA_TRY(encode_text(t, (olica_span){text, bytes}));
+  OLICA_TRY(encode_text(t, (olica_span){bytes ? text : "", bytes}));
   if (special) OLICA_TRY(olica_tokens_append(t->env, tokens, t->after.id, t->after.count));
   return OLICA_OK;
 }

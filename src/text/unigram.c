@@ -26,25 +26,25 @@ static olica_status reserve(olica_unigram *u, size_t places) {
   return OLICA_OK;
 }
 
-/* A piece from `from` to `to`: kept if the way over it is better than the best so far. The sum is compared
- * in double and kept in float, as SentencePiece does: ties fall as there. */
-static olica_status offer(search *s, size_t from, size_t to, int32_t id, double score) {
+/* A piece from `from` to `to`: kept if the way over it, of score `sum`, is better than the best so far. */
+static olica_status offer(search *s, size_t from, size_t to, int32_t id, double sum) {
   OLICA_TRY(reserve(s->u, to - s->begin + 1));
   olica_path *path = &s->u->path[to - s->begin];
   if (to > s->reach) {
     memset(s->u->path + (s->reach - s->begin) + 1, 0, (to - s->reach) * sizeof *path);
     s->reach = to;
   }
-  double sum = score + (double)s->u->path[from - s->begin].score;
   if (path->bytes && !(sum > (double)path->score)) return OLICA_OK;
   *path = (olica_path){(float)sum, id, (int32_t)(to - from)};
   return OLICA_OK;
 }
 
-/* All pieces that begin at `from`. */
+/* All pieces that begin at `from`. Sums are of doubles where SentencePiece's are, and kept as floats: ties
+ * fall as there. */
 static olica_status extend(search *s, size_t from, size_t character) {
   const olica_unigram *u = s->u;
   bool single = false;
+  float score = u->path[from - s->begin].score;
   int32_t node = OLICA_TRIE_ROOT;
   for (size_t at = from; at < s->text.bytes;) {
     node = olica_trie_step(&u->trie, node, (unsigned char)s->text.data[at++]);
@@ -52,12 +52,13 @@ static olica_status extend(search *s, size_t from, size_t character) {
     int32_t id = u->trie.token[node];
     if (id < 0) continue;
     size_t length = at - from;
-    double score = u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
-    OLICA_TRY(offer(s, from, at, id, score));
+    double own = u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
+    OLICA_TRY(offer(s, from, at, id, own + (double)score));
     single = single || length == character;
   }
   if (single) return OLICA_OK;
-  return offer(s, from, from + character, u->unk, (double)(u->lowest - UNKNOWN_PENALTY));
+  float sum = u->lowest - UNKNOWN_PENALTY + score;
+  return offer(s, from, from + character, u->unk, (double)sum);
 }
 
 static olica_status give_unknown(search *s, size_t begin, size_t bytes) {

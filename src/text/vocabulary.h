@@ -5,7 +5,7 @@
 #include "bytes.h"
 
 /* Ids lie below this: a table over all ids fits into memory whatever a file says. */
-enum { OLICA_IDS_MAX = 1 << 24 };
+enum { OLICA_IDS_MAX = 1 << 22 };
 
 typedef struct olica_entry {
   olica_span text;

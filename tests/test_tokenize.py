@@ -1,0 +1,117 @@
+"""--tokenize and --detokenize: ids of the vectors under ../shared/data/tokenizers and of all of WikiText-2, round trips,
+what may stand where the tokenizer is, and what is refused."""
+import json
+
+import pytest
+from helpers import DEMO, mpirun, shared
+
+MERGES = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<s>": 3}, "merges": ["a b"]}, "decoder": {"type": "Fuse"},
+          "added_tokens": [{"id": 3, "content": "<s>", "special": True}],
+          "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
+                             "special_tokens": {"<s>": {"ids": [3]}}}}
+
+
+def run(*arguments, ranks=1, code=0):
+    done = mpirun(ranks, *arguments, timeout=120)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def ids(directory, path, *options):
+    return list(map(int, run("--tokenize", directory, path, *options).stdout.split()))
+
+
+def expect_round_trip(directory, path, tmp_path, numbers):
+    line = tmp_path / "ids"
+    line.write_text(" ".join(map(str, numbers)) + "\n")
+    text = tmp_path / "text"
+    text.write_bytes(path.read_bytes())
+    assert run("--detokenize", directory, line).stdout.encode() == path.read_text(encoding="utf8", errors="replace").encode()
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(MERGES))
+    (tmp_path / "text").write_text("abab")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mixed", "small", "utf8"])
+def test_byte_level_vectors(name, tmp_path):
+    path = shared("data", "tokenizers", f"{name}_input.txt")
+    directory = shared("data", "tokenizers", "smollm2")
+    expected = list(map(int, (directory / f"{name}_ids.txt").read_text().split()))
+    assert ids(directory, path) == expected
+    expect_round_trip(directory, path, tmp_path, expected)
+
+
+@pytest.mark.parametrize("name, count", [("smollm2", 304978), ("llama2", 341468)])
+def test_wikitext(name, count, tmp_path):
+    path, directory = shared("data", "wikitext2", "test.txt"), shared("data", "tokenizers", name)
+    numbers = ids(directory, path)
+    assert len(numbers) == count
+    expect_round_trip(directory, path, tmp_path, numbers)
+
+
+def llama_vectors():
+    """(text, ids) of the Llama-2 files. Their lines write a line break as \\n and a space as \\s."""
+    directory = shared("data", "tokenizers")
+    texts = (directory / "llama2" / "cases.inp").read_bytes().split(b"\n__ggml_vocab_test__\n")
+    yield from zip(texts, (directory / "llama2" / "cases.out").read_text().split("\n"))
+    for name in ("small", "mixed", "utf8"):
+        text = (directory / f"{name}_input.txt").read_bytes()
+        lines = [text] if name == "utf8" else text.split(b"\n")
+        expected = (directory / "llama2" / f"tokenizers.{name}_tokens_llama2.txt").read_text().split("\n")
+        for line, numbers in zip(lines, expected):
+            yield (line if name == "utf8" else line.replace(b"\\n", b"\n").replace(b"\\s", b" ")), numbers.replace(",", " ")
+
+
+def test_llama_vectors(tmp_path):
+    """In one run: between special tokens every text is encoded by itself."""
+    directory, path = shared("data", "tokenizers", "llama2"), tmp_path / "text"
+    pairs = [(text, list(map(int, numbers.split()))) for text, numbers in llama_vectors()]
+    path.write_bytes(b"</s>".join(text for text, _ in pairs))
+    found, expected = ids(directory, path), []
+    for _, numbers in pairs:
+        expected += numbers + [2]
+    assert len(pairs) > 150 and found == expected[:-1]
+
+
+def test_special(tiny):
+    assert run("--tokenize", tiny, tiny / "text").stdout == "2 2\n"
+    assert run("--tokenize", tiny, tiny / "text", "--special").stdout == "3 2 2\n"
+    (tiny / "ids").write_text("3 2\n0 ")
+    assert run("--detokenize", tiny, tiny / "ids").stdout == "<s>aba"
+    assert run("--detokenize", tiny, tiny / "ids", "--special").stdout == "aba"
+
+
+def test_ranks_print_once(tiny):
+    assert run("--tokenize", tiny, tiny / "text", ranks=3).stdout == "2 2\n"
+
+
+def test_sentencepiece_model():
+    directory = shared("models", "stories260K")
+    path = shared("data", "tokenizers", "small_input.txt")
+    numbers = ids(directory, path, "--special")
+    assert numbers[0] == 1 and max(numbers) < 512 and numbers[1:] == ids(directory, path)
+
+
+def test_json_goes_before_the_model(tiny):
+    (tiny / "tokenizer.model").write_bytes(b"\xff")
+    assert ids(tiny, tiny / "text") == [2, 2]
+    (tiny / "tokenizer.json").unlink()
+    assert "tokenizer.model" in run("--tokenize", tiny, tiny / "text", code=3).stderr
+
+
+@pytest.mark.parametrize("line, said", [("1 x", "byte 2"), ("-1", "byte 0"), ("99999999999", "byte 0"), ("4", "id 4"), ("1.5", "byte 0")])
+def test_ids_that_are_none(tiny, line, said):
+    (tiny / "ids").write_text(line)
+    assert said in run("--detokenize", tiny, tiny / "ids", code=3).stderr
+
+
+def test_refused(tiny):
+    assert "no tokenizer.json" in run("--tokenize", DEMO / "..", tiny / "text", code=3).stderr
+    assert "nowhere" in run("--tokenize", tiny / "nowhere", tiny / "text", code=3).stderr
+    assert "nothing" in run("--tokenize", tiny, tiny / "nothing", code=3, ranks=2).stderr
+    (tiny / "tokenizer.json").write_text('{"model": 3}')
+    assert "model is 3" in run("--tokenize", tiny, tiny / "text", code=3, ranks=2).stderr
