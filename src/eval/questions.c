@@ -1,6 +1,6 @@
 #include "olica/eval/questions.h"
 
-#include <limits.h>
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -292,6 +292,7 @@ olica_status olica_questions_open(olica_context *context, olica_encoder *encoder
   olica_memory_free(env, r.out.id);
   q->gathered = gathered.id;
   q->count = q->first[q->tasks];
+  assert(q->gathered); /* there is a task, and every task has a question */
   OLICA_AGREE(context, unpack_all(q));
   *out = q;
   return OLICA_OK;
