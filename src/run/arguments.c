@@ -24,36 +24,30 @@ typedef enum effect {
   TOKENIZE,
   DETOKENIZE,
   SPECIAL,
-  PREDICTIONS,
-  OTHER /* not in this build */
+  PREDICTIONS
 } effect;
 
 static const struct {
   olica_argument argument;
   effect effect;
 } table[] = {
-    {{"--set", "section.key=value", "overrides one setting; repeatable, the last one counts", false}, SET},
-    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun", false},
-     CHECK},
-    {{"--ranks", "N", "with --check: as for mpirun -n N", false}, RANKS},
-    {{"--ranks-per-node", "M", "with --check: so many of them on a node", false}, RANKS_PER_NODE},
-    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count", false},
-     VERIFY},
-    {{"--quiet", "", "warnings and the closing table only", false}, QUIET},
-    {{"--fresh", "", "ignores a restart file", false}, FRESH},
-    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them", false},
-     TOKENIZE},
-    {{"--detokenize", "DIR FILE", "turns a line of ids back into text", false}, DETOKENIZE},
-    {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens; else leaves them out",
-      false},
+    {{"--set", "section.key=value", "overrides one setting; repeatable, the last one counts"}, SET},
+    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, CHECK},
+    {{"--ranks", "N", "with --check: as for mpirun -n N"}, RANKS},
+    {{"--ranks-per-node", "M", "with --check: so many of them on a node"}, RANKS_PER_NODE},
+    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"}, VERIFY},
+    {{"--quiet", "", "warnings and the closing table only"}, QUIET},
+    {{"--fresh", "", "ignores a restart file"}, FRESH},
+    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"}, TOKENIZE},
+    {{"--detokenize", "DIR FILE", "turns a line of ids back into text"}, DETOKENIZE},
+    {{"--special", "", "with --tokenize: adds the tokenizer's own special tokens; else leaves them out"},
      SPECIAL},
-    {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them", false},
+    {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them"},
      DUMP_TOKENS},
-    {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods and answers", false},
-     PREDICTIONS},
-    {{"--list", "", "every setting, and the methods, solvers and model families known", false}, LIST},
-    {{"--help", "", "this text", false}, HELP},
-    {{"--version", "", "version, git hash, libraries", false}, VERSION},
+    {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods and answers"}, PREDICTIONS},
+    {{"--list", "", "every setting, and the methods, solvers and model families known"}, LIST},
+    {{"--help", "", "this text"}, HELP},
+    {{"--version", "", "version, git hash, libraries"}, VERSION},
 };
 
 enum { ARGUMENTS = sizeof table / sizeof *table };
@@ -147,10 +141,8 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
   case PREDICTIONS:
     out->predictions = operand;
     return OLICA_OK;
-  case OTHER:
-    break;
   }
-  return olica_error_set(env, OLICA_ERR_CONFIG, "%s is not in this build yet", name);
+  return OLICA_OK;
 }
 
 /* Takes the option at argv[*i] and moves *i over its operand. */
@@ -163,12 +155,12 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
   if (operand) operand++;
   if (operand && !*known->operand)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%s takes no value, found \"%s\"", known->name, operand);
-  if (!operand && *known->operand && !known->later) {
+  if (!operand && *known->operand) {
     if (++*i >= argc)
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     operand = argv[*i];
   }
-  if (strchr(known->operand, ' ') && !known->later) {
+  if (strchr(known->operand, ' ')) {
     if (++*i >= argc)
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     out->file = argv[*i];

@@ -40,8 +40,7 @@ static void print_options(FILE *to) {
   const olica_argument *argument;
   for (int i = 0; (argument = olica_arguments_at(i)); i++) {
     int used = fprintf(to, "  %s%s%s", argument->name, *argument->operand ? " " : "", argument->operand);
-    fprintf(to, "%*s%s%s\n", used < COLUMN ? COLUMN - used : 1, "", argument->about,
-            argument->later ? " (not yet)" : "");
+    fprintf(to, "%*s%s\n", used < COLUMN ? COLUMN - used : 1, "", argument->about);
   }
 }
 

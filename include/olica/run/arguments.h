@@ -41,7 +41,6 @@ typedef struct olica_argument {
   const char *name;    /* "--set" */
   const char *operand; /* "section.key=value", "" if it has none */
   const char *about;
-  bool later; /* known, but not in this build: asking for it is an error */
 } olica_argument;
 const olica_argument *olica_arguments_at(int i); /* NULL past the end */
 
