@@ -34,12 +34,11 @@ static olica_status load_directory(olica_env *env, const char *path, found *f) {
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: has no tokenizer.json and no tokenizer.model", path);
 }
 
+/* Rank 0's work, of a catalog that all share. */
 static olica_status load_set(olica_catalog *catalog, const char *path, found *f) {
   olica_env *env = catalog->context->env;
   for (int i = 0; i < 2; i++) {
-    const olica_tensor *set = NULL;
-    for (int k = 0; k < catalog->count && !set; k++)
-      if (strcmp(catalog->tensor[k].name, sets[i]) == 0) set = &catalog->tensor[k];
+    const olica_tensor *set = olica_catalog_find(catalog, sets[i]);
     if (!set) continue;
     snprintf(f->name, sizeof f->name, "%s: %s", path, sets[i]);
     if (set->dims != 1 || strcmp(set->stored, "uint8") != 0 || (size_t)set->bytes > TOKENIZER_BYTES)
@@ -53,24 +52,33 @@ static olica_status load_set(olica_catalog *catalog, const char *path, found *f)
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds no tokenizer (%s, %s)", path, sets[0], sets[1]);
 }
 
-/* Rank 0's work; the catalog is another rank's too, but empty there. */
-static olica_status load(olica_catalog *catalog, const char *path, found *f) {
-  olica_env *env = catalog->context->env;
+/* Collective. */
+static olica_status load_checkpoint(olica_context *context, const char *path, found *f) {
+  olica_catalog *catalog;
+  bool root = context->rank == 0;
+  OLICA_AGREE(context, olica_catalog_create(context, &catalog));
+  olica_status status = olica_catalog_share(
+      catalog, root ? olica_hdf5_index(catalog, path, "olica-checkpoint", SCHEMA) : OLICA_OK);
+  if (status == OLICA_OK && root) status = load_set(catalog, path, f);
+  olica_catalog_destroy(catalog);
+  OLICA_AGREE(context, status);
+  return OLICA_OK;
+}
+
+/* Rank 0's work: the files of a directory, or word that it is none. */
+static olica_status load_here(olica_env *env, const char *path, found *f, bool *directory) {
   struct stat info;
   if (stat(path, &info) != 0)
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
-  if (S_ISDIR(info.st_mode)) return load_directory(env, path, f);
-  OLICA_TRY(olica_hdf5_index(catalog, path, "olica-checkpoint", SCHEMA));
-  return load_set(catalog, path, f);
+  *directory = S_ISDIR(info.st_mode);
+  return *directory ? load_directory(env, path, f) : OLICA_OK;
 }
 
-static olica_status load_on_root(olica_context *context, const char *path, found *f) {
-  olica_catalog *catalog;
-  if (context->rank != 0) return OLICA_OK;
-  OLICA_TRY(olica_catalog_create(context, &catalog));
-  olica_status status = load(catalog, path, f);
-  olica_catalog_destroy(catalog);
-  return status;
+static olica_status load(olica_context *context, const char *path, found *f) {
+  bool directory = false;
+  OLICA_AGREE(context, context->rank == 0 ? load_here(context->env, path, f, &directory) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &directory, sizeof directory, 0);
+  return directory ? OLICA_OK : load_checkpoint(context, path, f);
 }
 
 static olica_status share(olica_context *context, found *f) {
@@ -85,7 +93,7 @@ static olica_status share(olica_context *context, found *f) {
 olica_status olica_tokenize_open(olica_context *context, const char *path, olica_tokenizer **tokenizer) {
   found f = {0};
   *tokenizer = NULL;
-  OLICA_AGREE(context, load_on_root(context, path, &f));
+  OLICA_TRY(load(context, path, &f));
   OLICA_TRY(share(context, &f));
   olica_status status = olica_tokenizer_parse(context->env, f.name, f.format, f.data, f.bytes, tokenizer);
   olica_memory_free(context->env, f.data);
