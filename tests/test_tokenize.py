@@ -1,9 +1,9 @@
 """--tokenize and --detokenize: ids of the vectors under ../shared/data/tokenizers and of all of WikiText-2, round trips,
 what may stand where the tokenizer is, and what is refused."""
-import json
+import json, shutil
 
 import pytest
-from helpers import DEMO, mpirun, shared
+from helpers import DEMO, mpirun, run_job, shared
 
 MERGES = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<s>": 3}, "merges": ["a b"]}, "decoder": {"type": "Fuse"},
           "added_tokens": [{"id": 3, "content": "<s>", "special": True}],
@@ -110,8 +110,21 @@ def test_ids_that_are_none(tiny, line, said):
 
 
 def test_refused(tiny):
-    assert "no tokenizer.json" in run("--tokenize", DEMO / "..", tiny / "text", code=3).stderr
+    assert "neither tokenizer.json nor tokenizer.model" in run("--tokenize", DEMO / "..", tiny / "text", code=3).stderr
     assert "nowhere" in run("--tokenize", tiny / "nowhere", tiny / "text", code=3).stderr
     assert "nothing" in run("--tokenize", tiny, tiny / "nothing", code=3, ranks=2).stderr
     (tiny / "tokenizer.json").write_text('{"model": 3}')
     assert "model is 3" in run("--tokenize", tiny, tiny / "text", code=3, ranks=2).stderr
+
+
+def test_checkpoint_carries_its_tokenizer(tiny):
+    shutil.copytree(DEMO, tiny / "model")
+    shutil.copy(tiny / "tokenizer.json", tiny / "model")
+    run_job(tiny, 1, {"model": {"path": tiny / "model"}, "calibration": {"tokens": DEMO / "calibration.npy", "samples": 4, "length": 32},
+                      "prune": {"mlp_num": 0}})
+    (tiny / "model" / "tokenizer.json").unlink()
+    for ranks in (1, 2):
+        assert run("--tokenize", tiny / "job.h5", tiny / "text", ranks=ranks).stdout == "2 2\n"
+    run_job(tiny, 1, {"model": {"path": tiny / "model"}, "calibration": {"tokens": DEMO / "calibration.npy", "samples": 4, "length": 32},
+                      "prune": {"mlp_num": 0}}, name="without")
+    assert "holds no tokenizer" in run("--tokenize", tiny / "without.h5", tiny / "text", code=3).stderr

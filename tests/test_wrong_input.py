@@ -141,7 +141,7 @@ INPUTS = [
     ("sequences too long", both(array("calibration", lambda x: np.tile(x, (1, 5))), put("calibration", length=33)), USAGE,
      "[calibration] length = 33|max_position_embeddings = 32"),
     ("windows too long", put("evaluate", length=33), USAGE, "[evaluate] length = 33|max_position_embeddings = 32"),
-    ("memory limit", put("compute", memory="1MiB"), MEMORY, "[compute] memory|1 MiB|expected at least"),
+    ("memory limit", put("compute", memory="1MiB"), MEMORY, "[compute] memory|1.0 MiB|expected at least"),
 ]
 # The command line and the config file: no report, since nobody knows where.
 SETTINGS = [

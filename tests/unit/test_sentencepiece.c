@@ -121,9 +121,10 @@ static void models_that_are_refused(void **state) {
   static const char *const twice[] = {"a", "a", NULL};
   message *m = make_model(BPE, false, pieces, usual);
   for (size_t cut = 1; cut < m->count; cut++) { /* cut anywhere: refused, or whole up to there */
-    message part = {.count = cut};
-    memcpy(part.data, m->data, cut);
-    olica_status status = parse_model(f, &part, &t);
+    char *part = malloc(cut);                   /* no byte more: the sanitizer sees who reads on */
+    memcpy(part, m->data, cut);
+    olica_status status = olica_tokenizer_parse(f->env, "t.model", OLICA_TOKENIZER_MODEL, part, cut, &t);
+    free(part);
     if (status == OLICA_OK)
       olica_tokenizer_close(t);
     else

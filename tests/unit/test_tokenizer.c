@@ -220,6 +220,59 @@ static void merging(void **state) {
       "abc", "4");
 }
 
+/* The definition: of all neighbours that can be merged those of least rank, the leftmost of them, again and
+ * again. Symbols are strings here; `merges` come by rank. */
+static size_t merge_naively(const char *const (*merges)[2], size_t count, char (*symbol)[16], size_t n) {
+  for (;;) {
+    size_t best = count, at = 0;
+    for (size_t i = 0; i + 1 < n; i++)
+      for (size_t k = 0; k < best; k++)
+        if (strcmp(symbol[i], merges[k][0]) == 0 && strcmp(symbol[i + 1], merges[k][1]) == 0)
+          best = k, at = i;
+    if (best == count) return n;
+    memmove(symbol[at] + strlen(symbol[at]), symbol[at + 1], strlen(symbol[at + 1]) + 1);
+    memmove(symbol + at + 1, symbol + at + 2, (n - at - 2) * sizeof *symbol);
+    n--;
+  }
+}
+
+static void merging_is_as_defined(void **state) {
+  fixture *f = *state;
+  static const char *const merges[][2] = {{"b", "a"},  {"a", "a"},   {"aa", "ba"}, {"a", "b"},
+                                          {"c", "ba"}, {"ba", "ba"}, {"ab", "aa"}, {"aa", "aa"},
+                                          {"b", "b"},  {"c", "c"},   {"cc", "aa"}};
+  enum { MERGES = sizeof merges / sizeof *merges, LONGEST = 400 };
+  char json[2 * TEXT] = "{'model': {'vocab': {'a': 0, 'b': 1, 'c': 2", symbol[LONGEST][16], text[LONGEST + 1];
+  for (int k = 0; k < MERGES; k++)
+    sprintf(json + strlen(json), ", '%s%s': %d", merges[k][0], merges[k][1], 3 + k);
+  strcat(json, "}, 'merges': [");
+  for (int k = 0; k < MERGES; k++)
+    sprintf(json + strlen(json), "%s'%s %s'", k ? ", " : "", merges[k][0], merges[k][1]);
+  olica_tokenizer *t = open_json(f, strcat(json, "]}, 'decoder': null}"));
+  uint32_t random = 1;
+  for (int round = 0; round < 300; round++) {
+    olica_tokens tokens = {0};
+    char *words;
+    size_t n = 1 + (size_t)round % LONGEST, bytes;
+    for (size_t i = 0; i < n; i++) {
+      random = random * 1664525 + 1013904223;
+      text[i] = "abc"[random >> 16 & 255 ? (random >> 24) % 2 + (random >> 20) % 2 * (round % 2) : 2];
+      sprintf(symbol[i], "%c", text[i]);
+    }
+    assert_int_equal(olica_tokenizer_encode(t, text, n, false, &tokens), OLICA_OK);
+    assert_int_equal(olica_tokenizer_decode(t, tokens.id, tokens.count, true, &words, &bytes), OLICA_OK);
+    n = merge_naively(merges, MERGES, symbol, n);
+    assert_int_equal(tokens.count, n);
+    const char *at = words;
+    for (size_t i = 0; i < n; at += strlen(symbol[i]) + 1, i++)
+      if (strncmp(at, symbol[i], strlen(symbol[i])) != 0)
+        fail_msg("round %d, symbol %zu: not %s", round, i, symbol[i]);
+    olica_memory_free(f->env, words);
+    OLICA_FREE(f->env, tokens.id);
+  }
+  olica_tokenizer_close(t);
+}
+
 /* A long row of words without a cut has the ids of its words: words that no merge joins are cut out. */
 static void cutting(void **state) {
   fixture *f = *state;
@@ -316,11 +369,17 @@ static void decoding_leaves_special_tokens_out(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(normalizers),  FIXTURE_TEST(pretokenizers),
-      FIXTURE_TEST(behaviors),    FIXTURE_TEST(patterns),
-      FIXTURE_TEST(added_tokens), FIXTURE_TEST(merging),
-      FIXTURE_TEST(cutting),      FIXTURE_TEST(templates),
-      FIXTURE_TEST(decoders),     FIXTURE_TEST(decoding_leaves_special_tokens_out),
+      FIXTURE_TEST(normalizers),
+      FIXTURE_TEST(pretokenizers),
+      FIXTURE_TEST(behaviors),
+      FIXTURE_TEST(patterns),
+      FIXTURE_TEST(added_tokens),
+      FIXTURE_TEST(merging),
+      FIXTURE_TEST(merging_is_as_defined),
+      FIXTURE_TEST(cutting),
+      FIXTURE_TEST(templates),
+      FIXTURE_TEST(decoders),
+      FIXTURE_TEST(decoding_leaves_special_tokens_out),
   };
   MPI_Init(&argc, &argv);
   int failed = cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
