@@ -127,4 +127,4 @@ def test_checkpoint_carries_its_tokenizer(tiny):
         assert run("--tokenize", tiny / "job.h5", tiny / "text", ranks=ranks).stdout == "2 2\n"
     run_job(tiny, 1, {"model": {"path": tiny / "model"}, "calibration": {"tokens": DEMO / "calibration.npy", "samples": 4, "length": 32},
                       "prune": {"mlp_num": 0}}, name="without")
-    assert "holds no tokenizer" in run("--tokenize", tiny / "without.h5", tiny / "text", code=3).stderr
+    assert "neither tokenizer.json nor tokenizer.model" in run("--tokenize", tiny / "without.h5", tiny / "text", code=3).stderr
