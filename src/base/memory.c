@@ -43,6 +43,22 @@ void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t si
   return memset((char *)raw + OLICA_BLOCK_HEADER, 0, bytes);
 }
 
+olica_status olica_memory_grow(olica_env *env, const char *what, void *table, size_t *room, size_t used,
+                               size_t wanted, size_t size) {
+  enum { LEAST = 16 };
+  if (wanted <= *room) return OLICA_OK;
+  size_t larger = wanted > 2 * *room ? wanted : 2 * *room;
+  if (larger < LEAST) larger = LEAST;
+  void *old, *grown = olica_memory_get(env, what, larger, size);
+  if (!grown) return env->error.code;
+  memcpy(&old, table, sizeof old); /* whatever type the pointer has */
+  if (used > 0) memcpy(grown, old, used * size);
+  memcpy(table, &grown, sizeof grown);
+  olica_memory_free(env, old);
+  *room = larger;
+  return OLICA_OK;
+}
+
 void olica_memory_free(olica_env *env, void *pointer) {
   if (!pointer) return;
   struct olica_block *block = (struct olica_block *)(void *)((char *)pointer - OLICA_BLOCK_HEADER);

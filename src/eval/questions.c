@@ -28,14 +28,7 @@ typedef struct reader {
 
 static olica_status put(reader *r, const int32_t *words, size_t count) {
   olica_tokens *out = &r->out;
-  if (out->count + count > out->room) {
-    size_t room = 2 * out->room + count + 4096;
-    int32_t *larger;
-    OLICA_TRY(OLICA_NEW(r->env, larger, room));
-    if (out->count) memcpy(larger, out->id, out->count * sizeof *larger);
-    olica_memory_free(r->env, out->id);
-    *out = (olica_tokens){.id = larger, .count = out->count, .room = room};
-  }
+  OLICA_TRY(OLICA_GROW(r->env, out->id, out->room, out->count, out->count + count));
   memcpy(out->id + out->count, words, count * sizeof *words);
   out->count += count;
   return OLICA_OK;

@@ -18,16 +18,8 @@ typedef struct text {
 
 static void put(text *t, const char *piece) {
   size_t bytes = strlen(piece);
+  if (t->status == OLICA_OK) t->status = OLICA_GROW(t->env, t->data, t->room, t->bytes, t->bytes + bytes);
   if (t->status != OLICA_OK) return;
-  if (t->bytes + bytes > t->room) {
-    char *larger;
-    size_t room = 2 * t->room + bytes + 65536;
-    if ((t->status = OLICA_NEW(t->env, larger, room)) != OLICA_OK) return;
-    if (t->bytes) memcpy(larger, t->data, t->bytes);
-    olica_memory_free(t->env, t->data);
-    t->data = larger;
-    t->room = room;
-  }
   memcpy(t->data + t->bytes, piece, bytes);
   t->bytes += bytes;
 }

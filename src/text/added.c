@@ -4,15 +4,7 @@
 
 /* A node more; its number. */
 static olica_status grow(olica_env *env, olica_trie *trie, int32_t *node) {
-  if (trie->count == trie->room) {
-    size_t room = trie->room ? 2 * trie->room : 256;
-    int32_t *token = olica_memory_get(env, "trie", room, sizeof *token);
-    if (!token) return OLICA_ERR_MEMORY;
-    if (trie->count) memcpy(token, trie->token, trie->count * sizeof *token);
-    olica_memory_free(env, trie->token);
-    trie->token = token;
-    trie->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(env, trie->token, trie->room, trie->count, trie->count + 1));
   if (trie->count > INT32_MAX - 1)
     return olica_error_set(env, OLICA_ERR_INPUT, "tokens of over %d bytes in all", INT32_MAX);
   *node = (int32_t)trie->count;

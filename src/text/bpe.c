@@ -73,19 +73,11 @@ static int32_t find_character(const olica_bpe *bpe, uint32_t code) {
 }
 
 static olica_status push(olica_bpe *bpe, int32_t id) {
-  if (bpe->symbols == bpe->symbol_room) {
-    if (bpe->symbols > INT32_MAX / 2)
-      return olica_error_set(bpe->env, OLICA_ERR_INPUT,
-                             "%s: a stretch of text that it does not divide has over %d characters",
-                             bpe->name, INT32_MAX / 2);
-    size_t room = bpe->symbol_room ? 2 * bpe->symbol_room : 256;
-    olica_symbol *symbol = olica_memory_get(bpe->env, "symbols", room, sizeof *symbol);
-    if (!symbol) return OLICA_ERR_MEMORY;
-    if (bpe->symbols) memcpy(symbol, bpe->symbol, bpe->symbols * sizeof *symbol);
-    olica_memory_free(bpe->env, bpe->symbol);
-    bpe->symbol = symbol;
-    bpe->symbol_room = room;
-  }
+  if (bpe->symbols > INT32_MAX / 2)
+    return olica_error_set(bpe->env, OLICA_ERR_INPUT,
+                           "%s: a stretch of text that it does not divide has over %d characters", bpe->name,
+                           INT32_MAX / 2);
+  OLICA_TRY(OLICA_GROW(bpe->env, bpe->symbol, bpe->symbol_room, bpe->symbols, bpe->symbols + 1));
   bpe->symbol[bpe->symbols++].id = id;
   return OLICA_OK;
 }

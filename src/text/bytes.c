@@ -5,22 +5,8 @@
 
 enum { LEAST = 64 };
 
-/* Twice what was there at least: appending stays linear. */
-static size_t grown(size_t room, size_t wanted) {
-  size_t twice = 2 * room;
-  return wanted > twice ? (wanted > LEAST ? wanted : LEAST) : twice;
-}
-
 olica_status olica_bytes_reserve(olica_env *env, olica_bytes *bytes, size_t more) {
-  if (more <= bytes->room - bytes->count) return OLICA_OK;
-  size_t room = grown(bytes->room, bytes->count + more);
-  char *data = olica_memory_get(env, "text", room, 1);
-  if (!data) return OLICA_ERR_MEMORY;
-  if (bytes->count) memcpy(data, bytes->data, bytes->count);
-  olica_memory_free(env, bytes->data);
-  bytes->data = data;
-  bytes->room = room;
-  return OLICA_OK;
+  return OLICA_GROW(env, bytes->data, bytes->room, bytes->count, bytes->count + more);
 }
 
 olica_status olica_bytes_append(olica_env *env, olica_bytes *bytes, const char *data, size_t count) {
@@ -31,15 +17,7 @@ olica_status olica_bytes_append(olica_env *env, olica_bytes *bytes, const char *
 }
 
 olica_status olica_tokens_reserve(olica_env *env, olica_tokens *tokens, size_t more) {
-  if (more <= tokens->room - tokens->count) return OLICA_OK;
-  size_t room = grown(tokens->room, tokens->count + more);
-  int32_t *id = olica_memory_get(env, "ids", room, sizeof *id);
-  if (!id) return OLICA_ERR_MEMORY;
-  if (tokens->count) memcpy(id, tokens->id, tokens->count * sizeof *id);
-  olica_memory_free(env, tokens->id);
-  tokens->id = id;
-  tokens->room = room;
-  return OLICA_OK;
+  return OLICA_GROW(env, tokens->id, tokens->room, tokens->count, tokens->count + more);
 }
 
 olica_status olica_tokens_append(olica_env *env, olica_tokens *tokens, const int32_t *id, size_t count) {

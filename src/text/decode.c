@@ -6,15 +6,7 @@
 
 /* Ends a part with what has been appended to the text since the last one. */
 olica_status olica_parts_close(olica_env *env, olica_parts *parts) {
-  if (parts->count == parts->room) {
-    size_t room = parts->room ? 2 * parts->room : 64;
-    size_t *end = olica_memory_get(env, "tokens", room, sizeof *end);
-    if (!end) return OLICA_ERR_MEMORY;
-    if (parts->count) memcpy(end, parts->end, parts->count * sizeof *end);
-    olica_memory_free(env, parts->end);
-    parts->end = end;
-    parts->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(env, parts->end, parts->room, parts->count, parts->count + 1));
   parts->end[parts->count++] = parts->text.count;
   return OLICA_OK;
 }
@@ -203,15 +195,7 @@ static olica_status word_piece(olica_decoder *d, const olica_parts *in, olica_pa
 /* ---- reading ---- */
 
 olica_status olica_decoders_add(olica_decoders *all, olica_decoder_apply *apply, olica_decoder **part) {
-  if (all->count == all->room) {
-    size_t room = all->room ? 2 * all->room : 8;
-    olica_decoder *grown = olica_memory_get(all->env, "decoders", room, sizeof *grown);
-    if (!grown) return OLICA_ERR_MEMORY;
-    if (all->count) memcpy(grown, all->part, all->count * sizeof *grown);
-    olica_memory_free(all->env, all->part);
-    all->part = grown;
-    all->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(all->env, all->part, all->room, all->count, all->count + 1));
   *part = &all->part[all->count++];
   (*part)->env = all->env;
   (*part)->apply = apply;

@@ -4,15 +4,7 @@
  * at most two new pairs: O(n log n). */
 
 static olica_status reserve(olica_bpe *bpe, size_t more) {
-  if (bpe->heaped + more <= bpe->heap_room) return OLICA_OK;
-  size_t room = 2 * bpe->heap_room > bpe->heaped + more ? 2 * bpe->heap_room : bpe->heaped + more;
-  olica_pair *heap = olica_memory_get(bpe->env, "pairs to merge", room, sizeof *heap);
-  if (!heap) return OLICA_ERR_MEMORY;
-  if (bpe->heaped) memcpy(heap, bpe->heap, bpe->heaped * sizeof *heap);
-  olica_memory_free(bpe->env, bpe->heap);
-  bpe->heap = heap;
-  bpe->heap_room = room;
-  return OLICA_OK;
+  return OLICA_GROW(bpe->env, bpe->heap, bpe->heap_room, bpe->heaped, bpe->heaped + more);
 }
 
 static void push(olica_bpe *bpe, olica_pair pair) {

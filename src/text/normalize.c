@@ -110,15 +110,7 @@ static olica_status bert(olica_normalizer *n, olica_span text, olica_bytes *out)
 /* ---- reading ---- */
 
 olica_status olica_normalizers_add(olica_normalizers *all, olica_normalizer **part) {
-  if (all->count == all->room) {
-    size_t room = all->room ? 2 * all->room : 4;
-    olica_normalizer *grown = olica_memory_get(all->env, "normalizers", room, sizeof *grown);
-    if (!grown) return OLICA_ERR_MEMORY;
-    if (all->count) memcpy(grown, all->part, all->count * sizeof *grown);
-    olica_memory_free(all->env, all->part);
-    all->part = grown;
-    all->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(all->env, all->part, all->room, all->count, all->count + 1));
   *part = &all->part[all->count++];
   (*part)->env = all->env;
   return OLICA_OK;

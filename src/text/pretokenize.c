@@ -118,15 +118,7 @@ static olica_status fixed_length(olica_pretokenizers *all, size_t i, olica_piece
 /* ---- reading ---- */
 
 static olica_status add(olica_pretokenizers *all, olica_pretokenizer **part) {
-  if (all->count == all->room) {
-    size_t room = all->room ? 2 * all->room : 8;
-    olica_pretokenizer *grown = olica_memory_get(all->env, "pre-tokenizers", room, sizeof *grown);
-    if (!grown) return OLICA_ERR_MEMORY;
-    if (all->count) memcpy(grown, all->part, all->count * sizeof *grown);
-    olica_memory_free(all->env, all->part);
-    all->part = grown;
-    all->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(all->env, all->part, all->room, all->count, all->count + 1));
   *part = &all->part[all->count++];
   return OLICA_OK;
 }

@@ -38,15 +38,7 @@ static olica_status malformed(const model *m, const char *what) {
 
 static olica_status add_piece(model *m, const piece *p) {
   olica_env *env = m->t->env;
-  if (m->count == m->room) {
-    size_t room = m->room ? 2 * m->room : DEFAULT_VOCABULARY;
-    piece *grown = olica_memory_get(env, "pieces", room, sizeof *grown);
-    if (!grown) return OLICA_ERR_MEMORY;
-    if (m->count) memcpy(grown, m->piece, m->count * sizeof *grown);
-    olica_memory_free(env, m->piece);
-    m->piece = grown;
-    m->room = room;
-  }
+  OLICA_TRY(OLICA_GROW(env, m->piece, m->room, m->count, m->count + 1));
   m->piece[m->count++] = *p;
   return m->count < PIECES_MAX
              ? OLICA_OK

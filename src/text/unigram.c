@@ -15,15 +15,7 @@ typedef struct search {
 } search;
 
 static olica_status reserve(olica_unigram *u, size_t places) {
-  if (places <= u->room) return OLICA_OK;
-  size_t room = 2 * u->room > places ? 2 * u->room : places + 256;
-  olica_path *path = olica_memory_get(u->env, "paths", room, sizeof *path);
-  if (!path) return OLICA_ERR_MEMORY;
-  if (u->room) memcpy(path, u->path, u->room * sizeof *path);
-  olica_memory_free(u->env, u->path);
-  u->path = path;
-  u->room = room;
-  return OLICA_OK;
+  return OLICA_GROW(u->env, u->path, u->room, u->room, places);
 }
 
 /* A piece from `from` to `to`: kept if the way over it, of score `sum`, is better than the best so far. */

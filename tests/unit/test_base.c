@@ -101,6 +101,28 @@ static void memory_is_zeroed_aligned_and_counted(void **state) {
   assert_null(env->memory.blocks);
 }
 
+static void tables_grow_and_keep_what_they_hold(void **state) {
+  olica_env *env = *state;
+  int *table = NULL;
+  size_t room = 0, moved = 0;
+  for (size_t i = 0; i < 1000; i++) {
+    int *before = table;
+    assert_int_equal(OLICA_GROW(env, table, room, i, i + 1), OLICA_OK);
+    moved += table != before;
+    assert_true(room > i);
+    table[i] = (int)i;
+  }
+  for (int i = 0; i < 1000; i++) assert_int_equal(table[i], i);
+  assert_true(moved < 10);
+  env->memory.limit = env->memory.now;
+  int *before = table;
+  size_t had = room;
+  assert_int_equal(OLICA_GROW(env, table, room, 1000, 2 * room), OLICA_ERR_MEMORY);
+  assert_true(table == before && room == had && table[999] == 999);
+  olica_memory_free(env, table);
+  assert_int_equal(env->memory.now, 0);
+}
+
 static void memory_freed_in_any_order(void **state) {
   olica_env *env = *state;
   void *block[5];
@@ -242,6 +264,7 @@ int main(void) {
       TEST(error_is_one_printable_line),
       TEST(error_longer_than_its_room_is_cut),
       TEST(memory_is_zeroed_aligned_and_counted),
+      TEST(tables_grow_and_keep_what_they_hold),
       TEST(memory_freed_in_any_order),
       TEST(memory_overflow_is_an_error),
       TEST(memory_limit_holds),

@@ -22,6 +22,16 @@ typedef struct olica_memory {
  * no memory); `what` names the block in that message. A count of 0 gives a valid pointer to free. */
 void *olica_memory_get(struct olica_env *env, const char *what, size_t count, size_t size);
 
+/* Makes room for `wanted` elements in a table that is appended to: where its *room is less, it becomes twice
+ * as large at least, and its first `used` elements move. `table` is the address of the pointer to it (to NULL
+ * at first). After a failure the table is as it was. */
+olica_status olica_memory_grow(struct olica_env *env, const char *what, void *table, size_t *room,
+                               size_t used, size_t wanted, size_t size);
+
+/* OLICA_TRY(OLICA_GROW(env, x, room, used, wanted)): for a table x of its own type. */
+#define OLICA_GROW(env, table, room, used, wanted)                                                           \
+  olica_memory_grow((env), #table, &(table), &(room), (used), (wanted), sizeof *(table))
+
 /* Gives a block back; NULL is allowed. */
 void olica_memory_free(struct olica_env *env, void *block);
 
