@@ -7,7 +7,9 @@
 
 enum { NAME = 48, NESTED = 24 };
 #define ALNUM "\\p{Alphabetic}\\p{Nd}"
+/* All numbers are \w by themselves, but only decimal digits in sets: so it is there. */
 #define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
+#define WORD_OF_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 
 typedef struct translation {
   olica_env *env;
@@ -161,9 +163,9 @@ static olica_status put_escape(translation *t, bool in_set) {
   case 'H':
     return replace(t, "[^0-9a-fA-F]");
   case 'w':
-    return replace(t, in_set ? WORD : "[" WORD "]");
+    return replace(t, in_set ? WORD_OF_SET : "[" WORD "]");
   case 'W':
-    return replace(t, "[^" WORD "]");
+    return replace(t, in_set ? "[^" WORD_OF_SET "]" : "[^" WORD "]");
   case 'b':
     if (in_set) return copy(t, 2);
     return replace(t, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
@@ -210,7 +212,7 @@ static olica_status put_member(translation *t, int depth) {
 
 static olica_status put_negated_escape(translation *t, int depth) {
   (void)depth;
-  return put_escape(t, false);
+  return put_escape(t, true);
 }
 
 /* The members of [:name:], which is one of the file's names. */
@@ -226,7 +228,7 @@ static const char *find_class(const char *name, size_t bytes) {
       {"punct", "\\p{P}\\p{S}"},
       {"space", "\\p{White_Space}"},
       {"upper", "\\p{Uppercase}"},
-      {"word", WORD},
+      {"word", WORD_OF_SET},
       {"xdigit", "0-9a-fA-F"},
   };
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)

@@ -13,7 +13,7 @@ static void expect_ids(fixture *f, const char *json, const char *text, const cha
 static void put_showing(char *json, const char *parts) {
   static const char *const more[] = {"\u00e9", "\u0301", "\u2581", "\u0120", "\u010a", "\u65e5",
                                      "\u00c3", "\u00a9", "\u00df", "\u2460", "\ufb01", "\u2026",
-                                     "\u0130", "\u0307", "\u0660", "\u00a0"};
+                                     "\u0130", "\u0307", "\u0660", "\u00a0", "\u00bd"};
   size_t n = (size_t)snprintf(json, FILE_BYTES,
                               "{%s, 'model': {'type': 'BPE', 'end_of_word_suffix': '|', "
                               "'merges': [], 'vocab': {'': 0",
@@ -152,6 +152,8 @@ static void patterns(void **state) {
       {"[^\\\\s\\\\p{L}]+", "a--- b", "a|---| b|"},
       {"(?i:S|T)", "as\u00dfTb", "a|s|\u00df|T|b|"},
       {"\\\\w+", "a_1-\u00e9", "a_1|-|\u00e9|"},
+      {"\\\\w+", "a\u00bd-", "a\u00bd|-|"},
+      {"[\\\\w]+", "a\u00bd-", "a|\u00bd-|"},
       {"[\\\\W1]+", "a-1b", "a|-1|b|"},
       {"\\\\h+", "fg0", "f|g|0|"},
       {"x$", "x\nx", "x|x|"},
