@@ -458,6 +458,9 @@ def test_checkpoint_evaluates_to_the_same(tmp_path, dtype, tied):
     for ranks in 1, 2, 3:
         again = evaluate(tmp_path, tmp_path / "job.h5", tmp_path / "ids.npy", ranks)
         assert relative(again, printed) < SAME, ranks
+    reader = Path(__file__).with_name("h5_reader.py")  # the reader that doc/checkpoint.md shows
+    done = subprocess.run([sys.executable, reader, tmp_path / "job.h5"], capture_output=True, text=True)
+    assert done.returncode == 0 and " 0 failed" in done.stdout, done.stdout + done.stderr
 
 
 def test_as_input(tmp_path):
