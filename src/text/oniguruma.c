@@ -7,7 +7,11 @@
 
 enum { NAME = 48, NESTED = 24 };
 #define ALNUM "\\p{Alphabetic}\\p{Nd}"
-#define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* of a \w that stands in no set */
+#define ALONE "[" WORD_ALONE "]"
+#define GRAPH "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"
+#define PRINT GRAPH "\\p{Zs}"
 
 typedef struct translation {
   olica_env *env;
@@ -161,14 +165,14 @@ static olica_status put_escape(translation *t, bool in_set) {
   case 'H':
     return replace(t, "[^0-9a-fA-F]");
   case 'w':
-    return replace(t, in_set ? WORD : "[" WORD "]");
+    return replace(t, in_set ? WORD : ALONE);
   case 'W':
-    return replace(t, "[^" WORD "]");
+    return replace(t, in_set ? "[^" WORD "]" : "[^" WORD_ALONE "]");
   case 'b':
     if (in_set) return copy(t, 2);
-    return replace(t, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
+    return replace(t, "(?:(?<=" ALONE ")(?!" ALONE ")|(?<!" ALONE ")(?=" ALONE "))");
   case 'B':
-    return replace(t, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
+    return replace(t, "(?:(?<=" ALONE ")(?=" ALONE ")|(?<!" ALONE ")(?!" ALONE "))");
   case 'p':
   case 'P':
     return put_property(t, in_set);
@@ -210,7 +214,7 @@ static olica_status put_member(translation *t, int depth) {
 
 static olica_status put_negated_escape(translation *t, int depth) {
   (void)depth;
-  return put_escape(t, false);
+  return put_escape(t, true);
 }
 
 /* The members of [:name:], which is one of the file's names. */
@@ -222,7 +226,9 @@ static const char *find_class(const char *name, size_t bytes) {
       {"blank", "\\p{Zs}\\t"},
       {"cntrl", "\\p{Cc}"},
       {"digit", "\\p{Nd}"},
+      {"graph", GRAPH},
       {"lower", "\\p{Lowercase}"},
+      {"print", PRINT},
       {"punct", "\\p{P}\\p{S}"},
       {"space", "\\p{White_Space}"},
       {"upper", "\\p{Uppercase}"},
