@@ -7,9 +7,11 @@
 
 enum { NAME = 48, NESTED = 24 };
 #define ALNUM "\\p{Alphabetic}\\p{Nd}"
-/* All numbers are \w by themselves, but only decimal digits in sets: so it is there. */
-#define WORD "\\p{Alphabetic}\\p{M}\\p{N}\\p{Pc}"
-#define WORD_OF_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* of a \w that stands in no set */
+#define ALONE "[" WORD_ALONE "]"
+#define GRAPH "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"
+#define PRINT GRAPH "\\p{Zs}"
 
 typedef struct translation {
   olica_env *env;
@@ -163,14 +165,14 @@ static olica_status put_escape(translation *t, bool in_set) {
   case 'H':
     return replace(t, "[^0-9a-fA-F]");
   case 'w':
-    return replace(t, in_set ? WORD_OF_SET : "[" WORD "]");
+    return replace(t, in_set ? WORD : ALONE);
   case 'W':
-    return replace(t, in_set ? "[^" WORD_OF_SET "]" : "[^" WORD "]");
+    return replace(t, in_set ? "[^" WORD "]" : "[^" WORD_ALONE "]");
   case 'b':
     if (in_set) return copy(t, 2);
-    return replace(t, "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))");
+    return replace(t, "(?:(?<=" ALONE ")(?!" ALONE ")|(?<!" ALONE ")(?=" ALONE "))");
   case 'B':
-    return replace(t, "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))");
+    return replace(t, "(?:(?<=" ALONE ")(?=" ALONE ")|(?<!" ALONE ")(?!" ALONE "))");
   case 'p':
   case 'P':
     return put_property(t, in_set);
@@ -224,11 +226,13 @@ static const char *find_class(const char *name, size_t bytes) {
       {"blank", "\\p{Zs}\\t"},
       {"cntrl", "\\p{Cc}"},
       {"digit", "\\p{Nd}"},
+      {"graph", GRAPH},
       {"lower", "\\p{Lowercase}"},
+      {"print", PRINT},
       {"punct", "\\p{P}\\p{S}"},
       {"space", "\\p{White_Space}"},
       {"upper", "\\p{Uppercase}"},
-      {"word", WORD_OF_SET},
+      {"word", WORD},
       {"xdigit", "0-9a-fA-F"},
   };
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)

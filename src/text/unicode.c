@@ -113,7 +113,7 @@ bool olica_unicode_is_nonspacing(uint32_t code) {
 
 bool olica_unicode_is_other(uint32_t code) {
   utf8proc_category_t c = category(code);
-  return c == UTF8PROC_CATEGORY_CN || (c >= UTF8PROC_CATEGORY_CC && c <= UTF8PROC_CATEGORY_CO);
+  return c >= UTF8PROC_CATEGORY_CC && c <= UTF8PROC_CATEGORY_CO;
 }
 
 bool olica_unicode_is_word(uint32_t code) {

@@ -33,7 +33,7 @@ bool olica_unicode_is_numeric(uint32_t code);     /* N */
 bool olica_unicode_is_punctuation(uint32_t code); /* P, and ASCII's symbols */
 bool olica_unicode_is_mark(uint32_t code);        /* M */
 bool olica_unicode_is_nonspacing(uint32_t code);  /* Mn */
-bool olica_unicode_is_other(uint32_t code);       /* C: control, format, private, unassigned */
+bool olica_unicode_is_other(uint32_t code);       /* C, but for what is not assigned */
 
 /* GPT-2's printable stand-in of a byte, and back (-1: none). */
 uint32_t olica_unicode_of_byte(unsigned char byte);

@@ -11,9 +11,9 @@ static void expect_ids(fixture *f, const char *json, const char *text, const cha
 
 /* A tokenizer whose ids, turned back, show its pieces: each ends with "|", as the model's suffix has it. */
 static void put_showing(char *json, const char *parts) {
-  static const char *const more[] = {"\u00e9", "\u0301", "\u2581", "\u0120", "\u010a", "\u65e5",
-                                     "\u00c3", "\u00a9", "\u00df", "\u2460", "\ufb01", "\u2026",
-                                     "\u0130", "\u0307", "\u0660", "\u00a0", "\u00bd"};
+  static const char *const more[] = {"\u00e9", "\u0301", "\u2581", "\u0120", "\u010a", "\u65e5", "\u00c3",
+                                     "\u00a9", "\u00df", "\u2460", "\ufb01", "\u2026", "\u0130", "\u0307",
+                                     "\u0660", "\u00a0", "\u00bd", "\u00b2", "\u09f4", "\u00ad", "\u0378"};
   size_t n = (size_t)snprintf(json, FILE_BYTES,
                               "{%s, 'model': {'type': 'BPE', 'end_of_word_suffix': '|', "
                               "'merges': [], 'vocab': {'': 0",
@@ -70,7 +70,7 @@ static void normalizers(void **state) {
       {"{'type': 'Nmt'}", "a\tb\x01", "a b|"},
       {"{'type': 'BertNormalizer', 'clean_text': true, 'handle_chinese_chars': true, 'strip_accents': null, "
        "'lowercase': true}",
-       "\u00c9\u65e5\x02", "e \u65e5 |"},
+       "\u00c9\u65e5\x02\u0378", "e \u65e5 \u0378|"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     char parts[TEXT];
@@ -154,6 +154,11 @@ static void patterns(void **state) {
       {"\\\\w+", "a_1-\u00e9", "a_1|-|\u00e9|"},
       {"\\\\w+", "a\u00bd-", "a\u00bd|-|"},
       {"[\\\\w]+", "a\u00bd-", "a|\u00bd-|"},
+      {"\\\\w+", "a\u09f4b\u00b2", "a|\u09f4|b\u00b2|"},
+      {"[\\\\w]+", "a\u09f4b\u00b2", "a|\u09f4|b|\u00b2|"},
+      {"\\\\b", "a\u09f4", "a|\u09f4|"},
+      {"[[:graph:]]+", "a, \u00ad\u0301\u00a0", "a,| |\u00ad\u0301|\u00a0|"},
+      {"[[:print:]]+", "a, \u00adb\u0378", "a, \u00adb|\u0378|"},
       {"[\\\\W1]+", "a-1b", "a|-1|b|"},
       {"\\\\h+", "fg0", "f|g|0|"},
       {"x$", "x\nx", "x|x|"},
