@@ -110,7 +110,7 @@ def test_ids_that_are_none(tiny, line, said):
 
 
 def test_refused(tiny):
-    assert "no tokenizer.json" in run("--tokenize", DEMO / "..", tiny / "text", code=3).stderr
+    assert "neither tokenizer.json" in run("--tokenize", DEMO / "..", tiny / "text", code=3).stderr
     assert "nowhere" in run("--tokenize", tiny / "nowhere", tiny / "text", code=3).stderr
     assert "nothing" in run("--tokenize", tiny, tiny / "nothing", code=3, ranks=2).stderr
     (tiny / "tokenizer.json").write_text('{"model": 3}')
