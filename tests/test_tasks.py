@@ -203,6 +203,16 @@ def test_pruned_and_checkpoint(room, tmp_path):
     assert not any("dense" in p for p in parsed((tmp_path / "only.jsonl").read_bytes()))
 
 
+def test_line_ends_and_mark(room, tmp_path):
+    """A byte order mark, CRLF and empty lines in a file of questions change nothing."""
+    path, _ = room
+    text = (path / "piqa.jsonl").read_bytes()
+    (tmp_path / "dos.jsonl").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n\r\n"))
+    lines = [evaluate(tmp_path, path / "llama", 2, f"piqa:{file}", name)[1]
+             for name, file in (("plain", path / "piqa.jsonl"), ("dos", tmp_path / "dos.jsonl"))]
+    assert lines[0] == lines[1] and lines[0]
+
+
 def test_table_and_plan(room, tmp_path):
     """What --check says comes true: memory within a fifth. The table has a line a task, the mean, and how fast."""
     path, rows = room

@@ -103,6 +103,12 @@ typedef struct lines {
   int64_t number;
 } lines;
 
+/* A byte order mark in front is no part of the text. */
+static lines begin_lines(const char *text, size_t bytes) {
+  size_t mark = bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+  return (lines){.at = text + mark, .end = text + bytes};
+}
+
 static const char *next_line(lines *l, size_t *bytes) {
   if (l->at >= l->end) return NULL;
   const char *line = l->at, *stop = memchr(line, '\n', (size_t)(l->end - line));
@@ -119,7 +125,7 @@ static bool is_blank(const char *line, size_t bytes) {
 }
 
 static int64_t count_questions(const char *text, size_t bytes, int64_t limit) {
-  lines l = {.at = text, .end = text + bytes};
+  lines l = begin_lines(text, bytes);
   int64_t count = 0;
   size_t length;
   for (const char *line; (limit == 0 || count < limit) && (line = next_line(&l, &length));)
@@ -129,7 +135,7 @@ static int64_t count_questions(const char *text, size_t bytes, int64_t limit) {
 
 /* Tokenizes the questions of `own`, numbered in the file from 0. */
 static olica_status put_share(reader *r, const char *text, size_t bytes, olica_range own) {
-  lines l = {.at = text, .end = text + bytes};
+  lines l = begin_lines(text, bytes);
   size_t length;
   int64_t i = 0;
   for (const char *line; i < own.first + own.count && (line = next_line(&l, &length));) {

@@ -112,16 +112,29 @@ static olica_status join(const maker *m, const char *context, size_t before, con
   return OLICA_OK;
 }
 
-static bool is_space(char c) {
-  return c == ' ' || (c >= '\t' && c <= '\r');
+/* Bytes of the white space at the text's begin (or just before its end), as Python's strip() sees it; 0:
+ * none. */
+static size_t space(const char *text, const char *end, bool behind) {
+  static const char *const wide[] = {"\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+                                     "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+                                     "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000"};
+  size_t left = (size_t)(end - text);
+  if (left == 0) return 0;
+  char c = behind ? end[-1] : *text;
+  if (c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f)) return 1;
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    size_t bytes = strlen(wide[i]);
+    if (bytes <= left && memcmp(behind ? end - bytes : text, wide[i], bytes) == 0) return bytes;
+  }
+  return 0;
 }
 
 /* The sentence up to its gap with the choice in it, then what follows, stripped. */
 static olica_status fill_gap(const maker *m, const char *sentence, const char *text,
                              olica_question_text *question) {
   const char *gap = strchr(sentence, '_'), *rest = gap + 1, *end = rest + strlen(rest);
-  while (is_space(*rest)) rest++;
-  while (end > rest && is_space(end[-1])) end--;
+  for (size_t bytes; (bytes = space(rest, end, false)) > 0;) rest += bytes;
+  for (size_t bytes; (bytes = space(rest, end, true)) > 0;) end -= bytes;
   size_t used = 0;
   char *context;
   OLICA_TRY(OLICA_NEW(m->env, context, (size_t)(gap - sentence) + strlen(text) + 1));

@@ -2,12 +2,15 @@
 
 #include "olica/eval/tasks.h"
 
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <cblas.h>
 #include <hdf5.h>
 #include <mpi.h>
+#include <pcre2.h>
 #include <slepcsys.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 #include "olica/la/solver.h"
@@ -82,6 +85,13 @@ static const char *openblas_version(void) {
   return strncmp(config, name, strlen(name)) == 0 ? config + strlen(name) : config;
 }
 
+/* "10.42 2022-12-11" */
+static json_t *pcre2_version(void) {
+  char text[64] = "unknown";
+  if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) < (int)sizeof text) pcre2_config(PCRE2_CONFIG_VERSION, text);
+  return json_string(text);
+}
+
 json_t *olica_usage_libraries(void) {
   char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
   unsigned major, minor, release;
@@ -99,6 +109,8 @@ json_t *olica_usage_libraries(void) {
   json_object_set_new(all, "OpenBLAS", json_string(openblas_version()));
   json_object_set_new(all, "jansson", json_string(jansson_version_str()));
   json_object_set_new(all, "zlib", json_string(zlibVersion()));
+  json_object_set_new(all, "PCRE2", pcre2_version());
+  json_object_set_new(all, "utf8proc", json_string(utf8proc_version()));
   return all;
 }
 

@@ -80,6 +80,10 @@ static void characters_and_spaces(void **state) {
   is_question(f, "winogrande",
               "{\"sentence\": \"_\\t is.\", \"option1\": \"Ann \", \"option2\": \"B\", \"answer\": 1}", 0,
               PAIRS({"Ann", "  is.", 3}, {"B", " is.", 3}));
+  is_question(f, "winogrande",
+              "{\"sentence\": \"_\u00a0\u2009is.\u3000\\u0085\", \"option1\": \"Ann\", \"option2\": \"B\", "
+              "\"answer\": 1}",
+              0, PAIRS({"Ann", " is.", 3}, {"B", " is.", 3}));
 }
 
 static void rows_that_are_no_questions(void **state) {
