@@ -117,7 +117,7 @@ static void append_string(composition *to, const char *text) {
 static olica_status compose_prompt(const olica_rows *rows, int64_t row, const json_t *object,
                                    composition *to) {
   const char *instruction, *input, *output;
-  size_t instruction_bytes, input_bytes, output_bytes;
+  size_t instruction_bytes = 0, input_bytes = 0, output_bytes = 0;
   OLICA_TRY(member(rows, row, object, "instruction", true, &instruction, &instruction_bytes));
   OLICA_TRY(member(rows, row, object, "input", false, &input, &input_bytes));
   OLICA_TRY(member(rows, row, object, "output", true, &output, &output_bytes));

@@ -151,7 +151,7 @@ static olica_status append(draw *d, size_t have, int32_t **ids) {
   int32_t *all;
   OLICA_TRY(OLICA_NEW(env, all, have + more));
   if (have > 0) memcpy(all, *ids, have * sizeof *all);
-  memcpy(all + have, d->ids, more * sizeof *all);
+  if (more > 0) memcpy(all + have, d->ids, more * sizeof *all);
   olica_memory_free(env, *ids);
   olica_memory_free(env, d->ids);
   *ids = all;

@@ -1,5 +1,6 @@
 #include "olica/text/sources.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +93,8 @@ olica_status olica_sources_parse(olica_env *env, const char *where, const char *
   if (!copy || !text) return env->error.code;
   for (char *entry = copy, *next; entry; entry = next) {
     if ((next = strchr(entry, ','))) *next++ = '\0';
-    OLICA_TRY(
-        parse_entry(env, where, base, trim(entry), strcpy(text, entry), &sources->source[sources->count]));
+    memcpy(text, entry, strlen(entry) + 1); /* as it was said, for messages */
+    OLICA_TRY(parse_entry(env, where, base, trim(entry), text, &sources->source[sources->count]));
     sources->count++;
     OLICA_TRY(check_twice(env, where, sources));
   }
@@ -114,6 +115,7 @@ void olica_sources_free(olica_env *env, olica_text_sources *sources) {
 /* Sequences of sources [0, end): rounded up, so that the earlier ones have the odd ones. */
 static int64_t before(const olica_text_sources *sources, int64_t samples, int end) {
   int64_t part = 0, all = 0;
+  assert(sources->count > 0);
   for (int i = 0; i < sources->count; i++) {
     all += sources->source[i].weight;
     if (i < end) part += sources->source[i].weight;
