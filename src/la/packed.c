@@ -90,6 +90,10 @@ const char *olica_kernel_version(char text[OLICA_KERNEL_TEXT]) {
   return text;
 }
 
+olica_env *olica_kernel_env(const olica_kernel *kernel) {
+  return kernel->env;
+}
+
 olica_dtype olica_kernel_precision(const olica_kernel *kernel) {
   return kernel->precision;
 }
@@ -282,7 +286,7 @@ static olica_status reorder(olica_kernel *kernel, const olica_packed_weights *we
   size_t skip = (size_t)part->first * (weights->transposed ? 1 : (size_t)weights->in);
   const dnnl_dims_t dims = {weights->in, part->columns}, by_row = {1, weights->in},
                     by_column = {weights->out, 1};
-  float *w = (float *)(uintptr_t)(weights->w + skip); /* is only read */
+  float *w = (float *)weights->w + skip; /* is only read */
   dnnl_memory_desc_t plain;
   dnnl_memory_t from = NULL;
   dnnl_primitive_desc_t description = NULL;

@@ -27,6 +27,7 @@ const char *olica_kernel_version(char text[OLICA_KERNEL_TEXT]);
 olica_status olica_kernel_create(olica_env *env, olica_dtype precision, int threads, olica_kernel **kernel);
 void olica_kernel_destroy(olica_kernel *kernel); /* NULL allowed */
 
+olica_env *olica_kernel_env(const olica_kernel *kernel);
 olica_dtype olica_kernel_precision(const olica_kernel *kernel);
 const char *olica_kernel_name(const olica_kernel *kernel); /* "oneDNN 2.6.3 avx512_core_bf16" */
 
