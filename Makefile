@@ -19,9 +19,9 @@ packages = scalapack-openmpi hdf5-openmpi slepc petsc openblas jansson zlib libp
 VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG 2>/dev/null | head -1)
 GIT     := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 
-# The libraries' headers are not ours to warn about: -isystem.
+# oneDNN comes without a pkg-config file. The libraries' headers are not ours to warn about: -isystem.
 lib_cflags = $(subst -I,-isystem ,$(filter -I%,$(shell pkg-config --cflags $(packages))))
-lib_libs   = $(shell pkg-config --libs $(packages)) -lm
+lib_libs   = $(shell pkg-config --libs $(packages)) -ldnnl -lm
 all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
              -Wmissing-prototypes -Wpointer-arith -fopenmp $(CFLAGS) -Iinclude $(lib_cflags)
 
@@ -41,7 +41,7 @@ replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
-             libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
+             libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libdnnl-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
 deps_check = libcmocka-dev python3 python3-numpy python3-h5py python3-pytest
 deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck

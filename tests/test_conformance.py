@@ -45,7 +45,7 @@ def cases(tmp_path_factory):
     return get
 
 
-def judge(cases, name, ranks, directory, solver={}, tolerance="1e-4"):
+def judge(cases, name, ranks, directory, solver={}, tolerance="1e-4", precision="fp32"):
     golden, model, calibration, evaluation, evaluate = cases(name)
     g = json.loads(Path(golden).read_text())
     s = g["settings"]
@@ -53,7 +53,7 @@ def judge(cases, name, ranks, directory, solver={}, tolerance="1e-4"):
         "model": {"path": model},
         "calibration": {"tokens": calibration, "samples": g["samples"], "length": g["length"]},
         "prune": {k: s[k] for k in ("sparsity", "k", "mlp_num", "ratio", "percdamp", "skip_lowest")},
-        "solver": solver, "compute": {"precision": "fp32"},
+        "solver": solver, "compute": {"precision": precision},
         "evaluate": dict(tokens=evaluation, **evaluate), "output": {"dtype": "fp32"}})
     done = subprocess.run([sys.executable, HERE / "compare.py", golden, directory / "job.json", directory / "job.h5",
                            calibration, "--tolerance", tolerance], capture_output=True, text=True)

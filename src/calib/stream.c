@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
 olica_status olica_stream_create(olica_context *context, int hidden, int64_t sequences, int tokens,
@@ -45,9 +46,12 @@ float *olica_stream_sequence(const olica_stream *stream, int64_t s) {
   return stream->x + (size_t)s * (size_t)stream->tokens * (size_t)stream->hidden;
 }
 
-void olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer, int index,
-                          const olica_observer *observer) {
-  if (!stream) return;
+olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer,
+                                  int index, const olica_observer *observer) {
+  if (!stream) return OLICA_OK;
+  OLICA_AGREE(stream->context, olica_forward_begin(forward, layer, index));
   for (int64_t s = 0; s < stream->count; s++)
-    olica_forward_layer(forward, layer, index, olica_stream_sequence(stream, s), observer);
+    olica_forward_layer(forward, olica_stream_sequence(stream, s), observer);
+  olica_forward_end(forward);
+  return OLICA_OK;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "olica/eval/likelihood.h"
-#include "olica/la/product.h"
 #include "olica/par/comm.h"
 
 /* ---- this rank's packs ---- */
@@ -105,7 +104,7 @@ olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *pack
 
 static olica_status allocate(olica_choices *c, const olica_packs *packs, int64_t count) {
   olica_env *env = c->context->env;
-  OLICA_TRY(olica_forward_create(env, c->arch, packs->most_rows, c->context->threads, &c->forward));
+  OLICA_TRY(olica_forward_create(c->kernel, c->arch, packs->most_rows, c->context->threads, &c->forward));
   OLICA_TRY(OLICA_NEW(env, c->pack, (size_t)count));
   OLICA_TRY(OLICA_NEW(env, c->ids, (size_t)c->own.rows));
   OLICA_TRY(OLICA_NEW(env, c->x, (size_t)c->own.rows * (size_t)c->arch->hidden));
@@ -132,12 +131,15 @@ static olica_status create(olica_choices *c, const olica_packs *packs) {
   return OLICA_OK;
 }
 
-olica_status olica_choices_create(olica_context *context, const olica_arch *arch, const olica_packs *packs,
-                                  int panel_rows, olica_choices **out) {
+olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                                  const olica_packs *packs, int panel_rows, olica_choices **out) {
   olica_choices *c;
   OLICA_AGREE(context, OLICA_NEW(context->env, c, 1));
-  *c = (olica_choices){
-      .context = context, .arch = arch, .choices = packs->questions->choices, .panel_rows = panel_rows};
+  *c = (olica_choices){.context = context,
+                       .kernel = kernel,
+                       .arch = arch,
+                       .choices = packs->questions->choices,
+                       .panel_rows = panel_rows};
   OLICA_AGREE(context, create(c, packs));
   *out = c;
   return OLICA_OK;
@@ -163,15 +165,18 @@ void olica_choices_embed(olica_choices *c, int64_t first, int64_t count, const f
   }
 }
 
-void olica_choices_advance(olica_choices *c, const olica_layer *layer, int index) {
+olica_status olica_choices_advance(olica_choices *c, const olica_layer *layer, int index) {
   double since = olica_timer_now();
+  OLICA_AGREE(c->context, olica_forward_begin(c->forward, layer, index));
   for (int64_t p = 0; p < c->packs; p++) {
     const olica_own_pack *own = &c->pack[p];
     const olica_pack pack = {
         .rows = own->rows, .segments = own->segments, .segment = c->segment + own->segment};
-    olica_forward_pack(c->forward, layer, index, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden);
+    olica_forward_pack(c->forward, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden);
   }
+  olica_forward_end(c->forward);
   c->seconds += olica_timer_now() - since;
+  return OLICA_OK;
 }
 
 void olica_choices_begin(olica_choices *c, const float *gains) {
@@ -184,10 +189,9 @@ void olica_choices_begin(olica_choices *c, const float *gains) {
 }
 
 static void add_pack(olica_choices *c, const olica_own_pack *own, int64_t first, int64_t count,
-                     const float *rows) {
+                     olica_packed *rows) {
   int d = c->arch->hidden;
-  olica_product_linear(c->context->env, own->scored_rows, (int)count, d, c->x + own->scored * d, d, rows,
-                       0.0f, c->logits, (int)count);
+  olica_packed_multiply(rows, own->scored_rows, c->x + own->scored * d, d, c->logits);
 #pragma omp parallel for schedule(static)
   for (int i = 0; i < own->scored_rows; i++)
     olica_likelihood_join(c->logits + (size_t)i * (size_t)count, count, &c->top[own->scored + i],
@@ -199,7 +203,7 @@ static void add_pack(olica_choices *c, const olica_own_pack *own, int64_t first,
   }
 }
 
-void olica_choices_add(olica_choices *c, int64_t first, int64_t count, const float *rows) {
+void olica_choices_add(olica_choices *c, int64_t first, int64_t count, olica_packed *rows) {
   double since = olica_timer_now();
   for (int64_t p = 0; p < c->packs; p++) add_pack(c, &c->pack[p], first, count, rows);
   c->seconds += olica_timer_now() - since;

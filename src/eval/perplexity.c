@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "olica/eval/likelihood.h"
-#include "olica/la/product.h"
 #include "olica/par/comm.h"
 
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
@@ -88,14 +87,13 @@ void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
   memset(p->target, 0, positions * sizeof *p->target);
 }
 
-void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, const float *rows) {
+void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, olica_packed *rows) {
   int T = p->windows.length, d = p->arch->hidden;
   for (int64_t w = 0; w < p->stream->count; w++) {
     int from = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w);
     const float *x = olica_stream_sequence(p->stream, w) + (size_t)from * d;
     const int32_t *ids = p->stream->ids + w * T;
-    olica_product_linear(p->context->env, T - 1 - from, (int)count, d, x, d, rows, 0.0f, p->logits,
-                         (int)count);
+    olica_packed_multiply(rows, T - 1 - from, x, d, p->logits);
 #pragma omp parallel for schedule(static)
     for (int t = from; t < T - 1; t++) {
       const float *logits = p->logits + (size_t)(t - from) * (size_t)count;

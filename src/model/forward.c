@@ -28,11 +28,25 @@ size_t olica_forward_bytes(const olica_arch *arch, int tokens, int threads) {
   return sizeof(float) * ((size_t)tokens * row + score_floats(tokens, threads));
 }
 
-olica_status olica_forward_create(olica_env *env, const olica_arch *arch, int tokens, int threads,
+size_t olica_forward_packed_bytes(const olica_arch *arch, const olica_layer_shape *shape,
+                                  olica_dtype precision) {
+  int out, in, r = shape->branch, d = arch->hidden;
+  size_t bytes = olica_packed_bytes(precision, r, d) + olica_packed_bytes(precision, d, r);
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
+    int rank = shape->rank[p];
+    olica_layer_shape_linear(arch, shape, (olica_projection)p, &out, &in);
+    bytes += rank ? olica_packed_bytes(precision, rank, in) + olica_packed_bytes(precision, out, rank)
+                  : olica_packed_bytes(precision, out, in);
+  }
+  return bytes;
+}
+
+olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int tokens, int threads,
                                   olica_forward **out) {
+  olica_env *env = olica_kernel_env(kernel);
   olica_forward *f;
   OLICA_TRY(OLICA_NEW(env, f, 1));
-  *f = (olica_forward){.env = env, .arch = arch, .tokens = tokens, .threads = threads};
+  *f = (olica_forward){.env = env, .kernel = kernel, .arch = arch, .tokens = tokens, .threads = threads};
   size_t T = (size_t)tokens, d = (size_t)arch->hidden;
   size_t queries = (size_t)(arch->heads * arch->head), keys = (size_t)(arch->kv_heads * arch->head);
   OLICA_TRY(olica_rope_tables(env, &arch->rope, arch->head, tokens, &f->cosine, &f->sine));
@@ -52,6 +66,7 @@ olica_status olica_forward_create(olica_env *env, const olica_arch *arch, int to
 
 void olica_forward_destroy(olica_forward *f) {
   if (!f) return;
+  olica_forward_end(f);
   float *blocks[] = {f->cosine, f->sine,  f->normed, f->added, f->query, f->key,
                      f->value,  f->mixed, f->scores, f->gate,  f->up,    f->low};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(f->env, blocks[i]);
@@ -82,19 +97,75 @@ void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
   }
 }
 
-/* y [rows x out] := the linear map of x [rows x in]. */
-static void apply(olica_forward *f, int rows, const olica_linear *linear, const float *x, float *y) {
+/* ---- the layer's maps ---- */
+
+static olica_status pack_linear(olica_kernel *kernel, const olica_linear *linear,
+                                olica_packed_linear *packed) {
   int out = linear->out, in = linear->in, rank = linear->rank;
-  if (rank) {
-    olica_product_linear(f->env, rows, rank, in, x, in, linear->a, 0.0f, f->low, rank);
-    olica_product_linear(f->env, rows, out, rank, f->low, rank, linear->b, 0.0f, y, out);
+  olica_packed_weights whole = {.out = out, .in = in, .w = linear->weight};
+  if (!rank) return olica_packed_create(kernel, whole, &packed->outer);
+  olica_packed_weights a = {.out = rank, .in = in, .w = linear->a},
+                       b = {.out = out, .in = rank, .w = linear->b};
+  OLICA_TRY(olica_packed_create(kernel, a, &packed->inner));
+  return olica_packed_create(kernel, b, &packed->outer);
+}
+
+/* The branch adds to what the FFN has made; its factors lie the other way round. */
+static olica_status pack_branch(olica_kernel *kernel, const olica_layer *layer, int d,
+                                olica_packed_linear *packed) {
+  int r = layer->shape.branch;
+  olica_packed_weights a = {.out = r, .in = d, .w = layer->branch_a, .transposed = true};
+  olica_packed_weights b = {.out = d, .in = r, .w = layer->branch_b, .transposed = true, .adds = true};
+  if (r == 0) return OLICA_OK;
+  OLICA_TRY(olica_packed_create(kernel, a, &packed->inner));
+  return olica_packed_create(kernel, b, &packed->outer);
+}
+
+olica_status olica_forward_begin(olica_forward *f, const olica_layer *layer, int index) {
+  assert(!f->layer);
+  f->layer = layer;
+  f->index = index;
+  olica_status status = pack_branch(f->kernel, layer, f->arch->hidden, &f->branch);
+  for (int p = 0; p < OLICA_PROJECTIONS && status == OLICA_OK; p++)
+    status = pack_linear(f->kernel, &layer->linear[p], &f->linear[p]);
+  if (status != OLICA_OK) olica_forward_end(f);
+  return status;
+}
+
+static void unpack(olica_packed_linear *packed) {
+  olica_packed_destroy(packed->inner);
+  olica_packed_destroy(packed->outer);
+  *packed = (olica_packed_linear){0};
+}
+
+void olica_forward_end(olica_forward *f) {
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) unpack(&f->linear[p]);
+  unpack(&f->branch);
+  f->layer = NULL;
+}
+
+/* y [rows x out] := the map of x [rows x in], or += where it adds. */
+static void multiply(olica_forward *f, const olica_packed_linear *map, int rows, int in, int rank,
+                     const float *x, float *y) {
+  if (map->inner) {
+    olica_packed_multiply(map->inner, rows, x, in, f->low);
+    olica_packed_multiply(map->outer, rows, f->low, rank, y);
   } else {
-    olica_product_linear(f->env, rows, out, in, x, in, linear->weight, 0.0f, y, out);
+    olica_packed_multiply(map->outer, rows, x, in, y);
   }
+}
+
+/* y [rows x out] := a projection of x [rows x in]. */
+static void apply(olica_forward *f, int rows, olica_projection projection, const float *x, float *y) {
+  const olica_linear *linear = &f->layer->linear[projection];
+  int out = linear->out;
+  multiply(f, &f->linear[projection], rows, linear->in, linear->rank, x, y);
   if (!linear->bias) return;
   for (int t = 0; t < rows; t++)
     for (int i = 0; i < out; i++) y[(size_t)t * out + i] += linear->bias[i];
 }
+
+/* ---- attention ---- */
 
 /* One row of scores -> probabilities over columns [from, until); the rest of `width` becomes 0. */
 static void softmax(float *s, int from, int until, int width) {
@@ -205,54 +276,50 @@ static void add(float *x, const float *y, size_t n) {
   for (size_t i = 0; i < n; i++) x[i] += y[i];
 }
 
-static void attention(olica_forward *f, const olica_layer *layer, int index, const olica_pack *pack, float *x,
-                      const olica_observer *observer) {
+static void attention(olica_forward *f, const olica_pack *pack, float *x, const olica_observer *observer) {
   const olica_arch *a = f->arch;
+  const olica_layer *layer = f->layer;
   int rows = pack->rows, values = layer->shape.values;
   olica_forward_norm(a, rows, x, layer->input_norm, f->normed);
   see(observer, OLICA_TAP_ATTENTION_INPUT, f->normed, rows, a->hidden);
-  apply(f, rows, &layer->linear[OLICA_Q], f->normed, f->query);
-  apply(f, rows, &layer->linear[OLICA_K], f->normed, f->key);
-  apply(f, rows, &layer->linear[OLICA_V], f->normed, f->value);
+  apply(f, rows, OLICA_Q, f->normed, f->query);
+  apply(f, rows, OLICA_K, f->normed, f->key);
+  apply(f, rows, OLICA_V, f->normed, f->value);
   turn(f, pack, a->heads, f->query);
   turn(f, pack, a->kv_heads, f->key);
-  attend(f, pack, values, index >= a->window_from ? a->window : 0);
+  attend(f, pack, values, f->index >= a->window_from ? a->window : 0);
   see(observer, OLICA_TAP_VALUES, f->mixed, rows, a->heads * values);
-  apply(f, rows, &layer->linear[OLICA_O], f->mixed, f->added);
+  apply(f, rows, OLICA_O, f->mixed, f->added);
   see(observer, OLICA_TAP_ATTENTION_OUTPUT, f->added, rows, a->hidden);
   add(x, f->added, (size_t)rows * a->hidden);
 }
 
-static void ffn(olica_forward *f, const olica_layer *layer, int rows, float *x,
-                const olica_observer *observer) {
+static void ffn(olica_forward *f, int rows, float *x, const olica_observer *observer) {
   const olica_arch *a = f->arch;
+  const olica_layer *layer = f->layer;
   int d = a->hidden, r = layer->shape.branch;
   olica_forward_norm(a, rows, x, layer->ffn_norm, f->normed);
   see(observer, OLICA_TAP_FFN_INPUT, f->normed, rows, d);
-  apply(f, rows, &layer->linear[OLICA_GATE], f->normed, f->gate);
-  apply(f, rows, &layer->linear[OLICA_UP], f->normed, f->up);
+  apply(f, rows, OLICA_GATE, f->normed, f->gate);
+  apply(f, rows, OLICA_UP, f->normed, f->up);
   olica_forward_neurons(rows, layer->shape.ffn, f->gate, f->up);
   see(observer, OLICA_TAP_FFN_NEURONS, f->gate, rows, layer->shape.ffn);
-  apply(f, rows, &layer->linear[OLICA_DOWN], f->gate, f->added);
-  if (r) {
-    olica_product_general(f->env, 0, 0, rows, r, d, 1.0f, f->normed, d, layer->branch_a, r, 0.0f, f->low, r);
-    olica_product_general(f->env, 0, 0, rows, d, r, 1.0f, f->low, r, layer->branch_b, d, 1.0f, f->added, d);
-  }
+  apply(f, rows, OLICA_DOWN, f->gate, f->added);
+  if (r) multiply(f, &f->branch, rows, d, r, f->normed, f->added);
   see(observer, OLICA_TAP_FFN_OUTPUT, f->added, rows, d);
   add(x, f->added, (size_t)rows * d);
 }
 
-void olica_forward_layer(olica_forward *f, const olica_layer *layer, int index, float *x,
-                         const olica_observer *observer) {
+void olica_forward_layer(olica_forward *f, float *x, const olica_observer *observer) {
   const olica_segment whole = {.count = f->tokens};
   const olica_pack sequence = {.rows = f->tokens, .segments = 1, .segment = &whole};
-  attention(f, layer, index, &sequence, x, observer);
-  ffn(f, layer, f->tokens, x, observer);
+  assert(f->layer);
+  attention(f, &sequence, x, observer);
+  ffn(f, f->tokens, x, observer);
 }
 
-void olica_forward_pack(olica_forward *f, const olica_layer *layer, int index, const olica_pack *pack,
-                        float *x) {
-  assert(pack->rows <= f->tokens);
-  attention(f, layer, index, pack, x, NULL);
-  ffn(f, layer, pack->rows, x, NULL);
+void olica_forward_pack(olica_forward *f, const olica_pack *pack, float *x) {
+  assert(f->layer && pack->rows <= f->tokens);
+  attention(f, pack, x, NULL);
+  ffn(f, pack->rows, x, NULL);
 }

@@ -139,8 +139,8 @@ static olica_status survey(void *self, int index, const olica_layer *layer) {
   olica_status status = olica_fit_sums_create(context->env, d, &view.sums);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, view.energy, (size_t)d);
   OLICA_AGREE(context, status);
-  olica_stream_advance(state->job.stream, state->job.forward, layer, index,
-                       &(olica_observer){see_survey, &view});
+  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, layer, index,
+                                 &(olica_observer){see_survey, &view}));
   olica_comm_sum(context, context->comm, e, (size_t)d);
   for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
   OLICA_TRY(queue_fit(state, view.sums));
@@ -203,15 +203,18 @@ static olica_status allocate_work(olica_state *state, bool calibrated, cut_work 
 }
 
 /* One pass of the uncut layer over the pruned stream: all energies, and the FFN's inputs. */
-static void collect(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
+static olica_status collect(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
   const olica_stream *stream = state->job.stream;
   size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
+  OLICA_AGREE(state->job.context, olica_forward_begin(state->job.forward, dense, index));
   for (int64_t s = 0; s < stream->count; s++) {
     collect_view view = {work->energies, work->ffn_input ? work->ffn_input + (size_t)s * sequence : NULL};
     memcpy(work->x, olica_stream_sequence(stream, s), sequence * sizeof *work->x);
-    olica_forward_layer(state->job.forward, dense, index, work->x, &(olica_observer){see_collect, &view});
+    olica_forward_layer(state->job.forward, work->x, &(olica_observer){see_collect, &view});
   }
+  olica_forward_end(state->job.forward);
   olica_energies_reduce(work->energies, state->job.context, 1.0 / (double)stream->sequences);
+  return OLICA_OK;
 }
 
 /* The kept lists, decided by rank 0 so that a tie in the last bit falls the same way everywhere. */
@@ -314,8 +317,7 @@ static olica_status calibrate_timed(olica_state *state, olica_fit_sums *sums, ol
 static olica_status collect_timed(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
   olica_context *context = state->job.context;
   OLICA_AGREE(context, allocate_work(state, state->calibrated[index] && state->budget.branch > 0, work));
-  collect(state, index, dense, work);
-  return OLICA_OK;
+  return collect(state, index, dense, work);
 }
 
 static olica_status finish_layer(olica_state *state, const olica_layer *dense, olica_layer *pruned,

@@ -65,6 +65,21 @@ static void measure_texts(olica_job *job, size_t before) {
   job->text.kept = bytes[2];
 }
 
+/* bf16 only where every rank has it: all must compute the same. `auto` is fp32, the same on any processor. */
+static void choose_precision(olica_job *job) {
+  olica_context *context = job->context;
+  job->precision = OLICA_FP32;
+  if (job->options->compute.precision != OLICA_PRECISION_BF16) return;
+  double lacks = !olica_kernel_has_bf16();
+  olica_comm_max(context, context->comm, &lacks, 1);
+  if (lacks == 0)
+    job->precision = OLICA_BF16;
+  else
+    olica_log_warn(context->env,
+                   "[compute] precision = bf16: a processor of this job has neither AVX512_BF16 nor "
+                   "AMX; products are in fp32");
+}
+
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
@@ -77,6 +92,7 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
         "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
         "evaluates this one)",
         options->model.path);
+  choose_precision(job);
   size_t before = context->env->memory.now;
   OLICA_TRY(olica_job_open_tokenizer(job));
   if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
@@ -156,7 +172,7 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
       olica_stream_create(context, arch->hidden, options->calibration.samples, length, &job->stream);
   if (status == OLICA_OK) status = read_ids(job, ids);
   if (status == OLICA_OK)
-    status = olica_forward_create(context->env, arch, length, context->threads, &job->forward);
+    status = olica_forward_create(job->kernel, arch, length, context->threads, &job->forward);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
   OLICA_AGREE(context, status);
   olica_method_job method = {.context = context,
@@ -179,7 +195,7 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
     job->eval_forward = job->forward;
     return OLICA_OK;
   }
-  OLICA_AGREE(context, olica_forward_create(context->env, &job->source->arch, job->windows.length,
+  OLICA_AGREE(context, olica_forward_create(job->kernel, &job->source->arch, job->windows.length,
                                             context->threads, &job->eval_forward));
   return OLICA_OK;
 }
@@ -187,6 +203,7 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
 olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   olica_context *context = job->context;
   const olica_arch *arch = &job->source->arch;
+  OLICA_AGREE(context, olica_kernel_create(context->env, job->precision, context->threads, &job->kernel));
   if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
   if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
   OLICA_TRY(olica_job_prepare_tasks(job));
@@ -206,6 +223,7 @@ void olica_job_close(olica_job *job) {
   olica_stream_destroy(job->stream);
   olica_perplexity_destroy(job->perplexity);
   olica_job_close_tasks(job);
+  olica_kernel_destroy(job->kernel);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
   olica_encoder_close(job->encoder);

@@ -28,6 +28,8 @@ typedef struct olica_job {
   olica_source *source;
   const olica_method *method; /* never NULL; its operations are NULL for "none" */
   olica_dtype dtype;          /* of the checkpoint */
+  olica_dtype precision;      /* of the products: OLICA_FP32 or OLICA_BF16 */
+  olica_kernel *kernel;       /* theirs, from when the streams are made */
   olica_bundle *bundle;   /* the tokenizer's files, carried into the checkpoint; NULL: nobody wants them */
   olica_encoder *encoder; /* the tokenizer, while texts are read; NULL: there are none */
   olica_text_sources sources; /* of the calibration's text, if there is any: */

@@ -1,7 +1,6 @@
 /* What a run does, in the order it does it. */
 #include "olica/run/pipeline.h"
 
-#include <cblas.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,8 +23,8 @@ static olica_status check_needs(olica_job *job) {
 static void describe_run(olica_job *job) {
   olica_report *report = job->report;
   const olica_context *context = job->context;
-  snprintf(report->run.precision, sizeof report->run.precision, "fp32");
-  snprintf(report->run.kernel, sizeof report->run.kernel, "OpenBLAS %s", openblas_get_corename());
+  snprintf(report->run.precision, sizeof report->run.precision, "%s", olica_number_name(job->precision));
+  snprintf(report->run.kernel, sizeof report->run.kernel, "%s", olica_kernel_name(job->kernel));
   report->dense = job->source->parameters;
   olica_report_model(report, &job->source->arch);
   olica_log_line(context->env,
@@ -34,9 +33,10 @@ static void describe_run(olica_job *job) {
                  job->source->arch.hidden, job->source->arch.heads, job->source->arch.kv_heads,
                  job->source->arch.head, job->source->arch.ffn, job->source->arch.vocabulary,
                  (double)job->source->parameters / 1e6);
-  olica_log_line(
-      context->env, "%d ranks on %d nodes, %d threads each; products fp32 by %s; about %.0f MiB a rank",
-      context->size, context->nodes, context->threads, report->run.kernel, report->estimate / 1048576.0);
+  olica_log_line(context->env,
+                 "%d ranks on %d nodes, %d threads each; products in %s by %s; about %.0f MiB a rank",
+                 context->size, context->nodes, context->threads, report->run.precision, report->run.kernel,
+                 report->estimate / 1048576.0);
   for (int i = 0; i < job->sources.count; i++)
     olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
                    (long long)job->drawn[i].drawn, job->sources.source[i].path,

@@ -74,6 +74,22 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
   return worst;
 }
 
+/* A layer packed for the products, while blocks pass it. */
+static double packed_bytes(const olica_job *job, const olica_layer_shape *shape) {
+  return (double)olica_forward_packed_bytes(&job->source->arch, shape, job->precision);
+}
+
+/* What the kernel has for itself, and a panel packed at a sweep's end, when no layer is there. */
+static double kernel_bytes(const olica_job *job) {
+  const olica_arch *arch = &job->source->arch;
+  double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
+  return (double)olica_kernel_bytes(job->precision, job->context->most_threads, (int)most);
+}
+
+static double packed_panel_bytes(const olica_job *job) {
+  return (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden);
+}
+
 /* The decomposition of value/output: on every rank all rotations and a head's columns, on a head's owner its
  * problem. */
 static double rotate_bytes(const olica_arch *arch) {
@@ -83,9 +99,9 @@ static double rotate_bytes(const olica_arch *arch) {
 
 /* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
  * are solved. There is a fit for every rank, each on its own or all on all. */
-static double survey_bytes(double dense, double square, double sums) {
+static double survey_bytes(double dense, double packed, double square, double sums) {
   double waiting = 8 * 2 * square;
-  return dense + waiting + larger(sums + PIECE, 8 * square);
+  return dense + waiting + larger(sums + larger(PIECE, packed), 8 * square);
 }
 
 /* The largest moment of the linear calibration, beside both layers and the FFN's inputs. */
@@ -103,16 +119,16 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   bool branches = o->prune.mlp_num > 0 && budget->branch > 0;
   olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
   double d = arch->hidden, square = d * d, sums = 8 * 2 * square + 4 * square;
-  double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape);
+  double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape), packed = packed_bytes(job, &shape);
   double cut = 4.0 * (double)olica_layer_shape_total(arch, &cut_shape);
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-  double both = dense + cut + (branches ? 4 * positions * d : 0);
-  double pruning = larger(dense + PIECE, dense + rotate_bytes(arch));
+  double inputs = branches ? 4 * positions * d : 0, both = dense + cut + inputs;
+  double pruning = dense + larger(larger(PIECE, rotate_bytes(arch)), packed + inputs);
   pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
   if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
   double staging =
       larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
-  double worst = larger(survey_bytes(dense, square, sums), pruning + staging);
+  double worst = larger(survey_bytes(dense, packed, square, sums), pruning + staging);
   double kept = (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
   plan->layers = dense + cut;
   plan->solver = worst - plan->layers + kept;
@@ -161,7 +177,8 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
   olica_env *env = job->context->env;
   olica_budget budget = {0};
   *plan = (olica_plan){0};
-  double work = 4.0 * (double)olica_layer_shape_total(arch, &source->shape[0]) + PIECE;
+  double work = 4.0 * (double)olica_layer_shape_total(arch, &source->shape[0]) +
+                larger(PIECE, packed_bytes(job, &source->shape[0]));
   if (olica_job_prunes(job)) {
     olica_prune_options options = {.sparsity = job->options->prune.sparsity,
                                    .k = job->options->prune.k,
@@ -182,7 +199,8 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
   plan->streams = stream_bytes(job, ranks);
   plan->tables = table_bytes(job, ranks);
   OLICA_TRY(plan_tasks(job, ranks, plan));
-  plan->other = (double)source->catalog->count * sizeof(olica_tensor);
+  plan->other = (double)source->catalog->count * sizeof(olica_tensor) + kernel_bytes(job);
+  work = larger(work, packed_panel_bytes(job));
   plan->texts = job->text.kept;
   plan->memory =
       plan->streams + plan->tasks + plan->tables + plan->other + larger(work + plan->texts, job->text.open);
@@ -246,8 +264,8 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
          arch->head, arch->ffn, arch->vocabulary, arch->tied ? ", tied" : "");
   printf("parameters   %lld stored as %s\n", (long long)job->source->parameters,
          olica_number_name(job->source->dtype));
-  printf("ranks        %d on %d nodes (%d on each), %d threads each\n", ranks, nodes, ranks_per_node,
-         job->context->threads);
+  printf("ranks        %d on %d nodes (%d on each), %d threads each, products in %s\n", ranks, nodes,
+         ranks_per_node, job->context->threads, olica_number_name(job->precision));
   if (olica_job_prunes(job)) {
     olica_grid_shape(ranks, &rows, &cols);
     printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n",

@@ -68,8 +68,8 @@ static const olica_setting table[] = {
   SETTING(solver, eigen, CHOICE, "auto", "back end of the decompositions", .choice = backends),
   SETTING(solver, block, INTEGER, "64", "block size of distributed matrices", IN(1, 1024), .unit = "rows"),
 
-  SETTING(compute, precision, CHOICE, "auto", "of the products; sums stay in fp32 and fp64", .choice = precisions,
-          LATER("bf16", "use fp32")),
+  SETTING(compute, precision, CHOICE, "auto", "of the linear maps; sums stay in fp32 and fp64; auto: fp32; bf16: see doc/methods.md",
+          .choice = precisions),
   SETTING(compute, threads, COUNT, "auto", "of a rank; auto: its share of the node's cores", IN(1, 1024), .unit = "threads"),
   SETTING(compute, memory, SIZE, "auto", "limit of a rank's own allocations; auto: none", IN(0x1p20, 0x1p50)),
 

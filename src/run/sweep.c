@@ -12,6 +12,16 @@ typedef struct table_use {
   bool round, write, embed, score;
 } table_use;
 
+static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
+  olica_packed *rows;
+  const olica_packed_weights panel = {.out = (int)count, .in = job->source->arch.hidden, .w = job->panel};
+  OLICA_AGREE(job->context, olica_packed_create(job->kernel, panel, &rows));
+  if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, rows);
+  if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, rows);
+  olica_packed_destroy(rows);
+  return OLICA_OK;
+}
+
 static olica_status use_panel(olica_job *job, const table_use *use, int64_t first, int64_t count) {
   olica_env *env = job->context->env;
   const char *name = use->table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
@@ -25,9 +35,9 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   }
   if (use->score) {
     olica_timer_start(&env->timers, "evaluate");
-    if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, job->panel);
-    if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, job->panel);
+    olica_status status = score_panel(job, first, count);
     olica_timer_stop(&env->timers);
+    OLICA_TRY(status);
   }
   if (!use->write) return OLICA_OK;
   olica_timer_start(&env->timers, "write");
@@ -55,11 +65,12 @@ static olica_status read_layer(olica_job *job, int index, olica_layer **layer) {
   return status;
 }
 
-static void advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
-                    const olica_layer *layer, int index) {
+static olica_status advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
+                            const olica_layer *layer, int index) {
   olica_timer_start(&job->context->env->timers, phase);
-  olica_stream_advance(stream, forward, layer, index, NULL);
+  olica_status status = olica_stream_advance(stream, forward, layer, index, NULL);
   olica_timer_stop(&job->context->env->timers);
+  return status;
 }
 
 static bool evaluates(const olica_job *job) {
@@ -67,12 +78,14 @@ static bool evaluates(const olica_job *job) {
 }
 
 /* What is evaluated passes a layer. */
-static void advance_evaluation(olica_job *job, const olica_layer *layer, int index) {
-  if (job->perplexity) advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, index);
-  if (!job->tasks.choices) return;
+static olica_status advance_evaluation(olica_job *job, const olica_layer *layer, int index) {
+  if (job->perplexity)
+    OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, index));
+  if (!job->tasks.choices) return OLICA_OK;
   olica_timer_start(&job->context->env->timers, "evaluate");
-  olica_choices_advance(job->tasks.choices, layer, index);
+  olica_status status = olica_choices_advance(job->tasks.choices, layer, index);
   olica_timer_stop(&job->context->env->timers);
+  return status;
 }
 
 /* The scores of one model, once all panels have passed. */
@@ -129,7 +142,7 @@ olica_status olica_sweep_survey(olica_job *job) {
     char left[32];
     OLICA_TRY(read_layer(job, i, &layer));
     if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
-    if (score) advance_evaluation(job, layer, i);
+    if (score) OLICA_TRY(advance_evaluation(job, layer, i));
     olica_layer_destroy(env, layer);
     time_left(since, i + 1, layers, left);
     olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
@@ -164,8 +177,9 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_timer_stop(&env->timers);
   OLICA_TRY(status);
   /* Behind the last layer nothing looks at the calibration stream any more. */
-  if (index + 1 < job->source->arch.layers) advance(job, "advance", job->stream, job->forward, pruned, index);
-  advance_evaluation(job, pruned, index);
+  if (index + 1 < job->source->arch.layers)
+    OLICA_TRY(advance(job, "advance", job->stream, job->forward, pruned, index));
+  OLICA_TRY(advance_evaluation(job, pruned, index));
   olica_layer_destroy(env, pruned);
   return OLICA_OK;
 }

@@ -39,8 +39,8 @@ olica_status olica_job_prepare_tasks(olica_job *job) {
   olica_job_tasks *tasks = &job->tasks;
   if (!tasks->questions) return OLICA_OK;
   OLICA_AGREE(job->context, make_scores(job));
-  OLICA_TRY(olica_choices_create(job->context, &job->source->arch, tasks->packs, job->source->panel_rows,
-                                 &tasks->choices));
+  OLICA_TRY(olica_choices_create(job->context, job->kernel, &job->source->arch, tasks->packs,
+                                 job->source->panel_rows, &tasks->choices));
   olica_packs_free(tasks->packs);
   tasks->packs = NULL;
   olica_questions_forget(tasks->questions);

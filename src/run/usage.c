@@ -13,6 +13,7 @@
 #include <utf8proc.h>
 #include <zlib.h>
 
+#include "olica/la/packed.h"
 #include "olica/la/solver.h"
 #include "olica/model/family.h"
 #include "olica/run/arguments.h"
@@ -94,6 +95,7 @@ static json_t *pcre2_version(void) {
 
 json_t *olica_usage_libraries(void) {
   char mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  char onednn[OLICA_KERNEL_TEXT];
   unsigned major, minor, release;
   PetscInt petsc[3], slepc[3];
   mpi_version(mpi);
@@ -107,6 +109,7 @@ json_t *olica_usage_libraries(void) {
   json_object_set_new(all, "PETSc", json_sprintf("%d.%d.%d", (int)petsc[0], (int)petsc[1], (int)petsc[2]));
   json_object_set_new(all, "SLEPc", json_sprintf("%d.%d.%d", (int)slepc[0], (int)slepc[1], (int)slepc[2]));
   json_object_set_new(all, "OpenBLAS", json_string(openblas_version()));
+  json_object_set_new(all, "oneDNN", json_string(olica_kernel_version(onednn)));
   json_object_set_new(all, "jansson", json_string(jansson_version_str()));
   json_object_set_new(all, "zlib", json_string(zlibVersion()));
   json_object_set_new(all, "PCRE2", pcre2_version());

@@ -30,8 +30,9 @@ void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, cons
 /* The states of local sequence s, [T x d]. */
 float *olica_stream_sequence(const olica_stream *stream, int64_t s);
 
-/* Every local sequence passes layer `index`. Not collective; stream NULL: nothing. */
-void olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer, int index,
-                          const olica_observer *observer);
+/* Every local sequence passes layer `index`. Collective on the stream's context, which agrees on failures;
+ * stream NULL: nothing. */
+olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer,
+                                  int index, const olica_observer *observer);
 
 #endif

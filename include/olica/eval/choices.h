@@ -21,6 +21,7 @@ typedef struct olica_target {
 
 typedef struct olica_choices {
   olica_context *context;
+  olica_kernel *kernel;
   const olica_arch *arch;
   olica_forward *forward;
   int64_t choices; /* of all ranks */
@@ -45,16 +46,16 @@ olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *pack
 
 /* Takes this rank's packs; questions and packs are no longer needed for them afterwards. `panel_rows`: the
  * largest number of rows a panel will have. Collective on the context. */
-olica_status olica_choices_create(olica_context *context, const olica_arch *arch, const olica_packs *packs,
-                                  int panel_rows, olica_choices **choices);
+olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                                  const olica_packs *packs, int panel_rows, olica_choices **choices);
 void olica_choices_destroy(olica_choices *choices); /* NULL allowed */
 
-/* As for a stream: rows [first, first + count) of the embedding; one layer; then the final norm, and the
- * output matrix in panels, each row given once. Not collective. */
+/* As for a stream: rows [first, first + count) of the embedding; one layer (collective on the context, which
+ * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. */
 void olica_choices_embed(olica_choices *choices, int64_t first, int64_t count, const float *rows);
-void olica_choices_advance(olica_choices *choices, const olica_layer *layer, int index);
+olica_status olica_choices_advance(olica_choices *choices, const olica_layer *layer, int index);
 void olica_choices_begin(olica_choices *choices, const float *gains);
-void olica_choices_add(olica_choices *choices, int64_t first, int64_t count, const float *rows);
+void olica_choices_add(olica_choices *choices, int64_t first, int64_t count, olica_packed *rows);
 
 /* The log-likelihoods [choices] of all ranks' choices on every rank, and the time that the slowest rank took.
  * OLICA_ERR_NUMERIC if one is not finite. Collective on the context. */

@@ -45,8 +45,9 @@ void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
 /* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */
 void olica_perplexity_begin(olica_perplexity *perplexity, const float *gains);
 
-/* Rows [first, first + count) of the output matrix, rows [count x d], each row given once. Not collective. */
-void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, const float *rows);
+/* Rows [first, first + count) of the output matrix, packed [count x d], each row given once. Not collective.
+ */
+void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows);
 
 /* The perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
 olica_status olica_perplexity_finish(olica_perplexity *perplexity, double *value);

@@ -4,6 +4,7 @@
 #ifndef OLICA_MODEL_FORWARD_H
 #define OLICA_MODEL_FORWARD_H
 
+#include "olica/la/packed.h"
 #include "olica/model/weights.h"
 
 typedef enum olica_tap {
@@ -36,9 +37,16 @@ typedef struct olica_pack {
   const olica_segment *segment; /* [segments] */
 } olica_pack;
 
+/* A linear map y = x Wᵀ, or of low rank: y = (x Aᵀ) Bᵀ. */
+typedef struct olica_packed_linear {
+  olica_packed *inner; /* A, NULL: the map is dense */
+  olica_packed *outer; /* W or B, NULL: there is no map */
+} olica_packed_linear;
+
 /* Scratch and tables for blocks of at most so many rows. */
 typedef struct olica_forward {
   olica_env *env;
+  olica_kernel *kernel; /* of the linear maps; attention is always in fp32 */
   const olica_arch *arch;
   int tokens;                         /* T, of a plain sequence: the most rows of a block */
   int threads;                        /* of the pieces of attention */
@@ -48,22 +56,32 @@ typedef struct olica_forward {
   float *scores;                      /* [threads x block x T] */
   float *gate, *up;                   /* [T x f] */
   float *low;                         /* [T x d]: between the factors of a low-rank map */
+  const olica_layer *layer;           /* that blocks may pass, NULL: none; */
+  int index;                          /* its number, */
+  olica_packed_linear linear[OLICA_PROJECTIONS], branch; /* its maps, packed */
 } olica_forward;
 
-/* Bytes of counted memory a forward needs. Pure. */
+/* Bytes of counted memory: of a forward, and of the packed maps of one layer. Pure. */
 size_t olica_forward_bytes(const olica_arch *arch, int tokens, int threads);
 
-olica_status olica_forward_create(olica_env *env, const olica_arch *arch, int tokens, int threads,
+size_t olica_forward_packed_bytes(const olica_arch *arch, const olica_layer_shape *shape,
+                                  olica_dtype precision);
+
+/* Its products are the kernel's, which must outlive it. */
+olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int tokens, int threads,
                                   olica_forward **forward);
 void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
 
-/* x [T x d] := layer number `index` of the model applied to x, in place; observer NULL: nobody looks. */
-void olica_forward_layer(olica_forward *forward, const olica_layer *layer, int index, float *x,
-                         const olica_observer *observer);
+/* Packs the maps of layer number `index` of the model, which must stay as it is until olica_forward_end,
+ * which gives them back. OLICA_ERR_MEMORY. */
+olica_status olica_forward_begin(olica_forward *forward, const olica_layer *layer, int index);
+void olica_forward_end(olica_forward *forward);
+
+/* x [T x d] := the layer applied to x, in place; observer NULL: nobody looks. */
+void olica_forward_layer(olica_forward *forward, float *x, const olica_observer *observer);
 
 /* The same for the sequences of a pack, x [pack->rows x d], pack->rows at most forward->tokens. */
-void olica_forward_pack(olica_forward *forward, const olica_layer *layer, int index, const olica_pack *pack,
-                        float *x);
+void olica_forward_pack(olica_forward *forward, const olica_pack *pack, float *x);
 
 /* y [rows x d] := RMSNorm(x) with gains g [d]. y may be x. */
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);
