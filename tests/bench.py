@@ -12,16 +12,16 @@ PHASES = ("read", "survey", "collect", "solve", "cut", "advance", "write", "eval
 
 
 def gemm_rate(ranks):
-    """GFLOP/s of a large fp32 product on every rank at once."""
+    """GFLOP/s of a large fp32 product on every rank at once; and what is said of packed products, in fp32 and bf16."""
     done = mpirun(ranks, program=OBJECTS / "tests" / "bench" / "gemm")
     assert done.returncode == 0, done.stderr
-    return float(done.stdout.split()[0])
+    return float(done.stdout.split()[0]), done.stdout.splitlines()[1:]
 
 
-def once(ranks, directory):
+def once(ranks, directory, precision):
     report = run_job(directory, ranks, {
         "model": {"path": DEMO}, "calibration": {"tokens": DEMO / "calibration.npy"}, "prune": {"mlp_num": 2},
-        "evaluate": {"tokens": DEMO / "evaluation.npy"}}, "--quiet")
+        "evaluate": {"tokens": DEMO / "evaluation.npy"}, "compute": {"precision": precision}}, "--quiet")
     phases = {p["name"]: p for p in report["phases"]}
     flops = sum(p["gflops"] * p["max_s"] for n, p in phases.items() if n in PHASES and "gflops" in p)
     return {**{n: phases[n]["mean_s"] for n in PHASES}, "wall": report["run"]["wall_s"], "gflop": flops}
@@ -63,18 +63,21 @@ def tokenizers_in_turn(runs):
 
 def main():
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    results, rates = {1: [], 2: []}, {1: [], 2: []}
+    results, rates = {(ranks, precision): [] for ranks in (1, 2) for precision in ("fp32", "bf16")}, {1: [], 2: []}
     with tempfile.TemporaryDirectory() as directory:
         for _ in range(runs):
-            for ranks in results:
-                results[ranks].append(once(ranks, Path(directory)))
-                rates[ranks].append(gemm_rate(ranks))
-    median = lambda ranks, key: statistics.median(r[key] for r in results[ranks])
-    print(f"demo job, medians of {runs} runs, seconds\n{'phase':10} {'1 rank':>8} {'2 ranks':>8} {'ratio':>6}")
+            for ranks, precision in results:
+                results[ranks, precision].append(once(ranks, Path(directory), precision))
+            for ranks in rates:
+                rate, packed = gemm_rate(ranks)
+                rates[ranks].append(rate)
+    median = lambda ranks, key, precision="fp32": statistics.median(r[key] for r in results[ranks, precision])
+    print(f"demo job, medians of {runs} runs, seconds\n{'phase':10} {'1 rank':>8} {'2 ranks':>8} {'ratio':>6} {'1, bf16':>8} {'2, bf16':>8}")
     for key in (*PHASES, "wall"):
         a, b = median(1, key), median(2, key)
-        print(f"{key:10} {a:8.3f} {b:8.3f} {a / b if b else float('nan'):6.2f}")
-    for ranks in results:
+        print(f"{key:10} {a:8.3f} {b:8.3f} {a / b if b else float('nan'):6.2f} {median(1, key, 'bf16'):8.3f} {median(2, key, 'bf16'):8.3f}")
+    print("packed products on 2 ranks, the last run:", *packed, sep="\n  ")
+    for ranks in rates:
         rate, job = statistics.median(rates[ranks]), median(ranks, "gflop") / median(ranks, "wall")
         print(f"{ranks} rank(s): the job runs at {job:.0f} GFLOP/s, a large fp32 product at {rate:.0f}: {job / rate:.2f} of it")
     tokenizers_in_turn(min(runs, 3))

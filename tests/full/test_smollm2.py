@@ -17,16 +17,16 @@ def make_model(directory, *options):
     return directory
 
 
-def sections(model, samples=256, windows=64, dtype="fp32"):
+def sections(model, samples=256, windows=64, dtype="fp32", precision="fp32"):
     return {"model": {"path": model},
             "calibration": {"tokens": shared("conformance", "SmolLM2-135M.calibration.npy"), "samples": samples},
-            "compute": {"precision": "fp32"},
+            "compute": {"precision": precision},
             "evaluate": {"tokens": shared("conformance", "SmolLM2-135M.evaluation.npy"), "windows": windows},
             "output": {"dtype": dtype}}
 
 
-def judge(golden, report, *checkpoint):
-    done = subprocess.run([sys.executable, COMPARE, shared("conformance", golden), report, *checkpoint, "--tolerance", "2e-3"],
+def judge(golden, report, *checkpoint, tolerance="2e-3"):
+    done = subprocess.run([sys.executable, COMPARE, shared("conformance", golden), report, *checkpoint, "--tolerance", tolerance],
                           capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,6 +62,18 @@ def test_native(tmp_path):
     judge("SmolLM2-135M.native.json", tmp_path / "job.json")
     fp32_model = 4 * report["parameters"]["dense"]
     assert check_shared_work(report, 2, 256, model) < fp32_model / 2
+
+
+def test_native_in_bf16(tmp_path):
+    """Products in bf16: the golden's numbers at the tolerance of bf16, both perplexities within 1 % of it, the same layers."""
+    model = make_model(tmp_path / "model")
+    report = run_job(tmp_path, 2, sections(model, precision="bf16"), timeout=3600)
+    print("perplexity", report["perplexity"], "by", report["run"]["kernel"], "wall", report["run"]["wall_s"])
+    judge("SmolLM2-135M.native.json", tmp_path / "job.json", tolerance="3e-2")
+    golden = json.loads(shared("conformance", "SmolLM2-135M.native.json").read_text())
+    for which in "dense", "pruned":
+        assert report["perplexity"][which] == pytest.approx(golden[which]["perplexity"], rel=1e-2)
+    assert report["calibrated_layers"] == golden["calibrated_layers"]
 
 
 def test_text(tmp_path):
