@@ -497,5 +497,3 @@ def test_fewer_sequences_than_ranks(ranks, samples, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads((job.out / "report.json").read_text())["status"] == "ok"
     assert mpirun(2, "--verify", job.out / "pruned.h5").returncode == 0
-
-

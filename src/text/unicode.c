@@ -78,12 +78,6 @@ olica_status olica_unicode_append(olica_env *env, olica_bytes *bytes, uint32_t c
   return OLICA_OK;
 }
 
-size_t olica_unicode_count(olica_span text) {
-  size_t count = 0;
-  for (size_t i = 0; i < text.bytes; i++) count += ((unsigned char)text.data[i] & 0xc0) != 0x80;
-  return count;
-}
-
 /* ---- classes ---- */
 
 static utf8proc_category_t category(uint32_t code) {

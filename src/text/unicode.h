@@ -24,9 +24,6 @@ uint32_t olica_unicode_before(olica_span text, size_t end, size_t *begin);
 size_t olica_unicode_put(uint32_t code, char *out);
 olica_status olica_unicode_append(olica_env *env, olica_bytes *bytes, uint32_t code);
 
-/* Characters of a text; bytes that are not the first of one are not counted. */
-size_t olica_unicode_count(olica_span text);
-
 bool olica_unicode_is_space(uint32_t code);       /* White_Space */
 bool olica_unicode_is_word(uint32_t code);        /* Alphabetic, M, Nd, Pc, joiners: \w of the Rust regexes */
 bool olica_unicode_is_numeric(uint32_t code);     /* N */
