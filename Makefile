@@ -162,6 +162,14 @@ bench-scaling: deps-check
 	@$(scaling) "1 2 4 8 16 32 64" --config input/demo/config.ini --runs 1 --out $(O)/bench/volume \
 	  --set calibration.samples=64 --set evaluate.windows=64
 
+# Layers of LLaMA-7B's and 70B's shape with random weights (BENCH='--help': settings); and the performance model, fitted
+# to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json.
+BENCH =
+.PHONY: bench-7b bench-model
+bench-7b bench-model: deps-check
+	@$(MAKE) --no-print-directory all bench-programs
+	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -215,6 +223,7 @@ help:
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
+	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"
