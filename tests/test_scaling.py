@@ -1,11 +1,14 @@
 """A scaling study, from jobs/scaling.sh to the tables and plots of jobs/scaling-report.py: their numbers are the reports', and
 the time, calls and bytes of collectives in the reports add up."""
-import csv, json, os, shutil, subprocess
+import csv, importlib.util, json, os, shutil, subprocess, sys
 
 import pytest
 from helpers import BINARY, DEMO, ROOT, environment
 
 REPORT = ROOT / "jobs" / "scaling-report.py"
+MODEL = ROOT / "jobs" / "model.py"
+RATES = {"threads": 1, "fp32": 150.0, "bf16": 900.0, "fp64": 70.0, "copy": 28.0, "file": 1.0,
+         **{name: {"seconds": 1e-6, "GB_s": 5.0} for name in ("bcast", "reduce", "allreduce")}}
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +115,34 @@ def test_slurm_gets_an_array_for_each_case(tmp_path):
     for line, (name, nodes, each, threads) in zip(submitted, [("strong-24x4", 1, 24, 4), ("strong-48x4", 2, 24, 4), ("strong-3", 1, 3, 1)]):
         assert f"--job-name=olica-{name} " in line and f"--nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads} " in line
         assert f"--task {name.replace('-', ' ')} --config a b.ini" in line
+
+
+def load_model():
+    spec = importlib.util.spec_from_file_location("model", MODEL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_model_finds_what_the_times_were_made_of(study, tmp_path):
+    """Reports whose times follow the model exactly: the fit predicts every one of them, and the class of machine is said to be a prediction."""
+    model = load_model()
+    known = {"products": 1.5, "sums": 2.0, "passes": 3.0, "solvers": 4.0, "files": 2.0, "datasets": 1e-3, "volume": 2.0, "calls": 1e-4, "start": 0.3}
+    machines = [{"ranks": ranks, **RATES} for ranks in (1, 2)]
+    (tmp_path / "machine.json").write_text("\n".join(map(json.dumps, machines)))
+    for (ranks, report), machine in zip(study[2].items(), machines):
+        for samples in (8, 64, 512):
+            made = json.loads(json.dumps(report))
+            made["settings"]["calibration"]["samples"] = samples
+            seconds = model.predict(model.features(model.from_report(made), machine), known)
+            for phase in made["phases"]:
+                phase["max_s"] = seconds.get(phase["name"], phase["max_s"])
+            made["run"]["wall_s"] = sum(seconds.values())
+            (tmp_path / f"{ranks}.{samples}.json").write_text(json.dumps(made))
+    done = subprocess.run([sys.executable, MODEL, "--machine", tmp_path / "machine.json", "--fit", *tmp_path.glob("?.*.json"), "--save", tmp_path / "c.json",
+                           "--predict", ROOT / "jobs" / "machine-class.json", "--ranks", "64,4096"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    judged = [cell.strip(" %") for line in done.stdout.splitlines() for cell in line.split("|")[8:9] if cell.endswith("% ")]
+    assert len(judged) > 20 and all(abs(float(off)) <= 1 for off in judged), done.stdout
+    assert "PREDICTION, not measured: 7b" in done.stdout
+    assert all(value >= 0 for value in json.loads((tmp_path / "c.json").read_text()).values())
