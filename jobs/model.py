@@ -15,8 +15,8 @@ from statistics import median
 import numpy as np
 
 TERMS = {
-    "products": "linear maps, at the rate of a packed product in the job's precision; attention's, at that of fp32",
-    "sums": "AᵀA, AᵀB and the dropped neurons' outputs, at the rate of an fp32 product; adding them in fp64, at that of copying",
+    "products": "linear maps and attention, at the rate of a packed product in the job's precision",
+    "sums": "AᵀA, AᵀB and the dropped neurons' outputs, at the same rate; adding them in fp64, at that of copying",
     "passes": "what else goes through memory: norms, RoPE, silu, residuals, scores; packing, decoding, rounding",
     "solvers": "eigenproblems and Cholesky solves, at the rate of an fp64 product",
     "files": "bytes of the checkpoint, at the rate of writing and syncing files",
@@ -62,7 +62,7 @@ class Work:
 def forward(w, rates, sequences, T, kept=1.0):
     """Terms of so many sequences through one layer on a rank."""
     tokens = sequences * T
-    products = tokens * (2 * w.numbers * kept / rates["product"] + 2 * T * w.q / rates["fp32"])
+    products = tokens * (2 * w.numbers * kept + 2 * T * w.q) / rates["product"]
     passes = tokens * 4 * (8 * w.d + 4 * (w.q + w.kv) + 5 * w.f * kept + 3 * w.heads * T)
     packing = 6 * w.numbers * kept if w.bf16 else 0
     return {"products": products, "passes": (passes + packing) / rates["copy"]}
@@ -70,7 +70,7 @@ def forward(w, rates, sequences, T, kept=1.0):
 
 def sums(w, rates, sequences):
     """Of a ridge fit, on a rank."""
-    return {"sums": sequences * (w.T * 3 * w.d**2 / rates["fp32"] + 1.5 * w.d**2 * 20 / rates["copy"])}
+    return {"sums": sequences * (w.T * 3 * w.d**2 / rates["product"] + 1.5 * w.d**2 * 20 / rates["copy"])}
 
 
 def ridge(d):
@@ -120,7 +120,7 @@ def traffic(w):
 
 def features(w, machine):
     """{phase: {term: seconds at the machine's own rates}} of the busiest rank."""
-    rates = {"fp32": 1e9 * machine["fp32"], "product": 1e9 * machine["bf16" if w.bf16 else "fp32"], "fp64": 1e9 * machine["fp64"],
+    rates = {"product": 1e9 * machine["bf16" if w.bf16 else "fp32"], "fp64": 1e9 * machine["fp64"],
              "copy": 1e9 * machine["copy"], "file": 1e9 * machine["file"]}
     own, result = w.share(w.samples), {phase: dict.fromkeys((*NAMES, LATENCY), 0.0) for phase in PHASES}
 
@@ -134,8 +134,8 @@ def features(w, machine):
     add("survey", layer, w.L)
     add("survey", sums(w, rates, own), w.L)
     add("solve", {"solvers": solver_flops(w) / rates["fp64"]})
-    add("collect", layer, w.L)
-    dropped = {"sums": own * w.T * 6 * w.d * w.dropped / rates["fp32"]}
+    add("collect", forward(w, rates, own, w.T, 1 - w.d * w.f / w.numbers), w.L)  # it stops at the neurons
+    dropped = {"sums": own * w.T * 6 * w.d * w.dropped / rates["product"]}
     add("collect", sums(w, rates, own), w.calibrated)
     add("collect", dropped, w.calibrated)
     add("cut", {"passes": w.L * w.numbers * 16 / rates["copy"]})
