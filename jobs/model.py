@@ -17,16 +17,16 @@ import numpy as np
 TERMS = {
     "products": "linear maps and attention, at the rate of a packed product in the job's precision",
     "sums": "AᵀA, AᵀB and the dropped neurons' outputs, at the same rate; adding them in fp64, at that of copying",
-    "passes": "what else goes through memory: norms, RoPE, silu, residuals, scores; packing, decoding, rounding",
+    "passes": "what else goes through memory: norms, RoPE, silu, residuals, scores; packing, rounding",
+    "weights": "reading, checking and decoding the stored weights, at the rate of copying",
     "solvers": "eigenproblems and Cholesky solves, at the rate of an fp64 product",
     "files": "bytes of the checkpoint, at the rate of writing and syncing files",
     "datasets": "s for each of its datasets: created, written and verified by all ranks together",
-    "volume": "bytes of collectives, at the rate of a large broadcast or reduction",
-    "calls": "s of a collective beyond the time of the smallest: waiting for each other",
+    "calls": "s of a collective beyond the network's time: waiting for each other",
     "start": "s until MPI and the libraries have started, once a job",
 }
 NAMES = list(TERMS)
-LATENCY = "latency"  # a term of its own, with coefficient 1: collectives at the time of the smallest
+NETWORK = "network"  # a term of its own, with coefficient 1: calls at the time of the smallest collective, bytes at the rate of a large one
 PHASES = ("start", "read", "survey", "solve", "collect", "cut", "advance", "write", "evaluate")
 PIECE = 8 << 20  # bytes: tensors and panels come in such pieces
 SMALL = 0.02     # phases below this share of the job are not fitted, nor judged
@@ -113,8 +113,8 @@ def traffic(w):
             "solve": (w.L * (13 + blocks) + w.calibrated * (12 + fit_calls),
                       w.L * (4 * w.kv_heads * w.head**2 + factors) + w.calibrated * (fit + 8 * w.d * w.branch)),
             "cut": (w.L * 9, w.L * 4 * (w.f + w.kv)),
-            "collect": (w.L * 3 + w.calibrated, w.L * energies),
-            "advance": (w.L - 1, 4 * w.L),
+            "collect": (w.L * 4 + w.calibrated, w.L * energies),
+            "advance": (2 * w.L - 1, 4 * w.L),
             "evaluate": (5 + w.models * (w.L + panels), 0)}
 
 
@@ -122,7 +122,7 @@ def features(w, machine):
     """{phase: {term: seconds at the machine's own rates}} of the busiest rank."""
     rates = {"product": 1e9 * machine["bf16" if w.bf16 else "fp32"], "fp64": 1e9 * machine["fp64"],
              "copy": 1e9 * machine["copy"], "file": 1e9 * machine["file"]}
-    own, result = w.share(w.samples), {phase: dict.fromkeys((*NAMES, LATENCY), 0.0) for phase in PHASES}
+    own, result = w.share(w.samples), {phase: dict.fromkeys((*NAMES, NETWORK), 0.0) for phase in PHASES}
 
     def add(phase, terms, times=1.0):
         for term, value in terms.items():
@@ -130,7 +130,7 @@ def features(w, machine):
 
     layer, head = forward(w, rates, own, w.T), {"products": w.share(w.windows) * w.W * 2 * w.d * w.V / rates["product"]}
     add("start", {"start": 1.0})
-    add("read", {"passes": (2 * w.L * w.numbers + 3 * w.V * w.d) * 6 / rates["copy"]})
+    add("read", {"weights": (2 * w.L * w.numbers + 3 * w.V * w.d) * 6 / rates["copy"]})
     add("survey", layer, w.L)
     add("survey", sums(w, rates, own), w.L)
     add("solve", {"solvers": solver_flops(w) / rates["fp64"]})
@@ -147,7 +147,7 @@ def features(w, machine):
         add("evaluate", head)
     for phase, (calls, volume) in traffic(w).items():
         rate = machine["reduce" if phase in ("survey", "solve") else "bcast"]
-        add(phase, {LATENCY: calls * machine["allreduce"]["seconds"], "calls": calls, "volume": volume / (1e9 * rate["GB_s"])})
+        add(phase, {NETWORK: calls * machine["allreduce"]["seconds"] + volume / (1e9 * rate["GB_s"]), "calls": calls})
     return result
 
 
@@ -192,7 +192,7 @@ def fit(machines, reports):
         for name, phase in measured(report).items():
             if phase["max_s"] > SMALL * report["run"]["wall_s"]:
                 lines.append([terms[name][n] / phase["max_s"] for n in NAMES])
-                rest.append(1 - terms[name][LATENCY] / phase["max_s"])
+                rest.append(1 - terms[name][NETWORK] / phase["max_s"])
     lines, rest, used = np.array(lines), np.array(rest), list(range(len(NAMES)))
     while True:
         found = np.linalg.lstsq(lines[:, used], rest, rcond=None)[0]
@@ -259,7 +259,7 @@ def print_prediction(machine, shape, ranks, samples, length, coefficients):
         work = Work(LLAMA[shape], settings, {"ranks": P, "threads": machine["threads"], "nodes": -(-P // machine["ranks_per_node"]), "precision": "bf16"}, 0)
         terms = features(work, network(machine, P))
         seconds = predict(terms, coefficients)
-        shared = sum(coefficients.get(n, 1) * parts[n] for parts in terms.values() for n in ("calls", "volume", LATENCY))
+        shared = sum(coefficients.get(n, 1) * parts[n] for parts in terms.values() for n in ("calls", NETWORK))
         total = sum(seconds.values())
         base = base or (P, total)
         rows.append((P, -(-P // machine["ranks_per_node"]), *(f"{seconds[p]:.1f}" for p in PHASES if p != "evaluate"), f"{total:.1f}", f"{base[1]:.1f}",
