@@ -160,7 +160,9 @@ olica_status olica_sweep_survey(olica_job *job) {
   OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = 0; i < layers; i++) {
     char left[32];
+    olica_passages_begin(&job->report->passages);
     OLICA_TRY(survey_layer(job, i, score));
+    olica_passages_end(&job->report->passages, OLICA_SWEEP_SURVEY, i);
     time_left(since, i + 1, layers, left);
     olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
                    job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
@@ -213,8 +215,10 @@ olica_status olica_sweep_prune(olica_job *job) {
   for (int i = 0; i < layers; i++) {
     olica_cut_record record = {0};
     char left[32];
+    olica_passages_begin(&job->report->passages);
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
+    olica_passages_end(&job->report->passages, OLICA_SWEEP_PRUNE, i);
     time_left(since, i + 1, layers, left);
     olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
                    record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
