@@ -7,18 +7,14 @@
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
-/* The columns of W_o that belong to a group of heads, weighted: element (a, row·g + i) is sqrt(e[row])
- * O_i[row, a], so that the Gram of its rows is the sum we want. */
-typedef struct weighted_columns {
-  const float *w;
-  const double *root;
-  int stride, head, share, first; /* first column of the group */
-} weighted_columns;
-
-static double weighted_column(const void *data, int a, int k) {
-  const weighted_columns *c = data;
-  int row = k / c->share, i = k % c->share;
-  return c->root[row] * c->w[(size_t)row * c->stride + c->first + i * c->head + a];
+/* The columns of W_o that belong to a group of heads, weighted: column row·g + i of w [h x d·g], which lies
+ * on this rank alone, is sqrt(e[row]) O_i[row, :], so that the Gram of its rows is the sum we want. */
+static void set_weighted_columns(const olica_arch *arch, const double *root, const float *o, int group,
+                                 olica_matrix *w) {
+  int h = arch->head, share = arch->heads / arch->kv_heads * h, width = arch->heads * h;
+  for (int row = 0; row < arch->hidden; row++)
+    for (int a = 0; a < share; a++)
+      w->a[(size_t)row * share + a] = root[row] * o[(size_t)row * width + group * share + a];
 }
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
@@ -31,7 +27,6 @@ static olica_status solve_group(olica_pool *pool, olica_context *context, const 
                                 const double *root, const olica_layer *layer, int group, float *u) {
   olica_env *env = context->env;
   int h = arch->head, g = arch->heads / arch->kv_heads;
-  weighted_columns columns = {layer->linear[OLICA_O].weight, root, arch->heads * h, h, g, group * g * h};
   olica_solver *solver;
   olica_matrix *w, *gram, *vectors;
   double *values;
@@ -42,7 +37,7 @@ static olica_status solve_group(olica_pool *pool, olica_context *context, const 
   OLICA_TRY(OLICA_NEW(env, values, (size_t)h));
   olica_status status = OLICA_OK;
   if (olica_solver_member(solver)) {
-    olica_matrix_fill(w, weighted_column, &columns);
+    set_weighted_columns(arch, root, layer->linear[OLICA_O].weight, group, w);
     status = olica_solver_gram(solver, w, gram);
     if (status == OLICA_OK)
       status = olica_solver_eigen(solver, "rotation of value neurons", gram, h, values, vectors);
