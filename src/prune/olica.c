@@ -305,7 +305,7 @@ static olica_status decompose(olica_state *state, const olica_layer *dense, cons
 static olica_status rotate(olica_state *state, int index, olica_layer *dense) {
   const olica_method_job *job = &state->job;
   olica_timer_start(&job->context->env->timers, "solve.rotation");
-  olica_status status = olica_rotate_values(job->pool, job->context, job->arch,
+  olica_status status = olica_rotate_values(job->pool, job->context, job->arch, job->options.ond,
                                             state->output_energy + (size_t)index * job->arch->hidden, dense);
   olica_timer_stop(&job->context->env->timers);
   return status;

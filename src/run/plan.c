@@ -9,6 +9,7 @@
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
 #include "olica/prune/decompose.h"
+#include "olica/prune/rotate.h"
 #include "olica/run/pipeline.h"
 
 enum {
@@ -104,13 +105,6 @@ static double packed_panel_bytes(const olica_job *job) {
   return (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden);
 }
 
-/* The decomposition of value/output: on every rank all rotations and a head's columns, on a head's owner its
- * problem. */
-static double rotate_bytes(const olica_arch *arch) {
-  double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads;
-  return 4 * (arch->kv_heads * h * h + h * d) + 8 * (h * d * g + 2 * h * h + larger(h * h, 26 * h));
-}
-
 /* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
  * are solved. There is a fit for every rank, each on its own or all on all. */
 static double survey_bytes(double dense, double packed, double square, double sums) {
@@ -131,7 +125,7 @@ static olica_status prune_bytes(const olica_job *job, int ranks, const olica_bud
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
   double inputs = branches ? 4 * positions * d : 0, decomposed;
   OLICA_TRY(decompose_bytes(job, ranks, &cut_shape, sums, &decomposed));
-  double pruning = dense + larger(larger(PIECE, rotate_bytes(arch)), packed + inputs);
+  double pruning = dense + larger(larger(PIECE, olica_rotate_bytes(arch, o->prune.ond)), packed + inputs);
   pruning = larger(pruning, dense + cut + decomposed);
   if (branches)
     pruning = larger(pruning, dense + cut + inputs + sums + 4.0 * 3 * budget->neurons_dropped * d);
