@@ -149,6 +149,13 @@ bench: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/bench.py
 
+# What the model of src/la/placement.c is fitted to, up to this order, and the factor of ond = standard; minutes.
+LARGEST = 3072
+.PHONY: bench-solvers
+bench-solvers: deps-check
+	@$(MAKE) --no-print-directory bench-programs
+	@$(as_root) $(PYTHON) tests/bench_solvers.py $(LARGEST)
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -201,6 +208,7 @@ help:
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
+	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"

@@ -17,15 +17,15 @@ enum { GRAM, EIGEN, RIDGE, OPERATIONS };
 static const model models[2][OPERATIONS] = {
     {
         /* LAPACK, one rank */
-        [GRAM] = {0, 1.57e-11, 0, 0},
-        [EIGEN] = {8.5e-11, 8.0e-11, 2e-8, 0},
-        [RIDGE] = {6e-12, 3.5e-11, 8e-9, 0},
+        [GRAM] = {0, 1.34e-11, 2.51e-09, 0},
+        [EIGEN] = {5.54e-11, 1.61e-10, 1.40e-08, 0},
+        [RIDGE] = {4.70e-12, 2.82e-11, 2.57e-08, 0},
     },
     {
         /* ScaLAPACK on a grid */
-        [GRAM] = {0, 1.57e-11, 0, 0},
-        [EIGEN] = {8.5e-11, 8.0e-11, 2e-8, 1e-5},
-        [RIDGE] = {6e-12, 3.5e-11, 8e-9, 1e-5},
+        [GRAM] = {0, 2.26e-11, 4.42e-09, 7.81e-08},
+        [EIGEN] = {1.43e-10, 3.68e-10, 0, 1.17e-05},
+        [RIDGE] = {1.42e-11, 8.55e-11, 0, 3.63e-06},
     },
 };
 
