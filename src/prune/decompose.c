@@ -61,7 +61,7 @@ static olica_status begin(tasks *t, const kinds *k) {
   if (t->pruned->shape.branch > 0) {
     OLICA_TRY(
         olica_fit_gather(t->context, t->solver[k->count - 1], t->residual->sums, t->residual->tokens, &fit));
-    olica_fit_sums_destroy(t->context->env, t->residual->sums);
+    olica_fit_sums_destroy(t->residual->sums);
   }
   olica_status status = OLICA_OK;
   for (int i = 0; i < k->count && status == OLICA_OK; i++) {

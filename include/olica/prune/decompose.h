@@ -3,7 +3,7 @@
 #ifndef OLICA_PRUNE_DECOMPOSE_H
 #define OLICA_PRUNE_DECOMPOSE_H
 
-#include "olica/calib/statistics.h"
+#include "olica/calib/fit_sums.h"
 #include "olica/la/solver.h"
 #include "olica/model/weights.h"
 
