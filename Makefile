@@ -170,6 +170,13 @@ bench-7b bench-model: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
 
+# What the model of src/la/placement.c is fitted to, up to this order, and the factor of ond = standard; minutes.
+LARGEST = 3072
+.PHONY: bench-solvers
+bench-solvers: deps-check
+	@$(MAKE) --no-print-directory bench-programs
+	@$(as_root) $(PYTHON) tests/bench_solvers.py $(LARGEST)
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -224,6 +231,7 @@ help:
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
 	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
+	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"

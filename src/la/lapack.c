@@ -48,7 +48,58 @@ static olica_status verdict(olica_env *env, const char *routine, int info) {
   return olica_error_set(env, OLICA_ERR_NUMERIC, "%s returned %d", routine, info);
 }
 
-/* MRRR; finds just the pairs that are wanted. */
+/* The wanted pairs of the tridiagonal matrix (d, e): by MRRR where they are few, since it finds no others; by
+ * divide and conquer otherwise, since it is all products of matrices. z [n x n] is NULL for few. */
+static int few(int wanted, int n) {
+  enum { ONE_IN = 8 };
+  return wanted <= n / ONE_IN;
+}
+
+static int tridiagonal_pairs(int n, int wanted, double *d, double *e, double *z, int *support,
+                             const olica_workspace *s, olica_matrix *v) {
+  int info = 0, first = 1, found = 0, careful = 1;
+  double zero = 0;
+  if (few(wanted, n)) {
+    dstemr_("V", "I", &n, d, e, &zero, &zero, &first, &wanted, &found, s->w, v->a, &n, &wanted, support,
+            &careful, s->work, &s->lwork, s->iwork, &s->liwork, &info, 1, 1);
+    return info == 0 && found < wanted ? n + 1 : info;
+  }
+  dstedc_("I", &n, d, e, z, &n, s->work, &s->lwork, s->iwork, &s->liwork, &info, 1);
+  memcpy(s->w, d, (size_t)n * sizeof *d);
+  memcpy(v->a, z, (size_t)n * (size_t)wanted * sizeof *z);
+  return info;
+}
+
+/* Householder's reduction, the wanted pairs of its tridiagonal matrix, and the way back for just these:
+ * DSYEVR finds them one by one unless it is asked for all, DSYEVD turns back all. */
+static olica_status sytrd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
+                          olica_matrix *v) {
+  enum { BLOCK = 64, MRRR = 18, MRRR_INTEGERS = 10, DIVIDE = 4, DIVIDE_INTEGERS = 5 };
+  olica_env *env = solver->context->env;
+  int n = a->rows, info = 0, *support;
+  size_t order = (size_t)n, square = few(wanted, n) ? 0 : order * order;
+  double *d, *z, work = few(wanted, n) ? MRRR * (double)n : DIVIDE * (double)n + (double)square + 1;
+  olica_workspace s;
+  OLICA_TRY(olica_workspace_get(env, n, work > BLOCK * (double)n ? work : BLOCK * (double)n,
+                                (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n, &s));
+  OLICA_TRY(OLICA_NEW(env, d, 3 * order)); /* and e, tau */
+  OLICA_TRY(OLICA_NEW(env, z, square));
+  OLICA_TRY(OLICA_NEW(env, support, 2 * order));
+  double *e = d + n, *tau = e + n;
+  narrow(n);
+  dsytrd_("L", &n, a->a, &a->lld, d, e, tau, s.work, &s.lwork, &info, 1);
+  if (info == 0) info = tridiagonal_pairs(n, wanted, d, e, z, support, &s, v);
+  if (info == 0)
+    dormtr_("L", "L", "N", &n, &wanted, a->a, &a->lld, tau, v->a, &v->lld, s.work, &s.lwork, &info, 1, 1, 1);
+  memcpy(values, s.w, (size_t)wanted * sizeof *values);
+  OLICA_FREE(env, support);
+  OLICA_FREE(env, z);
+  OLICA_FREE(env, d);
+  olica_workspace_free(env, &s);
+  return widen(solver, verdict(env, few(wanted, n) ? "dsytrd, dstemr" : "dsytrd, dstedc", info));
+}
+
+/* The second choice; unless all pairs are wanted, by bisection and inverse iteration. */
 static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;
@@ -67,27 +118,6 @@ static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, dou
   OLICA_FREE(env, support);
   olica_workspace_free(env, &s);
   return widen(solver, verdict(env, "dsyevr", info));
-}
-
-/* Divide and conquer; finds all pairs, in a copy of A. */
-static olica_status syevd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
-                          olica_matrix *v) {
-  olica_env *env = solver->context->env;
-  int n = a->rows, info = 0, query = -1, integers = 0;
-  double answer = 0, unused = 0, *all;
-  dsyevd_("V", "L", &n, a->a, &n, &unused, &answer, &query, &integers, &query, &info, 1, 1);
-  OLICA_TRY(verdict(env, "dsyevd (workspace)", info));
-  olica_workspace s;
-  OLICA_TRY(olica_workspace_get(env, n, answer, integers, &s));
-  OLICA_TRY(OLICA_NEW(env, all, (size_t)n * (size_t)n));
-  memcpy(all, a->a, (size_t)n * (size_t)n * sizeof *all);
-  narrow(n);
-  dsyevd_("V", "L", &n, all, &n, s.w, s.work, &s.lwork, s.iwork, &s.liwork, &info, 1, 1);
-  memcpy(values, s.w, (size_t)wanted * sizeof *values);
-  memcpy(v->a, all, (size_t)n * (size_t)wanted * sizeof *all);
-  OLICA_FREE(env, all);
-  olica_workspace_free(env, &s);
-  return widen(solver, verdict(env, "dsyevd", info));
 }
 
 static olica_status factor(olica_solver *solver, olica_matrix *a) {
@@ -111,7 +141,7 @@ const olica_backend_ops olica_backend_lapack = {
     .block = block,
     .gram = gram,
     .multiply = multiply,
-    .eigen = {{"dsyevr", syevr}, {"dsyevd", syevd}},
+    .eigen = {{"dsytrd", sytrd}, {"dsyevr", syevr}},
     .factor = factor,
     .substitute = substitute,
 };

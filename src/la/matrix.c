@@ -87,6 +87,22 @@ void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, i
           value(data, olica_matrix_global_row(matrix, i), olica_matrix_global_col(matrix, j));
 }
 
+void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, const double *scale) {
+  enum { TILE = 16 }; /* columns: what of a row lies in one line of the cache */
+  for (int first = 0; first < matrix->local_cols; first += TILE) {
+    int last = minimum(matrix->local_cols, first + TILE), from[TILE];
+    double factor[TILE];
+    for (int j = first; j < last; j++) {
+      from[j - first] = olica_matrix_global_col(matrix, j);
+      factor[j - first] = scale ? scale[from[j - first]] : 1;
+    }
+    for (int i = 0; i < matrix->local_rows; i++) {
+      const float *row = rows + (size_t)olica_matrix_global_row(matrix, i) * stride;
+      for (int j = first; j < last; j++) column(matrix, j)[i] = factor[j - first] * row[from[j - first]];
+    }
+  }
+}
+
 /* ---- between the whole matrix on every rank and its distributed form ----
  * Every process' local part is handled in turn, in panels of whole local columns. All ranks walk through the
  * same panels, since all know the distribution. */
@@ -266,6 +282,7 @@ void olica_matrix_column_dots(const olica_matrix *a, const olica_matrix *b, doub
   for (int j = 0; j < a->local_cols; j++) {
     const double *x = column(a, j), *y = column(b, j);
     double dot = 0;
+#pragma omp simd reduction(+ : dot)
     for (int i = 0; i < a->local_rows; i++) dot += x[i] * y[i];
     out[olica_matrix_global_col(a, j)] = dot;
   }
@@ -302,8 +319,11 @@ double olica_matrix_trace(const olica_matrix *matrix) {
 
 double olica_matrix_norm(const olica_matrix *matrix) {
   double sum = 0;
-  for (int j = 0; j < matrix->local_cols; j++)
-    for (int i = 0; i < matrix->local_rows; i++) sum += column(matrix, j)[i] * column(matrix, j)[i];
+  for (int j = 0; j < matrix->local_cols; j++) {
+    const double *x = column(matrix, j);
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < matrix->local_rows; i++) sum += x[i] * x[i];
+  }
   olica_comm_sum(matrix->grid->context, matrix->grid->comm, &sum, 1);
   return sqrt(sum);
 }

@@ -1,75 +1,209 @@
-/* Which problem goes to which ranks. A problem's cost is n^3, shared evenly by its ranks. */
+/* Which problem goes to which ranks, by a model of what each takes. */
+#include <math.h>
+
 #include "olica/la/solver.h"
 
-static double cost(int n) {
-  return (double)n * (double)n * (double)n;
+/* Seconds of an operation on a matrix of order n with w columns (of a Gram product, wanted eigenvectors,
+ * right-hand sides) on p ranks:
+ *     (cubic n^3 + wanted n^2 w) / p + square n^2 / sqrt(p) + latency n log2(p).
+ * Fitted by `make bench-solvers`; doc/methods.md has the measurements. What matters is how the numbers
+ * relate: a faster machine changes all of them. */
+typedef struct model {
+  double cubic, wanted, square, latency;
+} model;
+
+enum { GRAM, EIGEN, RIDGE, OPERATIONS };
+
+static const model models[2][OPERATIONS] = {
+    {
+        /* LAPACK, one rank */
+        [GRAM] = {0, 1.34e-11, 2.51e-09, 0},
+        [EIGEN] = {5.54e-11, 1.61e-10, 1.40e-08, 0},
+        [RIDGE] = {4.70e-12, 2.82e-11, 2.57e-08, 0},
+    },
+    {
+        /* ScaLAPACK on a grid */
+        [GRAM] = {0, 2.26e-11, 4.42e-09, 7.81e-08},
+        [EIGEN] = {1.43e-10, 3.68e-10, 0, 1.17e-05},
+        [RIDGE] = {1.42e-11, 8.55e-11, 0, 3.63e-06},
+    },
+};
+
+static double evaluate(const model *m, double n, double w, double p) {
+  return (m->cubic * n * n * n + m->wanted * n * n * w) / p + m->square * n * n / sqrt(p) +
+         m->latency * n * log2(p);
 }
 
-/* Work that the problems placed so far (count > 0) give to a rank. */
-static double load(int rank, int problems, const int *order, const olica_placement *place) {
-  double sum = 0;
-  for (int i = 0; i < problems; i++)
-    if (rank >= place[i].first && rank < place[i].first + place[i].count)
-      sum += cost(order[i]) / place[i].count;
+double olica_solver_seconds(const olica_problem *problem, int ranks) {
+  const model *m = models[ranks > 1];
+  double n = problem->order, sum = 0;
+  if (problem->inner > 0) sum += evaluate(&m[GRAM], n, problem->inner, ranks);
+  if (problem->wanted > 0) sum += evaluate(&m[EIGEN], n, problem->wanted, ranks);
+  if (problem->columns > 0) sum += evaluate(&m[RIDGE], n, problem->columns, ranks);
   return sum;
 }
 
-static int least_loaded(int ranks, int problems, const int *order, const olica_placement *place) {
-  int best = 0;
-  double least = load(0, problems, order, place);
-  for (int rank = 1; rank < ranks; rank++) {
-    double l = load(rank, problems, order, place);
-    if (l >= least) continue;
-    best = rank;
-    least = l;
-  }
-  return best;
+/* What a placement is made in. */
+typedef struct table {
+  int ranks, problems;
+  const olica_problem *problem;
+  double *alone; /* [problems] seconds on one rank */
+  int *order;    /* [problems] the longest first; of equals the lower index */
+  double *busy;  /* [ranks] seconds */
+} table;
+
+static int may_share(const table *t, int i) {
+  return t->problem[i].order > OLICA_SOLVER_WHOLE;
 }
 
-static int largest_unplaced(int problems, const int *order, const olica_placement *place) {
-  int best = -1;
-  for (int i = 0; i < problems; i++)
-    if (place[i].count == 0 && (best < 0 || order[i] > order[best])) best = i;
-  return best;
+/* The next number of ranks that forms a grid r x r or r x (r + 1): others would leave ranks over. */
+static int next_size(int size) {
+  int rows, cols;
+  olica_grid_shape(size, &rows, &cols);
+  return rows == cols ? rows * (rows + 1) : cols * cols;
 }
 
-/* Every problem not yet placed: a rank of its own, largest first to the least loaded. */
-static void place_singly(int ranks, int problems, const int *order, olica_placement *place) {
-  for (int i; (i = largest_unplaced(problems, order, place)) >= 0;)
-    place[i] = (olica_placement){OLICA_BACKEND_LAPACK, least_loaded(ranks, problems, order, place), 1};
+/* The fewest ranks on which the problem takes no longer than `limit`; 0: there are none. */
+static int ranks_within(const table *t, int i, double limit) {
+  if (t->alone[i] <= limit) return 1;
+  for (int size = 2; may_share(t, i) && size <= t->ranks; size = next_size(size))
+    if (olica_solver_seconds(&t->problem[i], size) <= limit) return size;
+  return 0;
 }
 
-/* Shares all ranks among the `large` problems, at most as many as there are ranks: one each, then one at a
- * time to where a rank has most to do. */
-static void place_large(int ranks, int large, int problems, const int *order, olica_placement *place) {
-  for (int i = 0; i < problems; i++) place[i].count = order[i] >= OLICA_SOLVER_GRID_N;
-  for (int left = ranks - large; left > 0; left--) {
-    int most = -1;
-    for (int i = 0; i < problems; i++)
-      if (place[i].count > 0 &&
-          (most < 0 || cost(order[i]) / place[i].count > cost(order[most]) / place[most].count))
-        most = i;
-    place[most].count++;
+/* Groups for the `groups` longest problems, side by side, such that each ends by `limit`. False: they do not
+ * fit. */
+static int place_groups(const table *t, int groups, double limit, olica_placement *place) {
+  int next = 0;
+  for (int g = 0; g < groups; g++) {
+    int i = t->order[g], count = ranks_within(t, i, limit);
+    if (count == 0 || count > t->ranks - next) return 0;
+    place[i] = (olica_placement){count > 1 ? OLICA_BACKEND_SCALAPACK : OLICA_BACKEND_LAPACK, next, count};
+    next += count;
   }
-  for (int i = 0, next = 0; i < problems; i++) {
-    place[i].first = next;
-    place[i].backend = place[i].count > 1 ? OLICA_BACKEND_SCALAPACK : OLICA_BACKEND_LAPACK;
-    next += place[i].count;
+  return 1;
+}
+
+/* The same with the least limit, to within a thousandth. */
+static void place_groups_best(const table *t, int groups, olica_placement *place) {
+  double low = 0, high = t->alone[t->order[0]];
+  while (high - low > 1e-3 * high) {
+    double middle = 0.5 * (low + high);
+    if (place_groups(t, groups, middle, place))
+      high = middle;
+    else
+      low = middle;
+  }
+  place_groups(t, groups, high, place);
+}
+
+static void occupy(const table *t, int i, const olica_placement *place) {
+  double start = 0, seconds = olica_solver_seconds(&t->problem[i], place->count);
+  for (int r = place->first; r < place->first + place->count; r++) start = fmax(start, t->busy[r]);
+  for (int r = place->first; r < place->first + place->count; r++) t->busy[r] = start + seconds;
+}
+
+static void all_idle(const table *t) {
+  for (int r = 0; r < t->ranks; r++) t->busy[r] = 0;
+}
+
+/* The problems behind the first `groups` in order go to one rank each, the least busy. */
+static void place_singly(const table *t, int groups, olica_placement *place) {
+  all_idle(t);
+  for (int g = 0; g < groups; g++) occupy(t, t->order[g], &place[t->order[g]]);
+  for (int g = groups; g < t->problems; g++) {
+    int best = 0;
+    for (int r = 1; r < t->ranks; r++)
+      if (t->busy[r] < t->busy[best]) best = r;
+    place[t->order[g]] = (olica_placement){OLICA_BACKEND_LAPACK, best, 1};
+    occupy(t, t->order[g], &place[t->order[g]]);
   }
 }
 
-void olica_solver_place(olica_backend asked, int ranks, int problems, const int *order,
-                        olica_placement *place) {
-  int large = 0;
-  for (int i = 0; i < problems; i++) {
-    place[i] = (olica_placement){.backend = asked, .first = 0, .count = 0};
-    large += order[i] >= OLICA_SOLVER_GRID_N;
+/* When all is done: each rank takes its problems by ascending index, and a group begins together. */
+static double makespan(const table *t, const olica_placement *place) {
+  double last = 0;
+  all_idle(t);
+  for (int i = 0; i < t->problems; i++) occupy(t, i, &place[i]);
+  for (int r = 0; r < t->ranks; r++) last = fmax(last, t->busy[r]);
+  return last;
+}
+
+/* Those that may share ranks take all of them in turn, the others are placed singly. */
+static void place_in_turn(const table *t, olica_placement *place) {
+  int all = 1;
+  for (int size = 1; size <= t->ranks; size = next_size(size)) all = size;
+  for (int i = 0; i < t->problems; i++)
+    place[i] = may_share(t, i) && all > 1 ? (olica_placement){OLICA_BACKEND_SCALAPACK, 0, all} : place[i];
+}
+
+/* How many of the longest problems are worth a group: those that alone take longer than all would, evenly
+ * shared. */
+static int worth_groups(const table *t) {
+  double sum = 0;
+  int count = 0;
+  for (int i = 0; i < t->problems; i++) sum += t->alone[i];
+  while (count < t->problems && count < t->ranks && may_share(t, t->order[count]) &&
+         t->alone[t->order[count]] > sum / t->ranks)
+    count++;
+  return count;
+}
+
+static void keep_better(const table *t, const olica_placement *tried, double *best, olica_placement *place) {
+  double seconds = makespan(t, tried);
+  if (seconds >= *best) return;
+  *best = seconds;
+  for (int i = 0; i < t->problems; i++) place[i] = tried[i];
+}
+
+static void place_auto(const table *t, olica_placement *tried, olica_placement *place) {
+  double best = INFINITY;
+  int most = worth_groups(t);
+  for (int groups = 0; groups <= most; groups++) {
+    if (groups > 0) place_groups_best(t, groups, tried);
+    place_singly(t, groups, tried);
+    keep_better(t, tried, &best, place);
+    if (groups == 0) {
+      place_in_turn(t, tried);
+      keep_better(t, tried, &best, place);
+    }
   }
-  if (asked == OLICA_BACKEND_SCALAPACK || asked == OLICA_BACKEND_SLEPC) {
-    for (int i = 0; i < problems; i++) place[i].count = ranks;
-    return;
+}
+
+/* Longest first; insertion keeps equals in order. */
+static void sort(const table *t) {
+  for (int i = 0; i < t->problems; i++) {
+    int at = i;
+    for (; at > 0 && t->alone[t->order[at - 1]] < t->alone[i]; at--) t->order[at] = t->order[at - 1];
+    t->order[at] = i;
   }
-  if (asked == OLICA_BACKEND_AUTO && large > 0 && large < ranks)
-    place_large(ranks, large, problems, order, place);
-  place_singly(ranks, problems, order, place);
+}
+
+static olica_status place_modelled(olica_env *env, olica_backend asked, int ranks, int problems,
+                                   const olica_problem *problem, olica_placement *place) {
+  table t = {.ranks = ranks, .problems = problems, .problem = problem};
+  olica_placement *tried;
+  OLICA_TRY(OLICA_NEW(env, t.alone, (size_t)problems));
+  OLICA_TRY(OLICA_NEW(env, t.order, (size_t)problems));
+  OLICA_TRY(OLICA_NEW(env, t.busy, (size_t)ranks));
+  OLICA_TRY(OLICA_NEW(env, tried, (size_t)problems));
+  for (int i = 0; i < problems; i++) t.alone[i] = olica_solver_seconds(&problem[i], 1);
+  sort(&t);
+  if (asked == OLICA_BACKEND_LAPACK)
+    place_singly(&t, 0, place);
+  else
+    place_auto(&t, tried, place);
+  OLICA_FREE(env, tried);
+  OLICA_FREE(env, t.busy);
+  OLICA_FREE(env, t.order);
+  OLICA_FREE(env, t.alone);
+  return OLICA_OK;
+}
+
+olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, int problems,
+                                const olica_problem *problem, olica_placement *place) {
+  if (asked == OLICA_BACKEND_AUTO || asked == OLICA_BACKEND_LAPACK)
+    return place_modelled(env, asked, ranks, problems, problem, place);
+  for (int i = 0; i < problems; i++) place[i] = (olica_placement){asked, 0, ranks};
+  return OLICA_OK;
 }

@@ -105,39 +105,49 @@ static void confidence(double *r, int d) {
   for (int j = 0; j < d; j++) r[j] = 1.0 / (1.0 + exp(-(r[j] - mean) / 0.05));
 }
 
-/* Everything the members of the fit's group do; weighted [d x d], gram [d x d], basis [d x r], factor [r x
- * d]. */
-static olica_status decompose(olica_fit *fit, int rank, olica_matrix *weighted, olica_matrix *gram,
-                              olica_matrix *basis, olica_matrix *factor, double *values) {
-  confidence(fit->correlation, fit->d);
+olica_problem olica_branch_problem(int d, int rank) {
+  return (olica_problem){.order = d, .inner = d, .wanted = rank, .columns = d};
+}
+
+olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch) {
+  *branch = (olica_branch){.fit = fit};
+  OLICA_TRY(olica_solver_matrix(fit->solver, fit->d, rank, &branch->basis));
+  return olica_solver_matrix(fit->solver, rank, fit->d, &branch->factor);
+}
+
+/* C diag(w). */
+static void weigh(const olica_fit *fit, olica_matrix *weighted) {
   for (int j = 0; j < weighted->local_cols; j++)
     memcpy(weighted->a + (size_t)j * weighted->lld, fit->coef->a + (size_t)j * fit->coef->lld,
            (size_t)weighted->local_rows * sizeof(double));
   olica_matrix_scale_columns(weighted, fit->correlation);
-  OLICA_TRY(olica_solver_gram(fit->solver, weighted, gram));
-  OLICA_TRY(olica_solver_eigen(fit->solver, "linear calibration", gram, rank, values, basis));
-  return olica_solver_multiply(fit->solver, 1, basis, fit->coef, factor);
 }
 
-olica_status olica_calibrate_branch(olica_fit *fit, int rank, float *branch_a, float *branch_b) {
+olica_status olica_branch_solve(olica_branch *branch, double damping) {
+  olica_fit *fit = branch->fit;
   olica_context *context = fit->context;
-  olica_matrix *weighted = NULL, *basis = NULL, *factor = NULL;
-  int d = fit->d;
+  olica_matrix *weighted = NULL;
   double *values = NULL;
-  olica_status status = olica_solver_matrix(fit->solver, d, d, &weighted);
-  if (status == OLICA_OK) status = olica_solver_matrix(fit->solver, d, rank, &basis);
-  if (status == OLICA_OK) status = olica_solver_matrix(fit->solver, rank, d, &factor);
+  int rank = branch->basis->cols;
+  OLICA_TRY(olica_fit_solve(fit, damping));
+  olica_status status = olica_solver_matrix(fit->solver, fit->d, fit->d, &weighted);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, values, (size_t)rank);
-  OLICA_AGREE(context, status);
+  OLICA_TRY(olica_comm_agree(context, fit->gram->grid->comm, status));
+  confidence(fit->correlation, fit->d);
+  weigh(fit, weighted);
   /* The ridge has used up AᵀA: its matrix takes the new Gram. */
-  if (olica_solver_member(fit->solver))
-    status = decompose(fit, rank, weighted, fit->gram, basis, factor, values);
-  OLICA_AGREE(context, status);
-  OLICA_TRY(olica_matrix_replicate(basis, rank, branch_a));
-  OLICA_TRY(olica_matrix_replicate(factor, d, branch_b));
+  OLICA_TRY(olica_solver_gram(fit->solver, weighted, fit->gram));
   olica_matrix_destroy(weighted);
-  olica_matrix_destroy(basis);
-  olica_matrix_destroy(factor);
+  OLICA_TRY(olica_solver_eigen(fit->solver, "linear calibration", fit->gram, rank, values, branch->basis));
   olica_memory_free(context->env, values);
+  return olica_solver_multiply(fit->solver, 1, branch->basis, fit->coef, branch->factor);
+}
+
+olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b) {
+  OLICA_TRY(olica_matrix_replicate(branch->basis, branch->basis->cols, branch_a));
+  OLICA_TRY(olica_matrix_replicate(branch->factor, branch->factor->cols, branch_b));
+  olica_matrix_destroy(branch->basis);
+  olica_matrix_destroy(branch->factor);
+  olica_fit_destroy(branch->fit);
   return OLICA_OK;
 }

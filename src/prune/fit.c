@@ -9,6 +9,10 @@ double olica_fit_damping(double percdamp, int64_t sequences, int tokens) {
   return percdamp / (((double)sequences / 128.0) * ((double)tokens / 128.0));
 }
 
+olica_problem olica_fit_problem(int d) {
+  return (olica_problem){.order = d, .columns = d};
+}
+
 static olica_status create(olica_context *context, olica_solver *solver, int d, olica_fit **out) {
   olica_fit *fit;
   OLICA_TRY(OLICA_NEW(context->env, fit, 1));

@@ -1,118 +1,54 @@
 #include "olica/prune/lowrank.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
-/* W diag(root); root NULL: W. */
-typedef struct weighted_rows {
-  const olica_linear *linear;
-  const double *root;
-} weighted_rows;
-
-static double weighted_row(const void *data, int row, int col) {
-  const weighted_rows *w = data;
-  double x = w->linear->weight[(size_t)row * w->linear->in + col];
-  return w->root ? x * w->root[col] : x;
+olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
+  return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};
 }
 
-/* One projection's problem, on the ranks of its solver. */
-typedef struct problem {
-  olica_projection projection;
-  olica_solver *solver;
-  olica_matrix *weight, *gram, *basis,
-      *factor; /* W [out x d], G [out x out], U_r [out x r], U_rᵀ W [r x d] */
-  double *values;
-} problem;
-
-static olica_status prepare(olica_env *env, const olica_linear *linear, int rank, problem *p) {
-  OLICA_TRY(olica_solver_matrix(p->solver, linear->out, linear->in, &p->weight));
-  OLICA_TRY(olica_solver_matrix(p->solver, linear->out, linear->out, &p->gram));
-  OLICA_TRY(olica_solver_matrix(p->solver, linear->out, rank, &p->basis));
-  OLICA_TRY(olica_solver_matrix(p->solver, rank, linear->in, &p->factor));
-  return OLICA_NEW(env, p->values, (size_t)rank);
+olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
+                                 olica_lowrank *lowrank) {
+  *lowrank = (olica_lowrank){.solver = solver, .linear = linear, .name = name};
+  OLICA_TRY(olica_solver_matrix(solver, linear->out, rank, &lowrank->basis));
+  return olica_solver_matrix(solver, rank, linear->in, &lowrank->factor);
 }
 
-static olica_status solve(const olica_linear *linear, const double *root, int rank, problem *p) {
-  const char *name = p->projection == OLICA_Q ? "query decomposition" : "key decomposition";
-  olica_matrix_fill(p->weight, weighted_row, &(weighted_rows){linear, root});
-  OLICA_TRY(olica_solver_gram(p->solver, p->weight, p->gram));
-  OLICA_TRY(olica_solver_eigen(p->solver, name, p->gram, rank, p->values, p->basis));
-  olica_matrix_fill(p->weight, weighted_row, &(weighted_rows){linear, NULL});
-  return olica_solver_multiply(p->solver, 1, p->basis, p->weight, p->factor);
+static olica_status allocate(const olica_lowrank *lowrank, olica_env *env, olica_matrix **weight,
+                             olica_matrix **gram, double **values) {
+  const olica_linear *linear = lowrank->linear;
+  OLICA_TRY(olica_solver_matrix(lowrank->solver, linear->out, linear->in, weight));
+  OLICA_TRY(olica_solver_matrix(lowrank->solver, linear->out, linear->out, gram));
+  return OLICA_NEW(env, *values, (size_t)lowrank->basis->cols);
 }
 
-static void release(olica_env *env, problem *p) {
-  olica_matrix_destroy(p->weight);
-  olica_matrix_destroy(p->gram);
-  olica_matrix_destroy(p->basis);
-  olica_matrix_destroy(p->factor);
-  olica_memory_free(env, p->values);
-}
-
-static void copy_whole(const olica_linear *from, olica_linear *to) {
-  if (to->weight) memcpy(to->weight, from->weight, (size_t)to->out * to->in * sizeof *to->weight);
-  if (to->bias) memcpy(to->bias, from->bias, (size_t)to->out * sizeof *to->bias);
-}
-
-/* Places the problems and makes their solvers; returns their number. */
-static olica_status place(olica_pool *pool, olica_context *context, const olica_layer *dense,
-                          const olica_layer *pruned, problem problems[2], int *count) {
-  int order[2];
-  olica_placement places[2];
-  *count = 0;
-  for (int p = OLICA_Q; p <= OLICA_K; p++) {
-    if (pruned->linear[p].rank == 0) continue;
-    order[*count] = dense->linear[p].out;
-    problems[(*count)++] = (problem){.projection = (olica_projection)p};
-  }
-  olica_solver_place(olica_pool_settings(pool).backend, context->size, *count, order, places);
-  for (int i = 0; i < *count; i++) OLICA_TRY(olica_pool_solver(pool, places[i], &problems[i].solver));
+olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root) {
+  olica_solver *solver = lowrank->solver;
+  const olica_linear *linear = lowrank->linear;
+  olica_context *context = lowrank->basis->grid->context;
+  olica_matrix *weight = NULL, *gram = NULL; /* W diag(root), then W; G */
+  double *values = NULL;
+  OLICA_TRY(olica_comm_agree(context, lowrank->basis->grid->comm,
+                             allocate(lowrank, context->env, &weight, &gram, &values)));
+  olica_matrix_set(weight, linear->weight, (size_t)linear->in, root);
+  OLICA_TRY(olica_solver_gram(solver, weight, gram));
+  OLICA_TRY(olica_solver_eigen(solver, lowrank->name, gram, lowrank->basis->cols, values, lowrank->basis));
+  olica_matrix_set(weight, linear->weight, (size_t)linear->in, NULL);
+  OLICA_TRY(olica_solver_multiply(solver, 1, lowrank->basis, weight, lowrank->factor));
+  olica_matrix_destroy(weight);
+  olica_matrix_destroy(gram);
+  olica_memory_free(context->env, values);
   return OLICA_OK;
 }
 
-static olica_status solve_all(olica_context *context, const olica_layer *dense, const double *root,
-                              olica_layer *pruned, problem *problems, int count) {
-  olica_env *env = context->env;
-  olica_status status = OLICA_OK;
-  for (int i = 0; i < count && status == OLICA_OK; i++) {
-    int p = problems[i].projection;
-    status = prepare(env, &dense->linear[p], pruned->linear[p].rank, &problems[i]);
-  }
-  OLICA_AGREE(context, status);
-  /* Also after a failure the next problem is entered: its group's other ranks may be in it already. */
-  for (int i = 0; i < count; i++) {
-    int p = problems[i].projection;
-    if (!olica_solver_member(problems[i].solver)) continue;
-    olica_timer_start(&env->timers, p == OLICA_Q ? "solve.query" : "solve.key");
-    olica_status one = solve(&dense->linear[p], root, pruned->linear[p].rank, &problems[i]);
-    olica_timer_stop(&env->timers);
-    if (status == OLICA_OK) status = one;
-  }
-  OLICA_AGREE(context, status);
-  for (int i = 0; i < count; i++) {
-    olica_linear *to = &pruned->linear[problems[i].projection];
-    OLICA_TRY(olica_matrix_replicate(problems[i].basis, to->rank, to->b));
-    OLICA_TRY(olica_matrix_replicate(problems[i].factor, to->in, to->a));
-    release(env, &problems[i]);
-  }
-  return OLICA_OK;
-}
-
-olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                               const double *s, const olica_layer *dense, olica_layer *pruned) {
-  problem problems[2];
-  int count;
-  double *root;
-  OLICA_AGREE(context, OLICA_NEW(context->env, root, (size_t)arch->hidden));
-  for (int i = 0; i < arch->hidden; i++) root[i] = sqrt(s[i]);
-  for (int p = OLICA_Q; p <= OLICA_K; p++) copy_whole(&dense->linear[p], &pruned->linear[p]);
-  OLICA_TRY(place(pool, context, dense, pruned, problems, &count));
-  OLICA_TRY(solve_all(context, dense, root, pruned, problems, count));
-  olica_memory_free(context->env, root);
+olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a) {
+  OLICA_TRY(olica_matrix_replicate(lowrank->basis, lowrank->basis->cols, b));
+  OLICA_TRY(olica_matrix_replicate(lowrank->factor, lowrank->factor->cols, a));
+  olica_matrix_destroy(lowrank->basis);
+  olica_matrix_destroy(lowrank->factor);
   return OLICA_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "methods.h"
 #include "olica/par/comm.h"
 #include "olica/prune/calibrate.h"
+#include "olica/prune/decompose.h"
 #include "olica/prune/lowrank.h"
 #include "olica/prune/rotate.h"
 #include "olica/prune/select.h"
@@ -17,10 +18,12 @@ typedef struct olica_state {
   double *output_energy; /* [L x d] E_out of o_proj on the dense stream */
   double *score;         /* [L] 1 - mean correlation of the FFN's linear fit */
   int *calibrated;       /* [L] */
-  /* Fits of the survey wait until there is one for every place, then all are solved at once. */
-  olica_placement *places; /* [ranks] */
+  /* Fits of the survey wait until their batch, one for every rank, is complete; then all are solved at once.
+   */
+  olica_placement *places; /* [ranks] of the batch, */
+  olica_problem *problems; /* [ranks] and what they ask */
   olica_fit **waiting;     /* [ranks] */
-  int waiting_first, waiting_count;
+  int batch_first, batch_count, waiting_count;
 } olica_state;
 
 static olica_status create_state(const olica_method_job *job, olica_state **out) {
@@ -35,11 +38,7 @@ static olica_status create_state(const olica_method_job *job, olica_state **out)
   OLICA_TRY(OLICA_NEW(env, state->calibrated, layers));
   OLICA_TRY(OLICA_NEW(env, state->places, ranks));
   OLICA_TRY(OLICA_NEW(env, state->waiting, ranks));
-  int *order;
-  OLICA_TRY(OLICA_NEW(env, order, ranks));
-  for (size_t i = 0; i < ranks; i++) order[i] = job->arch->hidden;
-  olica_solver_place(olica_pool_settings(job->pool).backend, (int)ranks, (int)ranks, order, state->places);
-  olica_memory_free(env, order);
+  OLICA_TRY(OLICA_NEW(env, state->problems, ranks));
   *out = state;
   return OLICA_OK;
 }
@@ -59,6 +58,7 @@ static void destroy(void *self) {
   olica_memory_free(env, state->score);
   olica_memory_free(env, state->calibrated);
   olica_memory_free(env, state->places);
+  olica_memory_free(env, state->problems);
   olica_memory_free(env, state->waiting);
   olica_memory_free(env, state);
 }
@@ -88,8 +88,7 @@ static olica_status survey_passed(void *self, int sequences) {
 /* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
 static olica_status solve_waiting(olica_state *state) {
   olica_context *context = state->job.context;
-  int d = state->job.arch->hidden, first = state->waiting_first, count = state->waiting_count;
-  if (count == 0) return OLICA_OK;
+  int d = state->job.arch->hidden, first = state->batch_first, count = state->waiting_count;
   double damping =
       olica_fit_damping(state->job.options.percdamp, state->job.stream->sequences, state->job.stream->tokens);
   olica_status status = OLICA_OK;
@@ -105,8 +104,19 @@ static olica_status solve_waiting(olica_state *state) {
   OLICA_AGREE(context, status);
   olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
   for (int i = 0; i < count; i++) olica_fit_destroy(state->waiting[i]);
-  state->waiting_first += count;
-  state->waiting_count = 0;
+  state->batch_first += count;
+  state->waiting_count = state->batch_count = 0;
+  return OLICA_OK;
+}
+
+/* The next layers' fits, as many as there are ranks, get their places. */
+static olica_status begin_batch(olica_state *state) {
+  olica_context *context = state->job.context;
+  int d = state->job.arch->hidden, left = state->job.arch->layers - state->batch_first;
+  state->batch_count = left < context->size ? left : context->size;
+  for (int i = 0; i < state->batch_count; i++) state->problems[i] = olica_fit_problem(d);
+  OLICA_AGREE(context, olica_solver_place(context->env, olica_pool_settings(state->job.pool).backend,
+                                          context->size, state->batch_count, state->problems, state->places));
   return OLICA_OK;
 }
 
@@ -115,6 +125,7 @@ static olica_status queue_fit(olica_state *state, const olica_fit_sums *sums) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
   olica_solver *solver;
+  if (state->batch_count == 0) OLICA_TRY(begin_batch(state));
   OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
   OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens,
                              &state->waiting[state->waiting_count]));
@@ -172,8 +183,7 @@ static olica_status survey(void *self, const olica_maps *maps) {
   OLICA_TRY(survey_stream(state, maps, &view));
   olica_fit_sums_destroy(view.sums);
   olica_memory_free(context->env, view.output_energy);
-  if (state->waiting_count == context->size || maps->index + 1 == state->job.arch->layers)
-    OLICA_TRY(solve_timed(state));
+  if (state->waiting_count == state->batch_count) OLICA_TRY(solve_timed(state));
   olica_timer_stop(&context->env->timers);
   return OLICA_OK;
 }
@@ -346,24 +356,17 @@ static olica_status residual_sums(olica_state *state, const olica_layer *dense, 
   return olica_fit_sums_finish(*out);
 }
 
-static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_layer *pruned) {
-  olica_context *context = state->job.context;
-  const olica_stream *stream = state->job.stream;
-  int d = state->job.arch->hidden;
-  olica_placement place;
-  olica_solver *solver;
-  olica_fit *fit;
-  olica_solver_place(olica_pool_settings(state->job.pool).backend, context->size, 1, &d, &place);
-  OLICA_TRY(olica_pool_solver(state->job.pool, place, &solver));
-  OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens, &fit));
-  olica_fit_sums_destroy(sums);
-  olica_status status = OLICA_OK;
-  double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
-  if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
-  OLICA_AGREE(context, status);
-  OLICA_TRY(olica_calibrate_branch(fit, pruned->shape.branch, pruned->branch_a, pruned->branch_b));
-  olica_fit_destroy(fit);
-  return OLICA_OK;
+/* Query, key, and in calibrated layers the branch, all at once. */
+static olica_status decompose(olica_state *state, const olica_layer *dense, const olica_energies *energies,
+                              olica_fit_sums *sums, olica_layer *pruned) {
+  const olica_method_job *job = &state->job;
+  const olica_stream *stream = job->stream;
+  const olica_residual residual = {
+      .sums = sums,
+      .tokens = (double)stream->sequences * stream->tokens,
+      .damping = olica_fit_damping(job->options.percdamp, stream->sequences, stream->tokens)};
+  return olica_decompose_layer(job->pool, job->context, job->arch, energies->attention, &residual, dense,
+                               pruned);
 }
 
 #define PHASE(env, name, call)                                                                               \
@@ -377,16 +380,10 @@ static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_la
 static olica_status rotate(olica_state *state, int index, olica_layer *dense) {
   const olica_method_job *job = &state->job;
   olica_timer_start(&job->context->env->timers, "solve.rotation");
-  olica_status status = olica_rotate_values(job->pool, job->context, job->arch,
+  olica_status status = olica_rotate_values(job->pool, job->context, job->arch, job->options.ond,
                                             state->output_energy + (size_t)index * job->arch->hidden, dense);
   olica_timer_stop(&job->context->env->timers);
   return status;
-}
-
-static olica_status calibrate_timed(olica_state *state, olica_fit_sums *sums, olica_layer *pruned) {
-  olica_env *env = state->job.context->env;
-  PHASE(env, "solve.calibration", calibrate(state, sums, pruned));
-  return OLICA_OK;
 }
 
 static olica_status collect_timed(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
@@ -412,23 +409,20 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   olica_context *context = job->context;
   olica_env *env = context->env;
   cut_work work = {0};
+  olica_fit_sums *sums = NULL;
   olica_layer *pruned = NULL;
   olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, state->calibrated[index]);
   PHASE(env, "solve", rotate(state, index, dense));
   PHASE(env, "collect", collect_timed(state, index, dense, &work));
   OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, &pruned));
-  PHASE(env, "solve",
-        olica_lowrank_cut(job->pool, context, job->arch, work.energies->attention, dense, pruned));
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
-  if (shape.branch > 0) {
-    olica_fit_sums *sums = NULL;
+  if (shape.branch > 0)
     PHASE(env, "collect",
           olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, &work, &sums)));
-    PHASE(env, "solve", calibrate_timed(state, sums, pruned));
-  }
+  OLICA_FREE(env, work.ffn_input);
+  PHASE(env, "solve", decompose(state, dense, work.energies, sums, pruned));
   OLICA_TRY(finish_layer(state, dense, pruned, record));
   olica_energies_destroy(env, work.energies);
-  olica_memory_free(env, work.ffn_input);
   *out = pruned;
   return OLICA_OK;
 }

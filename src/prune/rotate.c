@@ -7,18 +7,122 @@
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
-/* The columns of W_o that belong to a group of heads, weighted: element (a, row·g + i) is sqrt(e[row])
- * O_i[row, a], so that the Gram of its rows is the sum we want. */
-typedef struct weighted_columns {
-  const float *w;
-  const double *root;
-  int stride, head, share, first; /* first column of the group */
-} weighted_columns;
+/* What becomes of a group's heads. */
+typedef struct turn {
+  float *t;      /* T [h x h] */
+  float *values; /* T⁻¹ W_v [h x d]; NULL: T is orthogonal and it is made from T, */
+  float *bias;   /* T⁻¹ b_v [h]; as above */
+} turn;
 
-static double weighted_column(const void *data, int a, int k) {
-  const weighted_columns *c = data;
-  int row = k / c->share, i = k % c->share;
-  return c->root[row] * c->w[(size_t)row * c->stride + c->first + i * c->head + a];
+/* A form finds it, on the one rank of its solver. */
+typedef olica_status form(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
+                          const olica_layer *layer, int group, turn *to);
+
+/* The columns of W_o that belong to a group of heads, weighted: column row·g + i of w [h x d·g], which lies
+ * on this rank alone, is sqrt(e[row]) O_i[row, :]. */
+static void set_weighted_columns(const olica_arch *arch, const double *root, const float *o, int group,
+                                 olica_matrix *w) {
+  int h = arch->head, share = arch->heads / arch->kv_heads * h, width = arch->heads * h;
+  for (int row = 0; row < arch->hidden; row++)
+    for (int a = 0; a < share; a++)
+      w->a[(size_t)row * share + a] = root[row] * o[(size_t)row * width + group * share + a];
+}
+
+/* out [rows x cols], row-major := factor times the local matrix. */
+static void take(const olica_matrix *matrix, double factor, float *out) {
+  for (int i = 0; i < matrix->rows; i++)
+    for (int j = 0; j < matrix->cols; j++)
+      out[(size_t)i * matrix->cols + j] = (float)(factor * matrix->a[(size_t)j * matrix->lld + i]);
+}
+
+static void release(olica_matrix *const *matrix, int count) {
+  for (int i = 0; i < count; i++) olica_matrix_destroy(matrix[i]);
+}
+
+static olica_status fast(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
+                         const olica_layer *layer, int group, turn *to) {
+  int h = arch->head, g = arch->heads / arch->kv_heads;
+  olica_matrix *w, *gram, *u;
+  double *squares;
+  OLICA_TRY(olica_solver_matrix(solver, h, arch->hidden * g, &w));
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &gram));
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &u));
+  OLICA_TRY(OLICA_NEW(env, squares, (size_t)h));
+  set_weighted_columns(arch, root, layer->linear[OLICA_O].weight, group, w);
+  OLICA_TRY(olica_solver_gram(solver, w, gram));
+  OLICA_TRY(olica_solver_eigen(solver, "rotation of value neurons", gram, h, squares, u));
+  take(u, 1, to->t);
+  release((olica_matrix *[]){w, gram, u}, 3);
+  OLICA_FREE(env, squares);
+  return OLICA_OK;
+}
+
+/* Z [d x h]: the right singular vectors of M, of which w holds diag(sqrt e) O_i. */
+static olica_status right_vectors(olica_env *env, olica_solver *solver, const olica_matrix *values,
+                                  const olica_matrix *w, olica_matrix *z) {
+  olica_matrix *m, *gram; /* Mᵀ [d x d·g], MᵀM [d x d] */
+  double *squares;
+  OLICA_TRY(olica_solver_matrix(solver, z->rows, w->cols, &m));
+  OLICA_TRY(olica_solver_matrix(solver, z->rows, z->rows, &gram));
+  OLICA_TRY(OLICA_NEW(env, squares, (size_t)z->cols));
+  OLICA_TRY(olica_solver_multiply(solver, 1, values, w, m));
+  OLICA_TRY(olica_solver_gram(solver, m, gram));
+  olica_matrix_destroy(m);
+  OLICA_TRY(olica_solver_eigen(solver, "decomposition of value and output", gram, z->cols, squares, z));
+  olica_matrix_destroy(gram);
+  OLICA_FREE(env, squares);
+  return OLICA_OK;
+}
+
+/* out [h] := T⁻¹ bias, by (TᵀT)⁻¹ Tᵀ bias. */
+static olica_status turn_bias(olica_solver *solver, const olica_matrix *t, const float *bias, double factor,
+                              float *out) {
+  int h = t->rows;
+  olica_matrix *b, *square, *x;
+  double delta = 0;
+  OLICA_TRY(olica_solver_matrix(solver, h, 1, &b));
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &square));
+  OLICA_TRY(olica_solver_matrix(solver, h, 1, &x));
+  olica_matrix_set(b, bias, 1, NULL);
+  OLICA_TRY(olica_solver_multiply(solver, 1, t, t, square));
+  OLICA_TRY(olica_solver_multiply(solver, 1, t, b, x));
+  OLICA_TRY(olica_solver_ridge(solver, "bias of value neurons", square, &delta, x));
+  take(x, factor, out);
+  release((olica_matrix *[]){b, square, x}, 3);
+  return OLICA_OK;
+}
+
+static olica_status standard(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
+                             const olica_layer *layer, int group, turn *to) {
+  int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
+  const olica_linear *v = &layer->linear[OLICA_V];
+  olica_matrix *w, *values, *z, *t;
+  OLICA_TRY(olica_solver_matrix(solver, h, d * g, &w));
+  OLICA_TRY(olica_solver_matrix(solver, h, d, &values));
+  OLICA_TRY(olica_solver_matrix(solver, d, h, &z));
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &t));
+  set_weighted_columns(arch, root, layer->linear[OLICA_O].weight, group, w);
+  olica_matrix_set(values, v->weight + (size_t)group * h * d, (size_t)d, NULL);
+  OLICA_TRY(right_vectors(env, solver, values, w, z));
+  OLICA_TRY(olica_solver_multiply(solver, 0, values, z, t));
+  double norm = olica_matrix_norm(values), c = norm > 0 ? norm / sqrt(h) : 1;
+  take(t, 1 / c, to->t);
+  for (int i = 0; i < h; i++)
+    for (int j = 0; j < d; j++) to->values[(size_t)i * d + j] = (float)(c * z->a[(size_t)i * z->lld + j]);
+  if (v->bias) OLICA_TRY(turn_bias(solver, t, v->bias + group * h, c, to->bias));
+  release((olica_matrix *[]){w, values, z, t}, 4);
+  return OLICA_OK;
+}
+
+static form *const forms[] = {[OLICA_OND_FAST] = fast, [OLICA_OND_STANDARD] = standard};
+
+double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice which) {
+  enum { VECTORS = 90 }; /* and what else of its order an eigensolver works in */
+  double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads, k = arch->kv_heads;
+  double everywhere = 4 * (k * h * h + h * d), w = h * d * g;
+  if (which == OLICA_OND_FAST) return everywhere + 8 * (w + 4 * h * h + VECTORS * h);
+  double most = d * d * g > 2 * d * d + VECTORS * d ? d * d * g : 2 * d * d + VECTORS * d;
+  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h + d * d + most);
 }
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
@@ -26,92 +130,102 @@ static olica_placement place_group(const olica_context *context, const olica_arc
                            1};
 }
 
-/* U [h x h] of a group, on the rank that owns it; the others do nothing. Its solver exists already. */
-static olica_status solve_group(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                                const double *root, const olica_layer *layer, int group, float *u) {
-  olica_env *env = context->env;
-  int h = arch->head, g = arch->heads / arch->kv_heads;
-  weighted_columns columns = {layer->linear[OLICA_O].weight, root, arch->heads * h, h, g, group * g * h};
-  olica_solver *solver;
-  olica_matrix *w, *gram, *vectors;
-  double *values;
-  OLICA_TRY(olica_pool_solver(pool, place_group(context, arch, group), &solver));
-  OLICA_TRY(olica_solver_matrix(solver, h, arch->hidden * g, &w));
-  OLICA_TRY(olica_solver_matrix(solver, h, h, &gram));
-  OLICA_TRY(olica_solver_matrix(solver, h, h, &vectors));
-  OLICA_TRY(OLICA_NEW(env, values, (size_t)h));
-  olica_status status = OLICA_OK;
-  if (olica_solver_member(solver)) {
-    olica_matrix_fill(w, weighted_column, &columns);
-    status = olica_solver_gram(solver, w, gram);
-    if (status == OLICA_OK)
-      status = olica_solver_eigen(solver, "rotation of value neurons", gram, h, values, vectors);
-  }
-  if (status == OLICA_OK)
-    for (int i = 0; i < vectors->local_rows; i++)
-      for (int j = 0; j < vectors->local_cols; j++)
-        u[i * h + j] = (float)vectors->a[(size_t)j * vectors->lld + i];
-  olica_matrix_destroy(w);
-  olica_matrix_destroy(gram);
-  olica_matrix_destroy(vectors);
-  olica_memory_free(env, values);
-  return status;
-}
-
-/* W_v,j <- Uᵀ W_v,j with its bias; O_i <- O_i U for the heads of the group. */
-static void rotate_group(olica_env *env, const olica_arch *arch, olica_layer *layer, int group,
-                         const float *u, float *scratch) {
-  int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads, width = arch->heads * h;
-  olica_linear *v = &layer->linear[OLICA_V];
-  float *rows = v->weight + (size_t)group * h * d;
-  memcpy(scratch, rows, (size_t)h * d * sizeof *rows);
-  olica_product_general(env, 1, 0, h, d, h, 1.0f, u, h, scratch, d, 0.0f, rows, d);
-  if (v->bias) {
-    memcpy(scratch, v->bias + group * h, (size_t)h * sizeof *scratch);
-    olica_product_general(env, 1, 0, h, 1, h, 1.0f, u, h, scratch, 1, 0.0f, v->bias + group * h, 1);
-  }
-  for (int i = group * g; i < (group + 1) * g; i++) {
-    float *columns = layer->linear[OLICA_O].weight + i * h;
-    for (int row = 0; row < d; row++)
-      memcpy(scratch + (size_t)row * h, columns + (size_t)row * width, (size_t)h * sizeof *scratch);
-    olica_product_general(env, 0, 0, d, h, h, 1.0f, scratch, h, u, h, 0.0f, columns, width);
-  }
-}
-
+/* The groups that are this rank's. Solvers are made together; from then on each owner works on its own. */
 static olica_status solve_groups(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                                 const double *e, const olica_layer *layer, float *u) {
+                                 olica_ond_choice which, const double *e, const olica_layer *layer,
+                                 turn *turns) {
   double *root;
-  size_t square = (size_t)arch->head * arch->head;
-  olica_solver *solver; /* made here, together: from then on each owner works on its own */
+  olica_solver *solver;
   for (int j = 0; j < arch->kv_heads; j++)
     OLICA_TRY(olica_pool_solver(pool, place_group(context, arch, j), &solver));
   OLICA_AGREE(context, OLICA_NEW(context->env, root, (size_t)arch->hidden));
   for (int i = 0; i < arch->hidden; i++) root[i] = sqrt(e[i]);
   olica_status status = OLICA_OK;
-  for (int j = 0; j < arch->kv_heads && status == OLICA_OK; j++)
-    status = solve_group(pool, context, arch, root, layer, j, u + j * square);
+  for (int j = 0; j < arch->kv_heads && status == OLICA_OK; j++) {
+    status = olica_pool_solver(pool, place_group(context, arch, j), &solver);
+    if (status == OLICA_OK && olica_solver_member(solver))
+      status = forms[which](context->env, solver, arch, root, layer, j, &turns[j]);
+  }
   OLICA_AGREE(context, status);
   olica_memory_free(context->env, root);
-  for (int rank = 0; rank < context->size; rank++) {
-    olica_range own = olica_partition_block(arch->kv_heads, context->size, rank);
-    if (own.count == 0) break;
-    olica_comm_bcast(context, context->comm, u + own.first * square, (size_t)own.count * square * sizeof *u,
-                     rank);
-  }
   return OLICA_OK;
 }
 
+/* Every owner's groups lie one after the other in `all`, `size` numbers each. */
+static void share(olica_context *context, const olica_arch *arch, float *all, size_t size) {
+  for (int rank = 0; all && rank < context->size; rank++) {
+    olica_range own = olica_partition_block(arch->kv_heads, context->size, rank);
+    if (own.count == 0) break;
+    olica_comm_bcast(context, context->comm, all + (size_t)own.first * size,
+                     (size_t)own.count * size * sizeof *all, rank);
+  }
+}
+
+/* rows [h x cols] <- Tᵀ rows. */
+static void turn_rows(olica_env *env, int h, int cols, const float *t, float *rows, float *scratch) {
+  memcpy(scratch, rows, (size_t)h * cols * sizeof *rows);
+  olica_product_general(env, 1, 0, h, cols, h, 1.0f, t, h, scratch, cols, 0.0f, rows, cols);
+}
+
+/* The layer's heads of a group become what was found. */
+static void turn_group(olica_env *env, const olica_arch *arch, olica_layer *layer, int group, const turn *to,
+                       float *scratch) {
+  int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads, width = arch->heads * h;
+  olica_linear *v = &layer->linear[OLICA_V];
+  float *rows = v->weight + (size_t)group * h * d, *bias = v->bias ? v->bias + group * h : NULL;
+  if (to->values) {
+    memcpy(rows, to->values, (size_t)h * d * sizeof *rows);
+    if (bias) memcpy(bias, to->bias, (size_t)h * sizeof *bias);
+  } else {
+    turn_rows(env, h, d, to->t, rows, scratch);
+    if (bias) turn_rows(env, h, 1, to->t, bias, scratch);
+  }
+  for (int i = group * g; i < (group + 1) * g; i++) {
+    float *columns = layer->linear[OLICA_O].weight + i * h;
+    for (int row = 0; row < d; row++)
+      memcpy(scratch + (size_t)row * h, columns + (size_t)row * width, (size_t)h * sizeof *scratch);
+    olica_product_general(env, 0, 0, d, h, h, 1.0f, scratch, h, to->t, h, 0.0f, columns, width);
+  }
+}
+
+/* Room for all turns; the standard form's values and biases too. */
+static olica_status allocate(olica_env *env, const olica_arch *arch, olica_ond_choice which, turn **out,
+                             float **scratch) {
+  size_t h = (size_t)arch->head, d = (size_t)arch->hidden, groups = (size_t)arch->kv_heads;
+  turn all = {0}, *turns;
+  OLICA_TRY(OLICA_NEW(env, turns, groups));
+  OLICA_TRY(OLICA_NEW(env, all.t, groups * h * h));
+  if (which == OLICA_OND_STANDARD) {
+    OLICA_TRY(OLICA_NEW(env, all.values, groups * h * d));
+    OLICA_TRY(OLICA_NEW(env, all.bias, groups * h));
+  }
+  for (size_t j = 0; j < groups; j++)
+    turns[j] = (turn){all.t + j * h * h, all.values ? all.values + j * h * d : NULL,
+                      all.bias ? all.bias + j * h : NULL};
+  *out = turns;
+  return OLICA_NEW(env, *scratch, h * d);
+}
+
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                                 const double *e, olica_layer *layer) {
+                                 olica_ond_choice which, const double *e, olica_layer *layer) {
   olica_env *env = context->env;
-  float *u = NULL, *scratch = NULL;
-  olica_status status = OLICA_NEW(env, u, (size_t)arch->kv_heads * arch->head * arch->head);
-  if (status == OLICA_OK) status = OLICA_NEW(env, scratch, (size_t)arch->head * arch->hidden);
-  OLICA_AGREE(context, status);
-  OLICA_TRY(solve_groups(pool, context, arch, e, layer, u));
-  for (int j = 0; j < arch->kv_heads; j++)
-    rotate_group(env, arch, layer, j, u + (size_t)j * arch->head * arch->head, scratch);
-  olica_memory_free(env, u);
+  size_t h = (size_t)arch->head, d = (size_t)arch->hidden;
+  turn *turns = NULL;
+  float *scratch = NULL;
+  if (which == OLICA_OND_STANDARD && arch->head > arch->hidden)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "[prune] ond = standard: heads of %d are wider than the hidden size %d; use fast",
+                           arch->head, arch->hidden);
+  OLICA_AGREE(context, allocate(env, arch, which, &turns, &scratch));
+  OLICA_TRY(solve_groups(pool, context, arch, which, e, layer, turns));
+  share(context, arch, turns->t, h * h);
+  share(context, arch, turns->values, h * d);
+  share(context, arch, turns->bias, h);
+  for (int j = 0; j < arch->kv_heads; j++) turn_group(env, arch, layer, j, &turns[j], scratch);
+  olica_memory_free(env, turns->t);
+  olica_memory_free(env, turns->values);
+  olica_memory_free(env, turns->bias);
+  olica_memory_free(env, turns);
   olica_memory_free(env, scratch);
   return OLICA_OK;
 }

@@ -15,7 +15,8 @@ static olica_prune_options prune_options(const olica_options *options) {
                                .mlp_num = (int)options->prune.mlp_num,
                                .ratio = options->prune.ratio,
                                .percdamp = options->prune.percdamp,
-                               .skip_lowest = options->prune.skip_lowest};
+                               .skip_lowest = options->prune.skip_lowest,
+                               .ond = options->prune.ond};
 }
 
 static olica_status check_length(olica_job *job, const char *section, int64_t length) {

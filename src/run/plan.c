@@ -9,6 +9,8 @@
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
 #include "olica/prune/calibrate.h"
+#include "olica/prune/decompose.h"
+#include "olica/prune/rotate.h"
 #include "olica/run/pipeline.h"
 
 enum {
@@ -57,27 +59,40 @@ static double table_bytes(const olica_job *job, int ranks) {
   return rows * row * 4 + (source->arch.tied ? share(panels, ranks) * rows * row * size : 0);
 }
 
-/* Matrices of one problem on the rank that holds most of them: LAPACK's are whole, a grid's are shared. */
-static double group_of(const olica_job *job, int ranks, int n) {
-  olica_placement place;
-  olica_solver_place(job->options->solver.eigen, ranks, 1, &n, &place);
-  return place.count;
+/* Matrices of one problem of a layer's decompositions, all its ranks together: what stays from its beginning
+ * to its end, and more while it is solved. An eigensolver works in two more squares. */
+static double kept_bytes(const olica_problem *p) {
+  double n = p->order, inner = p->inner, wanted = p->wanted, fit = p->columns > 0 ? 2 * n * n : 0;
+  return 8 * (fit + n * wanted + wanted * inner);
 }
 
-static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget *budget) {
-  const olica_arch *arch = &job->source->arch;
-  double d = arch->hidden, worst = 0;
-  int order[2] = {arch->heads * arch->head, arch->kv_heads * arch->head},
-      rank[2] = {budget->q_rank, budget->k_rank};
-  olica_placement place[2];
-  olica_solver_place(job->options->solver.eigen, ranks, 2, order, place);
-  for (int i = 0; i < 2; i++) {
-    double n = order[i], r = rank[i];
-    double own = r > 0 ? 8 * (n * d + n * n + n * r + r * d + larger(n * r, 26 * n)) / place[i].count : 0;
-    bool same_rank = i == 1 && place[0].first == place[1].first;
-    worst = same_rank ? worst + own : larger(worst, own);
+static double solved_bytes(const olica_problem *p) {
+  enum { VECTORS = 90 }; /* and what else of order n a solver works in */
+  double n = p->order, inner = p->inner, eigen = 2 * n * n + VECTORS * n;
+  return 8 * (p->columns > 0 ? n * n + larger(n * n, eigen) : n * inner + n * n + eigen);
+}
+
+/* The rank that needs most for a layer's decompositions: they are begun together, while the sums of the
+ * branch's fit are there too, and solved in turn. */
+static olica_status decompose_bytes(const olica_job *job, int ranks, const olica_layer_shape *shape,
+                                    double sums, double *most) {
+  olica_problem problem[OLICA_DECOMPOSE_MOST];
+  olica_placement place[OLICA_DECOMPOSE_MOST];
+  int count = olica_decompose_problems(&job->source->arch, shape, problem);
+  OLICA_TRY(olica_solver_place(job->context->env, job->options->solver.eigen, ranks, count, problem, place));
+  *most = 0;
+  for (int i = 0; i < count; i++) { /* on the first rank of this problem's group */
+    double kept = 0, solved = 0;
+    for (int j = 0; j < count; j++) {
+      if (place[i].first < place[j].first || place[i].first >= place[j].first + place[j].count) continue;
+      kept += kept_bytes(&problem[j]) / place[j].count;
+      solved = larger(solved, solved_bytes(&problem[j]) / place[j].count);
+    }
+    *most = larger(*most, kept + solved);
   }
-  return worst;
+  double gathered = shape->branch > 0 ? sums + kept_bytes(&problem[count - 1]) / place[count - 1].count : 0;
+  *most = larger(*most, gathered + PIECE);
+  return OLICA_OK;
 }
 
 /* A layer packed for the products, while blocks pass it. */
@@ -98,13 +113,6 @@ static double packed_panel_bytes(const olica_job *job) {
   return (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden);
 }
 
-/* The decomposition of value/output: on every rank all rotations and a head's columns, on a head's owner its
- * problem. */
-static double rotate_bytes(const olica_arch *arch) {
-  double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads;
-  return 4 * (arch->kv_heads * h * h + h * d) + 8 * (h * d * g + 2 * h * h + larger(h * h, 26 * h));
-}
-
 /* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
  * are solved. There is a fit for every rank, each on its own or all on all. */
 static double survey_bytes(double dense, double packed, double square, double sums) {
@@ -112,19 +120,17 @@ static double survey_bytes(double dense, double packed, double square, double su
   return dense + waiting + larger(sums + larger(PIECE, packed), 8 * square);
 }
 
-/* The largest moment of the linear calibration, beside both layers and the FFN's inputs. */
-static double calibrate_bytes(const olica_job *job, int ranks, const olica_budget *budget, double sums) {
-  double d = job->source->arch.hidden, square = d * d, group = group_of(job, ranks, job->source->arch.hidden);
-  double rows = olica_job_pack_rows(job, (int)job->options->calibration.length), n = budget->neurons_dropped;
-  double dropped =
-      (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, (int)d) + 4 * rows * 2 * (d + n);
-  double gathered = 8 * 2 * square / group;
-  double solved = 8 * (3 * square + square + 2 * budget->branch * d) / group;
-  return larger(larger(sums + dropped, sums + gathered + PIECE), solved);
+/* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
+static double residual_bytes(const olica_job *job, const olica_budget *budget) {
+  double d = job->source->arch.hidden, n = budget->neurons_dropped;
+  double rows = olica_job_pack_rows(job, (int)job->options->calibration.length);
+  return (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, (int)d) +
+         4 * rows * 2 * (d + n);
 }
 
 /* The parts of the work: what stays for the whole run, and the largest of its moments. */
-static double prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan) {
+static olica_status prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan,
+                                double *bytes) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
   bool branches = o->prune.mlp_num > 0 && budget->branch > 0;
@@ -137,18 +143,21 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape), packed = packed_bytes(job, &shape);
   double cut = 4.0 * (double)olica_layer_shape_total(arch, &cut_shape);
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-  double inputs = branches ? (double)olica_number_size(job->precision) * positions * d : 0;
-  double both = dense + cut + inputs, copy = 4.0 * olica_job_pack_rows(job, length) * d;
-  double pruning = dense + larger(larger(PIECE, rotate_bytes(arch)), packed + inputs + copy);
-  pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
-  if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
+  double inputs = branches ? (double)olica_number_size(job->precision) * positions * d : 0, decomposed;
+  double copy = 4.0 * olica_job_pack_rows(job, length) * d;
+  OLICA_TRY(decompose_bytes(job, ranks, &cut_shape, sums, &decomposed));
+  double pruning =
+      dense + larger(larger(PIECE, olica_rotate_bytes(arch, o->prune.ond)), packed + inputs + copy);
+  pruning = larger(pruning, dense + cut + decomposed);
+  if (branches) pruning = larger(pruning, dense + cut + inputs + sums + residual_bytes(job, budget));
   double staging =
       larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
   double worst = larger(survey_bytes(dense, packed, square, sums), pruning + staging);
   double kept = (double)arch->layers * d * 8;
   plan->layers = dense + cut;
   plan->solver = worst - plan->layers + kept;
-  return worst + kept;
+  *bytes = worst + kept;
+  return OLICA_OK;
 }
 
 /* Multiply-adds of one token through a layer, twice. */
@@ -202,7 +211,7 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
                                    .ratio = job->options->prune.ratio,
                                    .skip_lowest = job->options->prune.skip_lowest};
     OLICA_TRY(olica_budget_make(env, &options, arch, &source->shape[0], source->parameters, &budget));
-    work = prune_bytes(job, ranks, &budget, plan);
+    OLICA_TRY(prune_bytes(job, ranks, &budget, plan, &work));
     olica_layer_shape *shapes;
     OLICA_TRY(OLICA_NEW(env, shapes, (size_t)arch->layers));
     for (int i = 0; i < arch->layers; i++)

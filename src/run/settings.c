@@ -62,8 +62,8 @@ static const olica_setting table[] = {
   SETTING(prune, ratio, REAL, "0.03", "rank of the branch / hidden size", IN(0, 1)),
   SETTING(prune, percdamp, REAL, "0.5", "ridge of the linear fits / mean of the Gram's diagonal", IN(0, 1e6), .open = "(]"),
   SETTING(prune, skip_lowest, REAL, "0.01", "share of an FFN's least important neurons that is kept", IN(0, 1), .open = "[)"),
-  SETTING(prune, ond, CHOICE, "fast", "orthogonal neuron decomposition of value/output", .choice = onds,
-          LATER("standard", "use fast")),
+  SETTING(prune, ond, CHOICE, "fast", "orthogonal neuron decomposition of value/output; standard: of the whole product, dear",
+          .choice = onds),
 
   SETTING(solver, eigen, CHOICE, "auto", "back end of the decompositions", .choice = backends),
   SETTING(solver, block, INTEGER, "64", "block size of distributed matrices", IN(1, 1024), .unit = "rows"),

@@ -154,103 +154,137 @@ static void backends(void **state) {
   assert_int_equal(olica_backend_parse("elpa"), OLICA_BACKENDS);
 }
 
-enum { MANY = 40 };
+/* ---- placement ---- */
 
-static void valid(int ranks, int problems, const olica_placement *place) {
+enum { MANY = 80, RANKS = 130 };
+
+static olica_problem eigen(int order, int wanted) {
+  return (olica_problem){.order = order, .inner = order, .wanted = wanted};
+}
+
+static void place(olica_backend asked, int ranks, int problems, const olica_problem *problem,
+                  olica_placement *out) {
+  olica_env *env = olica_env_create();
+  assert_non_null(env);
+  assert_int_equal(olica_solver_place(env, asked, ranks, problems, problem, out), OLICA_OK);
+  assert_int_equal(env->memory.now, 0);
+  olica_env_destroy(env);
+}
+
+/* When all is done, each rank taking its problems by ascending index, a group beginning together. */
+static double makespan(int ranks, int problems, const olica_problem *problem, const olica_placement *at) {
+  double busy[RANKS] = {0}, last = 0;
   for (int i = 0; i < problems; i++) {
-    assert_true(place[i].backend > OLICA_BACKEND_AUTO && place[i].backend < OLICA_BACKENDS);
-    assert_true(place[i].first >= 0 && place[i].count >= 1 && place[i].first + place[i].count <= ranks);
+    double start = 0, seconds = olica_solver_seconds(&problem[i], at[i].count);
+    for (int r = at[i].first; r < at[i].first + at[i].count; r++) start = fmax(start, busy[r]);
+    for (int r = at[i].first; r < at[i].first + at[i].count; r++) busy[r] = start + seconds;
   }
+  for (int r = 0; r < ranks; r++) last = fmax(last, busy[r]);
+  return last;
+}
+
+/* Every problem is placed, on ranks that are there; small ones on one. */
+static void valid(int ranks, int problems, const olica_problem *problem, const olica_placement *at) {
+  for (int i = 0; i < problems; i++) {
+    assert_true(at[i].first >= 0 && at[i].count >= 1 && at[i].first + at[i].count <= ranks);
+    assert_int_equal(at[i].backend, at[i].count > 1 ? OLICA_BACKEND_SCALAPACK : OLICA_BACKEND_LAPACK);
+    if (problem[i].order <= OLICA_SOLVER_WHOLE) assert_int_equal(at[i].count, 1);
+  }
+}
+
+/* By the model `auto` ends no later than every problem on one rank, all on all ranks in turn, or the longest
+ * first on single ranks. */
+static void check_auto(int ranks, int problems, const olica_problem *problem) {
+  olica_placement at[MANY], other[MANY];
+  place(OLICA_BACKEND_AUTO, ranks, problems, problem, at);
+  valid(ranks, problems, problem, at);
+  double seconds = makespan(ranks, problems, problem, at);
+  place(OLICA_BACKEND_LAPACK, ranks, problems, problem, other);
+  valid(ranks, problems, problem, other);
+  assert_true(seconds <= makespan(ranks, problems, problem, other));
+  for (int i = 0; i < problems; i++) other[i] = (olica_placement){OLICA_BACKEND_LAPACK, 0, 1};
+  assert_true(seconds <= makespan(ranks, problems, problem, other));
+  int rows, cols;
+  olica_grid_shape(ranks, &rows, &cols);
+  if (ranks == 1 || rows * cols < ranks || cols > rows + 1) return; /* some would be left over */
+  for (int i = 0; i < problems; i++) {
+    if (problem[i].order <= OLICA_SOLVER_WHOLE) return; /* may not be shared */
+    other[i] = (olica_placement){OLICA_BACKEND_SCALAPACK, 0, ranks};
+  }
+  assert_true(seconds <= makespan(ranks, problems, problem, other));
+}
+
+static void auto_is_never_worse(void **state) {
+  (void)state;
+  static const int orders[] = {1, 64, 576, 1024, 1025, 2048, 4096, 8192};
+  static const int ranks[] = {1, 2, 3, 4, 6, 7, 12, 16, 64, RANKS};
+  uint32_t random = 1;
+  for (int r = 0; r < 10; r++)
+    for (int trial = 0; trial < 40; trial++) {
+      olica_problem problem[MANY];
+      int problems = trial < 8 ? 1 : trial < 20 ? 3 : trial < 38 ? trial : MANY;
+      for (int i = 0; i < problems; i++) {
+        random = random * 1664525u + 1013904223u;
+        int order = orders[trial < 8 ? trial : (int)(random >> 24) % 8];
+        problem[i] =
+            (olica_problem){order, order * (int)(random >> 22 & 1),
+                            (order + 1) / (1 + (int)(random >> 20 & 3)), random >> 19 & 1 ? order : 0};
+      }
+      check_auto(ranks[r], problems, problem);
+    }
 }
 
 static void named_backends_take_all(void **state) {
   (void)state;
-  const int order[] = {64, 4096, 100};
-  olica_placement place[3];
+  const olica_problem problem[] = {eigen(64, 64), eigen(4096, 100), eigen(100, 3)};
+  olica_placement at[3];
   for (int b = OLICA_BACKEND_SCALAPACK; b <= OLICA_BACKEND_SLEPC; b++) {
-    olica_solver_place((olica_backend)b, 6, 3, order, place);
+    place((olica_backend)b, 6, 3, problem, at);
     for (int i = 0; i < 3; i++) {
-      assert_int_equal(place[i].backend, b);
-      assert_int_equal(place[i].first, 0);
-      assert_int_equal(place[i].count, 6);
+      assert_int_equal(at[i].backend, b);
+      assert_int_equal(at[i].first, 0);
+      assert_int_equal(at[i].count, 6);
     }
   }
 }
 
 static void lapack_balances(void **state) {
   (void)state;
-  const int order[] = {10, 40, 30, 31, 4000};
-  olica_placement place[5];
-  olica_solver_place(OLICA_BACKEND_LAPACK, 3, 5, order, place);
-  valid(3, 5, place);
-  assert_int_equal(place[4].first, 0); /* largest first */
-  assert_int_equal(place[1].first, 1);
-  assert_int_equal(place[3].first, 2);
-  assert_int_equal(place[2].first, 2); /* 31^3 < 40^3 */
-  assert_int_equal(place[0].first, 2 - 1 + (40 * 40 * 40 > 31 * 31 * 31 + 30 * 30 * 30));
-  for (int i = 0; i < 5; i++) assert_int_equal(place[i].backend, OLICA_BACKEND_LAPACK);
+  const olica_problem problem[] = {eigen(100, 100), eigen(400, 400), eigen(300, 300), eigen(310, 310),
+                                   eigen(4000, 9)};
+  olica_placement at[5];
+  place(OLICA_BACKEND_LAPACK, 3, 5, problem, at);
+  valid(3, 5, problem, at);
+  assert_int_equal(at[4].first, 0); /* longest first, to the least busy */
+  assert_int_equal(at[1].first, 1);
+  assert_int_equal(at[3].first, 2);
+  assert_int_equal(at[2].first, 2);
 }
 
 static void equal_heads(void **state) {
   (void)state;
-  int order[MANY], load[8] = {0};
-  olica_placement place[MANY];
-  for (int i = 0; i < MANY; i++) order[i] = 64;
-  olica_solver_place(OLICA_BACKEND_AUTO, 8, MANY, order, place);
-  valid(8, MANY, place);
-  for (int i = 0; i < MANY; i++) {
-    assert_int_equal(place[i].backend, OLICA_BACKEND_LAPACK);
-    load[place[i].first]++;
-  }
+  olica_problem problem[MANY];
+  olica_placement at[MANY];
+  int load[8] = {0};
+  for (int i = 0; i < MANY; i++) problem[i] = eigen(64, 64);
+  place(OLICA_BACKEND_AUTO, 8, MANY, problem, at);
+  for (int i = 0; i < MANY; i++) load[at[i].first] += at[i].count;
   for (int r = 0; r < 8; r++) assert_int_equal(load[r], MANY / 8);
 }
 
+/* Two large equal problems on many ranks: side by side, on disjoint groups. */
 static void auto_shares_ranks(void **state) {
   (void)state;
-  const int one[] = {4096}, two[] = {4096, 4096}, uneven[] = {2048, 4096}, more[] = {4096, 4096, 4096};
-  olica_placement place[3];
-  olica_solver_place(OLICA_BACKEND_AUTO, 7, 1, one, place);
-  assert_int_equal(place[0].backend, OLICA_BACKEND_SCALAPACK);
-  assert_int_equal(place[0].count, 7);
-  olica_solver_place(OLICA_BACKEND_AUTO, 8, 2, two, place);
-  assert_int_equal(place[0].count, 4);
-  assert_int_equal(place[1].first, 4);
-  assert_int_equal(place[1].count, 4);
-  olica_solver_place(OLICA_BACKEND_AUTO, 9, 2, uneven, place);
-  assert_int_equal(place[0].count, 1); /* an eighth of the other's cost */
-  assert_int_equal(place[0].backend, OLICA_BACKEND_LAPACK);
-  assert_int_equal(place[1].first, 1);
-  assert_int_equal(place[1].count, 8);
-  olica_solver_place(OLICA_BACKEND_AUTO, 2, 3, more, place); /* more large ones than ranks */
-  valid(2, 3, place);
-  for (int i = 0; i < 3; i++) assert_int_equal(place[i].count, 1);
-  olica_solver_place(OLICA_BACKEND_AUTO, 1, 1, one, place);
-  assert_int_equal(place[0].backend, OLICA_BACKEND_LAPACK);
+  const olica_problem problem[] = {eigen(8192, 4096), eigen(8192, 4096)};
+  olica_placement at[2];
+  place(OLICA_BACKEND_AUTO, 64, 2, problem, at);
+  valid(64, 2, problem, at);
+  assert_true(at[0].count > 1 && at[0].count == at[1].count && at[1].first >= at[0].first + at[0].count);
 }
 
-/* Small problems fill up the ranks that the large ones leave least busy. */
-static void auto_mixes(void **state) {
+static void nothing_to_place(void **state) {
   (void)state;
-  int order[MANY];
-  olica_placement place[MANY];
-  for (int i = 0; i < MANY; i++) order[i] = i == 3 ? 1600 : i == 9 ? 4000 : 64;
-  olica_solver_place(OLICA_BACKEND_AUTO, 4, MANY, order, place);
-  valid(4, MANY, place);
-  assert_int_equal(place[3].first, 0);
-  assert_int_equal(place[3].count, 1);
-  assert_int_equal(place[9].first, 1);
-  assert_int_equal(place[9].count, 3);
-  for (int i = 0; i < MANY; i++)
-    if (order[i] == 64) assert_true(place[i].first == 0 && place[i].count == 1);
-}
-
-static void threshold(void **state) {
-  (void)state;
-  olica_placement place[1];
-  olica_solver_place(OLICA_BACKEND_AUTO, 4, 1, (const int[]){OLICA_SOLVER_GRID_N - 1}, place);
-  assert_int_equal(place[0].count, 1);
-  olica_solver_place(OLICA_BACKEND_AUTO, 4, 1, (const int[]){OLICA_SOLVER_GRID_N}, place);
-  assert_int_equal(place[0].count, 4);
+  place(OLICA_BACKEND_AUTO, 4, 0, NULL, NULL);
 }
 
 int main(void) {
@@ -267,8 +301,8 @@ int main(void) {
       cmocka_unit_test(lapack_balances),
       cmocka_unit_test(equal_heads),
       cmocka_unit_test(auto_shares_ranks),
-      cmocka_unit_test(auto_mixes),
-      cmocka_unit_test(threshold),
+      cmocka_unit_test(auto_is_never_worse),
+      cmocka_unit_test(nothing_to_place),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,10 @@ int olica_matrix_global_col(const olica_matrix *matrix, int local);
 void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, int row, int col),
                        const void *data);
 
+/* Local part := rows[i * stride + j] * scale[j] for global indices i, j; scale [cols] may be NULL for 1. Not
+ * collective: meant for a row-major fp32 matrix that every member holds. */
+void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, const double *scale);
+
 /* matrix := the sum over all ranks of the context of `part` [rows x cols, row-major, on every rank].
  * Collective on the context. With upper = 1 only the upper triangle of each part is summed and the sum is
  * mirrored (square matrices). Scratch is a few MiB: no rank holds another full matrix. */

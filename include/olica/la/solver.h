@@ -27,21 +27,32 @@ const char *olica_backend_about(olica_backend backend); /* one line for --list *
 
 typedef struct olica_solver olica_solver;
 
-/* How the independent problems of a step are shared among the ranks, and with what. Pure function of its
- * arguments, so the same on every rank.
- * auto: problems of order OLICA_SOLVER_GRID_N and more, if they are fewer than the ranks, share all ranks:
- * each gets a contiguous group, sized by cost ~ n^3, and ScaLAPACK where the group has more than one rank.
- * All other problems go to a rank of their own and LAPACK, largest first to the least loaded rank. A back end
- * asked for by name: lapack gives every problem to a single rank in that way; scalapack and slepc run every
- * problem on all ranks, one after the other. A rank solves the problems it takes part in by ascending index:
- * then no two groups wait for each other. */
+/* What one problem of a step asks of its solver, on a symmetric matrix of order `order`: that it be made as
+ * the Gram of order x inner numbers, so many eigenpairs, a ridge solve with so many right-hand sides. 0: not.
+ */
+typedef struct olica_problem {
+  int order, inner, wanted, columns;
+} olica_problem;
+
+/* Seconds that the problem takes on so many ranks: LAPACK on one, ScaLAPACK on more, as modelled
+ * (src/la/placement.c). Pure. */
+double olica_solver_seconds(const olica_problem *problem, int ranks);
+
+/* How the independent problems of a step are shared among the ranks, and with what. A function of its
+ * arguments alone, so the same on every rank; not collective; OLICA_ERR_MEMORY only.
+ * auto: the way, of those tried, that ends first by the model: every problem on a rank of its own with
+ * LAPACK, longest first to the least busy; the longest ones on groups of ranks side by side with ScaLAPACK,
+ * the others singly; or all ranks for each in turn. Problems up to order OLICA_SOLVER_WHOLE stay on one rank,
+ * so that their last bits do not depend on the number of ranks. A back end asked for by name: lapack places
+ * singly; scalapack and slepc run every problem on all ranks, one after the other. Groups are contiguous. A
+ * rank solves the problems it takes part in by ascending index: then no two groups wait for each other. */
 typedef struct olica_placement {
   olica_backend backend;
   int first, count; /* ranks [first, first + count) */
 } olica_placement;
-enum { OLICA_SOLVER_GRID_N = 1536 };
-void olica_solver_place(olica_backend asked, int ranks, int problems, const int *order,
-                        olica_placement *place);
+enum { OLICA_SOLVER_WHOLE = 1024 };
+olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, int problems,
+                                const olica_problem *problem, olica_placement *place);
 
 /* The pool keeps the solvers (and grids, and SLEPc's initialisation) of a run: each placement's is made
  * once. */

@@ -4,6 +4,9 @@
 
 #include "olica/model/weights.h"
 
+/* How the orthogonal neuron decomposition is found; see rotate.h. */
+typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
+
 /* The method's settings, with the published experiments' defaults (olica_prune_defaults). */
 typedef struct olica_prune_options {
   double sparsity;    /* p, of all parameters of the model */
@@ -12,6 +15,7 @@ typedef struct olica_prune_options {
   double ratio;       /* rank of the calibration / d */
   double percdamp;    /* damping of the ridge fits */
   double skip_lowest; /* share of the least important FFN neurons that is kept */
+  olica_ond_choice ond;
 } olica_prune_options;
 
 olica_prune_options olica_prune_defaults(void);

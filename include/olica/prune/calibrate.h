@@ -26,9 +26,22 @@ size_t olica_dropped_bytes(olica_dtype precision, int count, int d);
 void olica_dropped_apply(const olica_dropped *dropped, int tokens, const float *a, float *gate, float *up,
                          float *residual);
 
-/* From a solved fit of R on A: w_j = sigmoid((r_j - mean r)/0.05), the eigenvectors U_r of the rank largest
- * eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (a product
- * equal to the SVD's, without the division by w). Collective on the context; every rank gets the branch. */
-olica_status olica_calibrate_branch(olica_fit *fit, int rank, float *branch_a, float *branch_b);
+/* The branch from a fit of R on A: w_j = sigmoid((r_j - mean r)/0.05), the eigenvectors U_r of the rank
+ * largest eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (a
+ * product equal to the SVD's, without the division by w). */
+typedef struct olica_branch {
+  olica_fit *fit;               /* owned from begin to end */
+  olica_matrix *basis, *factor; /* U_r, U_rᵀ C */
+} olica_branch;
+
+/* What it asks of its solver, the fit included. Pure. */
+olica_problem olica_branch_problem(int d, int rank);
+
+/* Makes room on the fit's ranks. Not collective, but every rank of the context calls it. */
+olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
+/* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */
+olica_status olica_branch_solve(olica_branch *branch, double damping);
+/* Every rank gets the branch, and fit and room are given back. Collective on the context. */
+olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b);
 
 #endif

@@ -19,6 +19,9 @@ typedef struct olica_fit {
   double *correlation;              /* [d] on the members, after the solve: r_j of P = A C with B */
 } olica_fit;
 
+/* What it asks of its solver. Pure. */
+olica_problem olica_fit_problem(int d);
+
 /* Adds up every rank's sums into a new fit. Collective on the context. */
 olica_status olica_fit_gather(olica_context *context, olica_solver *solver, const olica_fit_sums *sums,
                               double tokens, olica_fit **fit);

@@ -5,12 +5,26 @@
 #include "olica/la/solver.h"
 #include "olica/model/weights.h"
 
-/* For q and k of `pruned`, where its shape gives them a rank r: with s [d] the input energy, the eigenvectors
- * of the r largest eigenvalues of G = W diag(s) Wᵀ are b = U_r [out x r], and a = U_rᵀ W [r x d]. Where it
- * gives none, the weight is copied. Biases are copied. The two problems are placed on the ranks by the pool's
- * back end. Collective on the context; every rank holds `dense` and ends with the same factors. */
-olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                               const double *s, const olica_layer *dense, olica_layer *pruned);
+/* The decomposition of q or k at rank r: with s [d] the input energy, the eigenvectors of the r largest
+ * eigenvalues of G = W diag(s) Wᵀ are b = U_r [out x r], and a = U_rᵀ W [r x d]. */
+typedef struct olica_lowrank {
+  olica_solver *solver;       /* borrowed */
+  const olica_linear *linear; /* borrowed: W [out x d], on every rank */
+  const char *name;
+  olica_matrix *basis, *factor; /* U_r [out x r], U_rᵀ W [r x d] */
+} olica_lowrank;
+
+/* What it asks of its solver. Pure. */
+olica_problem olica_lowrank_problem(const olica_linear *linear, int rank);
+
+/* Makes room for the factors on the solver's ranks. Not collective, but every rank of the context calls it.
+ */
+olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
+                                 olica_lowrank *lowrank);
+/* root [d] = sqrt(s). Collective on the solver's ranks, called by them alone. */
+olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root);
+/* Every rank gets b and a, and the room is given back. Collective on the context. */
+olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
 
 /* ||b·a - W||_F / ||W||_F of a projection as `pruned` holds it now; 0 where it was left whole. Rows are
  * shared out over the ranks. Collective on the context. */

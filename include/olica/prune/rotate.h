@@ -1,17 +1,23 @@
-/* Orthogonal neuron decomposition of value and output (ALGORITHM: sweep 1, step 2, fast form): every
- * key/value head's value neurons are rotated so that they become orthogonal and ordered; the product W_o W_v
- * of each query head stays what it is. */
+/* Orthogonal neuron decomposition of value and output (ALGORITHM: sweep 1, step 2): every key/value head's
+ * value neurons become orthogonal and ordered; the product W_o W_v of each query head stays what it is. */
 #ifndef OLICA_PRUNE_ROTATE_H
 #define OLICA_PRUNE_ROTATE_H
 
 #include "olica/la/solver.h"
 #include "olica/model/weights.h"
+#include "olica/prune/budget.h"
 
-/* Rotates W_v (and its bias) and W_o of a dense layer in place, by the eigenvectors of
- *     sum over the heads i of a group of (diag(sqrt e) O_i)ᵀ (diag(sqrt e) O_i)   [h x h]
- * with e [d] the output energy of o_proj. Heads are shared out over the ranks and solved with LAPACK.
- * Collective on the context; every rank holds the layer and ends with the same rotation. */
+/* Changes W_v (and its bias) and W_o of a dense layer in place: O_i <- O_i T, W_v <- T⁻¹ W_v for the heads i
+ * of a group. With e [d] the output energy of o_proj: fast: T = U, the eigenvectors of the sum over i of
+ * (diag(sqrt e) O_i)ᵀ (diag(sqrt e) O_i)   [h x h]; standard: from the SVD of the product itself, M_i =
+ * diag(sqrt e) O_i W_v one below the other   [g·d x d]: with its right singular vectors Z [d x h] and c =
+ * ||W_v||_F / sqrt(h), T = W_v Z / c and T⁻¹ W_v = c Zᵀ. Heads wider than d are refused (OLICA_ERR_CONFIG).
+ * Heads are shared out over the ranks and solved with LAPACK. Collective on the context; every rank holds the
+ * layer and ends with the same one. */
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
-                                 const double *e, olica_layer *layer);
+                                 olica_ond_choice form, const double *e, olica_layer *layer);
+
+/* Bytes of the rank that needs most, beside the layer. Pure. */
+double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice form);
 
 #endif

@@ -19,11 +19,11 @@
 
 #include "olica/la/number.h"
 #include "olica/la/solver.h"
+#include "olica/prune/budget.h"
 #include "olica/run/arguments.h"
 #include "olica/run/settings.h"
 
 typedef enum olica_method_choice { OLICA_METHOD_NONE, OLICA_METHOD_OLICA } olica_method_choice;
-typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 typedef enum olica_precision_choice {
   OLICA_PRECISION_AUTO,
   OLICA_PRECISION_FP32,

@@ -1,0 +1,30 @@
+/* The independent decompositions of a layer's cut at the same time, each on its own ranks: query, key, linear
+ * calibration (ALGORITHM: sweep 2, steps 1 and 4). */
+#ifndef OLICA_PRUNE_DECOMPOSE_H
+#define OLICA_PRUNE_DECOMPOSE_H
+
+#include "olica/calib/fit_sums.h"
+#include "olica/la/solver.h"
+#include "olica/model/weights.h"
+
+/* What the linear calibration works with; without a branch none of it is looked at. */
+typedef struct olica_residual {
+  olica_fit_sums *sums; /* of the cut's residual on the FFN's inputs, this rank's; given away */
+  double tokens;        /* of all ranks */
+  double damping;       /* olica_fit_damping */
+} olica_residual;
+
+/* q, k and the branch of `pruned`, as its shape asks; where q or k has no rank, its weight is copied; biases
+ * are copied. s [d] is the input energy of q and k. The pool's back end places the problems. Collective on
+ * the context; every rank holds `dense` and ends with the same factors. */
+olica_status olica_decompose_layer(olica_pool *pool, olica_context *context, const olica_arch *arch,
+                                   const double *s, const olica_residual *residual, const olica_layer *dense,
+                                   olica_layer *pruned);
+
+/* The problems of a layer of that shape in the order in which they are placed: q, k, branch, as far as the
+ * shape has them. Returns their number. Pure. */
+enum { OLICA_DECOMPOSE_MOST = 3 };
+int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *shape,
+                             olica_problem problem[OLICA_DECOMPOSE_MOST]);
+
+#endif
