@@ -50,8 +50,10 @@ olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, 
                                   int index, const olica_observer *observer) {
   if (!stream) return OLICA_OK;
   OLICA_AGREE(stream->context, olica_forward_begin(forward, layer, index));
-  for (int64_t s = 0; s < stream->count; s++)
+  for (int64_t s = 0; s < stream->count; s++) {
     olica_forward_layer(forward, olica_stream_sequence(stream, s), observer);
+    olica_context_progress(stream->context);
+  }
   olica_forward_end(forward);
   return OLICA_OK;
 }

@@ -173,6 +173,7 @@ olica_status olica_choices_advance(olica_choices *c, const olica_layer *layer, i
     const olica_pack pack = {
         .rows = own->rows, .segments = own->segments, .segment = c->segment + own->segment};
     olica_forward_pack(c->forward, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden);
+    olica_context_progress(c->context);
   }
   olica_forward_end(c->forward);
   c->seconds += olica_timer_now() - since;

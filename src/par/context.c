@@ -31,6 +31,10 @@ void olica_context_restore_threads(const olica_context *context) {
   omp_set_num_threads(context->threads);
 }
 
+void olica_context_progress(const olica_context *context) {
+  if (context->background.progress) context->background.progress(context->background.self);
+}
+
 void olica_context_set_threads(olica_context *context, int threads) {
   context->threads = threads > 0 ? threads : auto_threads(context);
   olica_context_restore_threads(context);

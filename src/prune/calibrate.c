@@ -5,6 +5,7 @@
 
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
+#include "olica/par/shared.h"
 
 static olica_status allocate(olica_env *env, const olica_layer *pruned, olica_dropped *dropped) {
   size_t n = (size_t)dropped->count, d = (size_t)dropped->d;
@@ -112,8 +113,9 @@ olica_status olica_calibrate_branch(olica_fit *fit, int rank, float *branch_a, f
   if (olica_solver_member(fit->solver))
     status = decompose(fit, rank, weighted, fit->gram, basis, factor, values);
   OLICA_AGREE(context, status);
-  OLICA_TRY(olica_matrix_replicate(basis, rank, branch_a));
-  OLICA_TRY(olica_matrix_replicate(factor, d, branch_b));
+  bool leads = olica_shared_leads(context);
+  OLICA_TRY(olica_matrix_replicate(basis, rank, leads ? branch_a : NULL));
+  OLICA_TRY(olica_matrix_replicate(factor, d, leads ? branch_b : NULL));
   olica_matrix_destroy(weighted);
   olica_matrix_destroy(basis);
   olica_matrix_destroy(factor);

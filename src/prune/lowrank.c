@@ -6,6 +6,7 @@
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/shared.h"
 
 /* W diag(root); root NULL: W. */
 typedef struct weighted_rows {
@@ -95,8 +96,9 @@ static olica_status solve_all(olica_context *context, const olica_layer *dense, 
   OLICA_AGREE(context, status);
   for (int i = 0; i < count; i++) {
     olica_linear *to = &pruned->linear[problems[i].projection];
-    OLICA_TRY(olica_matrix_replicate(problems[i].basis, to->rank, to->b));
-    OLICA_TRY(olica_matrix_replicate(problems[i].factor, to->in, to->a));
+    bool leads = olica_shared_leads(context);
+    OLICA_TRY(olica_matrix_replicate(problems[i].basis, to->rank, leads ? to->b : NULL));
+    OLICA_TRY(olica_matrix_replicate(problems[i].factor, to->in, leads ? to->a : NULL));
     release(env, &problems[i]);
   }
   return OLICA_OK;
@@ -109,7 +111,8 @@ olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const o
   double *root;
   OLICA_AGREE(context, OLICA_NEW(context->env, root, (size_t)arch->hidden));
   for (int i = 0; i < arch->hidden; i++) root[i] = sqrt(s[i]);
-  for (int p = OLICA_Q; p <= OLICA_K; p++) copy_whole(&dense->linear[p], &pruned->linear[p]);
+  for (int p = OLICA_Q; p <= OLICA_K && olica_shared_leads(context); p++)
+    copy_whole(&dense->linear[p], &pruned->linear[p]);
   OLICA_TRY(place(pool, context, dense, pruned, problems, &count));
   OLICA_TRY(solve_all(context, dense, root, pruned, problems, count));
   olica_memory_free(context->env, root);

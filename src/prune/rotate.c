@@ -6,6 +6,7 @@
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/shared.h"
 
 /* The columns of W_o that belong to a group of heads, weighted: element (a, row·g + i) is sqrt(e[row])
  * O_i[row, a], so that the Gram of its rows is the sum we want. */
@@ -109,8 +110,10 @@ olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const
   if (status == OLICA_OK) status = OLICA_NEW(env, scratch, (size_t)arch->head * arch->hidden);
   OLICA_AGREE(context, status);
   OLICA_TRY(solve_groups(pool, context, arch, e, layer, u));
-  for (int j = 0; j < arch->kv_heads; j++)
+  olica_range own = olica_shared_part(context, arch->kv_heads);
+  for (int j = (int)own.first; j < (int)(own.first + own.count); j++)
     rotate_group(env, arch, layer, j, u + (size_t)j * arch->head * arch->head, scratch);
+  olica_shared_fence(context);
   olica_memory_free(env, u);
   olica_memory_free(env, scratch);
   return OLICA_OK;

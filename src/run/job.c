@@ -207,9 +207,10 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
   if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
   OLICA_TRY(olica_job_prepare_tasks(job));
-  olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
-  OLICA_AGREE(context, status);
+  size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
+  OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
+  OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
+  OLICA_TRY(olica_source_begin(job->source, (olica_source_options){.prefetch = true}));
   olica_encoder_close(job->encoder);
   job->encoder = NULL;
   return OLICA_OK;
@@ -226,11 +227,11 @@ void olica_job_close(olica_job *job) {
   olica_kernel_destroy(job->kernel);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
+  olica_shared_destroy(job->panel);
   olica_encoder_close(job->encoder);
   olica_bundle_free(env, job->bundle);
   olica_sources_free(env, &job->sources);
   olica_memory_free(env, job->drawn);
   olica_memory_free(env, job->shapes);
-  olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);
 }

@@ -48,8 +48,8 @@ typedef struct olica_job {
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
   olica_checkpoint *checkpoint;
-  float *panel; /* [panel_rows x d] of a table */
-  float *gains; /* [d] of the final norm */
+  olica_shared *panel; /* [panel_rows x d] of a table */
+  float *gains;        /* [d] of the final norm */
 } olica_job;
 
 /* Does the method prune? */

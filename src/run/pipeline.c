@@ -131,6 +131,7 @@ static olica_status run(olica_job *job) {
 static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
   olica_job job = {.context = context, .options = options, .report = report};
   olica_status status = run(&job);
+  if (status != OLICA_OK) olica_source_settle(job.source);
   fill_report(&job);
   olica_checkpoint_abandon(job.checkpoint);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */

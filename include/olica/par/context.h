@@ -7,6 +7,12 @@
 
 #include "olica/base/env.h"
 
+/* Work in the background that wants the processor now and then. */
+typedef struct olica_background {
+  void (*progress)(void *self); /* NULL: there is none */
+  void *self;
+} olica_background;
+
 typedef struct olica_context {
   olica_env *env;
   MPI_Comm comm; /* all ranks of the job */
@@ -19,8 +25,9 @@ typedef struct olica_context {
                           * node_size of all, on */
   struct olica_shared *shared; /* all blocks of the node (par/shared.h), the newest first */
   int cores, node_cores;       /* that this rank may run on (its affinity mask); of the node */
-  int threads;                 /* of this rank's products */
-  int most_threads;            /* of the rank that has most */
+  olica_background background;
+  int threads;      /* of this rank's products */
+  int most_threads; /* of the rank that has most */
   char host[64];
 } olica_context;
 
@@ -32,6 +39,9 @@ typedef struct olica_context {
  * of the node its own cores. Collective on parent. Free with olica_context_destroy (collective). */
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **context);
 void olica_context_destroy(olica_context *context);
+
+/* Lets the background go on: to be called between pieces of long work. Not collective. */
+void olica_context_progress(const olica_context *context);
 
 /* Sets the number of threads again (0: auto) and tells BLAS and OpenMP. Collective. */
 void olica_context_set_threads(olica_context *context, int threads);

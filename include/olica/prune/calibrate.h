@@ -23,7 +23,7 @@ void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int token
 
 /* From a solved fit of R on A: w_j = sigmoid((r_j - mean r)/0.05), the eigenvectors U_r of the rank largest
  * eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (a product
- * equal to the SVD's, without the division by w). Collective on the context; every rank gets the branch. */
+ * equal to the SVD's, without the division by w), in memory of the node. Collective on the context. */
 olica_status olica_calibrate_branch(olica_fit *fit, int rank, float *branch_a, float *branch_b);
 
 #endif

@@ -8,7 +8,8 @@
 /* For q and k of `pruned`, where its shape gives them a rank r: with s [d] the input energy, the eigenvectors
  * of the r largest eigenvalues of G = W diag(s) Wᵀ are b = U_r [out x r], and a = U_rᵀ W [r x d]. Where it
  * gives none, the weight is copied. Biases are copied. The two problems are placed on the ranks by the pool's
- * back end. Collective on the context; every rank holds `dense` and ends with the same factors. */
+ * back end. Both layers lie in memory of the node, whose first rank writes `pruned`. Collective on the
+ * context. */
 olica_status olica_lowrank_cut(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                const double *s, const olica_layer *dense, olica_layer *pruned);
 

@@ -10,7 +10,8 @@
 /* Rotates W_v (and its bias) and W_o of a dense layer in place, by the eigenvectors of
  *     sum over the heads i of a group of (diag(sqrt e) O_i)ᵀ (diag(sqrt e) O_i)   [h x h]
  * with e [d] the output energy of o_proj. Heads are shared out over the ranks and solved with LAPACK.
- * Collective on the context; every rank holds the layer and ends with the same rotation. */
+ * The layer lies in memory of the node, whose ranks rotate a share of the heads each. Collective on the
+ * context. */
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                  const double *e, olica_layer *layer);
 
