@@ -46,6 +46,8 @@ static void open_window(olica_shared *shared) {
   MPI_Win_lock_all(MPI_MODE_NOCHECK, shared->window);
   /* A window begins at a page in every address space, if not at the page's first byte. */
   shared->data = data + (ALIGNMENT - (uintptr_t)data % ALIGNMENT) % ALIGNMENT;
+  context->others += shared->bytes - shared->counted;
+  if (context->others > context->most_others) context->most_others = context->others;
   olica_range own = olica_shared_part(context, (int64_t)shared->bytes);
   memset((char *)shared->data + own.first, 0, (size_t)own.count);
   olica_shared_fence(context);
@@ -87,6 +89,7 @@ void olica_shared_destroy(olica_shared *shared) {
   } else {
     MPI_Win_unlock_all(shared->window);
     MPI_Win_free(&shared->window);
+    context->others -= shared->bytes - shared->counted;
     olica_memory_uncount(context->env, shared->counted);
   }
   olica_memory_free(context->env, shared);

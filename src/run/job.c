@@ -200,7 +200,7 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   return OLICA_OK;
 }
 
-olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica_source_options source) {
   olica_context *context = job->context;
   const olica_arch *arch = &job->source->arch;
   OLICA_AGREE(context, olica_kernel_create(context->env, job->precision, context->threads, &job->kernel));
@@ -210,7 +210,7 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
   size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
   OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
   OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
-  OLICA_TRY(olica_source_begin(job->source, (olica_source_options){.prefetch = true}));
+  OLICA_TRY(olica_source_begin(job->source, source));
   olica_encoder_close(job->encoder);
   job->encoder = NULL;
   return OLICA_OK;

@@ -24,6 +24,7 @@ typedef struct olica_context {
   int peer_groups;       /* every node goes in as many parts. MPI_COMM_NULL from peer_groups, the least
                           * node_size of all, on */
   struct olica_shared *shared; /* all blocks of the node (par/shared.h), the newest first */
+  size_t others, most_others;  /* bytes of them that other ranks count, now and at most */
   int cores, node_cores;       /* that this rank may run on (its affinity mask); of the node */
   olica_background background;
   int threads;      /* of this rank's products */
