@@ -57,12 +57,14 @@ static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
 /* Texts are read before the plan is made, so that it need not guess what they take. */
 static void measure_texts(olica_job *job, size_t before) {
   const olica_memory *memory = &job->context->env->memory;
-  double bytes[3] = {(double)memory->peak, (double)memory->now - (double)before, 0};
+  double table = (double)job->source->own_count * (double)job->source->kept_stride; /* is planned by itself */
+  double bytes[4] = {(double)memory->peak, (double)memory->now - (double)before, 0, (double)before - table};
   for (int i = 0; job->bundle && i < OLICA_BUNDLE_PARTS; i++) bytes[2] += (double)job->bundle->part[i].bytes;
-  olica_comm_max(job->context, job->context->comm, bytes, 3);
+  olica_comm_max(job->context, job->context->comm, bytes, 4);
   job->text.peak = bytes[0];
   job->text.open = bytes[1];
   job->text.kept = bytes[2];
+  job->text.before = bytes[3];
 }
 
 /* bf16 only where every rank has it: all must compute the same. `auto` is fp32, the same on any processor. */

@@ -14,7 +14,9 @@
 enum {
   SUM_NUMBERS = 1 << 20,  /* of a matrix on their way to its owners (la/matrix.c) */
   WRITE_ROUND = 16 << 20, /* a collective write of all ranks, */
-  WRITE_RANK = 128 << 10  /* and the least of one rank (io/hdf5_write.c) */
+  WRITE_RANK = 128 << 10, /* and the least of one rank (io/hdf5_write.c) */
+  READ_BACK = 8 << 20,    /* of a rank that verifies (store/verify.c) */
+  SMALL = 256 << 10       /* vectors and workspaces that are not worth a term */
 };
 
 static double share(double items, int ranks) {
@@ -148,6 +150,7 @@ static void plan_pruning(const olica_job *job, olica_layout layout, const olica_
   plan->shared += cut;
   plan->layers += node_share(cut, layout);
   plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
+  plan->solver = larger(plan->solver, READ_BACK);
   plan->solver += (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
 }
 
@@ -228,7 +231,7 @@ static olica_status make(const olica_job *job, olica_layout layout, olica_source
   plan->streams = stream_bytes(job, layout.ranks);
   plan->tables = table_bytes(job, layout) + node_share(panel_bytes(job), layout);
   OLICA_TRY(plan_tasks(job, layout.ranks, plan));
-  plan->other = (double)job->source->catalog->count * sizeof(olica_tensor) + kernel_bytes(job);
+  plan->other = job->text.before + kernel_bytes(job) + SMALL;
   plan->texts = job->text.kept;
   /* Texts are closed when the streams have been made, before the first layer. */
   double work = plan->solver + plan->texts;
