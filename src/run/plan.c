@@ -311,7 +311,7 @@ static void print_memory(const olica_plan *plan, int ranks_per_node) {
          "stored weights %.1f, statistics and solver %.1f, tables %.1f, texts %.1f\n",
          mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
          mib(plan->layers), mib(plan->weights), mib(plan->solver), mib(plan->tables), mib(plan->texts));
-  printf("layers       once a node: %.1f MiB of shared memory%s; next one %s, %s between sweeps\n",
+  printf("layers       once a node: %.1f MiB of shared memory%s; the next one is %s; %s between sweeps\n",
          mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
          plan->source.prefetch ? "fetched ahead" : "not fetched ahead",
          plan->source.keep ? "kept as stored" : "not kept");
