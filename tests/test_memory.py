@@ -1,6 +1,6 @@
 """A node has what all its ranks need once, and --check says beforehand what a rank takes: the same bytes whichever way
 ranks lie on nodes, one read of every weight, estimates within a tenth, limits that hold or are refused."""
-import re
+import re, subprocess
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from helpers import DEMO, mpirun, run_job, write_config
 from test_ranks import datasets
 from test_variants import SEVEN, build, ids, prune
 
-MIB, MEMORY, INPUT = 2**20, 6, 3
+MIB, USAGE, INPUT, MEMORY = 2**20, 2, 3, 6
 # Ranks, how many of them make a node (the last may have fewer), keep_weights.
 LAYOUTS = [(2, 1, "no"), (4, 2, "no"), (4, 3, "yes"), (5, 2, "yes")]
 
@@ -113,3 +113,35 @@ def test_bad_number_on_its_way_ends_all(tmp_path, ranks, most, layer):
                                                  "output": {"report": tmp_path / "job.json"}})
     done = mpirun(ranks, config, env=on_nodes(most), timeout=60)
     assert done.returncode == INPUT and name in done.stderr and "nan" in done.stderr, done.stderr
+
+
+def test_failure_while_the_next_layer_comes(tmp_path):
+    """Layer 0 does not fit the output's type while layer 1 is under way between nodes: nobody waits for it."""
+    build(tmp_path / "model", config={"num_hidden_layers": 4},
+          change=lambda w: w["model.layers.0.mlp.up_proj.weight"].__imul__(1e6))
+    ids(tmp_path / "calibration.npy", (4, 16))
+    config = write_config(tmp_path / "job.ini", {
+        "model": {"path": tmp_path / "model"}, "calibration": {"tokens": tmp_path / "calibration.npy", "samples": 4, "length": 16},
+        "prune": {"mlp_num": 1, "ratio": 0.2}, "output": {"checkpoint": tmp_path / "job.h5", "report": tmp_path / "job.json", "dtype": "fp16"}})
+    done = mpirun(4, config, env=on_nodes(2), timeout=60)
+    assert done.returncode == USAGE and "up_proj" in done.stderr and "layer 0" in done.stderr, done.stderr
+
+
+@pytest.fixture
+def small_directory(tmp_path):
+    """A file system of 256 KiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", directory], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here: no small file system for shared windows")
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def test_too_little_shared_memory(tmp_path, small_directory):
+    """Open MPI's own refusal would hang: the room is asked for first, and a node with one rank needs none."""
+    env = {"OMPI_MCA_osc_sm_backing_directory": small_directory}
+    config = write_config(tmp_path / "job.ini", {**demo(), "output": {"checkpoint": tmp_path / "job.h5", "report": tmp_path / "job.json"}})
+    done = mpirun(2, config, env=env, timeout=60)
+    assert done.returncode == MEMORY and str(small_directory) in done.stderr and "shared memory" in done.stderr, done.stderr
+    assert run_job(tmp_path, 1, demo(), env=env)["status"] == "ok"

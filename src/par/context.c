@@ -46,9 +46,12 @@ static void find_node(olica_context *context) {
   MPI_Comm machine;
   MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &machine);
   const char *asked = getenv(OLICA_RANKS_PER_NODE);
-  int rank, size = asked ? atoi(asked) : 0;
+  int rank, ranks, size = asked ? atoi(asked) : 0;
   MPI_Comm_rank(machine, &rank);
-  MPI_Comm_split(machine, size > 0 ? rank / size : 0, rank, &context->node);
+  MPI_Comm_size(machine, &ranks);
+  if (size <= 0 || size > ranks) size = ranks;
+  context->nodes_here = (ranks + size - 1) / size;
+  MPI_Comm_split(machine, rank / size, rank, &context->node);
   MPI_Comm_free(&machine);
   MPI_Comm_rank(context->node, &context->node_rank);
   MPI_Comm_size(context->node, &context->node_size);

@@ -10,15 +10,14 @@
 
 enum { ALIGNMENT = 64, MARGIN = 1 << 20 };
 
-/* Where Open MPI puts its shared windows. */
-static const char *directory(void) {
+const char *olica_shared_directory(void) {
   const char *asked = getenv("OMPI_MCA_osc_sm_backing_directory");
   return asked && *asked ? asked : "/dev/shm";
 }
 
 double olica_shared_room(void) {
   struct statvfs fs;
-  if (statvfs(directory(), &fs) != 0 || fs.f_blocks == 0) return INFINITY;
+  if (statvfs(olica_shared_directory(), &fs) != 0 || fs.f_blocks == 0) return INFINITY;
   double room = (double)fs.f_bavail * (double)fs.f_frsize - MARGIN;
   return room > 0 ? room : 0;
 }
@@ -29,11 +28,11 @@ size_t olica_shared_counted(size_t bytes, int node_size) {
 
 /* Open MPI's own refusal would be one rank's alone, and the others would wait for it for ever. */
 static olica_status check_room(const olica_context *context, const char *what, size_t bytes) {
-  double room = olica_shared_room();
+  double room = olica_shared_room() / context->nodes_here;
   if (!olica_shared_leads(context) || (double)bytes <= room) return OLICA_OK;
   return olica_error_set(context->env, OLICA_ERR_MEMORY,
                          "memory: %s of the %d ranks on %s: %zu bytes of shared memory, %.0f are free in %s",
-                         what, context->node_size, context->host, bytes, room, directory());
+                         what, context->node_size, context->host, bytes, room, olica_shared_directory());
 }
 
 static void open_window(olica_shared *shared) {

@@ -271,13 +271,14 @@ olica_status olica_plan_check(const olica_job *job, olica_layout layout, const o
 
 olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan) {
   const olica_context *context = job->context;
-  double left = olica_node_memory(""), need = plan->memory * context->node_size, room = olica_shared_room();
+  double left = olica_node_memory(""), need = plan->memory * context->node_size,
+         room = olica_shared_room() / context->nodes_here;
   if (context->node_size > 1 && plan->shared > room)
     return olica_error_set(
         context->env, OLICA_ERR_MEMORY,
-        "memory: %s has %.0f MiB of shared memory left (/dev/shm), expected at least %.0f MiB for "
+        "memory: %s has %.0f MiB of shared memory left (%s), expected at least %.0f MiB for "
         "its layers; ranks on nodes of their own need none",
-        context->host, mib(room), ceil(mib(plan->shared)));
+        context->host, mib(room), olica_shared_directory(), ceil(mib(plan->shared)));
   if (left == 0 || need <= left) return OLICA_OK;
   return olica_error_set(context->env, OLICA_ERR_MEMORY,
                          "memory: %s has %.0f MiB left, expected at least %.0f MiB for its %d ranks; more "

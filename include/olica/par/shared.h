@@ -48,4 +48,7 @@ size_t olica_shared_counted(size_t bytes, int node_size);
  */
 double olica_shared_room(void);
 
+/* The directory they lie in: /dev/shm, or what the environment tells Open MPI. */
+const char *olica_shared_directory(void);
+
 #endif
