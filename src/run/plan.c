@@ -9,6 +9,7 @@
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
 #include "olica/par/shared.h"
+#include "olica/prune/calibrate.h"
 #include "olica/run/pipeline.h"
 
 enum {
@@ -27,6 +28,11 @@ static double larger(double a, double b) {
   return a > b ? a : b;
 }
 
+static double forward_bytes(const olica_job *job, int tokens) {
+  return (double)olica_forward_bytes(&job->source->arch, olica_job_pack_rows(job, tokens), tokens,
+                                     job->precision, job->context->most_threads);
+}
+
 /* Ids and hidden states of the busiest rank, and the scratch of a sequence. */
 static double stream_bytes(const olica_job *job, int ranks) {
   const olica_options *o = job->options;
@@ -35,13 +41,13 @@ static double stream_bytes(const olica_job *job, int ranks) {
   if (olica_job_prunes(job)) {
     double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
     bytes += positions * (4 + 4 * d);
-    bytes += (double)olica_forward_bytes(arch, (int)o->calibration.length, job->context->most_threads);
+    bytes += forward_bytes(job, (int)o->calibration.length);
   }
   if (job->windows.count > 0) {
     double positions = share((double)job->windows.count, ranks) * job->windows.length;
     bytes += positions * (4 + 4 * d + 4 + 4 + 8) + 4.0 * job->windows.length * job->source->panel_rows;
     if (!olica_job_prunes(job) || job->windows.length != o->calibration.length)
-      bytes += (double)olica_forward_bytes(arch, job->windows.length, job->context->most_threads);
+      bytes += forward_bytes(job, job->windows.length);
   }
   return bytes;
 }
@@ -89,14 +95,16 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
 
 /* A layer packed for the products, while blocks pass it. */
 static double packed_bytes(const olica_job *job, const olica_layer_shape *shape) {
-  return (double)olica_forward_packed_bytes(&job->source->arch, shape, job->precision);
+  return (double)olica_maps_bytes(&job->source->arch, shape, job->precision);
 }
 
 /* What the kernel has for itself, and a panel packed at a sweep's end, when no layer is there. */
 static double kernel_bytes(const olica_job *job) {
   const olica_arch *arch = &job->source->arch;
   double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
-  return (double)olica_kernel_bytes(job->precision, job->context->most_threads, (int)most);
+  return (double)olica_kernel_bytes(job->precision, job->context->most_threads) +
+         job->context->most_threads * larger((double)olica_packed_room(job->precision, (int)most),
+                                             (double)olica_forward_room(arch, job->precision));
 }
 
 static double packed_panel_bytes(const olica_job *job) {
@@ -125,7 +133,10 @@ static double survey_bytes(int ranks, double packed, double square, double sums)
 /* The largest moment of the linear calibration, beside the FFN's inputs. */
 static double calibrate_bytes(const olica_job *job, int ranks, const olica_budget *budget, double sums) {
   double d = job->source->arch.hidden, square = d * d, group = group_of(job, ranks, job->source->arch.hidden);
-  double dropped = 4.0 * 3 * budget->neurons_dropped * d, gathered = 8 * 2 * square / group;
+  double rows = olica_job_pack_rows(job, (int)job->options->calibration.length), n = budget->neurons_dropped;
+  double dropped =
+      (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, (int)d) + 4 * rows * 2 * (d + n);
+  double gathered = 8 * 2 * square / group;
   double solved = 8 * (3 * square + square + 2 * budget->branch * d) / group;
   return larger(larger(sums + dropped, sums + gathered + sum_bytes(square)), solved);
 }
@@ -137,12 +148,18 @@ static void plan_pruning(const olica_job *job, olica_layout layout, const olica_
   const olica_options *o = job->options;
   bool branches = o->prune.mlp_num > 0;
   olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
-  double d = arch->hidden, square = d * d, sums = 8 * 2 * square + 4 * square,
-         packed = packed_bytes(job, &shape);
+  int length = (int)o->calibration.length;
+  double d = arch->hidden, square = d * d, packed = packed_bytes(job, &shape);
+  double sums =
+      (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
+                                   olica_stream_pack(job->precision, job->context->most_threads, length));
   double cut = (double)olica_layer_bytes(arch, &cut_shape);
   double positions = share((double)o->calibration.samples, layout.ranks) * (double)o->calibration.length;
-  double inputs = branches && budget->branch > 0 ? 4 * positions * d : 0;
-  double pruning = larger(rotate_bytes(arch), packed + inputs);
+  double inputs =
+      branches && budget->branch > 0 ? (double)olica_number_size(job->precision) * positions * d : 0;
+  double copy =
+      4.0 * olica_job_pack_rows(job, length) * d; /* of the states that a pass leaves where they are */
+  double pruning = larger(rotate_bytes(arch), packed + inputs + copy);
   pruning = larger(pruning, inputs + lowrank_bytes(job, layout.ranks, budget));
   if (inputs > 0) pruning = larger(pruning, inputs + calibrate_bytes(job, layout.ranks, budget, sums));
   double staging =
@@ -150,8 +167,7 @@ static void plan_pruning(const olica_job *job, olica_layout layout, const olica_
   plan->shared += cut;
   plan->layers += node_share(cut, layout);
   plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
-  plan->solver = larger(plan->solver, READ_BACK);
-  plan->solver += (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
+  plan->solver = larger(plan->solver, READ_BACK) + (double)arch->layers * d * 8;
 }
 
 /* Multiply-adds of one token through a layer, twice. */
@@ -182,7 +198,7 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_packs *packs = job->tasks.packs;
   if (!packs) return OLICA_OK;
-  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, ranks, job->context->most_threads,
+  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, job->precision, ranks, job->context->most_threads,
                                 job->source->panel_rows, &plan->tasks));
   plan->tasks += olica_job_tasks_bytes(job);
   for (int64_t p = 0; p < packs->count; p++)
