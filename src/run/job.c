@@ -58,7 +58,8 @@ static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
 static void measure_texts(olica_job *job, size_t before) {
   const olica_memory *memory = &job->context->env->memory;
   double table = (double)job->source->own_count * (double)job->source->kept_stride; /* is planned by itself */
-  double bytes[4] = {(double)memory->peak, (double)memory->now - (double)before, 0, (double)before - table};
+  double bytes[4] = {(double)memory->peak - table, (double)memory->now - (double)before, 0,
+                     (double)before - table};
   for (int i = 0; job->bundle && i < OLICA_BUNDLE_PARTS; i++) bytes[2] += (double)job->bundle->part[i].bytes;
   olica_comm_max(job->context, job->context->comm, bytes, 4);
   job->text.peak = bytes[0];

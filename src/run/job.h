@@ -35,9 +35,9 @@ typedef struct olica_job {
   olica_text_sources sources; /* of the calibration's text, if there is any: */
   olica_sample_record *drawn; /* [sources.count] what they gave */
   struct {
-    double peak, open, kept, before; /* counted bytes of a rank: while texts were read; of what that left
-                                      * until the streams have it; of the tokenizer's files; of what was there
-                                      * before, catalog and options */
+    double peak, open, kept, before; /* counted bytes of a rank, without a tied table: while texts were read;
+                                      * of what that left until the streams have it; of the tokenizer's files;
+                                      * of what was there before, catalog and options */
   } text;
   olica_pool *pool;
   olica_forward *forward;       /* for sequences of the calibration's length */

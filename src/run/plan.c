@@ -253,7 +253,7 @@ static olica_status make(const olica_job *job, olica_layout layout, olica_source
   double work = plan->solver + plan->texts;
   plan->memory = plan->streams + plan->tasks + plan->tables + plan->layers + plan->weights + plan->other +
                  larger(work, job->text.open);
-  plan->memory = larger(plan->memory, job->text.peak);
+  plan->memory = larger(plan->memory, job->text.peak + table_bytes(job, layout));
   return OLICA_OK;
 }
 
