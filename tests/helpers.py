@@ -51,7 +51,7 @@ def write_config(path, sections):
     return Path(path)
 
 
-def run_job(directory, ranks, sections, *arguments, name="job", timeout=300):
+def run_job(directory, ranks, sections, *arguments, name="job", timeout=300, env=None):
     """Runs a config that must succeed; returns its report."""
     directory = Path(directory)
     sections = {k: dict(v) for k, v in sections.items()}
@@ -60,6 +60,6 @@ def run_job(directory, ranks, sections, *arguments, name="job", timeout=300):
     sections["output"].setdefault("report", directory / f"{name}.json")
     sections["output"].setdefault("overwrite", "yes")
     config = write_config(directory / f"{name}.ini", sections)
-    done = mpirun(ranks, *arguments, config, timeout=timeout)
+    done = mpirun(ranks, *arguments, config, timeout=timeout, env=env)
     assert done.returncode == 0, done.stderr + done.stdout
     return json.loads(Path(sections["output"]["report"]).read_text())

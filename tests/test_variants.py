@@ -251,7 +251,7 @@ CALIBRATION, WINDOWS = (24, 16), (300,)
 SETTINGS = dict(sparsity=0.25, mlp_num=2, ratio=0.2, skip_lowest=0.03)
 
 
-def prune(directory, ranks=2, settings=SETTINGS, shape=CALIBRATION, model="model", name="job", **sections):
+def prune(directory, ranks=2, settings=SETTINGS, shape=CALIBRATION, model="model", name="job", env=None, **sections):
     """One pruning job on directory/model; returns its report."""
     if not (directory / "ids.npy").exists():
         ids(directory / "calibration.npy", shape)
@@ -259,7 +259,7 @@ def prune(directory, ranks=2, settings=SETTINGS, shape=CALIBRATION, model="model
     return run_job(directory, ranks, {
         "model": {"path": directory / model}, "prune": settings,
         "calibration": {"tokens": directory / "calibration.npy", "samples": shape[0], "length": shape[1]},
-        "evaluate": {"tokens": directory / "ids.npy", "length": 20}, **sections}, name=name)
+        "evaluate": {"tokens": directory / "ids.npy", "length": 20}, **sections}, name=name, env=env)
 
 
 def close(found, expected, tolerance, what):

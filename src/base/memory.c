@@ -14,6 +14,21 @@ struct olica_block {
 
 _Static_assert(sizeof(struct olica_block) <= OLICA_BLOCK_HEADER, "the header fits in front of a block");
 
+olica_status olica_memory_count(olica_env *env, const char *what, size_t bytes) {
+  olica_memory *memory = &env->memory;
+  if (memory->limit && bytes > memory->limit - (memory->now < memory->limit ? memory->now : memory->limit))
+    return olica_error_set(env, OLICA_ERR_MEMORY,
+                           "memory: %s needs %zu bytes; %zu are in use and [compute] memory allows %zu", what,
+                           bytes, memory->now, memory->limit);
+  memory->now += bytes;
+  if (memory->now > memory->peak) memory->peak = memory->now;
+  return OLICA_OK;
+}
+
+void olica_memory_uncount(olica_env *env, size_t bytes) {
+  env->memory.now -= bytes;
+}
+
 void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {
   olica_memory *memory = &env->memory;
   if (count > 0 && size > (SIZE_MAX / 2 - OLICA_BLOCK_HEADER) / count) {
@@ -22,14 +37,10 @@ void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t si
     return NULL;
   }
   size_t bytes = count * size;
-  if (memory->limit && bytes > memory->limit - (memory->now < memory->limit ? memory->now : memory->limit)) {
-    olica_error_set(env, OLICA_ERR_MEMORY,
-                    "memory: %s needs %zu bytes; %zu are in use and [compute] memory allows %zu", what, bytes,
-                    memory->now, memory->limit);
-    return NULL;
-  }
+  if (olica_memory_count(env, what, bytes) != OLICA_OK) return NULL;
   void *raw = NULL;
   if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+    olica_memory_uncount(env, bytes);
     olica_error_set(env, OLICA_ERR_MEMORY, "memory: no %zu bytes for %s (%zu are in use)", bytes, what,
                     memory->now);
     return NULL;
@@ -38,8 +49,6 @@ void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t si
   *block = (struct olica_block){.next = memory->blocks, .bytes = bytes};
   if (memory->blocks) memory->blocks->previous = block;
   memory->blocks = block;
-  memory->now += bytes;
-  if (memory->now > memory->peak) memory->peak = memory->now;
   return memset((char *)raw + OLICA_BLOCK_HEADER, 0, bytes);
 }
 
@@ -67,7 +76,7 @@ void olica_memory_free(olica_env *env, void *pointer) {
   else
     env->memory.blocks = block->next;
   if (block->next) block->next->previous = block->previous;
-  env->memory.now -= block->bytes;
+  olica_memory_uncount(env, block->bytes);
   free(block);
 }
 

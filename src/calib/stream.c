@@ -78,6 +78,7 @@ static olica_status pass_all(olica_stream *stream, olica_forward *forward, const
     if (w->copy) x = memcpy(w->copy, x, (size_t)pack.rows * (size_t)stream->hidden * sizeof *x);
     OLICA_TRY(olica_forward_pass(forward, maps, &pack, x, watch ? &watch->observer : NULL));
     if (watch && watch->passed) OLICA_TRY(watch->passed(watch->observer.self, count));
+    olica_context_progress(stream->context);
   }
   return OLICA_OK;
 }

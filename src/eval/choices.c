@@ -174,6 +174,7 @@ olica_status olica_choices_advance(olica_choices *c, const olica_maps *maps) {
         .rows = own->rows, .segments = own->segments, .segment = c->segment + own->segment};
     status =
         olica_forward_pass(c->forward, maps, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden, NULL);
+    olica_context_progress(c->context);
   }
   OLICA_AGREE(c->context, status);
   c->seconds += olica_timer_now() - since;

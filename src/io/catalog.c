@@ -1,6 +1,7 @@
 #include "olica/io/catalog.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,4 +156,11 @@ olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tens
   OLICA_TRY(open_file(catalog, tensor->file));
   return olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
                          (size_t)(count * size));
+}
+
+void olica_catalog_expect(olica_catalog *catalog, const olica_tensor *tensor, int64_t first, int64_t count) {
+  int64_t all = elements(tensor), size = all > 0 ? tensor->bytes / all : 0;
+  if (open_file(catalog, tensor->file) == OLICA_OK)
+    posix_fadvise(catalog->fd[tensor->file], tensor->offset + first * size, count * size,
+                  POSIX_FADV_WILLNEED);
 }

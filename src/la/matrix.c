@@ -210,6 +210,7 @@ static void replicate_panel(const panel *at, void *state) {
       for (int i = 0; i < at->rows; i++) r->piece[used++] = (float)column(matrix, j)[i];
   size_t bytes = rows * (size_t)(at->last - at->first) * sizeof *r->piece;
   olica_comm_bcast(grid->context, grid->context->comm, r->piece, bytes, at->owner);
+  if (!r->everywhere) return;
   for (int i = 0; i < at->rows; i++) {
     float *row = r->everywhere + (size_t)global(i, matrix->mb, at->row, grid->rows) * (size_t)r->cols;
     for (int j = at->first; j < at->last; j++)

@@ -1,11 +1,13 @@
 #include "olica/model/source.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "bind.h"
+#include "bring.h"
 #include "olica/io/file.h"
 #include "olica/io/hdf5.h"
 #include "olica/io/safetensors.h"
@@ -13,9 +15,8 @@
 #include "olica/par/partition.h"
 
 enum {
-  PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every rank */
+  PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */
   PANELS_LEAST = 16,       /* of a table, if it has so many rows */
-  PIECE_BYTES = 8 << 20,   /* of raw bytes of a tensor on their way */
   CONFIG_BYTES = 16 << 20, /* a config.json above this is no config.json */
   SCHEMA = 1
 };
@@ -74,14 +75,15 @@ static olica_status plan_panels(olica_source *source) {
   const olica_arch *arch = &source->arch;
   source->panel_rows = olica_source_panel_rows(arch);
   source->panels = (arch->vocabulary + source->panel_rows - 1) / source->panel_rows;
-  olica_range own = olica_partition_block(source->panels, context->size, context->rank);
+  olica_range own = olica_partition_block(source->panels, context->nodes, context->node_index);
   source->own_first = (int)own.first;
   source->own_count = (int)own.count;
   if (!arch->tied) return OLICA_OK;
-  size_t raw = olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype) * (size_t)arch->hidden;
+  size_t size = olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype);
+  source->kept_stride =
+      olica_bring_share((int64_t)source->panel_rows * arch->hidden, size, context->peer_groups);
   OLICA_TRY(OLICA_NEW(context->env, source->kept_valid, (size_t)own.count));
-  source->kept =
-      olica_memory_get(context->env, "tied table", (size_t)own.count * (size_t)source->panel_rows, raw);
+  source->kept = olica_memory_get(context->env, "tied table", (size_t)own.count, source->kept_stride);
   return source->kept ? OLICA_OK : context->env->error.code;
 }
 
@@ -105,6 +107,15 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
 void olica_source_close(olica_source *source) {
   if (!source) return;
   olica_env *env = source->context->env;
+  olica_source_settle(source);
+  source->context->background = (olica_background){0};
+  olica_bring_destroy(source->bring);
+  olica_layer_destroy(env, source->next);
+  olica_shared_destroy(source->memory);
+  for (int i = 0; source->kept_layer && i < source->arch.layers; i++)
+    olica_memory_free(env, source->kept_layer[i]);
+  olica_memory_free(env, source->kept_layer);
+  olica_memory_free(env, source->kept_layer_valid);
   olica_catalog_destroy(source->catalog);
   olica_memory_free(env, source->config);
   olica_memory_free(env, source->shape);
@@ -113,117 +124,170 @@ void olica_source_close(olica_source *source) {
   olica_memory_free(env, source);
 }
 
-static olica_status check_finite(olica_source *source, const olica_tensor *tensor, int64_t first,
-                                 const float *x, size_t n) {
-  size_t bad = olica_number_nonfinite(x, n);
-  if (bad == n) return OLICA_OK;
-  return olica_error_set(source->context->env, OLICA_ERR_INPUT,
-                         "%s: %s has %g as number %lld, expected finite weights",
-                         olica_catalog_file(source->catalog, tensor), tensor->name, (double)x[bad],
-                         (long long)first + (long long)bad);
+/* ---- layers ---- */
+
+enum { LAYER_SPANS = OLICA_EXTRAS + OLICA_PROJECTIONS * OLICA_PARTS };
+
+/* Bytes of a rank's share of the largest layer, as stored; numbers of the widest type at most. */
+static size_t layer_share(const olica_source *source, int groups) {
+  int64_t most = 0;
+  for (int i = 0; i < source->arch.layers; i++) {
+    int64_t numbers = olica_layer_shape_total(&source->arch, &source->shape[i]);
+    if (numbers > most) most = numbers;
+  }
+  return olica_bring_share(most, olica_number_size(source->dtype), groups);
 }
 
-/* All of a tensor in fp32 on every rank, read by `owner`, in pieces. raw [PIECE_BYTES]. */
-static olica_status bring(olica_source *source, const olica_tensor *tensor, int owner, void *raw, float *x) {
+static size_t panel_share(const olica_source *source, int groups) {
+  return olica_bring_share((int64_t)source->panel_rows * source->arch.hidden,
+                           olica_number_size(source->dtype), groups);
+}
+
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+olica_source_needs olica_source_plan(const olica_source *source, int nodes, int ranks_per_node,
+                                     bool prefetch) {
+  size_t layer = layer_share(source, ranks_per_node), panel = panel_share(source, ranks_per_node);
+  olica_source_needs needs = {.rank = olica_bring_raw_bytes(larger(layer, panel), prefetch && nodes > 1),
+                              .kept =
+                                  (size_t)olica_partition_block(source->arch.layers, nodes, 0).count * layer};
+  for (int i = 0; i < source->arch.layers; i++)
+    needs.node = larger(needs.node, olica_layer_bytes(&source->arch, &source->shape[i]));
+  return needs;
+}
+
+static void progress(void *self) {
+  olica_source_progress(self);
+}
+
+olica_status olica_source_begin(olica_source *source, olica_source_options options) {
   olica_context *context = source->context;
-  size_t size = olica_number_size(tensor->dtype);
-  int64_t count = tensor->bytes / (int64_t)size, step = PIECE_BYTES / (int64_t)size;
-  for (int64_t first = 0; first < count; first += step) {
-    int64_t n = count - first < step ? count - first : step;
-    olica_status status = OLICA_OK;
-    if (context->rank == owner) {
-      status = olica_catalog_read(source->catalog, tensor, first, n, raw);
-      if (status == OLICA_OK) {
-        olica_number_decode(tensor->dtype, raw, x + first, (size_t)n);
-        status = check_finite(source, tensor, first, x + first, (size_t)n);
-      }
-    }
-    OLICA_AGREE(context, status);
-    olica_comm_bcast(context, context->comm, raw, (size_t)n * size, owner);
-    if (context->rank != owner) olica_number_decode(tensor->dtype, raw, x + first, (size_t)n);
-  }
+  int groups = context->peer_groups;
+  size_t share = larger(layer_share(source, groups), panel_share(source, groups));
+  source->options = options;
+  olica_status status =
+      olica_bring_create(source->catalog, LAYER_SPANS, share, options.prefetch, &source->bring);
+  if (status == OLICA_OK && options.keep)
+    status = OLICA_NEW(context->env, source->kept_layer, (size_t)source->arch.layers);
+  if (status == OLICA_OK && options.keep)
+    status = OLICA_NEW(context->env, source->kept_layer_valid, (size_t)source->arch.layers);
+  OLICA_AGREE(context, status);
+  size_t bytes = olica_source_plan(source, context->nodes, groups, options.prefetch).node;
+  OLICA_TRY(olica_shared_create(context, "the layer in work", bytes, &source->memory));
+  context->background = (olica_background){progress, source};
   return OLICA_OK;
 }
 
-static olica_status bring_layer(olica_source *source, int layer, void *raw, olica_layer *weights) {
-  int owner = olica_partition_owner(source->arch.layers, source->context->size, layer);
+/* What a layer is made of, and where it goes. */
+static int list_layer(const olica_source *source, int layer, const olica_layer *weights,
+                      olica_span span[LAYER_SPANS]) {
+  int count = 0;
   float *extras[OLICA_EXTRAS] = {weights->input_norm, weights->ffn_norm, weights->branch_a,
                                  weights->branch_b};
   for (int e = 0; e < OLICA_EXTRAS; e++)
     if (extras[e])
-      OLICA_TRY(bring(source, olica_bind_extra(source, layer, (olica_extra)e), owner, raw, extras[e]));
+      span[count++] =
+          (olica_span){.tensor = olica_bind_extra(source, layer, (olica_extra)e), .to = extras[e]};
   for (int p = 0; p < OLICA_PROJECTIONS; p++) {
     const olica_linear *linear = &weights->linear[p];
     float *parts[OLICA_PARTS] = {linear->weight, linear->b, linear->a, linear->bias};
-    for (int part = 0; part < OLICA_PARTS; part++) {
-      if (!parts[part]) continue;
-      const olica_tensor *tensor = olica_bind_part(source, layer, (olica_projection)p, (olica_part)part);
-      OLICA_TRY(bring(source, tensor, owner, raw, parts[part]));
-    }
+    for (int part = 0; part < OLICA_PARTS; part++)
+      if (parts[part])
+        span[count++] =
+            (olica_span){.tensor = olica_bind_part(source, layer, (olica_projection)p, (olica_part)part),
+                         .to = parts[part]};
   }
+  for (int i = 0; i < count; i++)
+    span[i].count = span[i].tensor->bytes / (int64_t)olica_number_size(span[i].tensor->dtype);
+  return count;
+}
+
+/* Room for this rank's share of a layer that stays; NULL: it does not. */
+static olica_status keep_layer(olica_source *source, int layer, int owner) {
+  olica_context *context = source->context;
+  if (!source->options.keep || owner != context->node_index || source->kept_layer[layer]) return OLICA_OK;
+  size_t bytes = olica_bring_share(olica_layer_shape_total(&source->arch, &source->shape[layer]),
+                                   olica_number_size(source->dtype), context->peer_groups);
+  source->kept_layer[layer] = olica_memory_get(context->env, "kept layer", bytes, 1);
+  return source->kept_layer[layer] ? OLICA_OK : context->env->error.code;
+}
+
+/* Sets a layer on its way. Collective. */
+static olica_status expect_layer(olica_source *source, int layer) {
+  olica_context *context = source->context;
+  olica_span span[LAYER_SPANS];
+  int owner = olica_partition_owner(source->arch.layers, context->nodes, layer);
+  olica_status status = olica_layer_create(context->env, &source->arch, &source->shape[layer],
+                                           source->memory->data, &source->next);
+  if (status == OLICA_OK) status = keep_layer(source, layer, owner);
+  OLICA_AGREE(context, status);
+  source->next_index = layer;
+  int spans = list_layer(source, layer, source->next, span);
+  bool keep = source->options.keep;
+  olica_bring_begin(source->bring, owner, span, spans, keep ? source->kept_layer[layer] : NULL,
+                    keep ? &source->kept_layer_valid[layer] : NULL);
   return OLICA_OK;
 }
 
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **out) {
-  olica_env *env = source->context->env;
-  olica_layer *weights = NULL;
-  unsigned char *raw = NULL;
-  olica_status status = olica_layer_create(env, &source->arch, &source->shape[layer], &weights);
-  if (status == OLICA_OK) status = OLICA_NEW(env, raw, PIECE_BYTES);
-  OLICA_AGREE(source->context, status);
-  OLICA_TRY(bring_layer(source, layer, raw, weights));
-  olica_memory_free(env, raw);
-  *out = weights;
-  return OLICA_OK;
+  olica_context *context = source->context;
+  if (!source->next) OLICA_TRY(expect_layer(source, layer));
+  assert(source->next_index == layer);
+  olica_shared_fence(context); /* nobody looks at the layer before any more */
+  OLICA_AGREE(context, olica_bring_finish(source->bring));
+  *out = source->next;
+  source->next = NULL;
+  return layer + 1 < source->arch.layers ? expect_layer(source, layer + 1) : OLICA_OK;
+}
+
+void olica_source_progress(olica_source *source) {
+  olica_bring_progress(source->bring);
+}
+
+void olica_source_settle(olica_source *source) {
+  if (source) olica_bring_settle(source->bring);
+}
+
+/* ---- norm and tables ---- */
+
+static olica_status read_norm(olica_source *source, float *gains) {
+  const olica_tensor *tensor = source->norm;
+  size_t d = (size_t)source->arch.hidden;
+  unsigned char *raw;
+  OLICA_TRY(OLICA_NEW(source->context->env, raw, d * sizeof(float)));
+  OLICA_TRY(olica_catalog_read(source->catalog, tensor, 0, (int64_t)d, raw));
+  olica_number_decode(tensor->dtype, raw, gains, d);
+  olica_memory_free(source->context->env, raw);
+  size_t bad = olica_number_nonfinite(gains, d);
+  if (bad == d) return OLICA_OK;
+  return olica_error_set(source->context->env, OLICA_ERR_INPUT,
+                         "%s: %s has %g as number %zu, expected finite weights",
+                         olica_catalog_file(source->catalog, tensor), tensor->name, (double)gains[bad], bad);
 }
 
 olica_status olica_source_norm(olica_source *source, float *gains) {
-  unsigned char *raw;
-  OLICA_AGREE(source->context, OLICA_NEW(source->context->env, raw, PIECE_BYTES));
-  OLICA_TRY(bring(source, source->norm, 0, raw, gains));
-  olica_memory_free(source->context->env, raw);
+  olica_context *context = source->context;
+  OLICA_AGREE(context, context->rank == 0 ? read_norm(source, gains) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, gains, (size_t)source->arch.hidden * sizeof *gains, 0);
   return OLICA_OK;
-}
-
-/* The owner's part of a panel: raw rows, from the file or kept from the last time. */
-static olica_status read_panel(olica_source *source, const olica_tensor *tensor, int panel, int64_t first,
-                               int64_t count, void *raw, float *rows) {
-  size_t numbers = (size_t)count * (size_t)source->arch.hidden, size = olica_number_size(tensor->dtype);
-  int own = panel - source->own_first;
-  char *kept = NULL;
-  if (source->kept)
-    kept = (char *)source->kept + (size_t)own * (size_t)source->panel_rows * source->arch.hidden * size;
-  if (kept && source->kept_valid[own]) {
-    memcpy(raw, kept, numbers * size);
-  } else {
-    OLICA_TRY(
-        olica_catalog_read(source->catalog, tensor, first * source->arch.hidden, (int64_t)numbers, raw));
-    if (kept) {
-      memcpy(kept, raw, numbers * size);
-      source->kept_valid[own] = true;
-    }
-  }
-  olica_number_decode(tensor->dtype, raw, rows, numbers);
-  return check_finite(source, tensor, first * source->arch.hidden, rows, numbers);
 }
 
 olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
                                 int64_t *first, int64_t *count) {
   olica_context *context = source->context;
-  const olica_tensor *tensor = source->table[table];
-  int owner = olica_partition_owner(source->panels, context->size, panel);
+  int owner = olica_partition_owner(source->panels, context->nodes, panel);
+  int64_t d = source->arch.hidden, left;
   *first = (int64_t)panel * source->panel_rows;
-  *count = source->arch.vocabulary - *first < source->panel_rows ? source->arch.vocabulary - *first
-                                                                 : source->panel_rows;
-  size_t numbers = (size_t)*count * (size_t)source->arch.hidden;
-  size_t bytes = numbers * olica_number_size(tensor->dtype);
-  unsigned char *raw;
-  olica_status status = OLICA_NEW(context->env, raw, bytes);
-  if (status == OLICA_OK && context->rank == owner)
-    status = read_panel(source, tensor, panel, *first, *count, raw, rows);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, raw, bytes, owner);
-  if (context->rank != owner) olica_number_decode(tensor->dtype, raw, rows, numbers);
-  olica_memory_free(context->env, raw);
+  left = source->arch.vocabulary - *first;
+  *count = left < source->panel_rows ? left : source->panel_rows;
+  olica_span span = {source->table[table], *first * d, *count * d, rows};
+  size_t own = (size_t)(panel - source->own_first);
+  bool keep = source->kept && owner == context->node_index;
+  olica_bring_begin(source->bring, owner, &span, 1, keep ? source->kept + own * source->kept_stride : NULL,
+                    keep ? &source->kept_valid[own] : NULL);
+  olica_shared_fence(context);
+  OLICA_AGREE(context, olica_bring_finish(source->bring));
   return OLICA_OK;
 }

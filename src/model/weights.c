@@ -1,5 +1,7 @@
 #include "olica/model/weights.h"
 
+#include "olica/par/shared.h"
+
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
   olica_layer_shape shape = {.values = arch->head, .ffn = arch->ffn};
   for (int p = 0; p < OLICA_PROJECTIONS; p++) shape.bias[p] = bias[p];
@@ -31,33 +33,62 @@ int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape 
   return total;
 }
 
-static olica_status create_linear(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
-                                  olica_projection projection, olica_linear *linear) {
-  linear->rank = shape->rank[projection];
-  olica_layer_shape_linear(arch, shape, projection, &linear->out, &linear->in);
-  size_t out = (size_t)linear->out, in = (size_t)linear->in, rank = (size_t)linear->rank;
-  if (rank) {
-    OLICA_TRY(OLICA_NEW(env, linear->b, out * rank));
-    OLICA_TRY(OLICA_NEW(env, linear->a, rank * in));
-  } else {
-    OLICA_TRY(OLICA_NEW(env, linear->weight, out * in));
+/* A layer's tensors, in the order in which they lie in its block. */
+enum { TENSORS = 4 + 4 * OLICA_PROJECTIONS, ALIGNMENT = 64 / sizeof(float) };
+
+typedef struct slot {
+  float **at;
+  const char *name;
+  size_t count; /* 0: there is no such tensor */
+} slot;
+
+static int list(const olica_arch *arch, const olica_layer_shape *shape, olica_layer *layer,
+                slot slots[TENSORS]) {
+  size_t d = (size_t)arch->hidden, r = (size_t)shape->branch;
+  int n = 0;
+  slots[n++] = (slot){&layer->input_norm, "input_layernorm", d};
+  slots[n++] = (slot){&layer->ffn_norm, "post_attention_layernorm", d};
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
+    olica_linear *linear = &layer->linear[p];
+    const char *name = olica_projection_name((olica_projection)p);
+    size_t rank = (size_t)shape->rank[p];
+    olica_layer_shape_linear(arch, shape, (olica_projection)p, &linear->out, &linear->in);
+    linear->rank = shape->rank[p];
+    size_t out = (size_t)linear->out, in = (size_t)linear->in;
+    slots[n++] = (slot){&linear->weight, name, rank ? 0 : out * in};
+    slots[n++] = (slot){&linear->b, name, out * rank};
+    slots[n++] = (slot){&linear->a, name, rank * in};
+    slots[n++] = (slot){&linear->bias, name, shape->bias[p] ? out : 0};
   }
-  return shape->bias[projection] ? OLICA_NEW(env, linear->bias, out) : OLICA_OK;
+  slots[n++] = (slot){&layer->branch_a, "branch/a", d * r};
+  slots[n++] = (slot){&layer->branch_b, "branch/b", r * d};
+  return n;
+}
+
+static size_t aligned(size_t count) {
+  return (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
+  olica_layer layer;
+  slot slots[TENSORS];
+  size_t numbers = 0;
+  for (int i = 0, n = list(arch, shape, &layer, slots); i < n; i++) numbers += aligned(slots[i].count);
+  return numbers * sizeof(float);
 }
 
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
-                                olica_layer **out) {
+                                void *memory, olica_layer **out) {
   olica_layer *layer;
-  size_t d = (size_t)arch->hidden, r = (size_t)shape->branch;
+  slot slots[TENSORS];
   OLICA_TRY(OLICA_NEW(env, layer, 1));
   layer->shape = *shape;
-  OLICA_TRY(OLICA_NEW(env, layer->input_norm, d));
-  OLICA_TRY(OLICA_NEW(env, layer->ffn_norm, d));
-  for (int p = 0; p < OLICA_PROJECTIONS; p++)
-    OLICA_TRY(create_linear(env, arch, shape, (olica_projection)p, &layer->linear[p]));
-  if (r) {
-    OLICA_TRY(OLICA_NEW(env, layer->branch_a, d * r));
-    OLICA_TRY(OLICA_NEW(env, layer->branch_b, r * d));
+  if (!memory) memory = layer->own = olica_memory_get(env, "layer", olica_layer_bytes(arch, shape), 1);
+  if (!memory) return env->error.code;
+  float *next = memory;
+  for (int i = 0, n = list(arch, shape, layer, slots); i < n; i++) {
+    if (slots[i].count > 0) *slots[i].at = next;
+    next += aligned(slots[i].count);
   }
   *out = layer;
   return OLICA_OK;
@@ -65,16 +96,7 @@ olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const ol
 
 void olica_layer_destroy(olica_env *env, olica_layer *layer) {
   if (!layer) return;
-  olica_memory_free(env, layer->input_norm);
-  olica_memory_free(env, layer->ffn_norm);
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    olica_memory_free(env, layer->linear[p].weight);
-    olica_memory_free(env, layer->linear[p].b);
-    olica_memory_free(env, layer->linear[p].a);
-    olica_memory_free(env, layer->linear[p].bias);
-  }
-  olica_memory_free(env, layer->branch_a);
-  olica_memory_free(env, layer->branch_b);
+  olica_memory_free(env, layer->own);
   olica_memory_free(env, layer->values_kept);
   olica_memory_free(env, layer->ffn_kept);
   olica_memory_free(env, layer);
@@ -89,21 +111,18 @@ olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *
                          olica_number_name(dtype), name);
 }
 
-olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch,
+olica_status olica_layer_round(const olica_context *context, olica_layer *layer, const olica_arch *arch,
                                olica_dtype dtype) {
+  slot slots[TENSORS];
+  olica_status status = OLICA_OK;
   if (dtype == OLICA_FP32) return OLICA_OK;
-  size_t d = (size_t)arch->hidden, r = (size_t)layer->shape.branch;
-  OLICA_TRY(olica_weights_round(env, dtype, "input_layernorm", layer->input_norm, d));
-  OLICA_TRY(olica_weights_round(env, dtype, "post_attention_layernorm", layer->ffn_norm, d));
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    const olica_linear *linear = &layer->linear[p];
-    const char *name = olica_projection_name((olica_projection)p);
-    size_t out = (size_t)linear->out, in = (size_t)linear->in, rank = (size_t)linear->rank;
-    OLICA_TRY(olica_weights_round(env, dtype, name, linear->weight, out * in));
-    OLICA_TRY(olica_weights_round(env, dtype, name, linear->b, out * rank));
-    OLICA_TRY(olica_weights_round(env, dtype, name, linear->a, rank * in));
-    OLICA_TRY(olica_weights_round(env, dtype, name, linear->bias, out));
+  olica_shared_fence(context);
+  for (int i = 0, n = list(arch, &layer->shape, layer, slots); i < n && status == OLICA_OK; i++) {
+    olica_range own = olica_shared_part(context, (int64_t)slots[i].count);
+    if (own.count > 0)
+      status = olica_weights_round(context->env, dtype, slots[i].name, *slots[i].at + own.first,
+                                   (size_t)own.count);
   }
-  OLICA_TRY(olica_weights_round(env, dtype, "branch/a", layer->branch_a, d * r));
-  return olica_weights_round(env, dtype, "branch/b", layer->branch_b, r * d);
+  olica_shared_fence(context);
+  return status;
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "olica/par/shared.h"
+
 static int affinity_cores(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -29,10 +31,42 @@ void olica_context_restore_threads(const olica_context *context) {
   omp_set_num_threads(context->threads);
 }
 
+void olica_context_progress(const olica_context *context) {
+  if (context->background.progress) context->background.progress(context->background.self);
+}
+
 void olica_context_set_threads(olica_context *context, int threads) {
   context->threads = threads > 0 ? threads : auto_threads(context);
   olica_context_restore_threads(context);
   MPI_Allreduce(&context->threads, &context->most_threads, 1, MPI_INT, MPI_MAX, context->comm);
+}
+
+/* The ranks of this machine, or of a group of them. */
+static void find_node(olica_context *context) {
+  MPI_Comm machine;
+  MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &machine);
+  const char *asked = getenv(OLICA_RANKS_PER_NODE);
+  int rank, ranks, size = asked ? atoi(asked) : 0;
+  MPI_Comm_rank(machine, &rank);
+  MPI_Comm_size(machine, &ranks);
+  if (size <= 0 || size > ranks) size = ranks;
+  context->nodes_here = (ranks + size - 1) / size;
+  MPI_Comm_split(machine, rank / size, rank, &context->node);
+  MPI_Comm_free(&machine);
+  MPI_Comm_rank(context->node, &context->node_rank);
+  MPI_Comm_size(context->node, &context->node_size);
+}
+
+/* Our node's number, and who stands in our place on the others. */
+static void find_nodes(olica_context *context) {
+  int leads = context->node_rank == 0, before = 0;
+  MPI_Exscan(&leads, &before, 1, MPI_INT, MPI_SUM, context->comm);
+  context->node_index = context->rank == 0 ? 0 : before;
+  MPI_Bcast(&context->node_index, 1, MPI_INT, 0, context->node);
+  MPI_Allreduce(&leads, &context->nodes, 1, MPI_INT, MPI_SUM, context->comm);
+  MPI_Allreduce(&context->node_size, &context->peer_groups, 1, MPI_INT, MPI_MIN, context->comm);
+  int group = context->node_rank < context->peer_groups ? context->node_rank : MPI_UNDEFINED;
+  MPI_Comm_split(context->comm, group, context->node_index, &context->peers);
 }
 
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **out) {
@@ -42,14 +76,8 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
   MPI_Comm_dup(parent, &context->comm);
   MPI_Comm_rank(context->comm, &context->rank);
   MPI_Comm_size(context->comm, &context->size);
-  MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &context->node);
-  MPI_Comm_rank(context->node, &context->node_rank);
-  MPI_Comm_size(context->node, &context->node_size);
-  int leads = context->node_rank == 0, before = 0;
-  MPI_Exscan(&leads, &before, 1, MPI_INT, MPI_SUM, context->comm);
-  context->node_index = context->rank == 0 ? 0 : before;
-  MPI_Bcast(&context->node_index, 1, MPI_INT, 0, context->node);
-  MPI_Allreduce(&leads, &context->nodes, 1, MPI_INT, MPI_SUM, context->comm);
+  find_node(context);
+  find_nodes(context);
   if (gethostname(context->host, sizeof context->host) != 0)
     snprintf(context->host, sizeof context->host, "?");
   context->host[sizeof context->host - 1] = '\0';
@@ -63,6 +91,8 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
 
 void olica_context_destroy(olica_context *context) {
   if (!context) return;
+  while (context->shared) olica_shared_destroy(context->shared);
+  if (context->peers != MPI_COMM_NULL) MPI_Comm_free(&context->peers);
   MPI_Comm_free(&context->node);
   MPI_Comm_free(&context->comm);
   olica_memory_free(context->env, context);

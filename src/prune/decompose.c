@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "olica/par/comm.h"
+#include "olica/par/shared.h"
 #include "olica/prune/calibrate.h"
 #include "olica/prune/lowrank.h"
 
@@ -97,13 +98,16 @@ static olica_status solve(tasks *t, const kinds *k) {
   return olica_comm_agree(t->context, t->context->comm, status);
 }
 
+/* The node's first rank takes the factors for all. */
 static olica_status end(tasks *t, const kinds *k) {
+  bool leads = olica_shared_leads(t->context);
   for (int i = 0; i < k->count; i++) {
     if (k->kind[i] == OLICA_PROJECTIONS) {
-      OLICA_TRY(olica_branch_end(&t->branch, t->pruned->branch_a, t->pruned->branch_b));
+      OLICA_TRY(olica_branch_end(&t->branch, leads ? t->pruned->branch_a : NULL,
+                                 leads ? t->pruned->branch_b : NULL));
     } else {
       const olica_linear *to = &t->pruned->linear[k->kind[i]];
-      OLICA_TRY(olica_lowrank_end(&t->lowrank[i], to->b, to->a));
+      OLICA_TRY(olica_lowrank_end(&t->lowrank[i], leads ? to->b : NULL, leads ? to->a : NULL));
     }
   }
   return OLICA_OK;
@@ -119,7 +123,8 @@ olica_status olica_decompose_layer(olica_pool *pool, olica_context *context, con
                                    olica_layer *pruned) {
   tasks t = {.context = context, .dense = dense, .residual = residual, .pruned = pruned};
   kinds k = kinds_of(&pruned->shape);
-  for (int p = OLICA_Q; p <= OLICA_K; p++) copy_whole(&dense->linear[p], &pruned->linear[p]);
+  for (int p = OLICA_Q; p <= OLICA_K && olica_shared_leads(context); p++)
+    copy_whole(&dense->linear[p], &pruned->linear[p]);
   OLICA_AGREE(context, OLICA_NEW(context->env, t.root, (size_t)arch->hidden));
   for (int i = 0; i < arch->hidden; i++) t.root[i] = sqrt(s[i]);
   OLICA_TRY(place(pool, arch, &t));

@@ -6,6 +6,7 @@
 
 #include "methods.h"
 #include "olica/par/comm.h"
+#include "olica/par/shared.h"
 #include "olica/prune/calibrate.h"
 #include "olica/prune/decompose.h"
 #include "olica/prune/lowrank.h"
@@ -15,6 +16,7 @@
 typedef struct olica_state {
   olica_method_job job;
   olica_budget budget;
+  olica_shared *memory;  /* the node's pruned layer */
   double *output_energy; /* [L x d] E_out of o_proj on the dense stream */
   double *score;         /* [L] 1 - mean correlation of the FFN's linear fit */
   int *calibrated;       /* [L] */
@@ -46,6 +48,10 @@ static olica_status create_state(const olica_method_job *job, olica_state **out)
 static olica_status create(const olica_method_job *job, void **out) {
   olica_state *state = NULL;
   OLICA_AGREE(job->context, create_state(job, &state));
+  /* With a branch a layer is largest. */
+  olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, job->options.mlp_num > 0);
+  OLICA_TRY(olica_shared_create(job->context, "the pruned layer", olica_layer_bytes(job->arch, &shape),
+                                &state->memory));
   *out = state;
   return OLICA_OK;
 }
@@ -54,6 +60,7 @@ static void destroy(void *self) {
   olica_state *state = self;
   if (!state) return;
   olica_env *env = state->job.context->env;
+  olica_shared_destroy(state->memory);
   olica_memory_free(env, state->output_energy);
   olica_memory_free(env, state->score);
   olica_memory_free(env, state->calibrated);
@@ -264,6 +271,12 @@ static olica_status collect(olica_state *state, int index, const olica_layer *de
   return OLICA_OK;
 }
 
+static olica_status allocate_kept(const olica_state *state, olica_layer *pruned) {
+  olica_env *env = state->job.context->env;
+  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)state->job.arch->kv_heads * pruned->shape.values));
+  return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
+}
+
 /* The kept lists, decided by rank 0 so that a tie in the last bit falls the same way everywhere. */
 static olica_status select_neurons(olica_state *state, const olica_layer *dense,
                                    const olica_energies *energies, olica_layer *pruned) {
@@ -273,8 +286,6 @@ static olica_status select_neurons(olica_state *state, const olica_layer *dense,
   int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
   double *importance;
   OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
-  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * n));
-  OLICA_TRY(OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn));
   OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
   for (int j = 0; j < arch->kv_heads; j++)
     OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped,
@@ -290,12 +301,13 @@ static olica_status cut_neurons(olica_state *state, const olica_layer *dense, co
                                 olica_layer *pruned) {
   olica_context *context = state->job.context;
   const olica_arch *arch = state->job.arch;
-  OLICA_AGREE(context, select_neurons(state, dense, energies, pruned));
+  OLICA_AGREE(context, allocate_kept(state, pruned));
+  OLICA_AGREE(context, context->rank == 0 ? select_neurons(state, dense, energies, pruned) : OLICA_OK);
   olica_comm_bcast(context, context->comm, pruned->values_kept,
                    (size_t)arch->kv_heads * pruned->shape.values * sizeof *pruned->values_kept, 0);
   olica_comm_bcast(context, context->comm, pruned->ffn_kept,
                    (size_t)pruned->shape.ffn * sizeof *pruned->ffn_kept, 0);
-  olica_select_copy(arch, dense, pruned);
+  olica_select_copy(context, arch, dense, pruned);
   return OLICA_OK;
 }
 
@@ -395,7 +407,7 @@ static olica_status collect_timed(olica_state *state, int index, const olica_lay
 static olica_status finish_layer(olica_state *state, const olica_layer *dense, olica_layer *pruned,
                                  olica_cut_record *record) {
   const olica_method_job *job = &state->job;
-  OLICA_AGREE(job->context, olica_layer_round(job->context->env, pruned, job->arch, job->dtype));
+  OLICA_AGREE(job->context, olica_layer_round(job->context, pruned, job->arch, job->dtype));
   OLICA_TRY(
       olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q], &record->q_error));
   return olica_lowrank_error(job->context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K],
@@ -414,7 +426,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, state->calibrated[index]);
   PHASE(env, "solve", rotate(state, index, dense));
   PHASE(env, "collect", collect_timed(state, index, dense, &work));
-  OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, &pruned));
+  OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, state->memory->data, &pruned));
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
   if (shape.branch > 0)
     PHASE(env, "collect",

@@ -6,6 +6,7 @@
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/shared.h"
 
 /* What becomes of a group's heads. */
 typedef struct turn {
@@ -221,7 +222,10 @@ olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const
   share(context, arch, turns->t, h * h);
   share(context, arch, turns->values, h * d);
   share(context, arch, turns->bias, h);
-  for (int j = 0; j < arch->kv_heads; j++) turn_group(env, arch, layer, j, &turns[j], scratch);
+  olica_range own = olica_shared_part(context, arch->kv_heads);
+  for (int j = (int)own.first; j < (int)(own.first + own.count); j++)
+    turn_group(env, arch, layer, j, &turns[j], scratch);
+  olica_shared_fence(context);
   olica_memory_free(env, turns->t);
   olica_memory_free(env, turns->values);
   olica_memory_free(env, turns->bias);

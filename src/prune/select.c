@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "olica/par/shared.h"
+
 typedef struct candidate {
   double importance;
   int32_t index;
@@ -80,42 +82,50 @@ static void copy_all(const float *from, float *to, size_t n) {
   if (to) memcpy(to, from, n * sizeof *to);
 }
 
-/* Rows group·from_size + kept[..] of w [.. x cols], group after group, bias with them. */
-static void copy_rows(const olica_linear *from, olica_linear *to, int groups, int from_size, int to_size,
-                      const int32_t *kept) {
-  for (int i = 0; i < groups * to_size; i++) {
-    int row = i / to_size * from_size + kept[i];
-    memcpy(to->weight + (size_t)i * to->in, from->weight + (size_t)row * from->in,
-           (size_t)to->in * sizeof(float));
+/* Rows group·from_size + kept[..] of w [.. x cols], group after group, bias with them: those of `part`. */
+static void copy_rows(const olica_linear *from, olica_linear *to, olica_range part, int from_size,
+                      int to_size, const int32_t *kept) {
+  for (int64_t i = part.first; i < part.first + part.count; i++) {
+    int64_t row = i / to_size * from_size + kept[i];
+    memcpy(to->weight + i * to->in, from->weight + row * from->in, (size_t)to->in * sizeof(float));
     if (to->bias) to->bias[i] = from->bias[row];
   }
 }
 
 /* Columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns use one
- * list. */
-static void copy_columns(const olica_linear *from, olica_linear *to, int groups, int share, int from_size,
-                         int to_size, const int32_t *kept) {
+ * list. The rows of `part`. */
+static void copy_columns(const olica_linear *from, olica_linear *to, olica_range part, int groups, int share,
+                         int from_size, int to_size, const int32_t *kept) {
 #pragma omp parallel for schedule(static)
-  for (int row = 0; row < to->out; row++) {
-    const float *in = from->weight + (size_t)row * from->in;
-    float *out = to->weight + (size_t)row * to->in;
+  for (int64_t row = part.first; row < part.first + part.count; row++) {
+    const float *in = from->weight + row * from->in;
+    float *out = to->weight + row * to->in;
     for (int j = 0; j < groups; j++)
       for (int i = 0; i < to_size; i++)
         out[j * to_size + i] = in[j * from_size + kept[j / share * to_size + i]];
   }
-  copy_all(from->bias, to->bias, (size_t)to->out);
 }
 
-void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
+void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                       olica_layer *pruned) {
   const olica_linear *from = dense->linear;
   olica_linear *to = pruned->linear;
   int h = arch->head, n = pruned->shape.values, f = arch->ffn, kept_f = pruned->shape.ffn;
-  copy_all(dense->input_norm, pruned->input_norm, (size_t)arch->hidden);
-  copy_all(dense->ffn_norm, pruned->ffn_norm, (size_t)arch->hidden);
-  copy_rows(&from[OLICA_V], &to[OLICA_V], arch->kv_heads, h, n, pruned->values_kept);
-  copy_columns(&from[OLICA_O], &to[OLICA_O], arch->heads, arch->heads / arch->kv_heads, h, n,
+  size_t d = (size_t)arch->hidden;
+  olica_range values = olica_shared_part(context, to[OLICA_V].out),
+              neurons = olica_shared_part(context, kept_f),
+              outputs = olica_shared_part(context, arch->hidden);
+  if (olica_shared_leads(context)) {
+    copy_all(dense->input_norm, pruned->input_norm, d);
+    copy_all(dense->ffn_norm, pruned->ffn_norm, d);
+    copy_all(from[OLICA_O].bias, to[OLICA_O].bias, d);
+    copy_all(from[OLICA_DOWN].bias, to[OLICA_DOWN].bias, d);
+  }
+  copy_rows(&from[OLICA_V], &to[OLICA_V], values, h, n, pruned->values_kept);
+  copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, arch->heads, arch->heads / arch->kv_heads, h, n,
                pruned->values_kept);
-  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], 1, f, kept_f, pruned->ffn_kept);
-  copy_rows(&from[OLICA_UP], &to[OLICA_UP], 1, f, kept_f, pruned->ffn_kept);
-  copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], 1, 1, f, kept_f, pruned->ffn_kept);
+  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, pruned->ffn_kept);
+  copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, pruned->ffn_kept);
+  copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], outputs, 1, 1, f, kept_f, pruned->ffn_kept);
+  olica_shared_fence(context);
 }

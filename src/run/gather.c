@@ -209,7 +209,8 @@ static olica_status merge(olica_env *env, const mailbox *box, olica_report *repo
 
 static packet measure(const olica_context *context, olica_report *report) {
   const olica_env *env = context->env;
-  double resident = olica_report_resident() - report->mine.resident_start;
+  /* What a node has once is resident in all its ranks; each answers for its share. */
+  double resident = olica_report_resident() - report->mine.resident_start - (double)context->most_others;
   report->mine.counted = (double)env->memory.peak;
   report->mine.resident = resident > 0 ? resident : 0;
   memcpy(report->mine.host, context->host, sizeof report->mine.host);

@@ -58,12 +58,15 @@ static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
 /* Texts are read before the plan is made, so that it need not guess what they take. */
 static void measure_texts(olica_job *job, size_t before) {
   const olica_memory *memory = &job->context->env->memory;
-  double bytes[3] = {(double)memory->peak, (double)memory->now - (double)before, 0};
+  double table = (double)job->source->own_count * (double)job->source->kept_stride; /* is planned by itself */
+  double bytes[4] = {(double)memory->peak - table, (double)memory->now - (double)before, 0,
+                     (double)before - table};
   for (int i = 0; job->bundle && i < OLICA_BUNDLE_PARTS; i++) bytes[2] += (double)job->bundle->part[i].bytes;
-  olica_comm_max(job->context, job->context->comm, bytes, 3);
+  olica_comm_max(job->context, job->context->comm, bytes, 4);
   job->text.peak = bytes[0];
   job->text.open = bytes[1];
   job->text.kept = bytes[2];
+  job->text.before = bytes[3];
 }
 
 /* bf16 only where every rank has it: all must compute the same. `auto` is fp32, the same on any processor. */
@@ -207,16 +210,17 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   return OLICA_OK;
 }
 
-olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs) {
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica_source_options source) {
   olica_context *context = job->context;
   const olica_arch *arch = &job->source->arch;
   OLICA_AGREE(context, olica_kernel_create(context->env, job->precision, context->threads, &job->kernel));
   if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
   if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
   OLICA_TRY(olica_job_prepare_tasks(job));
-  olica_status status = OLICA_NEW(context->env, job->panel, (size_t)job->source->panel_rows * arch->hidden);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, job->gains, (size_t)arch->hidden);
-  OLICA_AGREE(context, status);
+  size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
+  OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
+  OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
+  OLICA_TRY(olica_source_begin(job->source, source));
   olica_encoder_close(job->encoder);
   job->encoder = NULL;
   return OLICA_OK;
@@ -233,11 +237,11 @@ void olica_job_close(olica_job *job) {
   olica_kernel_destroy(job->kernel);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
+  olica_shared_destroy(job->panel);
   olica_encoder_close(job->encoder);
   olica_bundle_free(env, job->bundle);
   olica_sources_free(env, &job->sources);
   olica_memory_free(env, job->drawn);
   olica_memory_free(env, job->shapes);
-  olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);
 }

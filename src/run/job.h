@@ -35,8 +35,9 @@ typedef struct olica_job {
   olica_text_sources sources; /* of the calibration's text, if there is any: */
   olica_sample_record *drawn; /* [sources.count] what they gave */
   struct {
-    double peak, open, kept; /* counted bytes of a rank: while texts were read; of what that left until the
-                              * streams have it; of the tokenizer's files */
+    double peak, open, kept, before; /* counted bytes of a rank, without a tied table: while texts were read;
+                                      * of what that left until the streams have it; of the tokenizer's files;
+                                      * of what was there before, catalog and options */
   } text;
   olica_pool *pool;
   olica_forward *forward;       /* for sequences of the calibration's length */
@@ -48,8 +49,8 @@ typedef struct olica_job {
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
   olica_checkpoint *checkpoint;
-  float *panel; /* [panel_rows x d] of a table */
-  float *gains; /* [d] of the final norm */
+  olica_shared *panel; /* [panel_rows x d] of a table */
+  float *gains;        /* [d] of the final norm */
 } olica_job;
 
 /* Does the method prune? */
@@ -95,8 +96,8 @@ olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
 /* Rows of sequences of so many tokens that pass a layer together, the same on all ranks. */
 int olica_job_pack_rows(const olica_job *job, int tokens);
 
-/* Makes streams, scratch and the method's state, and reads the ids. */
-olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs);
+/* Makes streams, scratch and the method's state, and reads the ids; layers will be brought as planned. */
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica_source_options source);
 void olica_job_close(olica_job *job);
 
 /* Reads all the ids that a run would use, spread over the ranks, and keeps none. */
@@ -113,18 +114,28 @@ olica_status olica_sweep_prune(olica_job *job);
 /* Creates the checkpoint with its metadata, once the shapes are known. */
 olica_status olica_job_create_checkpoint(olica_job *job);
 
-/* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure.
- */
+/* How ranks lie on nodes: as many as there are on the smallest, which have most to hold each. */
+typedef struct olica_layout {
+  int ranks, nodes, node_ranks;
+} olica_layout;
+
+/* What a run of this job needs: counted bytes of the rank that needs most, and work. */
 typedef struct olica_plan {
-  double memory;                                               /* bytes of a rank */
-  double streams, tasks, layers, solver, tables, texts, other; /* its parts */
-  double checkpoint;                                           /* bytes written */
-  double flops;                                                /* of all ranks */
+  olica_source_options source;                                          /* how it will bring layers */
+  double memory;                                                        /* bytes of a rank */
+  double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
+                                                                         * their way and kept */
+  double shared;     /* bytes that every node has once; a rank's share is among its parts */
+  double checkpoint; /* bytes written */
+  double flops;      /* of all ranks */
 } olica_plan;
-olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);
+
+/* The plan that does most of what is wanted within [compute] memory: layers that are kept and the prefetch
+ * give way. If nothing does, the one that needs least. Pure. */
+olica_status olica_plan_make(const olica_job *job, olica_layout layout, olica_plan *plan);
 
 /* Refuses a plan that passes [compute] memory. */
-olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan *plan);
+olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan);
 
 /* Refuses a plan that this node has no memory for. Not collective: nodes differ. */
 olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan);

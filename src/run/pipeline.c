@@ -9,12 +9,15 @@
 #include "olica/par/comm.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
-static olica_status check_needs(olica_job *job) {
+static olica_status check_needs(olica_job *job, olica_source_options *source) {
+  const olica_context *context = job->context;
+  const olica_layout layout = {context->size, context->nodes, context->peer_groups};
   olica_plan plan;
-  OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
+  OLICA_TRY(olica_plan_make(job, layout, &plan));
+  *source = plan.source;
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
-  OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
+  OLICA_TRY(olica_plan_check(job, layout, &plan));
   OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
   return olica_job_probe_outputs(job, plan.checkpoint, true);
@@ -111,11 +114,12 @@ static void fill_report(olica_job *job) {
 static olica_status run(olica_job *job) {
   olica_env *env = job->context->env;
   olica_inputs inputs = {0};
+  olica_source_options source;
   olica_timer_start(&env->timers, "read");
   OLICA_TRY(olica_job_open(job, &inputs));
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
-  OLICA_TRY(check_needs(job));
-  OLICA_TRY(olica_job_prepare(job, &inputs));
+  OLICA_TRY(check_needs(job, &source));
+  OLICA_TRY(olica_job_prepare(job, &inputs, source));
   olica_ids_close(job->context, inputs.calibration);
   olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
@@ -131,6 +135,7 @@ static olica_status run(olica_job *job) {
 static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
   olica_job job = {.context = context, .options = options, .report = report};
   olica_status status = run(&job);
+  if (status != OLICA_OK) olica_source_settle(job.source);
   fill_report(&job);
   olica_checkpoint_abandon(job.checkpoint);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */

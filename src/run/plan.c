@@ -8,15 +8,18 @@
 #include "olica/par/comm.h"
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
+#include "olica/par/shared.h"
 #include "olica/prune/calibrate.h"
 #include "olica/prune/decompose.h"
 #include "olica/prune/rotate.h"
 #include "olica/run/pipeline.h"
 
 enum {
-  PIECE = 8 << 20,        /* raw bytes of a tensor on their way (model/source.c) */
+  SUM_NUMBERS = 1 << 20,  /* of a matrix on their way to its owners (la/matrix.c) */
   WRITE_ROUND = 16 << 20, /* a collective write of all ranks, */
-  WRITE_RANK = 128 << 10  /* and the least of one rank (io/hdf5_write.c) */
+  WRITE_RANK = 128 << 10, /* and the least of one rank (io/hdf5_write.c) */
+  READ_BACK = 8 << 20,    /* of a rank that verifies (store/verify.c) */
+  SMALL = 256 << 10       /* vectors and workspaces that are not worth a term */
 };
 
 static double share(double items, int ranks) {
@@ -51,12 +54,22 @@ static double stream_bytes(const olica_job *job, int ranks) {
   return bytes;
 }
 
-/* Panel of a table, and of a tied one the raw rows that stay with the rank that has read them. */
-static double table_bytes(const olica_job *job, int ranks) {
+/* A rank's share of what its node has once. */
+static double node_share(double bytes, olica_layout layout) {
+  return (double)olica_shared_counted((size_t)bytes, layout.node_ranks);
+}
+
+/* Of a tied table the raw rows that stay with the ranks that have read them. */
+static double table_bytes(const olica_job *job, olica_layout layout) {
   const olica_source *source = job->source;
-  double row = source->arch.hidden, size = (double)olica_number_size(source->dtype);
-  double rows = source->panel_rows, panels = source->panels;
-  return rows * row * 4 + (source->arch.tied ? share(panels, ranks) * rows * row * size : 0);
+  double numbers = (double)source->panel_rows * source->arch.hidden;
+  double raw = ceil(numbers / layout.node_ranks) * (double)olica_number_size(source->dtype);
+  return source->arch.tied ? share(source->panels, layout.nodes) * raw : 0;
+}
+
+/* What the node has once: a table's panel and the layers in work. */
+static double panel_bytes(const olica_job *job) {
+  return 4.0 * job->source->panel_rows * job->source->arch.hidden;
 }
 
 /* Matrices of one problem of a layer's decompositions, all its ranks together: what stays from its beginning
@@ -70,6 +83,11 @@ static double solved_bytes(const olica_problem *p) {
   enum { VECTORS = 90 }; /* and what else of order n a solver works in */
   double n = p->order, inner = p->inner, eigen = 2 * n * n + VECTORS * n;
   return 8 * (p->columns > 0 ? n * n + larger(n * n, eigen) : n * inner + n * n + eigen);
+}
+
+/* A d x d matrix of all ranks on its way to its owners: a panel of a rank's own numbers, and of their sum. */
+static double sum_bytes(double square) {
+  return 2 * 8 * (square < SUM_NUMBERS ? square : SUM_NUMBERS);
 }
 
 /* The rank that needs most for a layer's decompositions: they are begun together, while the sums of the
@@ -91,7 +109,8 @@ static olica_status decompose_bytes(const olica_job *job, int ranks, const olica
     *most = larger(*most, kept + solved);
   }
   double gathered = shape->branch > 0 ? sums + kept_bytes(&problem[count - 1]) / place[count - 1].count : 0;
-  *most = larger(*most, gathered + PIECE);
+  double square = (double)job->source->arch.hidden * job->source->arch.hidden;
+  *most = larger(*most, gathered + (gathered > 0 ? sum_bytes(square) : 0));
   return OLICA_OK;
 }
 
@@ -114,10 +133,10 @@ static double packed_panel_bytes(const olica_job *job) {
 }
 
 /* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
- * are solved. There is a fit for every rank, each on its own or all on all. */
-static double survey_bytes(double dense, double packed, double square, double sums) {
-  double waiting = 8 * 2 * square;
-  return dense + waiting + larger(sums + larger(PIECE, packed), 8 * square);
+ * are solved. There is a fit for every rank, each on its own or all on all; with one rank none waits. */
+static double survey_bytes(int ranks, double packed, double square, double sums) {
+  double fit = 8 * 2 * square, waiting = ranks > 1 ? fit : 0;
+  return larger(larger(waiting + sums + packed, fit + sums + sum_bytes(square)), fit + 8 * square);
 }
 
 /* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
@@ -129,34 +148,33 @@ static double residual_bytes(const olica_job *job, const olica_budget *budget) {
 }
 
 /* The parts of the work: what stays for the whole run, and the largest of its moments. */
-static olica_status prune_bytes(const olica_job *job, int ranks, const olica_budget *budget, olica_plan *plan,
-                                double *bytes) {
+static olica_status plan_pruning(const olica_job *job, olica_layout layout, const olica_budget *budget,
+                                 olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
-  bool branches = o->prune.mlp_num > 0 && budget->branch > 0;
+  bool branches = o->prune.mlp_num > 0;
   olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
   int length = (int)o->calibration.length;
-  double d = arch->hidden, square = d * d;
+  double d = arch->hidden, square = d * d, packed = packed_bytes(job, &shape);
   double sums =
       (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
                                    olica_stream_pack(job->precision, job->context->most_threads, length));
-  double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape), packed = packed_bytes(job, &shape);
-  double cut = 4.0 * (double)olica_layer_shape_total(arch, &cut_shape);
-  double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-  double inputs = branches ? (double)olica_number_size(job->precision) * positions * d : 0, decomposed;
-  double copy = 4.0 * olica_job_pack_rows(job, length) * d;
-  OLICA_TRY(decompose_bytes(job, ranks, &cut_shape, sums, &decomposed));
-  double pruning =
-      dense + larger(larger(PIECE, olica_rotate_bytes(arch, o->prune.ond)), packed + inputs + copy);
-  pruning = larger(pruning, dense + cut + decomposed);
-  if (branches) pruning = larger(pruning, dense + cut + inputs + sums + residual_bytes(job, budget));
+  double cut = (double)olica_layer_bytes(arch, &cut_shape), decomposed;
+  double positions = share((double)o->calibration.samples, layout.ranks) * (double)o->calibration.length;
+  double inputs =
+      branches && budget->branch > 0 ? (double)olica_number_size(job->precision) * positions * d : 0;
+  double copy =
+      4.0 * olica_job_pack_rows(job, length) * d; /* of the states that a pass leaves where they are */
+  OLICA_TRY(decompose_bytes(job, layout.ranks, &cut_shape, sums, &decomposed));
+  double pruning = larger(olica_rotate_bytes(arch, o->prune.ond), packed + inputs + copy);
+  pruning = larger(pruning, decomposed);
+  if (inputs > 0) pruning = larger(pruning, inputs + sums + residual_bytes(job, budget));
   double staging =
-      larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
-  double worst = larger(survey_bytes(dense, packed, square, sums), pruning + staging);
-  double kept = (double)arch->layers * d * 8;
-  plan->layers = dense + cut;
-  plan->solver = worst - plan->layers + kept;
-  *bytes = worst + kept;
+      larger((double)WRITE_ROUND / layout.ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
+  plan->shared += cut;
+  plan->layers += node_share(cut, layout);
+  plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
+  plan->solver = larger(plan->solver, READ_BACK) + (double)arch->layers * d * 8;
   return OLICA_OK;
 }
 
@@ -196,61 +214,95 @@ static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan
   return OLICA_OK;
 }
 
-olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) {
-  const olica_source *source = job->source;
-  const olica_arch *arch = &source->arch;
+static olica_prune_options prune_options(const olica_options *o) {
+  return (olica_prune_options){.sparsity = o->prune.sparsity,
+                               .k = o->prune.k,
+                               .mlp_num = (int)o->prune.mlp_num,
+                               .ratio = o->prune.ratio,
+                               .percdamp = o->prune.percdamp,
+                               .skip_lowest = o->prune.skip_lowest};
+}
+
+static olica_status plan_method(const olica_job *job, olica_layout layout, olica_plan *plan) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_layer_shape *dense = &job->source->shape[0];
+  const olica_prune_options options = prune_options(job->options);
   olica_env *env = job->context->env;
   olica_budget budget = {0};
-  *plan = (olica_plan){0};
-  double work = 4.0 * (double)olica_layer_shape_total(arch, &source->shape[0]) +
-                larger(PIECE, packed_bytes(job, &source->shape[0]));
   if (olica_job_prunes(job)) {
-    olica_prune_options options = {.sparsity = job->options->prune.sparsity,
-                                   .k = job->options->prune.k,
-                                   .mlp_num = (int)job->options->prune.mlp_num,
-                                   .ratio = job->options->prune.ratio,
-                                   .skip_lowest = job->options->prune.skip_lowest};
-    OLICA_TRY(olica_budget_make(env, &options, arch, &source->shape[0], source->parameters, &budget));
-    OLICA_TRY(prune_bytes(job, ranks, &budget, plan, &work));
+    OLICA_TRY(olica_budget_make(env, &options, arch, dense, job->source->parameters, &budget));
+    OLICA_TRY(plan_pruning(job, layout, &budget, plan));
     olica_layer_shape *shapes;
     OLICA_TRY(OLICA_NEW(env, shapes, (size_t)arch->layers));
     for (int i = 0; i < arch->layers; i++)
-      shapes[i] = olica_budget_shape(&budget, &source->shape[0], i < job->options->prune.mlp_num);
+      shapes[i] = olica_budget_shape(&budget, dense, i < options.mlp_num);
     plan->checkpoint = (double)olica_checkpoint_bytes(arch, shapes, job->dtype);
     olica_memory_free(env, shapes);
-  } else {
-    plan->layers = work;
   }
-  plan->streams = stream_bytes(job, ranks);
-  plan->tables = table_bytes(job, ranks);
-  OLICA_TRY(plan_tasks(job, ranks, plan));
-  plan->other = (double)source->catalog->count * sizeof(olica_tensor) + kernel_bytes(job);
-  work = larger(work, packed_panel_bytes(job));
-  plan->texts = job->text.kept;
-  plan->memory =
-      plan->streams + plan->tasks + plan->tables + plan->other + larger(work + plan->texts, job->text.open);
-  plan->memory = larger(plan->memory, job->text.peak);
+  plan->solver = larger(plan->solver, larger(packed_bytes(job, dense), packed_panel_bytes(job)));
   plan_flops(job, &budget, plan);
   return OLICA_OK;
+}
+
+/* The plan of a run that brings layers in that way. */
+static olica_status make(const olica_job *job, olica_layout layout, olica_source_options source,
+                         olica_plan *plan) {
+  olica_source_needs needs = olica_source_plan(job->source, layout.nodes, layout.node_ranks, source.prefetch);
+  *plan = (olica_plan){.source = source, .shared = (double)needs.node + panel_bytes(job)};
+  plan->layers = node_share((double)needs.node, layout);
+  plan->weights = (double)needs.rank + (source.keep ? (double)needs.kept : 0);
+  OLICA_TRY(plan_method(job, layout, plan));
+  plan->streams = stream_bytes(job, layout.ranks);
+  plan->tables = table_bytes(job, layout) + node_share(panel_bytes(job), layout);
+  OLICA_TRY(plan_tasks(job, layout.ranks, plan));
+  plan->other = job->text.before + kernel_bytes(job) + SMALL;
+  plan->texts = job->text.kept;
+  /* Texts are closed when the streams have been made, before the first layer. */
+  double work = plan->solver + plan->texts;
+  plan->memory = plan->streams + plan->tasks + plan->tables + plan->layers + plan->weights + plan->other +
+                 larger(work, job->text.open);
+  plan->memory = larger(plan->memory, job->text.peak + table_bytes(job, layout));
+  return OLICA_OK;
+}
+
+olica_status olica_plan_make(const olica_job *job, olica_layout layout, olica_plan *plan) {
+  double limit = (double)job->options->compute.memory;
+  olica_keep_choice keep = job->options->compute.keep_weights;
+  /* Without a limit the files are left to the system's cache, which has what memory nobody else wants. */
+  bool wanted = keep == OLICA_KEEP_YES || (keep == OLICA_KEEP_AUTO && limit > 0 && olica_job_prunes(job));
+  OLICA_TRY(make(job, layout, (olica_source_options){.prefetch = true, .keep = wanted}, plan));
+  if (limit == 0 || plan->memory <= limit) return OLICA_OK;
+  bool kept = keep == OLICA_KEEP_YES; /* that is not ours to give up */
+  if (wanted && !kept) OLICA_TRY(make(job, layout, (olica_source_options){.prefetch = true}, plan));
+  if (plan->memory <= limit) return OLICA_OK;
+  return make(job, layout, (olica_source_options){.keep = kept}, plan);
 }
 
 static double mib(double bytes) {
   return bytes / 1048576.0;
 }
 
-olica_status olica_plan_check(const olica_job *job, int ranks, const olica_plan *plan) {
+olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan) {
   double limit = (double)job->options->compute.memory;
   if (limit == 0 || plan->memory <= limit) return OLICA_OK;
   return olica_error_set(
       job->context->env, OLICA_ERR_MEMORY,
       "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
-      "need less each",
-      mib(limit), ceil(mib(plan->memory) * 10) / 10, ranks);
+      "need less each%s",
+      mib(limit), ceil(mib(plan->memory) * 10) / 10, layout.ranks,
+      plan->source.keep ? ", and so does keep_weights = no" : "");
 }
 
 olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan) {
   const olica_context *context = job->context;
-  double left = olica_node_memory(""), need = plan->memory * context->node_size;
+  double left = olica_node_memory(""), need = plan->memory * context->node_size,
+         room = olica_shared_room() / context->nodes_here;
+  if (context->node_size > 1 && plan->shared > room)
+    return olica_error_set(
+        context->env, OLICA_ERR_MEMORY,
+        "memory: %s has %.0f MiB of shared memory left (%s), expected at least %.0f MiB for "
+        "its layers; ranks on nodes of their own need none",
+        context->host, mib(room), olica_shared_directory(), ceil(mib(plan->shared)));
   if (left == 0 || need <= left) return OLICA_OK;
   return olica_error_set(context->env, OLICA_ERR_MEMORY,
                          "memory: %s has %.0f MiB left, expected at least %.0f MiB for its %d ranks; more "
@@ -279,6 +331,17 @@ static void print_tasks(const olica_job *job) {
          (long long)tasks->packs->count, tasks->packs->most_rows);
 }
 
+static void print_memory(const olica_plan *plan, int ranks_per_node) {
+  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
+         "stored weights %.1f, statistics and solver %.1f, tables %.1f, texts %.1f\n",
+         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
+         mib(plan->layers), mib(plan->weights), mib(plan->solver), mib(plan->tables), mib(plan->texts));
+  printf("layers       once a node: %.1f MiB of shared memory%s; the next one is %s; %s between sweeps\n",
+         mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
+         plan->source.prefetch ? "fetched ahead" : "not fetched ahead",
+         plan->source.keep ? "kept as stored" : "not kept");
+}
+
 static void print_plan(const olica_job *job, const olica_inputs *inputs, const olica_plan *plan, int ranks,
                        int ranks_per_node) {
   const olica_arch *arch = &job->source->arch;
@@ -303,10 +366,7 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
   }
   print_texts(job, inputs->evaluation);
   print_tasks(job);
-  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
-         "statistics and solver %.1f, tables %.1f, texts %.1f\n",
-         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
-         mib(plan->layers), mib(plan->solver), mib(plan->tables), mib(plan->texts));
+  print_memory(plan, ranks_per_node);
   printf("work         %.3g floating-point operations\n", plan->flops);
 }
 
@@ -332,6 +392,12 @@ static void print_budget(const olica_job *job) {
   printf("calibrated   %d layers, branches of rank %d\n", options.mlp_num, b.branch);
 }
 
+/* Nodes are filled one after the other; the last may have fewer ranks. */
+static olica_layout lay_out(int ranks, int ranks_per_node) {
+  int nodes = (ranks + ranks_per_node - 1) / ranks_per_node, last = ranks - (nodes - 1) * ranks_per_node;
+  return (olica_layout){.ranks = ranks, .nodes = nodes, .node_ranks = last};
+}
+
 olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
                                   int ranks_per_node) {
   olica_job job = {.context = context, .options = options};
@@ -339,12 +405,13 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   olica_plan plan;
   if (ranks == 0) ranks = context->size;
   if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
+  const olica_layout layout = lay_out(ranks, ranks_per_node);
   OLICA_TRY(olica_job_open(&job, &inputs));
-  OLICA_TRY(olica_plan_make(&job, ranks, &plan));
+  OLICA_TRY(olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);
-  OLICA_TRY(olica_plan_check(&job, ranks, &plan));
+  OLICA_TRY(olica_plan_check(&job, layout, &plan));
   if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));
   OLICA_TRY(olica_job_check_ids(&job, &inputs));
   OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));

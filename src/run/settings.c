@@ -72,6 +72,8 @@ static const olica_setting table[] = {
           .choice = precisions),
   SETTING(compute, threads, COUNT, "auto", "of a rank; auto: its share of the node's cores", IN(1, 1024), .unit = "threads"),
   SETTING(compute, memory, SIZE, "auto", "limit of a rank's own allocations; auto: none", IN(0x1p20, 0x1p50)),
+  SETTING(compute, keep_weights, CHOICE, "auto", "layers stay in memory as stored, so that sweep 2 reads none; auto: if memory is set and they fit",
+          .choice = answers),
 
   SETTING(evaluate, tokens, PATH, "", "int32 or int64 ids of any shape, read as one row (.npy), for perplexity"),
   SETTING(evaluate, text, PATH, "", "text for perplexity, tokenized whole"),

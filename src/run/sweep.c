@@ -14,7 +14,8 @@ typedef struct table_use {
 
 static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
   olica_packed *rows;
-  const olica_packed_weights panel = {.out = (int)count, .in = job->source->arch.hidden, .w = job->panel};
+  const olica_packed_weights panel = {
+      .out = (int)count, .in = job->source->arch.hidden, .w = job->panel->data};
   OLICA_AGREE(job->context, olica_packed_create(job->kernel, panel, &rows));
   if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, rows);
   if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, rows);
@@ -22,16 +23,23 @@ static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
   return OLICA_OK;
 }
 
+/* The node's ranks round a part of the panel each. */
+static olica_status round_panel(olica_job *job, olica_table table, int64_t count) {
+  const char *name = table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
+  olica_range own = olica_shared_part(job->context, count * job->source->arch.hidden);
+  OLICA_AGREE(job->context, olica_weights_round(job->context->env, job->dtype, name,
+                                                (float *)job->panel->data + own.first, (size_t)own.count));
+  return OLICA_OK;
+}
+
 static olica_status use_panel(olica_job *job, const table_use *use, int64_t first, int64_t count) {
   olica_env *env = job->context->env;
-  const char *name = use->table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
-  if (use->round)
-    OLICA_TRY(
-        olica_weights_round(env, job->dtype, name, job->panel, (size_t)count * job->source->arch.hidden));
+  const float *rows = job->panel->data;
+  if (use->round) OLICA_TRY(round_panel(job, use->table, count));
   if (use->embed) {
-    olica_stream_embed(job->stream, first, count, job->panel);
-    if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, job->panel);
-    if (job->tasks.choices) olica_choices_embed(job->tasks.choices, first, count, job->panel);
+    olica_stream_embed(job->stream, first, count, rows);
+    if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, rows);
+    if (job->tasks.choices) olica_choices_embed(job->tasks.choices, first, count, rows);
   }
   if (use->score) {
     olica_timer_start(&env->timers, "evaluate");
@@ -41,7 +49,7 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   }
   if (!use->write) return OLICA_OK;
   olica_timer_start(&env->timers, "write");
-  olica_status status = olica_checkpoint_write_rows(job->checkpoint, use->table, first, count, job->panel);
+  olica_status status = olica_checkpoint_write_rows(job->checkpoint, use->table, first, count, rows);
   olica_timer_stop(&env->timers);
   return status;
 }
@@ -51,7 +59,7 @@ static olica_status pass_table(olica_job *job, const table_use *use) {
   olica_timer_start(timers, "read");
   for (int panel = 0; panel < job->source->panels; panel++) {
     int64_t first, count;
-    OLICA_TRY(olica_source_panel(job->source, use->table, panel, job->panel, &first, &count));
+    OLICA_TRY(olica_source_panel(job->source, use->table, panel, job->panel->data, &first, &count));
     OLICA_TRY(use_panel(job, use, first, count));
   }
   olica_timer_stop(timers);

@@ -99,7 +99,7 @@ static olica_status make_model(olica_env *env, olica_dtype dtype, bool tied, boo
   for (int l = 0; l < LAYERS; l++) {
     m->shape[l] = shapes[l];
     for (int p = 0; p < OLICA_PROJECTIONS; p++) m->shape[l].bias[p] = bias;
-    OLICA_TRY(olica_layer_create(env, &m->arch, &m->shape[l], &m->layer[l]));
+    OLICA_TRY(olica_layer_create(env, &m->arch, &m->shape[l], NULL, &m->layer[l]));
     OLICA_TRY(fill_layer(env, m, l));
   }
   OLICA_TRY(OLICA_NEW(env, m->embed, (size_t)table));

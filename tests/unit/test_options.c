@@ -120,6 +120,7 @@ static void defaults_are_those_of_the_interface(void **state) {
   assert_true(o.prune.skip_lowest == 0.01 && o.prune.ond == OLICA_OND_FAST);
   assert_true(o.solver.eigen == OLICA_BACKEND_AUTO && o.solver.block == 64);
   assert_true(o.compute.precision == OLICA_PRECISION_AUTO && o.compute.threads == 0 && o.compute.memory == 0);
+  assert_true(o.compute.keep_weights == OLICA_KEEP_AUTO);
   assert_true(o.evaluate.length == 128 && o.evaluate.windows == 0 && o.evaluate.stride == 0 &&
               o.evaluate.dense);
   assert_true(o.output.dtype == 0 && !o.output.overwrite);
@@ -297,8 +298,8 @@ static void json_has_every_setting(void **state) {
       fail_msg("[%s] %s is missing", setting->section, setting->key);
   char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
   assert_non_null(strstr(text, "\"prune\":{\"method\":\"olica\",\"sparsity\":0.33,\"k\":3.0,\"mlp_num\":6,"));
-  assert_non_null(
-      strstr(text, "\"compute\":{\"precision\":\"auto\",\"threads\":\"auto\",\"memory\":2147483648}"));
+  assert_non_null(strstr(text, "\"compute\":{\"precision\":\"auto\",\"threads\":\"auto\",\"memory\":"
+                               "2147483648,\"keep_weights\":\"auto\"}"));
   assert_non_null(strstr(text, "\"every\":\"1 layer\""));
   assert_non_null(strstr(text, "\"walltime\":\"auto\""));
   assert_non_null(strstr(text, "\"io\":{\"striping\":\"4\"}"));

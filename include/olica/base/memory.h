@@ -32,6 +32,11 @@ olica_status olica_memory_grow(struct olica_env *env, const char *what, void *ta
 #define OLICA_GROW(env, table, room, used, wanted)                                                           \
   olica_memory_grow((env), #table, &(table), &(room), (used), (wanted), sizeof *(table))
 
+/* Counts `bytes` that lie elsewhere (this rank's share of what a node has once), within the limit, and counts
+ * them off again. OLICA_ERR_MEMORY as above. */
+olica_status olica_memory_count(struct olica_env *env, const char *what, size_t bytes);
+void olica_memory_uncount(struct olica_env *env, size_t bytes);
+
 /* Gives a block back; NULL is allowed. */
 void olica_memory_free(struct olica_env *env, void *block);
 

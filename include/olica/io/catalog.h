@@ -54,4 +54,9 @@ const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor 
 olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
                                 int64_t count, void *raw);
 
+/* Tells the system that this will be read soon: it can begin. What fails is told by the reading. Not
+ * collective.
+ */
+void olica_catalog_expect(olica_catalog *catalog, const olica_tensor *tensor, int64_t first, int64_t count);
+
 #endif

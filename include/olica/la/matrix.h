@@ -42,7 +42,7 @@ void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, co
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
 
 /* Every rank of the context gets the whole matrix, rounded to fp32, row-major [rows x cols] (its first `cols`
- * columns only, if fewer are asked for). Collective on the context. */
+ * columns only, if fewer are asked for); a rank that wants nothing gives NULL. Collective on the context. */
 olica_status olica_matrix_replicate(const olica_matrix *matrix, int cols, float *everywhere);
 
 /* out[j] = sum_i A[i,j] B[i,j] for every column j; A and B of equal shape and layout; on every member of the

@@ -6,6 +6,7 @@
 
 #include "olica/la/number.h"
 #include "olica/model/arch.h"
+#include "olica/par/context.h"
 
 /* y = x Wᵀ + bias with W [out x in], dense (rank 0) or b·a. */
 typedef struct olica_linear {
@@ -31,6 +32,7 @@ typedef struct olica_layer {
   float *branch_a, *branch_b; /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
   int32_t *values_kept;       /* [K x n] ascending within a head, NULL: unpruned */
   int32_t *ffn_kept;          /* [f'] ascending, NULL: unpruned */
+  void *own;                  /* the block that all numbers lie in, NULL: somebody else's */
 } olica_layer;
 
 /* The shape of the layer before pruning. Pure. */
@@ -47,16 +49,23 @@ int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shap
                                   olica_projection projection);
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape);
 
-/* Allocates the tensors of a layer of that shape, zeroed; the kept lists are for whoever cuts it to make. */
+/* Bytes of a layer's numbers in one block, every tensor at a multiple of 64. Pure. */
+size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape);
+
+/* A layer of that shape with its numbers in `memory` [olica_layer_bytes], which stays the caller's (and may
+ * be shared by a node: then every rank has a layer of its own that shows the same numbers), or in a zeroed
+ * block of its own (NULL). The kept lists are for whoever cuts it to make. */
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
-                                olica_layer **layer);
+                                void *memory, olica_layer **layer);
 void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
 
 /* Rounds n numbers to what `dtype` holds; NULL is nothing. A number that becomes infinite is OLICA_ERR_CONFIG
  * naming `name`: [output] dtype is too narrow. */
 olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *name, float *x, size_t n);
 
-/* Rounds every number of a layer to what `dtype` holds. Errors as above. Not collective. */
-olica_status olica_layer_round(olica_env *env, olica_layer *layer, const olica_arch *arch, olica_dtype dtype);
+/* Rounds every number of a layer in memory of the node to what `dtype` holds, each rank its part. Errors as
+ * above, on the rank that has the number. Collective on the node. */
+olica_status olica_layer_round(const olica_context *context, olica_layer *layer, const olica_arch *arch,
+                               olica_dtype dtype);
 
 #endif

@@ -42,6 +42,7 @@ olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
 /* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */
 olica_status olica_branch_solve(olica_branch *branch, double damping);
 /* Every rank gets the branch, and fit and room are given back. Collective on the context. */
+/* (NULL: this rank takes none, another one of its node does.) */
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b);
 
 #endif

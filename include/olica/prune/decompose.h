@@ -16,7 +16,7 @@ typedef struct olica_residual {
 
 /* q, k and the branch of `pruned`, as its shape asks; where q or k has no rank, its weight is copied; biases
  * are copied. s [d] is the input energy of q and k. The pool's back end places the problems. Collective on
- * the context; every rank holds `dense` and ends with the same factors. */
+ * the context. Both layers lie in memory of the node, whose first rank writes `pruned`. */
 olica_status olica_decompose_layer(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                    const double *s, const olica_residual *residual, const olica_layer *dense,
                                    olica_layer *pruned);

@@ -24,6 +24,7 @@ olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linea
 /* root [d] = sqrt(s). Collective on the solver's ranks, called by them alone. */
 olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root);
 /* Every rank gets b and a, and the room is given back. Collective on the context. */
+/* (NULL: this rank takes none, another one of its node does.) */
 olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
 
 /* ||b·a - W||_F / ||W||_F of a projection as `pruned` holds it now; 0 where it was left whole. Rows are

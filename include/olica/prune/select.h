@@ -1,5 +1,5 @@
 /* Selection of neurons by importance (ALGORITHM: sweep 2, steps 2 and 3), and the layer without the others.
- * Not collective; every rank computes the same from the same energies. */
+ * Not collective but for the copying. */
 #ifndef OLICA_PRUNE_SELECT_H
 #define OLICA_PRUNE_SELECT_H
 
@@ -21,7 +21,8 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
                                             const olica_energies *energies, double *importance);
 
 /* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and
- * ffn_kept. */
-void olica_select_copy(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned);
+ * ffn_kept. Both lie in memory of the node, whose ranks copy a share each. Collective on the node. */
+void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                       olica_layer *pruned);
 
 #endif

@@ -29,6 +29,7 @@ typedef enum olica_precision_choice {
   OLICA_PRECISION_FP32,
   OLICA_PRECISION_BF16
 } olica_precision_choice;
+typedef enum olica_keep_choice { OLICA_KEEP_AUTO, OLICA_KEEP_YES, OLICA_KEEP_NO } olica_keep_choice;
 typedef enum olica_bos_choice { OLICA_BOS_AUTO, OLICA_BOS_YES, OLICA_BOS_NO } olica_bos_choice;
 
 /* One MPI-IO hint. */
@@ -66,6 +67,7 @@ typedef struct olica_options {
     olica_precision_choice precision;
     int64_t threads; /* 0: auto */
     int64_t memory;  /* bytes, 0: auto */
+    olica_keep_choice keep_weights;
   } compute;
   struct {
     const char *tokens, *text;       /* at most one of them */
