@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "olica/base/env.h"
 
@@ -29,6 +30,15 @@ void olica_memory_uncount(olica_env *env, size_t bytes) {
   env->memory.now -= bytes;
 }
 
+/* Large blocks on large pages, where the system has them to give: products walk over more memory than the
+ * processor can translate at a time in small ones. */
+static void ask_for_huge_pages(void *block, size_t bytes) {
+  const uintptr_t huge = 2 << 20;
+  uintptr_t from = ((uintptr_t)block + huge - 1) / huge * huge,
+            until = ((uintptr_t)block + bytes) / huge * huge;
+  if (from < until) madvise((void *)from, until - from, MADV_HUGEPAGE);
+}
+
 void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {
   olica_memory *memory = &env->memory;
   if (count > 0 && size > (SIZE_MAX / 2 - OLICA_BLOCK_HEADER) / count) {
@@ -45,6 +55,7 @@ void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t si
                     memory->now);
     return NULL;
   }
+  ask_for_huge_pages(raw, OLICA_BLOCK_HEADER + bytes);
   struct olica_block *block = raw;
   *block = (struct olica_block){.next = memory->blocks, .bytes = bytes};
   if (memory->blocks) memory->blocks->previous = block;

@@ -99,41 +99,46 @@ static void gather_queries(const head_work *w, int first, int rows, int full) {
     }
 }
 
-/* Of the numbers of a vector, halves at a time. */
-static float largest(float *x) {
-  for (int n = VECTOR / 2; n > 0; n /= 2)
-    for (int i = 0; i < n; i++) x[i] = x[i] > x[i + n] ? x[i] : x[i + n];
-  return x[0];
+/* Of the numbers of a vector. */
+static float largest(const float *x) {
+  float most = x[0];
+#pragma omp simd reduction(max : most)
+  for (int i = 0; i < VECTOR; i++) most = x[i] > most ? x[i] : most;
+  return most;
 }
 
-static float total(float *x) {
-  for (int n = VECTOR / 2; n > 0; n /= 2)
-    for (int i = 0; i < n; i++) x[i] += x[i + n];
-  return x[0];
+static float total(const float *x) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int i = 0; i < VECTOR; i++) sum += x[i];
+  return sum;
 }
 
 /* A row of scores over a chunk, of which [from, until) are visible, becomes weights. Its loops go over full
- * vectors: what is hidden is -inf and becomes 0. */
+ * vectors: what is hidden in them is -inf, whose exponential (the least that there is) bf16 cannot add to 1.
+ */
 static void soften(const desk *d, int row, int from, int until, int width, float scale) {
   float *restrict s = d->scores + (size_t)row * (size_t)width;
   uint16_t *restrict weight = d->weight + (size_t)row * (size_t)width;
   float before = d->top[row], tops[VECTOR], sums[VECTOR] = {0};
-  unsigned visible = (unsigned)(until - from);
-  int vectors = (until + VECTOR - 1) / VECTOR;
-  for (int i = 0; i < VECTOR; i++) tops[i] = before;
-  for (int j = 0; j < vectors * VECTOR; j += VECTOR)
+  int begin = from / VECTOR * VECTOR, end = (until + VECTOR - 1) / VECTOR * VECTOR;
+  for (int j = begin; j < from; j++) s[j] = -INFINITY;
+  for (int j = until; j < end; j++) s[j] = -INFINITY;
+  for (int i = 0; i < VECTOR; i++) tops[i] = -INFINITY;
+  for (int j = begin; j < end; j += VECTOR)
+#pragma omp simd
+    for (int i = 0; i < VECTOR; i++) tops[i] = s[j + i] > tops[i] ? s[j + i] : tops[i];
+  float top = largest(tops) * scale;
+  if (!(top > before)) top = before;
+  memset(weight, 0, (size_t)begin * sizeof *weight);
+  for (int j = begin; j < end; j += VECTOR)
+#pragma omp simd
     for (int i = 0; i < VECTOR; i++) {
-      s[j + i] = (unsigned)(j + i - from) < visible ? s[j + i] * scale : -INFINITY;
-      tops[i] = s[j + i] > tops[i] ? s[j + i] : tops[i];
+      s[j + i] = olica_product_exp_short(s[j + i] * scale - top);
+      sums[i] += s[j + i];
     }
-  float top = largest(tops);
-  for (int j = 0; j < vectors * VECTOR; j += VECTOR)
-    for (int i = 0; i < VECTOR; i++) {
-      float e = olica_product_exp(s[j + i] - top);
-      sums[i] += e;
-      weight[j + i] = olica_number_to_bf16(e);
-    }
-  memset(weight + vectors * VECTOR, 0, (size_t)(width - vectors * VECTOR) * sizeof *weight);
+  olica_number_round_bf16(s + begin, weight + begin, end - begin);
+  memset(weight + end, 0, (size_t)(width - end) * sizeof *weight);
   d->shrink[row] = before > -INFINITY ? olica_product_exp(before - top) : 0.0f;
   d->sum[row] = d->sum[row] * d->shrink[row] + total(sums);
   d->top[row] = top;

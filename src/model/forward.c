@@ -94,13 +94,12 @@ void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const 
   for (int t = 0; t < rows; t++) olica_pass_norm_row(arch, x + (size_t)t * d, g, y + (size_t)t * d);
 }
 
-void olica_pass_neurons(int count, float *gate, const float *up) {
-#pragma omp simd
-  for (int i = 0; i < count; i++) gate[i] = gate[i] / (1.0f + olica_product_exp(-gate[i])) * up[i];
-}
-
 void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
 #pragma omp parallel for schedule(static) if ((double)rows * width >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < rows; t++)
-    olica_pass_neurons(width, gate + (size_t)t * (size_t)width, up + (size_t)t * (size_t)width);
+  for (int t = 0; t < rows; t++) {
+    float *g = gate + (size_t)t * (size_t)width;
+    const float *u = up + (size_t)t * (size_t)width;
+#pragma omp simd
+    for (int i = 0; i < width; i++) g[i] = g[i] / (1.0f + olica_product_exp(-g[i])) * u[i];
+  }
 }

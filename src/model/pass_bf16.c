@@ -251,6 +251,12 @@ static void use_attention_output(const group *g, void *to, int first, int column
   add_to_x(g, first, columns, tiles);
 }
 
+/* gate := silu(gate) * up, to be rounded to bf16. */
+static void make_neurons_of(int count, float *restrict gate, const float *restrict up) {
+  for (int i = 0; i < count; i++)
+    gate[i] = gate[i] * olica_product_reciprocal(1.0f + olica_product_exp_short(-gate[i])) * up[i];
+}
+
 /* Gate and up, panel by panel, become neurons. */
 static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
   const olica_maps *maps = g->pass->maps;
@@ -264,7 +270,7 @@ static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
       make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, input, b, &first, g->room.tiles);
       int columns =
           make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, input, b, &first, g->room.other);
-      olica_pass_neurons(strip.rows * columns, g->room.tiles, g->room.other);
+      make_neurons_of(strip.rows * columns, g->room.tiles, g->room.other);
       see(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
       store_blocks(&strip, &neurons, first, columns, g->room.tiles);
     }

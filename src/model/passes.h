@@ -76,9 +76,8 @@ static inline void olica_pass_see(const olica_pass *pass, olica_view view) {
   if (pass->observer) pass->observer->see(pass->observer->self, &view);
 }
 
-/* A row of olica_forward_norm, and a stretch of olica_forward_neurons, by the calling thread alone. */
+/* A row of olica_forward_norm, by the calling thread alone. */
 void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g, float *y);
-void olica_pass_neurons(int count, float *gate, const float *up);
 
 /* Pairs of a query and a key. */
 double olica_pass_pairs(const olica_pack *pack);
