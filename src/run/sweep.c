@@ -1,9 +1,9 @@
 /* The two sweeps over the layers. Streams ride along: calibration and evaluation pass every layer while it is
  * here, so that a sweep reads every weight once. */
-#include <math.h>
 #include <stdio.h>
 
 #include "job.h"
+#include "olica/base/progress.h"
 #include "olica/par/comm.h"
 
 /* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
@@ -120,34 +120,22 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   return OLICA_OK;
 }
 
-/* "5 min 20 s" of what is left, from the layers of this sweep so far. */
-static void time_left(double since, int done, int layers, char text[32]) {
-  double left = (olica_timer_now() - since) / done * (layers - done);
-  if (left < 60)
-    snprintf(text, 32, "%.0f s", left);
-  else if (left < 3600)
-    snprintf(text, 32, "%d min %02d s", (int)left / 60, (int)left % 60);
-  else
-    snprintf(text, 32, "%d h %02d min", (int)(left / 3600), (int)(left / 60) % 60);
-}
-
 olica_status olica_sweep_survey(olica_job *job) {
   olica_env *env = job->context->env;
   bool score = evaluates(job) && olica_job_scores(job, false);
   int layers = job->source->arch.layers;
-  double since = olica_timer_now();
+  olica_progress progress =
+      olica_progress_begin(job->method->survey ? "survey layer" : "evaluate layer", layers);
   OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = 0; i < layers; i++) {
     olica_layer *layer;
-    char left[32];
     OLICA_TRY(read_layer(job, i, &layer));
     if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
     if (score) OLICA_TRY(advance_evaluation(job, layer, i));
     olica_layer_destroy(env, layer);
-    time_left(since, i + 1, layers, left);
-    olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
-                   job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
+    olica_progress_step(env, &progress, i + 1, "");
   }
+  olica_progress_end(env);
   return score ? finish_stream(job, false) : OLICA_OK;
 }
 
@@ -187,17 +175,18 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
 olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
-  double since = olica_timer_now();
+  olica_progress progress = olica_progress_begin("prune layer", layers);
   OLICA_TRY(
       pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
   for (int i = 0; i < layers; i++) {
     olica_cut_record record = {0};
-    char left[32];
+    char detail[96];
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
-    time_left(since, i + 1, layers, left);
-    olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
-                   record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
+    snprintf(detail, sizeof detail, "query error %.4f, key error %.4f%s", record.q_error, record.k_error,
+             job->shapes[i].branch ? ", calibrated" : "");
+    olica_progress_step(env, &progress, i + 1, detail);
   }
+  olica_progress_end(env);
   return finish_stream(job, true);
 }
