@@ -19,6 +19,7 @@ typedef struct olica_job_tasks {
   olica_packs *packs;         /* until the choices have taken their own */
   olica_choices *choices;     /* from when the streams are made */
   double *likelihood[2];      /* [choices] by the dense and by the pruned model; NULL: not asked for */
+  uint32_t checksum;          /* of the questions' tokens */
 } olica_job_tasks;
 
 typedef struct olica_job {

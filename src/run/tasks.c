@@ -2,7 +2,7 @@
  * each. */
 #include <math.h>
 
-#include "job.h"
+#include "fingerprint.h"
 #include "olica/par/comm.h"
 
 /* The options have parsed the list before; only memory can fail here. */
@@ -43,6 +43,7 @@ olica_status olica_job_prepare_tasks(olica_job *job) {
                                  job->source->panel_rows, &tasks->choices));
   olica_packs_free(tasks->packs);
   tasks->packs = NULL;
+  tasks->checksum = olica_fingerprint_questions(tasks->questions);
   olica_questions_forget(tasks->questions);
   olica_report_tasks *report = &job->report->tasks;
   report->count = tasks->files.count;
