@@ -80,6 +80,18 @@ void olica_energies_reduce(olica_energies *e, olica_context *context, double sca
   for (size_t i = 0; i < count; i++) e->all[i] *= scale;
 }
 
+int olica_energies_silent(const olica_energies *e) {
+  const int widths[4] = {e->d, e->values, e->d, e->neurons};
+  const double *energy = e->all;
+  int silent = 0;
+  for (int k = 0; k < 4; energy += widths[k++]) {
+    double mean = 0.0;
+    for (int c = 0; c < widths[k]; c++) mean += energy[c] / widths[k];
+    for (int c = 0; c < widths[k]; c++) silent += energy[c] <= OLICA_ENERGY_FLOOR * mean;
+  }
+  return silent;
+}
+
 olica_status olica_fit_sums_create(olica_env *env, int d, olica_fit_sums **out) {
   olica_fit_sums *sums;
   size_t n = (size_t)d;

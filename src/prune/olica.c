@@ -81,6 +81,14 @@ static void see_survey(void *self, olica_tap tap, const float *rows, int tokens,
   if (tap == OLICA_TAP_FFN_OUTPUT) olica_fit_sums_add(view->env, view->sums, tokens, view->ffn_input, rows);
 }
 
+/* A constant column has no correlation, 0/0; the fit says 0. To be called by one rank of a fit's. */
+static void warn_constant(olica_env *env, const olica_fit *fit) {
+  long constant = 0;
+  for (int j = 0; j < fit->d; j++) constant += fit->correlation[j] == 0.0;
+  olica_log_warn_times(env, constant,
+                       "columns of a linear fit are constant: their correlation, 0/0, counts as 0");
+}
+
 /* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
 static olica_status solve_waiting(olica_state *state) {
   olica_context *context = state->job.context;
@@ -96,7 +104,9 @@ static olica_status solve_waiting(olica_state *state) {
     if (status == OLICA_OK) status = one;
     double sum = 0.0;
     for (int j = 0; j < d; j++) sum += fit->correlation[j];
-    if (context->rank == state->places[i].first) state->score[first + i] = 1.0 - sum / d;
+    if (context->rank != state->places[i].first) continue;
+    state->score[first + i] = 1.0 - sum / d;
+    if (one == OLICA_OK) warn_constant(context->env, fit);
   }
   OLICA_AGREE(context, status);
   olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
@@ -286,6 +296,7 @@ static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_la
   double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
   if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
   OLICA_AGREE(context, status);
+  if (context->rank == place.first) warn_constant(context->env, fit);
   OLICA_TRY(olica_calibrate_branch(fit, pruned->shape.branch, pruned->branch_a, pruned->branch_b));
   olica_fit_destroy(fit);
   return OLICA_OK;
@@ -330,6 +341,15 @@ static olica_status finish_layer(olica_state *state, const olica_layer *dense, o
                              &record->k_error);
 }
 
+/* All ranks have the same energies: one of them warns. */
+static void note_silent(const olica_context *context, const olica_energies *energies,
+                        olica_cut_record *record) {
+  record->silent_channels = olica_energies_silent(energies);
+  if (context->rank == 0)
+    olica_log_warn_times(context->env, record->silent_channels,
+                         "channels have no energy on the calibration data: what they feed is cut without it");
+}
+
 static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
                         olica_cut_record *record) {
   olica_state *state = self;
@@ -341,6 +361,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, state->calibrated[index]);
   PHASE(env, "solve", rotate(state, index, dense));
   PHASE(env, "collect", collect_timed(state, index, dense, &work));
+  note_silent(context, work.energies, record);
   OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, &pruned));
   PHASE(env, "solve",
         olica_lowrank_cut(job->pool, context, job->arch, work.energies->attention, dense, pruned));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "olica/io/file.h"
+#include "olica/io/filesystem.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
@@ -144,6 +145,13 @@ olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs) {
   return OLICA_OK;
 }
 
+static void warn_of_network(const olica_job *job, const char *path) {
+  const olica_filesystem *found = olica_filesystem_of(path);
+  if (found)
+    olica_log_warn(job->context->env, "[output] checkpoint lies on a network file system, %s: %s",
+                   found->name, found->advice);
+}
+
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
@@ -152,6 +160,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
                                                .overwrite = options->output.overwrite,
                                                .hints = MPI_INFO_NULL};
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
+  if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;

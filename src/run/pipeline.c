@@ -41,7 +41,7 @@ static void describe_run(olica_job *job) {
     olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
                    (long long)job->drawn[i].drawn, job->sources.source[i].path,
                    (long long)job->drawn[i].tried, (long long)job->drawn[i].rows);
-  if (context->threads * context->node_size > context->node_cores)
+  if (context->node_rank == 0 && context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
 
@@ -145,6 +145,11 @@ static bool may_write_report(olica_env *env, const olica_options *options, olica
          !olica_report_is_good(env, options->output.report);
 }
 
+/* What only other ranks have seen has not been said yet. */
+static void say_warnings(olica_env *env, const olica_report *report) {
+  for (int i = 0; i < report->warnings_count; i++) olica_log_pass_on(env, report->warnings[i].text);
+}
+
 /* A failure of the run itself is told, not that of the report about it. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_status status) {
@@ -154,7 +159,8 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
     if (may_write_report(env, options, status))
       written = olica_report_write(env, report, options->output.report);
-    if (status == OLICA_OK) olica_report_table(report, stdout);
+    say_warnings(env, report);
+    if (status == OLICA_OK || status == OLICA_STOPPED) olica_report_table(report, stdout);
     fflush(stdout);
   }
   written = olica_comm_agree(context, context->comm, written);

@@ -147,7 +147,11 @@ static void record_layer(olica_job *job, int index, const olica_layer *pruned, c
                                                               .ffn_width = pruned->shape.ffn,
                                                               .branch_rank = pruned->shape.branch,
                                                               .q_error = cut->q_error,
-                                                              .k_error = cut->k_error});
+                                                              .k_error = cut->k_error,
+                                                              .silent_channels = cut->silent_channels});
+  if (cut->silent_channels)
+    olica_log_line(job->context->env, "layer %d: %d input channels of its linear maps have no energy", index,
+                   cut->silent_channels);
 }
 
 /* Reads, cuts and writes one layer, and lets the streams pass what it has become. */

@@ -35,6 +35,12 @@ void olica_energies_see(olica_energies *energies, olica_tap tap, const float *ro
 /* Sums over ranks, times `scale` (1/S). Collective on the context. */
 void olica_energies_reduce(olica_energies *energies, olica_context *context, double scale);
 
+/* How many of all the channels have no energy to speak of: at most this share of their map's mean. Nothing is
+ * divided by them. Pure, after the
+ * reduction. */
+#define OLICA_ENERGY_FLOOR 1e-12
+int olica_energies_silent(const olica_energies *energies);
+
 /* Sums for a linear fit of B [N x d] on A [N x d]: AᵀA (upper triangle), AᵀB, column sums of A and B, and
  * ΣB². */
 typedef struct olica_fit_sums {

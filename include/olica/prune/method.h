@@ -23,6 +23,7 @@ typedef struct olica_method_job {
 /* What was done to a layer, for the report. */
 typedef struct olica_cut_record {
   double q_error, k_error; /* ||b·a - W||_F / ||W||_F */
+  int silent_channels;     /* inputs of its maps without energy on the calibration data */
 } olica_cut_record;
 
 typedef struct olica_method olica_method;

@@ -47,6 +47,7 @@ typedef struct olica_report_layer_record {
   int ffn_width;           /* rows of gate_proj */
   int branch_rank;         /* 0: no branch */
   double q_error, k_error; /* ||b·a − W||_F / ||W||_F */
+  int silent_channels;     /* inputs of its linear maps that had no energy */
 } olica_report_layer_record;
 
 /* A task: what the dense [0] and the pruned [1] model reached. */
@@ -141,6 +142,9 @@ void olica_report_model(olica_report *report, const olica_arch *arch);
 
 /* Keeps the record of layer record.layer. */
 void olica_report_layer(olica_report *report, olica_report_layer_record record);
+
+/* The host of a rank, "" where ranks have not been gathered. */
+const char *olica_report_host(const olica_report *report, int rank);
 
 /* Bytes: the process's resident high-water mark (VmHWM); 0 where the system does not tell. */
 double olica_report_resident(void);
