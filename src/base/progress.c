@@ -7,8 +7,8 @@
 
 enum { LEFT = 32, BAR_LEAST = 8, BAR_MOST = 40 };
 
-olica_progress olica_progress_begin(const char *what, int steps) {
-  return (olica_progress){.what = what, .steps = steps, .since = olica_timer_now()};
+olica_progress olica_progress_begin(const char *what, int steps, int first) {
+  return (olica_progress){.what = what, .steps = steps, .first = first, .since = olica_timer_now()};
 }
 
 /* "5 min 20 s" */
@@ -43,7 +43,7 @@ void olica_progress_step(olica_env *env, const olica_progress *progress, int don
   olica_log *log = &env->log;
   char text[OLICA_LOG_BAR];
   if (!log->speaks || log->quiet) return;
-  double left = (olica_timer_now() - progress->since) / done * (progress->steps - done);
+  double left = (olica_timer_now() - progress->since) / (done - progress->first) * (progress->steps - done);
   if (log->on_terminal) {
     olica_progress_bar(progress, done, left, olica_terminal_columns(log->terminal), text);
     olica_log_bar(env, text);

@@ -163,6 +163,8 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
+  bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;
+  OLICA_AGREE(context, saves ? olica_file_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;
@@ -242,4 +244,6 @@ void olica_job_close(olica_job *job) {
   olica_memory_free(env, job->shapes);
   olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);
+  olica_resume_close(job);
+  olica_saved_close(job);
 }

@@ -308,6 +308,7 @@ json_t *olica_report_json(const olica_report *report) {
   put(root, "settings", json_incref(report->settings));
   put(root, "model", json_incref(report->model));
   put(root, "parameters", parameters_json(report));
+  put_text(root, "survey", report->survey);
   if (report->layers && isfinite(report->linearity_score[0]))
     put(root, "linearity_score", scores_json(report));
   if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));

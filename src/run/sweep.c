@@ -120,23 +120,34 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   return OLICA_OK;
 }
 
-olica_status olica_sweep_survey(olica_job *job) {
+/* Sweep 1 from layer `first` on: the survey, the dense model's scores, or one of them. */
+static olica_status survey_layers(olica_job *job, int first, bool survey, bool score) {
   olica_env *env = job->context->env;
-  bool score = evaluates(job) && olica_job_scores(job, false);
   int layers = job->source->arch.layers;
-  olica_progress progress =
-      olica_progress_begin(job->method->survey ? "survey layer" : "evaluate layer", layers);
-  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
-  for (int i = 0; i < layers; i++) {
+  olica_progress progress = olica_progress_begin(survey ? "survey layer" : "evaluate layer", layers, first);
+  if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
+  for (int i = first; i < layers; i++) {
     olica_layer *layer;
     OLICA_TRY(read_layer(job, i, &layer));
-    if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
+    if (survey) OLICA_TRY(job->method->survey(job->state, i, layer));
     if (score) OLICA_TRY(advance_evaluation(job, layer, i));
     olica_layer_destroy(env, layer);
     olica_progress_step(env, &progress, i + 1, "");
+    /* Where the survey was read, sweep 1 has nothing that a restart could go on with. */
+    if (i + 1 < layers && !job->saved.survey)
+      OLICA_TRY(olica_resume_boundary(job, (olica_position){1, i + 1}));
   }
   olica_progress_end(env);
   return score ? finish_stream(job, false) : OLICA_OK;
+}
+
+olica_status olica_sweep_survey(olica_job *job) {
+  bool survey = job->method->survey && !job->saved.survey;
+  bool score = evaluates(job) && olica_job_scores(job, false) && !job->saved.dense;
+  if (job->resume.from.sweep == 2) return olica_saved_write(job);
+  if (survey || score) OLICA_TRY(survey_layers(job, job->resume.from.layer, survey, score));
+  OLICA_TRY(olica_saved_write(job));
+  return olica_resume_boundary(job, (olica_position){2, 0});
 }
 
 static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
@@ -179,10 +190,11 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
 olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
-  olica_progress progress = olica_progress_begin("prune layer", layers);
-  OLICA_TRY(
-      pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
-  for (int i = 0; i < layers; i++) {
+  int first = job->resume.from.sweep == 2 ? job->resume.from.layer : 0;
+  olica_progress progress = olica_progress_begin("prune layer", layers, first);
+  const table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
+  if (first == 0) OLICA_TRY(pass_table(job, &embed));
+  for (int i = first; i < layers; i++) {
     olica_cut_record record = {0};
     char detail[96];
     olica_status status = prune_layer(job, i, &record);
@@ -190,6 +202,7 @@ olica_status olica_sweep_prune(olica_job *job) {
     snprintf(detail, sizeof detail, "query error %.4f, key error %.4f%s", record.q_error, record.k_error,
              job->shapes[i].branch ? ", calibrated" : "");
     olica_progress_step(env, &progress, i + 1, detail);
+    OLICA_TRY(olica_resume_boundary(job, (olica_position){2, i + 1}));
   }
   olica_progress_end(env);
   return finish_stream(job, true);

@@ -72,7 +72,7 @@ static int set_terminal(void **state) {
 }
 
 static void work(olica_env *env) {
-  olica_progress progress = olica_progress_begin("survey layer", 3);
+  olica_progress progress = olica_progress_begin("survey layer", 3, 0);
   olica_log_line(env, "a line%s", "\033[2J of a file's own\n");
   for (int done = 1; done <= 3; done++) {
     olica_progress_step(env, &progress, done, done == 2 ? "error 0.5" : "");
@@ -137,7 +137,7 @@ static void one_line_is_rewritten_on_a_terminal(void **state) {
     capture c = {0};
     capture_terminal(&c, columns);
     olica_env *env = speaker();
-    olica_progress progress = olica_progress_begin("survey layer", 30);
+    olica_progress progress = olica_progress_begin("survey layer", 30, 0);
     for (int done = 1; done <= 30; done++) olica_progress_step(env, &progress, done, "not beside the bar");
     olica_progress_end(env);
     olica_env_destroy(env);

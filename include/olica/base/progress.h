@@ -8,12 +8,12 @@
 
 typedef struct olica_progress {
   const char *what; /* and its unit: "survey layer" */
-  int steps;
+  int steps, first; /* `first` of them were done before */
   double since;
 } olica_progress;
 
-/* Begins now, with that many steps to go. */
-olica_progress olica_progress_begin(const char *what, int steps);
+/* Begins now, with steps - first > 0 to go. */
+olica_progress olica_progress_begin(const char *what, int steps, int first);
 
 /* `done` of them are done. `detail` is said in the log, not beside the bar; "": nothing. */
 void olica_progress_step(olica_env *env, const olica_progress *progress, int done, const char *detail);

@@ -108,6 +108,7 @@ typedef struct olica_report {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */
   } perplexity;
+  char survey[512]; /* "made", "read from FILE"; "": there is none, or it is another run's */
   olica_report_tasks tasks;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */

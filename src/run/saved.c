@@ -1,0 +1,172 @@
+#include "saved.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fingerprint.h"
+#include "job.h"
+#include "olica/par/comm.h"
+#include "olica/store/survey.h"
+
+/* The arrays that a method keeps of its survey, as the file has them; false: another method's. */
+static bool survey_of(olica_job *job, olica_survey *survey) {
+  const olica_arch *arch = &job->source->arch;
+  size_t layers = (size_t)arch->layers, d = (size_t)arch->hidden;
+  olica_method_memory memory[OLICA_METHOD_MEMORIES];
+  *survey = (olica_survey){.layers = arch->layers, .hidden = arch->hidden, .perplexity = NAN};
+  return job->method->memory(job->state, memory) == 2 && memory[0].bytes == layers * d * sizeof(double) &&
+         memory[1].bytes == layers * sizeof(double) && (survey->energy = memory[0].data) != NULL &&
+         (survey->score = memory[1].data) != NULL;
+}
+
+static bool wants_perplexity(const olica_job *job) {
+  return job->perplexity && olica_job_scores(job, false);
+}
+
+static bool wants_tasks(const olica_job *job) {
+  return job->tasks.choices && olica_job_scores(job, false);
+}
+
+/* What the dense model's scores are of, from the fingerprint of the whole run; NULL members: not scored. */
+static void put_dense(const olica_job *job, json_t *about, const json_t *run) {
+  const json_t *tokens = json_object_get(run, "tokens");
+  if (wants_perplexity(job))
+    json_object_set_new(about, "perplexity",
+                        json_pack("{s:O, s:I, s:I}", "ids", json_object_get(tokens, "evaluation"), "length",
+                                  (json_int_t)job->windows.length, "stride",
+                                  (json_int_t)job->windows.stride));
+  if (wants_tasks(job)) json_object_set(about, "tasks", json_object_get(tokens, "tasks"));
+}
+
+static olica_status describe(olica_job *job) {
+  json_t *survey, *run;
+  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_STATISTICS, &survey));
+  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &run));
+  if (job->context->rank == 0) {
+    job->saved.about = json_pack("{s:o}", "survey", survey);
+    put_dense(job, job->saved.about, run);
+    json_decref(run);
+  }
+  return OLICA_OK;
+}
+
+/* Rank 0's word on a file: does it fit this run, and which of the wanted scores does it have? */
+static olica_status compare(olica_job *job, const olica_survey_file *file, int known[2]) {
+  olica_env *env = job->context->env;
+  const char *path = job->options->calibration.save, *const parts[2] = {"perplexity", "tasks"};
+  json_t *about = json_loads(file->about, JSON_REJECT_DUPLICATES, NULL);
+  const json_t *survey = json_object_get(about, "survey");
+  olica_status status =
+      survey ? olica_fingerprint_compare(env, path, survey, json_object_get(job->saved.about, "survey"))
+             : olica_error_set(env, OLICA_ERR_INPUT, "%s: does not say what its statistics are of", path);
+  for (int i = 0; i < 2; i++) {
+    const json_t *mine = json_object_get(job->saved.about, parts[i]), *its = json_object_get(about, parts[i]);
+    known[i] = mine && its && json_equal(mine, its);
+  }
+  json_decref(about);
+  return status;
+}
+
+/* The dense model's scores, if the file has all that are wanted. */
+static void take_dense(olica_job *job, double perplexity) {
+  job->saved.dense = true;
+  if (wants_perplexity(job)) job->report->perplexity.dense = perplexity;
+  if (wants_tasks(job)) olica_job_report_tasks(job, false, NAN);
+}
+
+static olica_status take(olica_job *job, olica_survey_file *file, const int known[2]) {
+  olica_survey survey;
+  bool dense = (!wants_perplexity(job) || (known[0] && file->has_perplexity)) &&
+               (!wants_tasks(job) || (known[1] && file->choices > 0));
+  if (!survey_of(job, &survey)) return OLICA_OK;
+  if (dense && wants_tasks(job)) {
+    survey.choices = job->tasks.questions->choices;
+    survey.likelihood = job->tasks.likelihood[0];
+  }
+  OLICA_TRY(olica_survey_load(file, &survey));
+  job->saved.survey = true;
+  if (dense) take_dense(job, survey.perplexity);
+  snprintf(job->report->survey, sizeof job->report->survey, "read from %s", job->options->calibration.save);
+  olica_log_line(job->context->env, "survey: %s%s", job->report->survey,
+                 dense ? "" : "; the dense model is evaluated anew");
+  return OLICA_OK;
+}
+
+/* A file is there. */
+static olica_status look(olica_job *job) {
+  olica_context *context = job->context;
+  olica_env *env = context->env;
+  const olica_options *options = job->options;
+  olica_survey_file *file;
+  int known[2] = {0};
+  OLICA_TRY(olica_survey_open(context, options->calibration.save, &file));
+  olica_status fits = context->rank == 0 ? compare(job, file, known) : OLICA_OK;
+  fits = olica_comm_agree(context, context->comm, fits);
+  if (fits != OLICA_OK && !options->output.overwrite && !options->fresh) {
+    char reason[OLICA_ERROR_TEXT];
+    snprintf(reason, sizeof reason, "%s", env->error.text);
+    return olica_error_set(env, fits,
+                           "[calibration] save: %s; [output] overwrite = yes or --fresh replaces it", reason);
+  }
+  if (fits != OLICA_OK) olica_log_line(env, "%s; it is replaced", env->error.text);
+  olica_error_clear(env);
+  olica_comm_bcast(context, context->comm, known, sizeof known, 0);
+  job->saved.writes = fits != OLICA_OK || options->fresh;
+  bool begins = job->resume.from.sweep == 1 && job->resume.from.layer == 0; /* else the survey is under way */
+  olica_status status = job->saved.writes || !begins ? OLICA_OK : take(job, file, known);
+  olica_survey_close(file);
+  return status;
+}
+
+olica_status olica_saved_open(olica_job *job) {
+  olica_context *context = job->context;
+  const char *path = job->options->calibration.save;
+  if (!job->method->survey) return OLICA_OK;
+  snprintf(job->report->survey, sizeof job->report->survey, "made");
+  if (!*path) return OLICA_OK;
+  OLICA_TRY(describe(job));
+  int there = context->rank == 0 && access(path, F_OK) == 0;
+  olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
+  job->saved.writes = !there;
+  return there ? look(job) : OLICA_OK;
+}
+
+static olica_status write_file(olica_job *job) {
+  olica_context *context = job->context;
+  olica_survey survey;
+  if (!survey_of(job, &survey)) return OLICA_OK;
+  if (wants_perplexity(job)) survey.perplexity = job->report->perplexity.dense;
+  if (wants_tasks(job)) {
+    survey.choices = job->tasks.questions->choices;
+    survey.likelihood = job->tasks.likelihood[0];
+  }
+  char *mine = context->rank == 0 ? json_dumps(job->saved.about, JSON_INDENT(1)) : NULL, *about = NULL;
+  int64_t bytes = mine ? (int64_t)strlen(mine) + 1 : 0;
+  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
+  olica_status status = bytes ? OLICA_NEW(context->env, about, (size_t)bytes)
+                              : olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for a text");
+  if (status == OLICA_OK && mine) memcpy(about, mine, (size_t)bytes);
+  free(mine);
+  OLICA_AGREE(context, status);
+  olica_comm_bcast(context, context->comm, about, (size_t)bytes, 0);
+  OLICA_TRY(olica_survey_save(context, job->options->calibration.save, about, &survey));
+  olica_memory_free(context->env, about);
+  olica_log_line(context->env, "survey: saved in %s", job->options->calibration.save);
+  return OLICA_OK;
+}
+
+olica_status olica_saved_write(olica_job *job) {
+  if (!job->saved.writes) return OLICA_OK;
+  olica_timer_start(&job->context->env->timers, "write");
+  olica_status status = write_file(job);
+  olica_timer_stop(&job->context->env->timers);
+  return status;
+}
+
+void olica_saved_close(olica_job *job) {
+  json_decref(job->saved.about);
+  job->saved.about = NULL;
+}
