@@ -231,6 +231,11 @@ static olica_status check_together(const reader *in) {
   if (o->evaluate.stride > o->evaluate.length)
     return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
                   (long long)o->evaluate.stride, (long long)o->evaluate.length);
+  if (prunes && *o->calibration.save &&
+      (strcmp(o->calibration.save, o->output.checkpoint) == 0 ||
+       strcmp(o->calibration.save, o->output.report) == 0))
+    return refuse(in, "[calibration] save is %s, which is an output too, expected two files",
+                  o->calibration.save);
   if (prunes && strcmp(o->output.checkpoint, o->output.report) == 0)
     return refuse(in, "[output] checkpoint and report are both %s, expected two files", o->output.report);
   return OLICA_OK;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "job.h"
 #include "olica/par/comm.h"
@@ -292,6 +293,9 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
       printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep, mib(plan->restart),
              *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
+  if (olica_job_prunes(job) && *o->calibration.save)
+    printf("statistics   %s, %s\n", o->calibration.save,
+           access(o->calibration.save, F_OK) == 0 ? "to be read if they fit" : "to be written");
   print_texts(job, inputs->evaluation);
   print_tasks(job);
   printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "

@@ -53,21 +53,28 @@ static olica_status describe(olica_job *job) {
   return OLICA_OK;
 }
 
-/* Rank 0's word on a file: does it fit this run, and which of the wanted scores does it have? */
-static olica_status compare(olica_job *job, const olica_survey_file *file, int known[2]) {
-  olica_env *env = job->context->env;
-  const char *path = job->options->calibration.save, *const parts[2] = {"perplexity", "tasks"};
-  json_t *about = json_loads(file->about, JSON_REJECT_DUPLICATES, NULL);
-  const json_t *survey = json_object_get(about, "survey");
-  olica_status status =
-      survey ? olica_fingerprint_compare(env, path, survey, json_object_get(job->saved.about, "survey"))
-             : olica_error_set(env, OLICA_ERR_INPUT, "%s: does not say what its statistics are of", path);
+/* What the file says that it is of: rank 0's, NULL elsewhere. */
+static olica_status read_about(olica_job *job, const olica_survey_file *file, json_t **about) {
+  *about = NULL;
+  if (job->context->rank != 0) return OLICA_OK;
+  *about = json_loads(file->about, JSON_REJECT_DUPLICATES, NULL);
+  if (json_is_object(json_object_get(*about, "survey"))) return OLICA_OK;
+  json_decref(*about);
+  return olica_error_set(job->context->env, OLICA_ERR_INPUT, "%s: does not say what its statistics are of",
+                         job->options->calibration.save);
+}
+
+/* Does it fit this run, and which of the wanted scores does it have? Rank 0 knows. */
+static olica_status compare(olica_job *job, const json_t *about, int known[2]) {
+  static const char *const parts[2] = {"perplexity", "tasks"};
+  if (job->context->rank != 0) return OLICA_OK;
   for (int i = 0; i < 2; i++) {
     const json_t *mine = json_object_get(job->saved.about, parts[i]), *its = json_object_get(about, parts[i]);
     known[i] = mine && its && json_equal(mine, its);
   }
-  json_decref(about);
-  return status;
+  return olica_fingerprint_compare(job->context->env, job->options->calibration.save,
+                                   json_object_get(about, "survey"),
+                                   json_object_get(job->saved.about, "survey"));
 }
 
 /* The dense model's scores, if the file has all that are wanted. */
@@ -95,30 +102,38 @@ static olica_status take(olica_job *job, olica_survey_file *file, const int know
   return OLICA_OK;
 }
 
-/* A file is there. */
-static olica_status look(olica_job *job) {
+static olica_status refuse(olica_env *env, olica_status status) {
+  char reason[OLICA_ERROR_TEXT];
+  snprintf(reason, sizeof reason, "%s", env->error.text);
+  return olica_error_set(env, status,
+                         "[calibration] save: %s; [output] overwrite = yes or --fresh replaces it", reason);
+}
+
+/* What is to become of a file that is there. */
+static olica_status judge(olica_job *job, olica_survey_file *file) {
   olica_context *context = job->context;
   olica_env *env = context->env;
   const olica_options *options = job->options;
-  olica_survey_file *file;
+  json_t *about;
   int known[2] = {0};
-  OLICA_TRY(olica_survey_open(context, options->calibration.save, &file));
-  olica_status fits = context->rank == 0 ? compare(job, file, known) : OLICA_OK;
-  fits = olica_comm_agree(context, context->comm, fits);
-  if (fits != OLICA_OK && !options->output.overwrite && !options->fresh) {
-    char reason[OLICA_ERROR_TEXT];
-    snprintf(reason, sizeof reason, "%s", env->error.text);
-    return olica_error_set(env, fits,
-                           "[calibration] save: %s; [output] overwrite = yes or --fresh replaces it", reason);
-  }
+  OLICA_AGREE(context, read_about(job, file, &about));
+  olica_status fits = olica_comm_agree(context, context->comm, compare(job, about, known));
+  json_decref(about);
+  olica_comm_bcast(context, context->comm, known, sizeof known, 0);
+  if (fits != OLICA_OK && !options->output.overwrite && !options->fresh) return refuse(env, fits);
   if (fits != OLICA_OK) olica_log_line(env, "%s; it is replaced", env->error.text);
   olica_error_clear(env);
-  olica_comm_bcast(context, context->comm, known, sizeof known, 0);
   job->saved.writes = fits != OLICA_OK || options->fresh;
   bool begins = job->resume.from.sweep == 1 && job->resume.from.layer == 0; /* else the survey is under way */
-  olica_status status = job->saved.writes || !begins ? OLICA_OK : take(job, file, known);
+  return job->saved.writes || !begins ? OLICA_OK : take(job, file, known);
+}
+
+static olica_status look(olica_job *job) {
+  olica_survey_file *file;
+  OLICA_TRY(olica_survey_open(job->context, job->options->calibration.save, &file));
+  OLICA_TRY(judge(job, file));
   olica_survey_close(file);
-  return status;
+  return OLICA_OK;
 }
 
 olica_status olica_saved_open(olica_job *job) {
@@ -134,27 +149,35 @@ olica_status olica_saved_open(olica_job *job) {
   return there ? look(job) : OLICA_OK;
 }
 
-static olica_status write_file(olica_job *job) {
+/* Rank 0's text on every rank, in counted memory. */
+static olica_status share_about(olica_job *job, char **about) {
   olica_context *context = job->context;
+  char *mine = context->rank == 0 ? json_dumps(job->saved.about, JSON_INDENT(1)) : NULL;
+  int64_t bytes = mine ? (int64_t)strlen(mine) + 1 : 0;
+  *about = NULL;
+  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
+  olica_status status = bytes ? OLICA_NEW(context->env, *about, (size_t)bytes)
+                              : olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for a text");
+  if (status == OLICA_OK && mine) memcpy(*about, mine, (size_t)bytes);
+  free(mine);
+  OLICA_AGREE(context, status);
+  olica_comm_bcast(context, context->comm, *about, (size_t)bytes, 0);
+  return OLICA_OK;
+}
+
+static olica_status write_file(olica_job *job) {
   olica_survey survey;
+  char *about;
   if (!survey_of(job, &survey)) return OLICA_OK;
   if (wants_perplexity(job)) survey.perplexity = job->report->perplexity.dense;
   if (wants_tasks(job)) {
     survey.choices = job->tasks.questions->choices;
     survey.likelihood = job->tasks.likelihood[0];
   }
-  char *mine = context->rank == 0 ? json_dumps(job->saved.about, JSON_INDENT(1)) : NULL, *about = NULL;
-  int64_t bytes = mine ? (int64_t)strlen(mine) + 1 : 0;
-  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
-  olica_status status = bytes ? OLICA_NEW(context->env, about, (size_t)bytes)
-                              : olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for a text");
-  if (status == OLICA_OK && mine) memcpy(about, mine, (size_t)bytes);
-  free(mine);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, about, (size_t)bytes, 0);
-  OLICA_TRY(olica_survey_save(context, job->options->calibration.save, about, &survey));
-  olica_memory_free(context->env, about);
-  olica_log_line(context->env, "survey: saved in %s", job->options->calibration.save);
+  OLICA_TRY(share_about(job, &about));
+  OLICA_TRY(olica_survey_save(job->context, job->options->calibration.save, about, &survey));
+  olica_memory_free(job->context->env, about);
+  olica_log_line(job->context->env, "survey: saved in %s", job->options->calibration.save);
   return OLICA_OK;
 }
 
