@@ -66,11 +66,20 @@ static olica_status read_layer(olica_job *job, int index, olica_layer **layer) {
 }
 
 static olica_status advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
-                            const olica_layer *layer, int index) {
+                            const olica_maps *maps) {
   olica_timer_start(&job->context->env->timers, phase);
-  olica_status status = olica_stream_advance(stream, forward, layer, index, NULL);
+  olica_status status = olica_stream_advance(stream, forward, maps, NULL);
   olica_timer_stop(&job->context->env->timers);
   return status;
+}
+
+/* A layer packed, for all streams that pass it. Its time is the phase's. */
+static olica_status pack_layer(olica_job *job, const char *phase, const olica_layer *layer, int index,
+                               olica_maps **maps) {
+  olica_timer_start(&job->context->env->timers, phase);
+  OLICA_AGREE(job->context, olica_maps_create(job->kernel, &job->source->arch, layer, index, maps));
+  olica_timer_stop(&job->context->env->timers);
+  return OLICA_OK;
 }
 
 static bool evaluates(const olica_job *job) {
@@ -78,12 +87,11 @@ static bool evaluates(const olica_job *job) {
 }
 
 /* What is evaluated passes a layer. */
-static olica_status advance_evaluation(olica_job *job, const olica_layer *layer, int index) {
-  if (job->perplexity)
-    OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, index));
+static olica_status advance_evaluation(olica_job *job, const olica_maps *maps) {
+  if (job->perplexity) OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, maps));
   if (!job->tasks.choices) return OLICA_OK;
   olica_timer_start(&job->context->env->timers, "evaluate");
-  olica_status status = olica_choices_advance(job->tasks.choices, layer, index);
+  olica_status status = olica_choices_advance(job->tasks.choices, maps);
   olica_timer_stop(&job->context->env->timers);
   return status;
 }
@@ -120,6 +128,19 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   return OLICA_OK;
 }
 
+/* Reads one layer, surveys it, and lets the streams pass it. */
+static olica_status survey_layer(olica_job *job, int index, bool survey, bool score) {
+  olica_layer *layer;
+  olica_maps *maps;
+  OLICA_TRY(read_layer(job, index, &layer));
+  OLICA_TRY(pack_layer(job, survey ? "survey" : "evaluate", layer, index, &maps));
+  if (survey) OLICA_TRY(job->method->survey(job->state, maps));
+  if (score) OLICA_TRY(advance_evaluation(job, maps));
+  olica_maps_destroy(maps);
+  olica_layer_destroy(job->context->env, layer);
+  return OLICA_OK;
+}
+
 /* Sweep 1 from layer `first` on: the survey, the dense model's scores, or one of them. */
 static olica_status survey_layers(olica_job *job, int first, bool survey, bool score) {
   olica_env *env = job->context->env;
@@ -127,11 +148,7 @@ static olica_status survey_layers(olica_job *job, int first, bool survey, bool s
   olica_progress progress = olica_progress_begin(survey ? "survey layer" : "evaluate layer", layers, first);
   if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = first; i < layers; i++) {
-    olica_layer *layer;
-    OLICA_TRY(read_layer(job, i, &layer));
-    if (survey) OLICA_TRY(job->method->survey(job->state, i, layer));
-    if (score) OLICA_TRY(advance_evaluation(job, layer, i));
-    olica_layer_destroy(env, layer);
+    OLICA_TRY(survey_layer(job, i, survey, score));
     olica_progress_step(env, &progress, i + 1, "");
     /* Where the survey was read, sweep 1 has nothing that a restart could go on with. */
     if (i + 1 < layers && !job->saved.survey)
@@ -179,10 +196,13 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_status status = olica_checkpoint_write_layer(job->checkpoint, index, pruned);
   olica_timer_stop(&env->timers);
   OLICA_TRY(status);
+  olica_maps *maps;
+  OLICA_TRY(pack_layer(job, "advance", pruned, index, &maps));
   /* Behind the last layer nothing looks at the calibration stream any more. */
   if (index + 1 < job->source->arch.layers)
-    OLICA_TRY(advance(job, "advance", job->stream, job->forward, pruned, index));
-  OLICA_TRY(advance_evaluation(job, pruned, index));
+    OLICA_TRY(advance(job, "advance", job->stream, job->forward, maps));
+  OLICA_TRY(advance_evaluation(job, maps));
+  olica_maps_destroy(maps);
   olica_layer_destroy(env, pruned);
   return OLICA_OK;
 }
