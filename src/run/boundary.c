@@ -38,7 +38,7 @@ static void begin(olica_job *job, double now) {
  * the survey there is next to nothing to write. */
 static bool is_cheap(const olica_job *job, olica_position next, double now) {
   const olica_resume *resume = &job->resume;
-  double expected = resume->time.spent > 0 ? resume->files->seconds : olica_resume_bytes(job) / FIRST_RATE;
+  double expected = resume->time.dearest > 0 ? resume->time.dearest : olica_resume_bytes(job) / FIRST_RATE;
   double share = job->options->restart.cost;
   if (share >= 1 || (next.sweep == 2 && next.layer == 0)) return true;
   return resume->time.spent + expected <= share * (now - resume->time.began);
@@ -55,7 +55,7 @@ static bool is_due(const olica_job *job, olica_position next, double now) {
 /* Is what is left too short for one more layer and a restart file? Both have been measured. */
 static bool is_late(const olica_resume *resume, double now) {
   if (resume->time.end == 0) return false;
-  return now + 1.5 * resume->time.longest + 2 * resume->files->seconds + ENDING > resume->time.end;
+  return now + 1.5 * resume->time.longest + 2 * resume->time.dearest + ENDING > resume->time.end;
 }
 
 /* The largest of all ranks' words. Collective. */
@@ -111,7 +111,9 @@ static olica_status save_timed(olica_job *job, olica_position next, olica_status
   olica_status status = save(job, next, written);
   olica_timer_stop(&env->timers);
   resume->time.saved = olica_timer_now();
-  resume->time.spent += resume->time.saved - since;
+  double took = resume->time.saved - since;
+  resume->time.spent += took;
+  if (next.layer > 0 && took > resume->time.dearest) resume->time.dearest = took;
   resume->time.layers = 0;
   return status;
 }

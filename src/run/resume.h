@@ -29,7 +29,8 @@ typedef struct olica_resume {
     double began, last; /* this run; the last boundary: as olica_timer_now tells */
     double longest;     /* seconds from one boundary to the next */
     double end;         /* when the time is up; 0: it never is */
-    double spent;       /* seconds for restart files */
+    double spent;       /* seconds for restart files, */
+    double dearest;     /* and for the one that took longest */
     double saved;       /* when the last one was written */
     int layers;         /* since then */
   } time;

@@ -399,7 +399,6 @@ olica_status olica_restart_save(olica_restart *restart, json_t *state, int count
   olica_env *env = context->env;
   int slot = oldest(restart), last = newest(restart);
   int64_t sequence = 1 + (last < 0 ? 0 : restart->slot[last].sequence);
-  double since = olica_timer_now();
   char *path = NULL;
   uint64_t *sums = NULL;
   olica_status status = make_path(restart, slot, &path);
@@ -410,9 +409,6 @@ olica_status olica_restart_save(olica_restart *restart, json_t *state, int count
   if (status != OLICA_OK && context->rank == 0) unlink(path);
   restart->slot[slot].whole = status == OLICA_OK;
   restart->slot[slot].sequence = sequence;
-  restart->bytes = (double)olica_restart_bytes(count, sections);
-  restart->seconds = olica_timer_now() - since;
-  olica_comm_max(context, context->comm, &restart->seconds, 1);
   olica_memory_free(env, sums);
   olica_memory_free(env, path);
   return status;

@@ -42,9 +42,8 @@ typedef struct olica_restart {
     bool whole;       /* its first block and its table are good */
     int64_t sequence; /* 1, 2, ...: the larger, the newer */
   } slot[OLICA_RESTART_KEEP_MAX];
-  int found;             /* the slot that was found last, -1: none */
-  json_t *sections;      /* its table */
-  double bytes, seconds; /* of the last file written; seconds of the slowest rank */
+  int found;        /* the slot that was found last, -1: none */
+  json_t *sections; /* its table */
 } olica_restart;
 
 /* Looks at what files there are; `keep` of them, at least 2, are written in turn. *exists: there is one,
