@@ -140,7 +140,8 @@ olica_status olica_saved_open(olica_job *job) {
   olica_context *context = job->context;
   const char *path = job->options->calibration.save;
   if (!job->method->survey) return OLICA_OK;
-  snprintf(job->report->survey, sizeof job->report->survey, "made");
+  if (job->resume.from.sweep == 1) /* else whoever was interrupted knows */
+    snprintf(job->report->survey, sizeof job->report->survey, "made");
   if (!*path) return OLICA_OK;
   OLICA_TRY(describe(job));
   int there = context->rank == 0 && access(path, F_OK) == 0;
