@@ -8,7 +8,7 @@ O       = build
 MPIRUN  = mpirun
 PYTHON  = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import numpy, h5py, pytest' 2>/dev/null && echo $$p && break; done)
 
-flags_release = -O3 -march=$(ARCH) -mprefer-vector-width=512 -fno-math-errno -fno-trapping-math -g
+flags_release = -O3 -march=$(ARCH) -mprefer-vector-width=512 -ffp-contract=fast -fno-math-errno -fno-trapping-math -g
 flags_debug   = -O0 -g3
 flags_fuzz    = -O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
@@ -43,6 +43,7 @@ replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
              libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libdnnl-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
 deps_check = libcmocka-dev python3 python3-numpy python3-h5py python3-pytest
+deps_bench = gnuplot-nox
 deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck
 
@@ -156,6 +157,26 @@ bench: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/bench.py
 
+# A scaling study of the demo at 1 and 2 ranks, strong and weak; then, for the volume of communication alone, up to 64
+# ranks on whatever cores there are. Tables are printed, CSV and plots go to build/bench.
+scaling = $(as_root) OLICA=$(abspath $(O)/olica_mpi) PYTHON=$(PYTHON) jobs/scaling.sh --local
+.PHONY: bench-scaling
+bench-scaling: deps-check
+	@tests/install-deps $(deps_bench)
+	@$(MAKE) --no-print-directory all
+	@rm -rf $(O)/bench/scaling $(O)/bench/volume
+	@$(scaling) "1 2" --config input/demo/config.ini --weak 128 --out $(O)/bench/scaling
+	@$(scaling) "1 2 4 8 16 32 64" --config input/demo/config.ini --runs 1 --out $(O)/bench/volume \
+	  --set calibration.samples=64 --set evaluate.windows=64
+
+# Layers of LLaMA-7B's and 70B's shape with random weights (BENCH='--help': settings); and the performance model, fitted
+# to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json.
+BENCH =
+.PHONY: bench-7b bench-model
+bench-7b bench-model: deps-check
+	@$(MAKE) --no-print-directory all bench-programs
+	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -209,6 +230,8 @@ help:
 	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
+	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
+	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """bench.py [RUNS]: times of the demo job on 1 and 2 ranks, run in turn, beside this machine's own fp32 product rate
-in the same run; then tokenizers on WikiText-2, beside the `tokenizers` package where it is installed. Medians; ratios
+in the same run; with ../shared SmolLM2-135M, the variant that the published code can read, in bf16 on 2 ranks beside the machine's
+bf16 product rate; then tokenizers on WikiText-2, beside the `tokenizers` package where it is installed. Medians; ratios
 are what holds on a noisy machine."""
-import os, statistics, sys, tempfile, time
+import json, os, statistics, sys, tempfile, time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from helpers import DEMO, OBJECTS, SHARED, mpirun, run_job
+from helpers import DEMO, OBJECTS, SHARED, mpirun, run_job, smollm2
 
 PHASES = ("read", "survey", "collect", "solve", "cut", "advance", "write", "evaluate")
 
@@ -25,6 +26,45 @@ def once(ranks, directory, precision):
     phases = {p["name"]: p for p in report["phases"]}
     flops = sum(p["gflops"] * p["max_s"] for n, p in phases.items() if n in PHASES and "gflops" in p)
     return {**{n: phases[n]["mean_s"] for n in PHASES}, "wall": report["run"]["wall_s"], "gflop": flops}
+
+
+def bf16_rate(ranks, directory):
+    """GFLOP/s of a large packed bf16 product on every rank at once, all ranks together; 0: this processor has none."""
+    done = mpirun(ranks, directory, program=OBJECTS / "tests" / "bench" / "machine")
+    assert done.returncode == 0, done.stderr
+    return ranks * json.loads(done.stdout)["bf16"]
+
+
+def published(directory, model, ranks):
+    """{phase: (seconds, GFLOP)} of the job of 256 x 128 tokens and 64 windows; "job" is the whole of it."""
+    shared = SHARED / "conformance"
+    report = run_job(directory, ranks, {
+        "model": {"path": model}, "calibration": {"tokens": shared / "SmolLM2-135M.calibration.npy"}, "compute": {"precision": "bf16"},
+        "evaluate": {"tokens": shared / "SmolLM2-135M.evaluation.npy", "windows": 64}}, "--quiet", timeout=1800)
+    phases = {p["name"]: (p["max_s"], p.get("gflops", 0) * p["max_s"]) for p in report["phases"] if "." not in p["name"]}
+    return {**phases, "job": (report["run"]["wall_s"], sum(flop for _, flop in phases.values()))}, report["perplexity"], report["run"]["kernel"]
+
+
+def smollm2_in_bf16(runs, ranks=2):
+    if not (SHARED / "conformance" / "SmolLM2-135M.calibration.npy").exists():
+        print("SmolLM2-135M: no ../shared")
+        return
+    found, rates = [], []
+    with tempfile.TemporaryDirectory() as directory:
+        model = smollm2(Path(directory) / "model", "--published")
+        for _ in range(runs):
+            found.append(published(Path(directory), model, ranks))
+            rates.append(bf16_rate(ranks, directory))
+    rate, (_, perplexity, kernel) = statistics.median(rates), found[0]
+    median = lambda phase: tuple(statistics.median(f[0][phase][i] for f in found) for i in (0, 1))
+    print(f"SmolLM2-135M --published, 256 x 128, bf16 by {kernel}, {ranks} ranks, medians of {runs} runs; perplexity {perplexity['dense']:.3f}, "
+          f"{perplexity['pruned']:.3f}\na large bf16 product runs at {rate:.0f} GFLOP/s on them\n")
+    print("| phase | s | GFLOP/s | of the bf16 product's |\n| --- | ---: | ---: | ---: |")
+    rows = [(name, *median(name)) for name in found[0][0]]
+    (_, wall, flop), (_, apart, evaluated) = rows[-1], next(row for row in rows if row[0] == "evaluate")
+    for name, seconds, done in [*rows, ("job less evaluate", wall - apart, flop - evaluated)]:
+        speed = done / seconds if seconds else 0
+        print(f"| {name} | {seconds:.2f} | {speed:.0f} | {speed / rate if rate else 0:.2f} |")
 
 
 def tokenizer_rate(path, text):
@@ -80,6 +120,7 @@ def main():
     for ranks in rates:
         rate, job = statistics.median(rates[ranks]), median(ranks, "gflop") / median(ranks, "wall")
         print(f"{ranks} rank(s): the job runs at {job:.0f} GFLOP/s, a large fp32 product at {rate:.0f}: {job / rate:.2f} of it")
+    smollm2_in_bf16(min(runs, 3))
     tokenizers_in_turn(min(runs, 3))
 
 

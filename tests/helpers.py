@@ -1,5 +1,5 @@
 """What the tests share: where the program is, how it is started, where the data lie."""
-import json, os, subprocess
+import json, os, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,12 @@ def mpirun(ranks, *arguments, program=BINARY, timeout=120, env=None, cwd=None, o
     extra = {"OMPI_MCA_mpi_yield_when_idle": 1} if ranks > 1 else {}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
                           env=environment(**extra, **(env or {})), errors="replace")
+
+
+def smollm2(directory, *options):
+    """SmolLM2-135M as a Hugging Face directory; `--published`: the variant that the published code can read."""
+    subprocess.run([sys.executable, SHARED / "models" / "SmolLM2-135M" / "make_hf.py", directory, *options], check=True, capture_output=True)
+    return directory
 
 
 def write_config(path, sections):

@@ -51,10 +51,26 @@ void olica_timer_stop(olica_timers *timers) {
   if (outer >= 0) timers->stack[outer].since = now;
 }
 
-void olica_timer_work(olica_timers *timers, double flops, double bytes) {
+/* Where the running timers begin that are not paused. */
+static int first_running(const olica_timers *timers) {
   int innermost = phase_below(timers, timers->depth);
-  for (int i = innermost < 0 ? 0 : innermost; i < timers->depth; i++) {
+  return innermost < 0 ? 0 : innermost;
+}
+
+void olica_timer_work(olica_timers *timers, double flops, double bytes) {
+  for (int i = first_running(timers); i < timers->depth; i++) {
     timers->timer[timers->stack[i].timer].flops += flops;
     timers->timer[timers->stack[i].timer].bytes += bytes;
+  }
+}
+
+void olica_timer_comm(olica_timers *timers, double since, double bytes) {
+  double seconds = olica_timer_now() - since;
+  for (int i = first_running(timers); i < timers->depth; i++) {
+    olica_timer *timer = &timers->timer[timers->stack[i].timer];
+    timer->comm.calls++;
+    timer->comm.seconds += seconds;
+    timer->comm.bytes += bytes;
+    timer->bytes += bytes;
   }
 }

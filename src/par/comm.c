@@ -11,17 +11,20 @@ static size_t chunk(size_t left, size_t limit) {
   return left < limit ? left : limit;
 }
 
-static void book(olica_context *context, MPI_Comm comm, double bytes) {
+/* Books one of MPI's collectives, begun at `since`: call, seconds, bytes. A rank alone communicates nothing.
+ */
+static void book(olica_context *context, MPI_Comm comm, double since, double bytes) {
   int size;
   MPI_Comm_size(comm, &size);
-  if (size > 1) olica_timer_work(&context->env->timers, 0, bytes);
+  if (size > 1) olica_timer_comm(&context->env->timers, since, bytes);
 }
 
 void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int root) {
-  book(context, comm, (double)bytes);
   for (size_t done = 0, n; done < bytes; done += n) {
+    double since = olica_timer_now();
     n = chunk(bytes - done, CHUNK_BYTES);
     MPI_Bcast((char *)data + done, (int)n, MPI_BYTE, root, comm);
+    book(context, comm, since, (double)n);
   }
 }
 
@@ -36,10 +39,11 @@ void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t
 }
 
 static void reduce_all(olica_context *context, MPI_Comm comm, double *data, size_t count, MPI_Op op) {
-  book(context, comm, (double)count * sizeof *data);
   for (size_t done = 0, n; done < count; done += n) {
+    double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);
     MPI_Allreduce(MPI_IN_PLACE, data + done, (int)n, MPI_DOUBLE, op, comm);
+    book(context, comm, since, (double)n * sizeof *data);
   }
 }
 
@@ -55,10 +59,11 @@ void olica_comm_sum_to(olica_context *context, MPI_Comm comm, const double *data
                        int root) {
   int rank;
   MPI_Comm_rank(comm, &rank);
-  book(context, comm, (double)count * sizeof *data);
   for (size_t done = 0, n; done < count; done += n) {
+    double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);
     MPI_Reduce(data + done, rank == root ? sum + done : NULL, (int)n, MPI_DOUBLE, MPI_SUM, root, comm);
+    book(context, comm, since, (double)n * sizeof *data);
   }
 }
 
@@ -66,7 +71,9 @@ olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_statu
   int rank, failing;
   MPI_Comm_rank(comm, &rank);
   int mine = status == OLICA_OK ? INT_MAX : rank;
+  double since = olica_timer_now();
   MPI_Allreduce(&mine, &failing, 1, MPI_INT, MPI_MIN, comm);
+  book(context, comm, since, sizeof mine);
   if (failing == INT_MAX) return OLICA_OK;
   olica_env *env = context->env;
   env->error.code = status;

@@ -109,6 +109,10 @@ static void add_timer(olica_report_phase *phase, int rank, const olica_timer *ti
   phase->seconds.mean += timer->seconds; /* a sum as yet */
   phase->gflops += timer->flops;         /* operations as yet */
   phase->bytes += timer->bytes;
+  if (timer->comm.calls > phase->comm.calls) phase->comm.calls = timer->comm.calls;
+  if (timer->comm.seconds > phase->comm.max) phase->comm.max = timer->comm.seconds;
+  phase->comm.mean += timer->comm.seconds; /* a sum as yet */
+  phase->comm.bytes += timer->comm.bytes;
 }
 
 /* The least time of a phase: 0 if a rank has not been in it. */
@@ -154,6 +158,7 @@ static olica_status merge_phases(olica_env *env, const mailbox *box, olica_repor
   for (int i = 0; i < report->phases_count; i++) {
     olica_report_phase *phase = &report->phases[i];
     phase->seconds.mean /= box->ranks;
+    phase->comm.mean /= box->ranks;
     phase->seconds.min = least_seconds(box, phase->name);
     phase->gflops = phase->seconds.max > 0 ? phase->gflops / phase->seconds.max / 1e9 : 0;
   }

@@ -34,6 +34,7 @@ void olica_report_destroy(olica_env *env, olica_report *report) {
   olica_memory_free(env, report->linearity_score);
   olica_memory_free(env, report->calibrated);
   olica_memory_free(env, report->record);
+  olica_passages_destroy(env, &report->passages);
   olica_memory_free(env, report);
 }
 
@@ -41,6 +42,7 @@ olica_status olica_report_layers(olica_env *env, olica_report *report, int layer
   OLICA_TRY(OLICA_NEW(env, report->linearity_score, (size_t)layers));
   OLICA_TRY(OLICA_NEW(env, report->calibrated, (size_t)layers));
   OLICA_TRY(OLICA_NEW(env, report->record, (size_t)layers));
+  OLICA_TRY(olica_passages_create(env, layers, &report->passages));
   for (int l = 0; l < layers; l++) {
     report->linearity_score[l] = NAN;
     report->record[l].layer = -1;
@@ -252,6 +254,10 @@ static json_t *phases_json(const olica_report *report) {
     put_text(object, "slowest_host", olica_report_host(report, phase->slowest));
     put_real(object, "gflops", phase->gflops);
     put_bytes(object, "bytes", phase->bytes);
+    put_seconds(object, "comm_s", phase->comm.mean);
+    put_seconds(object, "comm_max_s", phase->comm.max);
+    put_integer(object, "comm_calls", phase->comm.calls);
+    put_bytes(object, "comm_bytes", phase->comm.bytes);
     json_array_append_new(array, object);
   }
   return array;
@@ -323,6 +329,7 @@ json_t *olica_report_json(const olica_report *report) {
     put(root, "linearity_score", scores_json(report));
   if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));
   put(root, "layers", layers_json(report));
+  put(root, "layer_times", olica_passages_json(&report->passages));
   if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));
   if (report->tasks.count) put(root, "tasks", tasks_json(&report->tasks));
   if (report->tasks.count) put(root, "questions_per_s", speed_json(&report->tasks));

@@ -148,7 +148,9 @@ static olica_status survey_layers(olica_job *job, int first, bool survey, bool s
   olica_progress progress = olica_progress_begin(survey ? "survey layer" : "evaluate layer", layers, first);
   if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = first; i < layers; i++) {
+    olica_passages_begin(&job->report->passages);
     OLICA_TRY(survey_layer(job, i, survey, score));
+    olica_passages_end(&job->report->passages, OLICA_SWEEP_SURVEY, i);
     olica_progress_step(env, &progress, i + 1, "");
     /* Where the survey was read, sweep 1 has nothing that a restart could go on with. */
     if (i + 1 < layers && !job->saved.survey)
@@ -217,8 +219,10 @@ olica_status olica_sweep_prune(olica_job *job) {
   for (int i = first; i < layers; i++) {
     olica_cut_record record = {0};
     char detail[96];
+    olica_passages_begin(&job->report->passages);
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
+    olica_passages_end(&job->report->passages, OLICA_SWEEP_PRUNE, i);
     snprintf(detail, sizeof detail, "query error %.4f, key error %.4f%s", record.q_error, record.k_error,
              job->shapes[i].branch ? ", calibrated" : "");
     olica_progress_step(env, &progress, i + 1, detail);

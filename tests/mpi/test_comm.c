@@ -154,6 +154,32 @@ static void test_chunks(test *t) {
   for (size_t i = 0; i < sizeof count / sizeof *count; i++) check_reductions(t, count[i]);
 }
 
+/* Three calls of one collective each and one in two chunks, booked unless a rank is alone. */
+static void test_booking(test *t) {
+  olica_context *c = t->context;
+  double numbers[2] = {1, 2};
+  const size_t bytes = CHUNK_BYTES + 1;
+  char *data = calloc(bytes, 1);
+  olica_timer_start(&t->env->timers, "booked");
+  const olica_timer *timer = &t->env->timers.timer[t->env->timers.count - 1];
+  olica_comm_sum(c, c->comm, numbers, 2);
+  olica_comm_max(c, c->comm, numbers, 2);
+  olica_comm_agree(c, c->comm, OLICA_OK);
+  olica_comm_bcast(c, c->comm, data, bytes, 0);
+  olica_comm_bcast(c, c->comm, data, 0, 0); /* nothing to send: no call */
+  olica_comm_sum(c, MPI_COMM_SELF, numbers, 2);
+  olica_timer_stop(&t->env->timers);
+  free(data);
+  double sent = c->size > 1 ? 2. * sizeof numbers + sizeof(int) + (double)bytes : 0;
+  check(t, timer->comm.calls == (c->size > 1 ? 5 : 0), "collectives are counted", timer->comm.calls);
+  check(t, timer->comm.bytes == sent && timer->bytes == sent, "their bytes are counted",
+        (long)timer->comm.bytes);
+  check(t,
+        c->size > 1 ? timer->comm.seconds > 0 && timer->comm.seconds < timer->seconds
+                    : timer->comm.seconds == 0,
+        "their time is a part of the phase's", 0);
+}
+
 /* ---- what rank 0 reads for all ---- */
 
 enum { TENSORS = 40, ELEMENTS = 100 };
@@ -290,6 +316,7 @@ int main(int argc, char **argv) {
   test_context(&t);
   test_agreement(&t);
   test_chunks(&t);
+  test_booking(&t);
   test_files(&t);
   if (t.context->rank == 0) printf("%d passed, %d failed\n", t.passed, t.failed);
   int failed = t.failed > 0;

@@ -23,8 +23,11 @@ static void check(test *t, bool holds, const char *what) {
 static void book(olica_env *env, const char *name, double seconds, double flops) {
   olica_timer_start(&env->timers, name);
   olica_timer_work(&env->timers, flops, 10);
+  olica_timer_comm(&env->timers, olica_timer_now(), 6);
   olica_timer_stop(&env->timers);
-  env->timers.timer[env->timers.count - 1].seconds = seconds; /* so that we know what must come out */
+  olica_timer *timer = &env->timers.timer[env->timers.count - 1];
+  timer->seconds = seconds; /* so that we know what must come out */
+  timer->comm.seconds = seconds / 2;
 }
 
 /* Rank r spends 1 + r seconds in solve; only odd ranks write, only the last one raises a warning of its own.
@@ -55,8 +58,11 @@ static void check_phases(test *t, const olica_report *report) {
   check(t, strcmp(olica_report_host(report, solve->slowest), host) == 0, "solve: its host");
   check(t, *olica_report_host(report, size) == '\0' && *olica_report_host(report, -1) == '\0',
         "no such rank");
-  check(t, fabs(solve->gflops - 2) < 1e-9 && solve->bytes == 10. * size,
+  check(t, fabs(solve->gflops - 2) < 1e-9 && solve->bytes == 16. * size,
         "solve: work of all over the slowest's time");
+  check(t, solve->comm.calls == 1 && solve->comm.bytes == 6. * size, "solve: collectives of all");
+  check(t, solve->comm.max == size / 2. && fabs(solve->comm.mean - (1 + size) / 4.) < 1e-12,
+        "solve: seconds in collectives");
   check(t, (write != NULL) == (writers > 0), "write: only where someone wrote");
   if (!write) return;
   check(t, write->seconds.min == 0 && write->seconds.max == 3, "write: rank 0 was not in it");

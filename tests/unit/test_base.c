@@ -255,6 +255,28 @@ static void work_is_booked_on_what_runs(void **state) {
   assert_true(timer(env, "read")->flops == 0 && timer(env, "read")->bytes == 7);
 }
 
+static void collectives_are_booked_on_what_runs(void **state) {
+  olica_env *env = *state;
+  double second_ago = olica_timer_now() - 1;
+  olica_timer_start(&env->timers, "solve");
+  olica_timer_work(&env->timers, 0, 3); /* bytes of a file */
+  olica_timer_start(&env->timers, "solve.query");
+  olica_timer_comm(&env->timers, second_ago, 5);
+  olica_timer_stop(&env->timers);
+  olica_timer_start(&env->timers, "read");
+  olica_timer_comm(&env->timers, second_ago, 7);
+  olica_timer_comm(&env->timers, second_ago, 7);
+  olica_timer_stop(&env->timers);
+  olica_timer_stop(&env->timers);
+  const olica_timer *solve = timer(env, "solve"), *query = timer(env, "solve.query"),
+                    *read = timer(env, "read");
+  assert_true(solve->comm.calls == 1 && solve->comm.bytes == 5 && solve->bytes == 8);
+  assert_true(query->comm.calls == 1 && query->comm.bytes == 5 && query->bytes == 5);
+  assert_true(read->comm.calls == 2 && read->comm.bytes == 14 && read->bytes == 14);
+  assert_true(solve->comm.seconds >= 1 && solve->comm.seconds == query->comm.seconds &&
+              read->comm.seconds >= 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_env, free_env)
 
 int main(void) {
@@ -274,6 +296,7 @@ int main(void) {
       TEST(phases_never_overlap),
       TEST(phases_of_one_name_add_up),
       TEST(work_is_booked_on_what_runs),
+      TEST(collectives_are_booked_on_what_runs),
   };
   return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

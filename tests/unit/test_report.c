@@ -141,6 +141,32 @@ static void phases_are_ordered_and_closed(void **state) {
   olica_report_destroy(f->env, report);
 }
 
+/* A layer's passage has what the timers have gained since it began. */
+static void layers_have_their_times(void **state) {
+  fixture *f = *state;
+  olica_timers *timers = &f->env->timers;
+  olica_report *report = fill(f);
+  olica_timer_start(timers, "read");
+  olica_timer_stop(timers);
+  timers->timer[0].seconds = 8; /* before any layer */
+  olica_passages_begin(&report->passages);
+  olica_timer_start(timers, "solve");
+  olica_timer_stop(timers);
+  timers->timer[0].seconds += 0.25;
+  timers->timer[1].seconds = 0.5;
+  olica_passages_end(&report->passages, OLICA_SWEEP_PRUNE, 2);
+  json_t *root = finish(f, report, OLICA_OK), *times = at(root, "layer_times", NULL);
+  assert_int_equal(json_array_size(times), 1);
+  json_t *layer = json_array_get(times, 0);
+  assert_int_equal(json_integer_value(json_object_get(layer, "layer")), 2);
+  assert_string_equal(json_string_value(json_object_get(layer, "sweep")), "prune");
+  assert_true(json_real_value(json_object_get(layer, "read_s")) == 0.25);
+  assert_true(json_real_value(json_object_get(layer, "solve_s")) == 0.5);
+  assert_non_null(json_object_get(layer, "wall_s"));
+  json_decref(root);
+  olica_report_destroy(f->env, report);
+}
+
 static void unknown_numbers_are_left_out(void **state) {
   fixture *f = *state;
   olica_report *report;
@@ -239,6 +265,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(has_every_member),
       FIXTURE_TEST(phases_are_ordered_and_closed),
+      FIXTURE_TEST(layers_have_their_times),
       FIXTURE_TEST(unknown_numbers_are_left_out),
       FIXTURE_TEST(is_written_after_a_failure),
       FIXTURE_TEST(table_fits),

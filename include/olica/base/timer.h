@@ -14,6 +14,11 @@ typedef struct olica_timer {
   double seconds;
   double flops; /* floating-point operations of the products inside */
   double bytes; /* bytes sent or received by this rank, and file bytes */
+  struct {
+    long calls;     /* of MPI's collectives */
+    double seconds; /* in them: the network's, and waiting for the other ranks */
+    double bytes;   /* of their buffers, part of `bytes` */
+  } comm;
 } olica_timer;
 
 typedef struct olica_timers {
@@ -35,5 +40,8 @@ void olica_timer_stop(olica_timers *timers);
 
 /* Books work on every running timer. */
 void olica_timer_work(olica_timers *timers, double flops, double bytes);
+
+/* Books a collective that began at `since` and is over now. */
+void olica_timer_comm(olica_timers *timers, double since, double bytes);
 
 #endif

@@ -1,6 +1,7 @@
 /* Collectives in chunks (so that no count passes 2^31 and no single call grows past what the network likes),
- * and agreement on errors. All functions are collective on the communicator they are given; traffic is booked
- * on the running timers. MPI's own errors abort the job. */
+ * and agreement on errors. All functions are collective on the communicator they are given; calls,
+ * seconds and bytes are booked on the running timers (but not of a rank alone). MPI's own errors abort the
+ * job. */
 #ifndef OLICA_PAR_COMM_H
 #define OLICA_PAR_COMM_H
 

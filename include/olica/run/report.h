@@ -38,6 +38,7 @@
 #include "olica/la/solver.h"
 #include "olica/model/arch.h"
 #include "olica/par/context.h"
+#include "olica/run/passage.h"
 
 /* What was cut out of a layer. */
 typedef struct olica_report_layer_record {
@@ -78,6 +79,11 @@ typedef struct olica_report_phase {
   int slowest;                 /* rank */
   double gflops; /* of all ranks together: their operations / the slowest rank's time; GFLOP/s */
   double bytes;  /* of all ranks together */
+  struct {
+    long calls;       /* of collectives, most of a rank */
+    double mean, max; /* over ranks: seconds in them */
+    double bytes;     /* of all ranks together, part of `bytes` */
+  } comm;
 } olica_report_phase;
 
 /* One rank: filled by the pipeline in `mine`, collected in `ranks`. */
@@ -104,6 +110,7 @@ typedef struct olica_report {
   int calibrated_count;              /* -1: not chosen yet */
   int *calibrated;                   /* [L]: the first calibrated_count count */
   olica_report_layer_record *record; /* [L] by layer; .layer = -1: not cut yet */
+  olica_passages passages;           /* times of the layers on rank 0 */
   struct {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */

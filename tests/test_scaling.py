@@ -1,0 +1,148 @@
+"""A scaling study, from jobs/scaling.sh to the tables and plots of jobs/scaling-report.py: their numbers are the reports', and
+the time, calls and bytes of collectives in the reports add up."""
+import csv, importlib.util, json, os, shutil, subprocess, sys
+
+import pytest
+from helpers import BINARY, DEMO, ROOT, environment
+
+REPORT = ROOT / "jobs" / "scaling-report.py"
+MODEL = ROOT / "jobs" / "model.py"
+RATES = {"threads": 1, "fp32": 150.0, "bf16": 900.0, "fp64": 70.0, "copy": 28.0, "file": 1.0,
+         **{name: {"seconds": 1e-6, "GB_s": 5.0} for name in ("bcast", "reduce", "allreduce")}}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two runs of the demo: what the script printed, its folder, and both reports by their ranks."""
+    out = tmp_path_factory.mktemp("study")
+    done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--local", "1 2", "--config", DEMO / "config.ini", "--runs", "1", "--out", out,
+                           "--set", "calibration.samples=8", "--set", "evaluate.windows=4"],
+                          capture_output=True, text=True, timeout=300, env=environment(OLICA=BINARY, OMPI_MCA_mpi_yield_when_idle=1))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, out, {ranks: json.loads((out / f"strong/{ranks}x1.1.json").read_text()) for ranks in (1, 2)}
+
+
+def rows(out):
+    return {(row["phase"], int(row["ranks"])): row for row in csv.DictReader((out / "strong.csv").open())}
+
+
+def test_numbers_are_those_of_the_reports(study):
+    done, out, reports = study
+    table = rows(out)
+    for ranks, report in reports.items():
+        for phase in report["phases"]:
+            row = table[phase["name"], ranks]
+            for key in ("mean_s", "max_s", "comm_s", "comm_max_s", "comm_calls", "comm_bytes", "bytes"):
+                assert float(row[key]) == pytest.approx(phase[key], abs=1e-9), (phase["name"], key)
+        assert float(table["job", ranks]["mean_s"]) == report["run"]["wall_s"]
+    one, two = (reports[ranks]["run"]["wall_s"] for ranks in (1, 2))
+    job = table["job", 2]
+    assert (job["base_ranks"], float(job["base_s"])) == ("1", one)
+    if job["crowded"] == "0":  # else nothing is derived from its times
+        assert float(job["speedup"]) == pytest.approx(one / two, abs=1e-3)
+        assert float(job["efficiency"]) == pytest.approx(one / two / 2, abs=1e-3)
+    assert f"base: 1 ranks x 1 threads, {one:.3f} s" in done.stdout and "fewer than 5" in done.stdout
+    assert not list(out.glob("strong/*.h5"))
+
+
+def test_plots(study):
+    if not shutil.which("gnuplot"):
+        assert "no gnuplot" in study[0].stderr
+        return
+    for name in ("time", "speedup", "communication", "volume"):
+        assert (study[1] / f"strong-{name}.png").read_bytes().startswith(b"\x89PNG"), name
+
+
+def test_collectives_add_up(study):
+    one, two = (study[2][ranks]["phases"] for ranks in (1, 2))
+    keys = ("comm_s", "comm_max_s", "comm_calls", "comm_bytes")
+    assert all(phase[key] == 0 for phase in one for key in keys)
+    for phase in two:
+        assert 0 <= phase["comm_s"] <= phase["comm_max_s"] <= phase["max_s"], phase
+        assert phase["comm_s"] <= phase["mean_s"] and phase["comm_bytes"] <= phase["bytes"], phase
+        assert (phase["comm_calls"] > 0) == (phase["comm_s"] > 0), phase
+    survey = next(phase for phase in two if phase["name"] == "survey")
+    d, layers = (study[2][2]["model"][key] for key in ("hidden", "layers"))
+    # Of every layer both ranks give AᵀA's triangle and AᵀB, in fp64.
+    assert survey["comm_bytes"] >= 2 * layers * 8 * (d * (d + 1) / 2 + d * d)
+
+
+def test_layers_add_up(study):
+    for report in study[2].values():
+        times, layers = report["layer_times"], report["model"]["layers"]
+        assert [(t["sweep"], t["layer"]) for t in times] == [(s, i) for s in ("survey", "prune") for i in range(layers)]
+        for t in times:
+            assert sum(v for k, v in t.items() if k.endswith("_s") and "." not in k and k != "wall_s") <= t["wall_s"] + 1e-4
+        collect = next(p for p in report["phases"] if p["name"] == "collect")
+        assert collect["min_s"] - 1e-4 <= sum(t.get("collect_s", 0) for t in times) <= collect["max_s"] + 1e-4
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda r: r["settings"]["calibration"].update(samples=16), "calibration tokens is 2048, expected 1024"),
+    (lambda r: r.update(status="failed"), "status is failed, expected ok"),
+    (lambda r: r["phases"][0].pop("comm_s"), "no report of olica_mpi with communication times")])
+def test_what_cannot_be_compared_is_refused(study, tmp_path, change, said):
+    other = json.loads(json.dumps(study[2][2]))
+    change(other)
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    done = subprocess.run([REPORT, "--out", tmp_path / "x", study[1] / "strong/1x1.1.json", tmp_path / "other.json"], capture_output=True, text=True)
+    assert done.returncode == 1 and said in done.stderr and not list(tmp_path.glob("x*")), done.stderr
+
+
+def test_repetitions_are_medians_and_crowds_have_no_speed(study, tmp_path):
+    walls = (5.0, 1.0, 3.0)
+    for i, wall in enumerate(walls):
+        other = json.loads(json.dumps(study[2][2]))
+        other["run"]["wall_s"] = wall
+        other["warnings"] = [{"text": "ranks x threads on a node are more than its cores", "count": 1}]
+        (tmp_path / f"{i}.json").write_text(json.dumps(other))
+    done = subprocess.run([REPORT, "--out", tmp_path / "x", study[1] / "strong/1x1.1.json", *tmp_path.glob("*.json")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = (r for r in csv.DictReader((tmp_path / "x.csv").open()) if (r["phase"], r["ranks"]) == ("job", "2"))
+    assert (float(row["mean_s"]), row["runs"], row["speedup"], row["efficiency"]) == (3.0, "3", "", "") and "(3.000)" in done.stdout
+
+
+def test_slurm_gets_an_array_for_each_case(tmp_path):
+    fake = tmp_path / "sbatch"
+    fake.write_text('#!/bin/sh\necho "$@"\n')
+    fake.chmod(0o755)
+    env = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", CORES=96, SBATCH_OPTIONS="--account=me")
+    done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--slurm", "24x4 48x4 3", "--config", "a b.ini", "--runs", "7", "--out", tmp_path / "out",
+                           "--weak", "8", "--set", "prune.k=3"], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    submitted = [line for line in done.stdout.splitlines() if line.startswith("--account=me")]
+    assert len(submitted) == 6 and all("--array=1-7 " in line and "--set prune.k=3" in line for line in submitted)
+    for line, (name, nodes, each, threads) in zip(submitted, [("strong-24x4", 1, 24, 4), ("strong-48x4", 2, 24, 4), ("strong-3", 1, 3, 1)]):
+        assert f"--job-name=olica-{name} " in line and f"--nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads} " in line
+        assert f"--task {name.replace('-', ' ')} --config a b.ini" in line
+
+
+def load_model():
+    spec = importlib.util.spec_from_file_location("model", MODEL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_model_finds_what_the_times_were_made_of(study, tmp_path):
+    """Reports whose times follow the model exactly: the fit predicts every one of them, and the class of machine is said to be a prediction."""
+    model = load_model()
+    known = {"products": 1.5, "sums": 2.0, "passes": 3.0, "weights": 5.0, "solvers": 4.0, "files": 2.0, "datasets": 1e-3, "calls": 1e-4, "start": 0.3}
+    machines = [{"ranks": ranks, **RATES} for ranks in (1, 2)]
+    (tmp_path / "machine.json").write_text("\n".join(map(json.dumps, machines)))
+    for (ranks, report), machine in zip(study[2].items(), machines):
+        for samples in (8, 64, 512):
+            made = json.loads(json.dumps(report))
+            made["settings"]["calibration"]["samples"] = samples
+            seconds = model.predict(model.features(model.from_report(made), machine), known)
+            for phase in made["phases"]:
+                phase["max_s"] = seconds.get(phase["name"], phase["max_s"])
+            made["run"]["wall_s"] = sum(seconds.values())
+            (tmp_path / f"{ranks}.{samples}.json").write_text(json.dumps(made))
+    done = subprocess.run([sys.executable, MODEL, "--machine", tmp_path / "machine.json", "--fit", *tmp_path.glob("?.*.json"), "--save", tmp_path / "c.json",
+                           "--predict", ROOT / "jobs" / "machine-class.json", "--ranks", "64,4096"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    judged = [cell.strip(" %") for line in done.stdout.splitlines() for cell in line.split("|")[8:9] if cell.endswith("% ")]
+    assert len(judged) > 20 and all(abs(float(off)) <= 1 for off in judged), done.stdout
+    assert "PREDICTION, not measured: 7b" in done.stdout
+    assert all(value >= 0 for value in json.loads((tmp_path / "c.json").read_text()).values())
