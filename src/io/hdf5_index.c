@@ -100,7 +100,7 @@ static olica_status read_type(const walk *its, hid_t dataset, olica_hdf5_type *t
   while (found < OLICA_HDF5_TYPES && strcmp(name, olica_hdf5_type_name((olica_hdf5_type)found)) != 0) found++;
   if (found == OLICA_HDF5_TYPES) {
     snprintf(text, sizeof text, "has the attribute dtype = \"%.64s\"", name);
-    return refuse(its, text, "fp32, fp16, bf16, int32 or uint8");
+    return refuse(its, text, "fp32, fp16, bf16, int32, uint8 or fp64");
   }
   hid_t ours = olica_hdf5_datatype((olica_hdf5_type)found), its_own = H5Dget_type(dataset);
   htri_t same = its_own >= 0 ? H5Tequal(ours, its_own) : -1;

@@ -13,6 +13,11 @@ static olica_env *env_of(const olica_solver *solver) {
   return solver->context->env;
 }
 
+/* Of the ranks that solve together one warns. */
+static bool is_first(const olica_solver *solver) {
+  return solver->context->rank == solver->grid->first;
+}
+
 static olica_status absent(const olica_solver *solver, const char *operation) {
   return olica_error_set(env_of(solver), OLICA_ERR_CONFIG, "the solver %s has no %s", solver->ops->name,
                          operation);
@@ -129,8 +134,9 @@ static olica_status solve_checked(olica_solver *solver, olica_matrix *a, double 
   for (int k = 0; solver->ops->eigen[k].solve; k++) {
     const char *name = solver->ops->eigen[k].name;
     if (status != OLICA_OK) {
-      olica_log_warn(env, "an eigenproblem is solved again, by %s: %s failed", name,
-                     solver->ops->eigen[k - 1].name);
+      if (is_first(solver))
+        olica_log_warn(env, "an eigenproblem is solved again, by %s: %s failed", name,
+                       solver->ops->eigen[k - 1].name);
       olica_error_clear(env);
     }
     status = solver->ops->eigen[k].solve(solver, a, wanted, values, v);
@@ -222,7 +228,8 @@ static olica_status factor_shifted(olica_solver *solver, olica_matrix *a, double
     status = solver->ops->factor(solver, a);
     if (status != OLICA_ERR_NUMERIC || retry == OLICA_RIDGE_RETRIES) break;
     olica_error_clear(env);
-    olica_log_warn(env, "a ridge fit's matrix is not positive definite; its delta is raised tenfold");
+    if (is_first(solver))
+      olica_log_warn(env, "a ridge fit's matrix is not positive definite; its delta is raised tenfold");
     *delta = grown(*delta, trace, a->rows);
     restore(a, diagonal);
   }
