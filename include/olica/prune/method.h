@@ -17,7 +17,8 @@ typedef struct olica_method_job {
   olica_prune_options options;
   olica_dtype dtype;      /* what is written, and so what is used */
   olica_stream *stream;   /* the calibration sequences */
-  olica_forward *forward; /* for their length */
+  olica_kernel *kernel;   /* of the products */
+  olica_forward *forward; /* for packs of sequences of their length */
 } olica_method_job;
 
 /* What was done to a layer, for the report. */
@@ -41,9 +42,9 @@ struct olica_method {
   olica_status (*create)(const olica_method_job *job, void **state);
   void (*destroy)(void *state);
 
-  /* Sweep 1: looks at dense layer `index` on the calibration stream and advances the stream by it. Called for
-   * every layer in ascending order. Collective. */
-  olica_status (*survey)(void *state, int index, const olica_layer *layer);
+  /* Sweep 1: looks at a dense layer, packed, on the calibration stream and advances the stream by it. Called
+   * for every layer in ascending order. Collective. */
+  olica_status (*survey)(void *state, const olica_maps *maps);
 
   /* Ends what sweep 1 has under way, so that memory holds all that the layers so far have told; then lists it
    * (returns how many), for a restart: another state of the same job, with this in its memory, goes on at the
