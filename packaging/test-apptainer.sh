@@ -2,6 +2,7 @@
 # What apptainer.def does, without Apptainer (which Debian 12 has no package of): the tree goes where %files says, then
 # %post, %test and %runscript run in a clean Debian 12. Not tried this way: Apptainer's own work (the base image from a
 # registry, the .sif, bind mounts, a host's mpirun). chroot.sh tells what this needs and what can be set.
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/chroot.sh"
 definition=$source_tree/packaging/apptainer.def
 
