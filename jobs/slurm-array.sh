@@ -10,7 +10,7 @@ CONFIG=${CONFIG:-$PWD/config.ini}                 # a full path
 OUTS=${OUTS:-$PWD}                                # gets a directory olica-SPARSITY for each; a full path
 STATISTICS=${STATISTICS-$OUTS/statistics.h5}      # of the calibration; empty: everyone calibrates for himself
 AT_ONCE=${AT_ONCE:-4}                             # jobs that run at the same time
-OPTIONS=()                                        # for sbatch, e.g. (--nodes=4 --account=me)
+OPTIONS=${OPTIONS:-}                              # for sbatch, e.g. "--nodes=4 --account=me"
 # ---- end of what to edit --------------------------------------------------------------------------------------
 
 set -eu
@@ -19,14 +19,15 @@ if [ $# = 0 ]; then
   exit 2
 fi
 job=$(dirname "$0")/slurm.sh
+read -r -a options <<<"$OPTIONS"
 export CONFIG OUTS STATISTICS SPARSITIES="$*"
 
 # An array from the first on, so that all find their sparsity in the same way. `--parsable` prints "ID" or "ID;CLUSTER".
-first=$(sbatch --parsable "${OPTIONS[@]}" --array=0 --output=olica-%A_%a.log "$job")
+first=$(sbatch --parsable "${options[@]}" --array=0 --output=olica-%A_%a.log "$job")
 first=${first%%;*}
 echo "job $first: sparsity $1"
 if [ $# -gt 1 ]; then
-  others=$(sbatch --parsable "${OPTIONS[@]}" --array="1-$(($# - 1))%$AT_ONCE" --output=olica-%A_%a.log \
+  others=$(sbatch --parsable "${options[@]}" --array="1-$(($# - 1))%$AT_ONCE" --output=olica-%A_%a.log \
     --dependency="afterok:$first" --kill-on-invalid-dep=yes "$job")
   echo "job ${others%%;*}: sparsities ${*:2}, after job $first"
 fi

@@ -3,7 +3,8 @@
 #
 #   1. slurm.sh is submitted, signalled before its time is up, exits with 75, is queued again, goes on and completes;
 #      the checkpoint is to the last byte that of a run which nobody interrupted.
-#   2. slurm-array.sh: two sparsities, the second job waits for the first.
+#   2. slurm-array.sh: two sparsities from one calibration; the second job waits until the first, which is interrupted by
+#      hand, has completed.
 #
 # Slurm's and MUNGE's daemons run as the caller, from a temporary directory, on ports of their own, and are ended with
 # it. Wants Debian's slurm-wlm and munge (`make check-slurm` installs them). Prints what happens as it happens, and
@@ -13,6 +14,7 @@ cd "$(dirname "$0")/.." || exit 70
 OLICA=$(realpath "${1:-build/olica_mpi}")
 export OLICA
 work=$(mktemp -d) || exit 70
+export SLURM_CONF=$work/slurm.conf # from here on all of Slurm's commands speak to our own
 daemons=()
 passed=0
 failed=0
@@ -39,9 +41,12 @@ give_up() {
 
 # shellcheck disable=SC2317 # the trap calls it
 tear_down() {
-  scancel --user="$(id -un)" 2>/dev/null && sleep 1
-  kill "${daemons[@]}" 2>/dev/null
-  wait "${daemons[@]}" 2>/dev/null
+  if [ ${#daemons[@]} -gt 0 ]; then
+    scancel --user="$(id -un)" 2>/dev/null
+    wait_for 30 no_jobs
+    kill "${daemons[@]}" 2>/dev/null
+    wait "${daemons[@]}" 2>/dev/null
+  fi
   rm -rf "$work"
 }
 trap tear_down EXIT
@@ -112,7 +117,6 @@ END
 }
 
 start_cluster() {
-  export SLURM_CONF=$work/slurm.conf
   chmod 711 "$work"
   mkdir "$work/state" "$work"/{spool,tmp}.n{1,2,3,4}
   write_configuration
@@ -126,6 +130,7 @@ start_cluster() {
   say "$(slurmd -V) is up, 4 nodes"
 }
 
+no_jobs() { [ -z "$(squeue --noheader 2>/dev/null)" ]; }
 all_idle() { [ "$(sinfo --noheader --Node --states=idle 2>/dev/null | wc -l)" = 4 ]; }
 
 # ---- the jobs -------------------------------------------------------------------------------------------------
@@ -153,13 +158,13 @@ windows = $2
 END
 }
 
-state() { scontrol show job "$1" 2>/dev/null | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p'; }
-in_state() { [ "$(state "$1")" = "$2" ]; }
-ended() { in_state "$1" COMPLETED || in_state "$1" FAILED || in_state "$1" TIMEOUT || in_state "$1" CANCELLED; }
+# show JOB FIELD: of what `scontrol show job` tells
+show() { scontrol show job "$1" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$2=//p" | head -n 1; }
+in_state() { [ "$(show "$1" JobState)" = "$2" ]; }
 says() { grep -q -- "$2" "$1" 2>/dev/null; }
 
-# Shows the lines of a job's script as they come, between those of this one.
-follow() { tail --lines=+1 --follow=name --retry --quiet "$1" 2>/dev/null | grep --line-buffered ' job [0-9]*: ' & }
+# Shows what a job's script says, as it comes.
+follow() { tail --lines=+1 --pid=$$ --follow=name --retry "$1" 2>/dev/null | grep --line-buffered ' job [0-9]*: ' & }
 
 same_model() { # same_model A.h5 B.h5: every dataset below /model, byte by byte
   /usr/bin/python3 - "$@" <<'END'
@@ -170,40 +175,63 @@ def read(name):
         file["model"].visititems(lambda path, x: found.update({path: x[()].tobytes()}) if isinstance(x, h5py.Dataset) else None)
     return found
 one, other = map(read, sys.argv[1:])
-print(f"{len(one)} datasets, {sum(map(len, one.values()))} bytes")
 sys.exit(not one or one != other)
 END
 }
 
-# How long a few windows take says how many make a job that is still running when Slurm's signal comes: it looks every
-# 30 seconds for jobs that will want one before it looks again.
+# How long a short run takes says how many windows make one that is still running when Slurm's signal comes: Slurm looks
+# every 30 seconds for jobs that are to be signalled before it looks again.
 reference() {
-  local began=$SECONDS
+  local began=$SECONDS took
   write_config "$work/short.ini" 400
   mpirun --oversubscribe --bind-to none -n 4 "$OLICA" --quiet --set "output.checkpoint=$work/reference.h5" \
     --set output.report= "$work/short.ini" >"$work/reference.log" 2>&1 || give_up "the program does not run"
-  local took=$((SECONDS - began + 1))
+  took=$((SECONDS - began + 1))
   write_config "$work/long.ini" $((400 * 100 / took))
-  say "a run of the small model without interruption, outside of Slurm: $took s"
+  say "outside of Slurm, without interruption: $took s"
 }
+
+verifies() { mpirun -n 1 "$OLICA" --verify "$1" >/dev/null; }
 
 test_single() {
   local log=$work/single.log job
   job=$(CONFIG=$work/long.ini OUT=$work/single sbatch --parsable "${shape[@]}" --time=1 --signal=B:USR1@25 \
     --output="$log" jobs/slurm.sh) || give_up "sbatch refuses slurm.sh"
-  say "job $job: submitted"
+  say "job $job: submitted, for one minute"
   follow "$log"
-  pass_if "Slurm has signalled the job" wait_for 120 says "$log" "signalled: USR1"
-  pass_if "it has ended with exit code 75" wait_for 120 says "$log" "exit 75"
-  pass_if "it has been queued again" wait_for 60 says "$log" "queued again 1 times"
-  # The rest may take longer than another minute, and is signalled again: it has to come to its end all the same.
-  pass_if "it has completed" wait_for 400 in_state "$job" COMPLETED
-  pass_if "its checkpoint verifies" mpirun -n 1 "$OLICA" --verify "$work/single/pruned.h5"
+  pass_if "Slurm has signalled it" wait_for 120 says "$log" "signalled: USR1"
+  wait_for 120 says "$log" ": exit "
+  pass_if "it has ended with exit code 75" says "$log" ": exit 75"
+  pass_if "it has been queued again and has started" wait_for 60 says "$log" "queued again 1 times"
+  # The rest may be signalled again; it has to come to its end all the same.
+  pass_if "it has completed" wait_for 300 in_state "$job" COMPLETED
+  pass_if "its checkpoint verifies" verifies "$work/single/pruned.h5"
   pass_if "which is the uninterrupted run's to the last byte" same_model "$work/reference.h5" "$work/single/pruned.h5"
+}
+
+test_array() {
+  local first second log=$work/first.log
+  (cd "$work" && CONFIG=$work/short.ini OUTS=$work OPTIONS="${shape[*]} --time=5" "$OLDPWD/jobs/slurm-array.sh" 0.2 0.33) >"$work/array.log" ||
+    give_up "slurm-array.sh does not submit"
+  cat "$work/array.log"
+  first=$(sed -n '1s/job \([0-9]*\):.*/\1/p' "$work/array.log")
+  second=$(sed -n '2s/job \([0-9]*\):.*/\1/p' "$work/array.log")
+  log=$work/olica-${first}_0.log
+  follow "$log"
+  follow "$work/olica-${second}_1.log"
+  wait_for 120 says "$log" "survey layer 1"
+  scancel --batch --signal=USR1 "$first"
+  pass_if "the first job, told by hand to stop, is queued again" wait_for 120 says "$log" "queued again 1 times"
+  pass_if "the first job has completed" wait_for 300 in_state "$first" COMPLETED
+  pass_if "the second job has completed" wait_for 300 in_state "$second" COMPLETED
+  pass_if "it has begun when the first had ended" test ! "$(show "$second" StartTime)" '<' "$(show "$first" EndTime)"
+  pass_if "the first checkpoint is the uninterrupted run's" same_model "$work/reference.h5" "$work/olica-0.2/pruned.h5"
+  pass_if "the second checkpoint verifies" verifies "$work/olica-0.33/pruned.h5"
 }
 
 start_cluster
 reference
 test_single
+test_array
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
