@@ -146,6 +146,13 @@ check-full: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) -m pytest -q -s -p no:cacheprovider -rs tests/full
 
+# kill -9 of a random rank at random moments, with restarts: `make check-kill KILLS=100 JOB=config.ini` (default: a tiny model).
+KILLS = 100
+.PHONY: check-kill
+check-kill: deps-check
+	@$(MAKE) --no-print-directory all
+	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/kill_campaign.py $(KILLS) 1 $(JOB)
+
 # valgrind (in a build without AVX-512, which it does not know) and the sanitizers, on 2 ranks.
 .PHONY: memcheck
 memcheck: deps-check
@@ -234,6 +241,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
+	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"

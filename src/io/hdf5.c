@@ -45,7 +45,7 @@ static bool set_cache(hid_t access) {
 }
 
 /* The format of HDF5 1.8: its metadata has checksums, and no mark keeps readers off after a crash. */
-static hid_t access_list(const olica_context *context, MPI_Info hints) {
+hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   bool good = access >= 0 && H5Pset_fapl_mpio(access, context->comm, hints) >= 0 &&
               H5Pset_coll_metadata_write(access, true) >= 0 &&
@@ -55,7 +55,7 @@ static hid_t access_list(const olica_context *context, MPI_Info hints) {
   return good ? access : H5I_INVALID_HID;
 }
 
-static olica_status allocate(olica_context *context, const char *path, olica_hdf5 **out) {
+olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **out) {
   olica_env *env = context->env;
   olica_hdf5 *file;
   OLICA_TRY(OLICA_NEW(env, file, 1));
@@ -70,9 +70,9 @@ static olica_status allocate(olica_context *context, const char *path, olica_hdf
 olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();
   olica_hdf5 *file = NULL;
-  OLICA_AGREE(context, allocate(context, path, &file));
+  OLICA_AGREE(context, olica_hdf5_allocate(context, path, &file));
   assert(file);
-  hid_t access = access_list(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
+  hid_t access = olica_hdf5_access(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
   file->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
@@ -95,7 +95,8 @@ static olica_status describe(const olica_hdf5 *file, const char *name, olica_hdf
   snprintf(set->name, sizeof set->name, "%s", name);
   int64_t most = ROW_BYTES_MAX / (int64_t)olica_hdf5_type_size(type);
   for (int i = 0; i < dims; i++) {
-    if (shape[i] < 1 || (i > 0 && shape[i] > most / set->row))
+    bool as_is = file->reopened && dims == 1 && shape[i] == 0;
+    if ((shape[i] < 1 && !as_is) || (i > 0 && shape[i] > most / set->row))
       return olica_error_set(env, OLICA_ERR_INTERNAL, "%s: dataset %s has no rows, or rows above %d bytes",
                              file->path, name, ROW_BYTES_MAX);
     set->shape[i] = shape[i];
@@ -190,10 +191,10 @@ olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_t
   olica_hdf5_set set = {0};
   OLICA_AGREE(file->context, describe(file, name, type, dims, shape, &set));
   OLICA_AGREE(file->context, make_room(file));
-  bool good = create_dataset(file, &set);
-  OLICA_TRY(olica_hdf5_agree(file, good, "create", name));
-  good = put_text(set.id, "dtype", olica_hdf5_type_name(type)) &&
-         put_attribute(set.id, "crc32", H5T_STD_U32LE, &set.crc);
+  bool good = file->reopened ? olica_hdf5_open_dataset(file, &set) : create_dataset(file, &set);
+  OLICA_TRY(olica_hdf5_agree(file, good, file->reopened ? "reopen" : "create", name));
+  good = file->reopened || (put_text(set.id, "dtype", olica_hdf5_type_name(type)) &&
+                            put_attribute(set.id, "crc32", H5T_STD_U32LE, &set.crc));
   OLICA_TRY(olica_hdf5_agree(file, good, "write attributes of", name));
   *number = file->count;
   file->set[file->count++] = set;
@@ -214,7 +215,7 @@ static olica_status take_blocks(olica_hdf5 *file, hsize_t bytes) {
   while (error == EINTR) error = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
   if (fd >= 0) close(fd);
   file->has_blocks = error == 0;
-  if (error == EOPNOTSUPP || error == ENOSYS) error = look_for_blocks(file->path, bytes);
+  if (error == EOPNOTSUPP || error == ENOSYS) error = file->reopened ? 0 : look_for_blocks(file->path, bytes);
   if (!error) return OLICA_OK;
   return olica_error_set(file->context->env, OLICA_ERR_IO, "%s: cannot reserve %llu bytes: %s", file->path,
                          (unsigned long long)bytes, strerror(error));

@@ -101,16 +101,16 @@ static olica_status solve_waiting(olica_state *state) {
   OLICA_AGREE(context, status);
   olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
   for (int i = 0; i < count; i++) olica_fit_destroy(state->waiting[i]);
-  state->waiting_first += count;
   state->waiting_count = 0;
   return OLICA_OK;
 }
 
 /* The sums of all ranks become a fit that waits for its turn. */
-static olica_status queue_fit(olica_state *state, const olica_fit_sums *sums) {
+static olica_status queue_fit(olica_state *state, int index, const olica_fit_sums *sums) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
   olica_solver *solver;
+  if (state->waiting_count == 0) state->waiting_first = index;
   OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
   OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens,
                              &state->waiting[state->waiting_count]));
@@ -143,13 +143,25 @@ static olica_status survey(void *self, int index, const olica_layer *layer) {
                                  &(olica_observer){see_survey, &view}));
   olica_comm_sum(context, context->comm, e, (size_t)d);
   for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
-  OLICA_TRY(queue_fit(state, view.sums));
+  OLICA_TRY(queue_fit(state, index, view.sums));
   olica_fit_sums_destroy(context->env, view.sums);
   olica_memory_free(context->env, view.energy);
   if (state->waiting_count == context->size || index + 1 == state->job.arch->layers)
     OLICA_TRY(solve_timed(state));
   olica_timer_stop(&context->env->timers);
   return OLICA_OK;
+}
+
+static olica_status settle(void *self) {
+  return solve_timed(self);
+}
+
+static int memory(void *self, olica_method_memory list[OLICA_METHOD_MEMORIES]) {
+  olica_state *state = self;
+  size_t layers = (size_t)state->job.arch->layers, d = (size_t)state->job.arch->hidden;
+  list[0] = (olica_method_memory){"output_energy", state->output_energy, layers * d * sizeof(double)};
+  list[1] = (olica_method_memory){"score", state->score, layers * sizeof(double)};
+  return 2;
 }
 
 static olica_status choose(void *self, olica_layer_shape *shapes, double *scores, int *calibrated) {
@@ -366,6 +378,8 @@ const olica_method olica_method_olica = {
     .create = create,
     .destroy = destroy,
     .survey = survey,
+    .settle = settle,
+    .memory = memory,
     .choose = choose,
     .cut = cut,
 };

@@ -233,4 +233,5 @@ void olica_job_close(olica_job *job) {
   olica_memory_free(env, job->shapes);
   olica_memory_free(env, job->panel);
   olica_memory_free(env, job->gains);
+  olica_resume_close(job);
 }

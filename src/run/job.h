@@ -11,6 +11,7 @@
 #include "olica/run/report.h"
 #include "olica/store/checkpoint.h"
 #include "olica/text/sample.h"
+#include "resume.h"
 
 /* The zero-shot tasks. */
 typedef struct olica_job_tasks {
@@ -19,6 +20,7 @@ typedef struct olica_job_tasks {
   olica_packs *packs;         /* until the choices have taken their own */
   olica_choices *choices;     /* from when the streams are made */
   double *likelihood[2];      /* [choices] by the dense and by the pruned model; NULL: not asked for */
+  uint32_t checksum;          /* of the questions' tokens */
 } olica_job_tasks;
 
 typedef struct olica_job {
@@ -50,6 +52,7 @@ typedef struct olica_job {
   olica_checkpoint *checkpoint;
   float *panel; /* [panel_rows x d] of a table */
   float *gains; /* [d] of the final norm */
+  olica_resume resume;
 } olica_job;
 
 /* Does the method prune? */
@@ -83,6 +86,7 @@ olica_status olica_job_parse_tasks(olica_job *job);
 olica_status olica_job_open_tasks(olica_job *job);
 olica_status olica_job_prepare_tasks(olica_job *job);
 olica_status olica_job_finish_tasks(olica_job *job, bool pruned);
+void olica_job_report_tasks(olica_job *job, bool pruned, double per_second); /* not collective */
 olica_status olica_job_write_predictions(olica_job *job);
 void olica_job_close_tasks(olica_job *job);
 
@@ -107,7 +111,8 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch);
 olica_status olica_sweep_survey(olica_job *job);
 olica_status olica_sweep_prune(olica_job *job);
 
-/* Creates the checkpoint with its metadata, once the shapes are known. */
+/* Creates the checkpoint with its metadata, once the shapes are known; or reopens it where the run goes on in
+ * the middle of sweep 2. If it cannot be gone on with, sweep 2 begins anew, with a warning. */
 olica_status olica_job_create_checkpoint(olica_job *job);
 
 /* What a run of this job on `ranks` ranks needs: counted bytes of the rank that needs most, and work. Pure.
@@ -115,7 +120,7 @@ olica_status olica_job_create_checkpoint(olica_job *job);
 typedef struct olica_plan {
   double memory;                                               /* bytes of a rank */
   double streams, tasks, layers, solver, tables, texts, other; /* its parts */
-  double checkpoint;                                           /* bytes written */
+  double checkpoint, restart;                                  /* bytes written; of a restart file */
   double flops;                                                /* of all ranks */
 } olica_plan;
 olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan);

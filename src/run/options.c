@@ -225,6 +225,9 @@ static olica_status check_together(const reader *in) {
     return refuse(in, "[evaluate] tasks is empty, expected some with --predictions");
   if (o->predictions && strcmp(o->predictions, o->output.report) == 0)
     return refuse(in, "[output] report and --predictions are both %s, expected two files", o->predictions);
+  if (prunes && o->run.walltime > 0 && !olica_options_restarts(o))
+    return refuse(in,
+                  "[run] walltime with [restart] every = off would stop for nothing, expected one of them");
   if (o->evaluate.stride > o->evaluate.length)
     return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
                   (long long)o->evaluate.stride, (long long)o->evaluate.length);
@@ -242,7 +245,8 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
                                 size_t bytes, olica_options *options) {
   *options = (olica_options){.config = arguments->config,
                              .dump_tokens = arguments->dump_tokens,
-                             .predictions = arguments->predictions};
+                             .predictions = arguments->predictions,
+                             .fresh = arguments->fresh};
   reader in = {.env = env, .config = arguments->config, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
@@ -259,6 +263,10 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
 
 bool olica_options_evaluates(const olica_options *options) {
   return *options->evaluate.tokens || *options->evaluate.text || *options->evaluate.tasks;
+}
+
+bool olica_options_restarts(const olica_options *options) {
+  return options->restart.every.layers > 0 || options->restart.every.minutes > 0;
 }
 
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input) {

@@ -17,7 +17,8 @@ static olica_status check_needs(olica_job *job) {
   OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
   OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
-  return olica_job_probe_outputs(job, plan.checkpoint, true);
+  OLICA_TRY(olica_job_probe_outputs(job, plan.checkpoint, true));
+  return olica_resume_open(job, plan.restart, plan.checkpoint);
 }
 
 static void describe_run(olica_job *job) {
@@ -75,7 +76,8 @@ static olica_status prune(olica_job *job) {
   olica_checkpoint *checkpoint = job->checkpoint;
   job->checkpoint = NULL; /* finish frees it, whatever comes of it */
   double inputs = env->bytes_read;
-  OLICA_TRY(olica_checkpoint_finish(checkpoint, &job->report->mine.bytes_written));
+  bool keep = olica_resume_needs_part(job);
+  OLICA_TRY(olica_checkpoint_finish(checkpoint, keep, &job->report->mine.bytes_written));
   env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->options->output.checkpoint;
@@ -116,6 +118,7 @@ static olica_status run(olica_job *job) {
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
   OLICA_TRY(check_needs(job));
   OLICA_TRY(olica_job_prepare(job, &inputs));
+  OLICA_TRY(olica_resume_load(job));
   olica_ids_close(job->context, inputs.calibration);
   olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
@@ -132,7 +135,11 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   olica_job job = {.context = context, .options = options, .report = report};
   olica_status status = run(&job);
   fill_report(&job);
-  olica_checkpoint_abandon(job.checkpoint);
+  olica_resume_end(&job, status);
+  if (olica_resume_needs_part(&job))
+    olica_checkpoint_leave(job.checkpoint);
+  else
+    olica_checkpoint_abandon(job.checkpoint);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
   if (status == OLICA_OK) olica_job_close(&job);
   return status;

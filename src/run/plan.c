@@ -160,6 +160,17 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
   plan->flops += layers * (2.4 * d * d * d + 4 * n * n * n) + windows * (layers * cut_flops + head);
 }
 
+/* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
+static double restart_bytes(const olica_job *job, int ranks) {
+  enum { DATASETS = 8 + 3 * OLICA_PROJECTIONS }; /* of a layer, at most */
+  double packs = job->tasks.packs ? (double)job->tasks.packs->count : 0, small = 16 << 10;
+  double pieces = share((double)job->options->calibration.samples, ranks) +
+                  share((double)job->windows.count, ranks) + packs;
+  if (!olica_job_prunes(job)) return 0;
+  return pieces * sizeof(olica_restart_piece) +
+         (double)job->source->arch.layers * DATASETS * sizeof(olica_hdf5_progress) + small;
+}
+
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_packs *packs = job->tasks.packs;
   if (!packs) return OLICA_OK;
@@ -192,6 +203,7 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
     for (int i = 0; i < arch->layers; i++)
       shapes[i] = olica_budget_shape(&budget, &source->shape[0], i < job->options->prune.mlp_num);
     plan->checkpoint = (double)olica_checkpoint_bytes(arch, shapes, job->dtype);
+    plan->restart = olica_resume_bytes(job);
     olica_memory_free(env, shapes);
   } else {
     plan->layers = work;
@@ -199,7 +211,8 @@ olica_status olica_plan_make(const olica_job *job, int ranks, olica_plan *plan) 
   plan->streams = stream_bytes(job, ranks);
   plan->tables = table_bytes(job, ranks);
   OLICA_TRY(plan_tasks(job, ranks, plan));
-  plan->other = (double)source->catalog->count * sizeof(olica_tensor) + kernel_bytes(job);
+  plan->other =
+      (double)source->catalog->count * sizeof(olica_tensor) + kernel_bytes(job) + restart_bytes(job, ranks);
   work = larger(work, packed_panel_bytes(job));
   plan->texts = job->text.kept;
   plan->memory =
@@ -275,6 +288,9 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
            olica_number_name(job->dtype));
+    if (olica_options_restarts(o))
+      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep, mib(plan->restart),
+             *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
   print_texts(job, inputs->evaluation);
   print_tasks(job);

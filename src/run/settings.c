@@ -89,11 +89,12 @@ static const olica_setting table[] = {
   SETTING(output, report, PATH, "report.json", "the report; empty: none"),
   SETTING(output, overwrite, BOOL, "no", "replace a checkpoint that is there"),
 
-  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written", IN(1, 1e6), LATER("*", "use off")),
-  SETTING(restart, keep, INTEGER, "2", "restart files to keep", IN(1, 1000), .unit = "files", LATER("*", NULL)),
-  SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint", LATER("*", NULL)),
+  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written, at most; off: never", IN(1, 1e6)),
+  SETTING(restart, cost, REAL, "0.05", "share of the run's time that restart files may take; 1: any", IN(0, 1), .open = "(]"),
+  SETTING(restart, keep, INTEGER, "2", "restart files, written in turn", IN(2, 16), .unit = "files"),
+  SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint"),
 
-  SETTING(run, walltime, DURATION, "auto", "stop in time; auto: Slurm's end time", LATER("*", "use off")),
+  SETTING(run, walltime, DURATION, "auto", "stop in time, with a restart file; auto: Slurm's end time"),
   SETTING(run, stall, INTEGER, "600", "time in one collective before it says where", IN(1, 1e6), .unit = "seconds",
           LATER("*", NULL)),
 };

@@ -136,19 +136,23 @@ olica_status olica_sweep_survey(olica_job *job) {
   bool score = evaluates(job) && olica_job_scores(job, false);
   int layers = job->source->arch.layers;
   double since = olica_timer_now();
-  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
-  for (int i = 0; i < layers; i++) {
+  int first = job->resume.from.layer;
+  if (job->resume.from.sweep == 2) return OLICA_OK;
+  if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
+  for (int i = first; i < layers; i++) {
     olica_layer *layer;
     char left[32];
     OLICA_TRY(read_layer(job, i, &layer));
     if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
     if (score) OLICA_TRY(advance_evaluation(job, layer, i));
     olica_layer_destroy(env, layer);
-    time_left(since, i + 1, layers, left);
+    time_left(since, i + 1 - first, layers - first, left);
     olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
                    job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
+    if (i + 1 < layers) OLICA_TRY(olica_resume_boundary(job, (olica_position){1, i + 1}));
   }
-  return score ? finish_stream(job, false) : OLICA_OK;
+  if (score) OLICA_TRY(finish_stream(job, false));
+  return olica_resume_boundary(job, (olica_position){2, 0});
 }
 
 static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
@@ -188,16 +192,18 @@ olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
   double since = olica_timer_now();
-  OLICA_TRY(
-      pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
-  for (int i = 0; i < layers; i++) {
+  int first = job->resume.from.sweep == 2 ? job->resume.from.layer : 0;
+  const table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
+  if (first == 0) OLICA_TRY(pass_table(job, &embed));
+  for (int i = first; i < layers; i++) {
     olica_cut_record record = {0};
     char left[32];
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
-    time_left(since, i + 1, layers, left);
+    time_left(since, i + 1 - first, layers - first, left);
     olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
                    record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
+    OLICA_TRY(olica_resume_boundary(job, (olica_position){2, i + 1}));
   }
   return finish_stream(job, true);
 }

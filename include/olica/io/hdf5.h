@@ -38,6 +38,30 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
 olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
                                 const int64_t *shape, int *dataset);
 
+/* Opens a file that olica_hdf5_create has made, whose writing ended after olica_hdf5_reserve, to go on with
+ * it. The same datasets are declared in the same order (a first dimension of 0: as it is), then
+ * olica_hdf5_resume says how far each has come. What is not there, or of another type or shape, is
+ * OLICA_ERR_IO. */
+olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **file);
+
+/* How far a dataset has been written, and the checksum of that. */
+typedef struct olica_hdf5_progress {
+  int64_t rows, crc;
+} olica_hdf5_progress;
+
+/* Number of datasets declared; how far each of them is [count]; takes that up in a reopened file. Not
+ * collective. */
+int olica_hdf5_datasets(const olica_hdf5 *file);
+void olica_hdf5_measure(const olica_hdf5 *file, olica_hdf5_progress *progress);
+void olica_hdf5_resume(olica_hdf5 *file, const olica_hdf5_progress *progress);
+
+/* Is a dataset's beginning, its first `rows` rows, what its checksum says? Rank 0 reads; small datasets
+ * only. */
+olica_status olica_hdf5_check(const olica_hdf5 *file, int dataset);
+
+/* What was written so far survives the end of this process, and of the machine. */
+olica_status olica_hdf5_flush(olica_hdf5 *file);
+
 /* Ends the declarations: the disk's blocks are taken now (a full disk shows here, not in the middle of a
  * collective write), then what was declared is written. The first write does it if nobody has. */
 olica_status olica_hdf5_reserve(olica_hdf5 *file);
