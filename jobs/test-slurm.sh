@@ -187,7 +187,7 @@ reference() {
   mpirun --oversubscribe --bind-to none -n 4 "$OLICA" --quiet --set "output.checkpoint=$work/reference.h5" \
     --set output.report= "$work/short.ini" >"$work/reference.log" 2>&1 || give_up "the program does not run"
   took=$((SECONDS - began + 1))
-  write_config "$work/long.ini" $((400 * 100 / took))
+  write_config "$work/long.ini" $((400 * 300 / took))
   say "outside of Slurm, without interruption: $took s"
 }
 
