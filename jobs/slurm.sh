@@ -77,9 +77,6 @@ settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$threads"
   --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
 if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
 
-# The plan first: a wrong path or setting shows here, on one rank, in seconds.
-mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
-
 # Slurm signals this shell. mpirun hands SIGUSR1 on to all ranks; of SIGTERM it would make an end with code 1.
 signalled=
 pid=
@@ -88,23 +85,28 @@ stop() {
   say "signalled: $1"
   signalled=$1
   interrupted=yes
-  kill -USR1 "$pid"
+  if [ -n "$pid" ]; then kill -USR1 "$pid"; fi
 }
-
-say "starts; has been queued again ${SLURM_RESTART_COUNT:-0} times"
-mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
-  "$OLICA" "${settings[@]}" "$CONFIG" &
-pid=$!
 trap 'stop USR1' USR1
 trap 'stop TERM' TERM
 
-# A signal interrupts `wait`, not mpirun: then wait again.
-interrupted=yes
-while [ $interrupted = yes ]; do
-  interrupted=no
-  wait "$pid"
-  code=$?
-done
+# The plan first: a wrong path or setting shows here, on one rank, in seconds.
+mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
+
+say "starts; has been queued again ${SLURM_RESTART_COUNT:-0} times"
+code=75
+if [ -z "$signalled" ]; then
+  mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
+    "$OLICA" "${settings[@]}" "$CONFIG" &
+  pid=$!
+  # A signal interrupts `wait`, not mpirun: then wait again.
+  interrupted=yes
+  while [ $interrupted = yes ]; do
+    interrupted=no
+    wait "$pid"
+    code=$?
+  done
+fi
 trap - USR1 TERM
 say "exit $code"
 

@@ -195,9 +195,9 @@ verifies() { mpirun -n 1 "$OLICA" --verify "$1" >/dev/null; }
 
 test_single() {
   local log=$work/single.log job
-  job=$(CONFIG=$work/long.ini OUT=$work/single sbatch --parsable "${shape[@]}" --time=1 --signal=B:USR1@25 \
+  job=$(CONFIG=$work/long.ini OUT=$work/single sbatch --parsable "${shape[@]}" --time=2 --signal=B:USR1@70 \
     --output="$log" jobs/slurm.sh) || give_up "sbatch refuses slurm.sh"
-  say "job $job: submitted, for one minute"
+  say "job $job: submitted, for two minutes"
   follow "$log"
   pass_if "Slurm has signalled it" wait_for 120 says "$log" "signalled: USR1"
   wait_for 120 says "$log" ": exit "
