@@ -83,6 +83,7 @@ start() { # start NAME COMMAND...: a daemon in the foreground of nobody, with a 
   daemons+=($!)
 }
 
+# A job that is queued again waits for as long as credentials live (cred_expire, in seconds).
 write_configuration() {
   local port
   port=$(free_ports 5) || give_up "no free ports"
@@ -93,7 +94,7 @@ SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
 SlurmctldPort=$port
 AuthType=auth/munge
-AuthInfo=socket=$work/munge.socket,cred_expire=3
+AuthInfo=socket=$work/munge.socket,cred_expire=15
 StateSaveLocation=$work/state
 SlurmdSpoolDir=$work/spool.%n
 TmpFS=$work/tmp.%n
@@ -202,7 +203,7 @@ test_single() {
   pass_if "Slurm has signalled it" wait_for 120 says "$log" "signalled: USR1"
   wait_for 120 says "$log" ": exit "
   pass_if "it has ended with exit code 75" says "$log" ": exit 75"
-  pass_if "it has been queued again and has started" wait_for 60 says "$log" "queued again 1 times"
+  pass_if "it has been queued again and has started" wait_for 150 says "$log" "queued again 1 times"
   # The rest may be signalled again; it has to come to its end all the same.
   pass_if "it has completed" wait_for 300 in_state "$job" COMPLETED
   pass_if "its checkpoint verifies" verifies "$work/single/pruned.h5"
@@ -221,7 +222,7 @@ test_array() {
   follow "$work/olica-${second}_1.log"
   wait_for 120 says "$log" "survey layer 1"
   scancel --batch --signal=USR1 "$first"
-  pass_if "the first job, told by hand to stop, is queued again" wait_for 120 says "$log" "queued again 1 times"
+  pass_if "the first job, told by hand to stop, is queued again" wait_for 150 says "$log" "queued again 1 times"
   pass_if "the first job has completed" wait_for 300 in_state "$first" COMPLETED
   pass_if "the second job has completed" wait_for 300 in_state "$second" COMPLETED
   pass_if "it has begun when the first had ended" test ! "$(show "$second" StartTime)" '<' "$(show "$first" EndTime)"
