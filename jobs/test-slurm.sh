@@ -206,6 +206,7 @@ test_single() {
   pass_if "it has been queued again and has started" wait_for 150 says "$log" "queued again 1 times"
   # The rest may be signalled again; it has to come to its end all the same.
   pass_if "it has completed" wait_for 300 in_state "$job" COMPLETED
+  pass_if "it has gone on where it was" says "$log" "going on from"
   pass_if "its checkpoint verifies" verifies "$work/single/pruned.h5"
   pass_if "which is the uninterrupted run's to the last byte" same_model "$work/reference.h5" "$work/single/pruned.h5"
 }
