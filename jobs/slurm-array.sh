@@ -29,5 +29,5 @@ echo "job $first: sparsity $1"
 if [ $# -gt 1 ]; then
   others=$(sbatch --parsable "${options[@]}" --array="1-$(($# - 1))%$AT_ONCE" --output=olica-%A_%a.log \
     --dependency="afterok:$first" --kill-on-invalid-dep=yes "$job")
-  echo "job ${others%%;*}: sparsities ${*:2}, after job $first"
+  echo "job ${others%%;*}: then ${*:2}, when job $first has succeeded"
 fi

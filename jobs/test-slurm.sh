@@ -213,7 +213,7 @@ test_single() {
 
 test_array() {
   local first second log=$work/first.log
-  (cd "$work" && CONFIG=$work/short.ini OUTS=$work OPTIONS="${shape[*]} --time=5" "$OLDPWD/jobs/slurm-array.sh" 0.2 0.33) >"$work/array.log" ||
+  (cd "$work" && CONFIG=$work/short.ini OUTS=$work OPTIONS="${shape[*]} --time=9 --signal=B:USR1@60" "$OLDPWD/jobs/slurm-array.sh" 0.2 0.33) >"$work/array.log" ||
     give_up "slurm-array.sh does not submit"
   cat "$work/array.log"
   first=$(sed -n '1s/job \([0-9]*\):.*/\1/p' "$work/array.log")
