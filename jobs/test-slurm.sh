@@ -226,6 +226,7 @@ test_array() {
   pass_if "the first job, told by hand to stop, is queued again" wait_for 150 says "$log" "queued again 1 times"
   pass_if "the first job has completed" wait_for 300 in_state "$first" COMPLETED
   pass_if "the second job has completed" wait_for 300 in_state "$second" COMPLETED
+  pass_if "there is one calibration for both" says "$work/olica-0.33/report.json" "read from .*statistics.h5"
   pass_if "it has begun when the first had ended" test ! "$(show "$second" StartTime)" '<' "$(show "$first" EndTime)"
   pass_if "the first checkpoint is the uninterrupted run's" same_model "$work/reference.h5" "$work/olica-0.2/pruned.h5"
   pass_if "the second checkpoint verifies" verifies "$work/olica-0.33/pruned.h5"
