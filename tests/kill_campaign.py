@@ -32,7 +32,7 @@ class Campaign:
     def arguments(self, job):
         own = [f"output.checkpoint={job.dir}/pruned.h5", f"output.report={job.dir}/report.json", "output.overwrite=no",
                "restart.cost=1"]
-        return [x for setting in own for x in ("--set", setting)] + [str(job.config)]
+        return [x for setting in own for x in ("--set", setting)] + ([job.config] if self.config else job.arguments())
 
     def whole(self):
         job, since = self.job("whole"), time.time()
@@ -62,13 +62,22 @@ class Campaign:
         return code, killed, said
 
     def run(self):
-        whole, done = self.whole(), 0
-        while done < self.kills:
+        self.done = 0
+        try:
+            self.run_all()
+        except KeyboardInterrupt:
+            print("stopped before its end")
+        self.print()
+        return 1 if self.differ else 0
+
+    def run_all(self):
+        whole = self.whole()
+        while self.done < self.kills:
             job, left = self.job(f"job{self.jobs}"), self.random.randint(1, 8)
             code = 1
             while code != 0 and not (job.dir / "pruned.h5").exists():  # killed after the rename: it is whole
-                code, killed, error = self.attempt(job, left > 0 and done < self.kills)
-                done, left = done + killed, left - killed
+                code, killed, error = self.attempt(job, left > 0 and self.done < self.kills)
+                self.done, left = self.done + killed, left - killed
                 if code != 0 and not killed and not (job.dir / "pruned.h5").exists():
                     print(error, file=sys.stderr)
                     self.differ += 1
@@ -79,20 +88,24 @@ class Campaign:
             except AssertionError as failure:
                 print(f"{job.dir}: {failure}", file=sys.stderr)
                 self.differ += 1
-        self.print(done)
-        return 1 if self.differ else 0
 
-    def print(self, kills):
+    def print(self):
         places = ["start", "survey", "pruning", "ending"]
         print(f"{'ranks':>5} " + " ".join(f"{p:>8}" for p in places) + "    kills")
         for ranks in sorted({r for r, _ in self.table}):
             row = [self.table[ranks, p] for p in places]
             print(f"{ranks:>5} " + " ".join(f"{n:>8}" for n in row) + f" {sum(row):>8}")
-        print(f"{kills} kills in {self.starts} starts of {self.jobs} jobs; all other starts ended with "
+        print(f"{self.done} kills in {self.starts} starts of {self.jobs} jobs; all other starts ended with "
               f"{dict(self.codes)}; {self.differ} jobs differ from the one left alone")
 
 
+def end(number, frame):
+    """SIGTERM: the table of what has been done is still printed."""
+    raise KeyboardInterrupt
+
+
 def main(words):
+    signal.signal(signal.SIGTERM, end)
     with tempfile.TemporaryDirectory() as directory:
         return Campaign(int(words[0]), int(words[1]) if len(words) > 1 else 1, Path(directory),
                         Path(words[2]).resolve() if len(words) > 2 else None).run()

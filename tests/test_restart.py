@@ -8,6 +8,7 @@ import pytest
 
 from helpers import BINARY, environment, mpirun, write_config
 from test_variants import build, ids
+from tiny_model import BYTE_VOCABULARY, make_tokenizer
 
 LAYERS, STOPPED, CONFIG, INPUT, IO = 3, 75, 2, 3, 4
 
@@ -17,12 +18,16 @@ class Job:
 
     def __init__(self, directory, **changes):
         self.dir = directory
-        build(directory / "model", config={"num_hidden_layers": LAYERS, "tie_word_embeddings": True})
+        build(directory / "model", config={"num_hidden_layers": LAYERS, "tie_word_embeddings": True,
+                                           "vocab_size": BYTE_VOCABULARY, "max_position_embeddings": 96})
+        make_tokenizer(directory / "model")
+        (directory / "boolq.jsonl").write_text("".join(json.dumps(
+            {"passage": "no " * (i % 7), "question": f"is {i} {'odd' * i}", "answer": bool(i % 2)}) + "\n" for i in range(9)))
         ids(directory / "calibration.npy", (9, 16))
         ids(directory / "evaluation.npy", (500,))
         self.sections = {"model": {"path": "model"}, "prune": {"sparsity": 0.3, "mlp_num": 2},
                          "calibration": {"tokens": "calibration.npy", "samples": 9, "length": 16},
-                         "evaluate": {"tokens": "evaluation.npy", "length": 16},
+                         "evaluate": {"tokens": "evaluation.npy", "length": 16, "tasks": "boolq:boolq.jsonl"},
                          "output": {"checkpoint": "pruned.h5", "report": "report.json"}, "restart": {"cost": 1}}
         self.config = write_config(directory / "job.ini", self.change(**changes))
 
@@ -31,8 +36,11 @@ class Job:
             self.sections.setdefault(section, {}).update(keys)
         return self.sections
 
-    def run(self, ranks, *arguments, **more):
-        return mpirun(ranks, *arguments, self.config, **more)
+    def arguments(self, *arguments):
+        return [*arguments, "--predictions", self.dir / "predictions.jsonl", self.config]
+
+    def run(self, ranks, *arguments):
+        return mpirun(ranks, *self.arguments(*arguments))
 
     def stop(self, ranks, *arguments):
         """One layer of the run, and no more: its time is up at once."""
@@ -67,6 +75,9 @@ class Job:
         for key in ("linearity_score", "calibrated_layers", "parameters"):
             assert mine[key] == its[key], key
         assert mine["perplexity"] == pytest.approx(its["perplexity"], rel=1e-12)  # a sum over ranks
+        if "tasks" in its:
+            assert mine["tasks"] == its["tasks"] and {"dense", "pruned"} <= mine["tasks"]["boolq"].keys()
+            assert (self.dir / "predictions.jsonl").read_bytes() == (other.dir / "predictions.jsonl").read_bytes()
         for a, b in zip(mine["layers"], its["layers"], strict=True):
             assert a == pytest.approx(b, rel=1e-12)
         assert self.files() == ["pruned.h5"]
@@ -140,7 +151,7 @@ def test_killed_at_any_moment(job, whole):
     """kill -9 of one rank at random moments, restarts at other numbers of ranks; then the run is left alone."""
     chance, killed, code = random.Random(11), 0, 1
     for _ in range(6):
-        code, _ = interrupt(chance.choice([1, 2, 3]), signal.SIGKILL, chance.randint(1, 7), chance.uniform(0, 0.05), [job.config])
+        code, _ = interrupt(chance.choice([1, 2, 3]), signal.SIGKILL, chance.randint(1, 7), chance.uniform(0, 0.05), job.arguments())
         killed += code != 0
         if code == 0 or "pruned.h5" in job.files():  # killed while it said goodbye: the checkpoint is whole
             break
@@ -154,7 +165,7 @@ def test_killed_at_any_moment(job, whole):
 
 def test_signal(job, whole):
     """What mpirun passes on ends the run at the next layer, with exit code 75."""
-    code, said = interrupt(2, signal.SIGUSR1, 3, 0, [job.config])  # the third line is that of the first layer
+    code, said = interrupt(2, signal.SIGUSR1, 3, 0, job.arguments())  # the third line is that of the first layer
     if code != 0:  # else it was over before the signal came
         assert code == STOPPED and "stopped early: by SIGUSR1 before layer" in said, said
         done = job.run(1)
@@ -167,6 +178,7 @@ REFUSALS = {  # what is changed, exit code, what the message says
     "length": (["--set", "evaluate.length=8"], CONFIG, "[evaluate] length was 16, is 8"),
     "calibration": ("calibration.npy", INPUT, "calibration was \"144 ids"),
     "evaluation": ("evaluation.npy", INPUT, "evaluation was \"496 ids"),
+    "tasks": ("boolq.jsonl", INPUT, "tasks was \"9 questions"),
     "weights": ("model/model.safetensors", INPUT, "model.safetensors was"),
     "config": ("model/config.json", INPUT, "config.json was"),
 }
@@ -185,24 +197,24 @@ def test_another_run_is_refused(job, whole):
             return code, words, job.run(1, *what)
         other = job.dir / case
         other.mkdir()
-        for name in ("model", "calibration.npy", "evaluation.npy"):
+        for name in ("model", "calibration.npy", "evaluation.npy", "boolq.jsonl"):
             (shutil.copytree if name == "model" else shutil.copy2)(job.dir / name, other / name)
         if what.endswith(".npy"):
             ids(other / what, (9, 16) if case == "calibration" else (500,), seed=8)
         elif case == "weights":
             os.utime(other / what, (1, 1))
         else:
-            (other / what).write_text((other / what).read_text() + " ")
+            (other / what).write_text((other / what).read_text().replace("is 3", "is 4") + " ")
         sets = [f"model.path={case}/model", f"calibration.tokens={case}/calibration.npy",
-                f"evaluate.tokens={case}/evaluation.npy"]
+                f"evaluate.tokens={case}/evaluation.npy", f"evaluate.tasks=boolq:{case}/boolq.jsonl"]
         return code, words, job.run(1, *[a for s in sets for a in ("--set", s)])
 
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(2) as pool:
         for code, words, done in pool.map(refuse, REFUSALS):
             assert done.returncode == code and words in done.stderr and "--fresh starts over" in done.stderr, done.stderr
     assert before == {name: (job.dir / name).read_bytes() for name in job.files()}
     harmless = ["--set", "output.overwrite=yes", "--set", "compute.threads=2", "--set", "restart.keep=3"]
-    assert f"going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
+    assert "going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
     fresh = job.stop(2, "--fresh")
     assert "going on" not in fresh.stderr and job.files() == ["pruned.h5.restart.0"]
     assert job.run(2).returncode == 0
@@ -244,3 +256,35 @@ def test_burst_buffer(job, whole):
     assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     assert list((job.dir / "fast").iterdir()) == []
     job.matches(whole)
+
+
+def test_full_disk(job, whole):
+    """A restart file that cannot be written is told, and no failure of the run."""
+    ids(job.dir / "evaluation.npy", (40000,))
+    assert job.run(1, "--set", "restart.every=off").returncode == 0
+    expected, _ = job.content(), (job.dir / "pruned.h5").unlink()
+    done = mpirun(1, "-c", f"ulimit -f 1024; exec {BINARY} {job.config}", program="sh")  # KiB: the checkpoint is smaller
+    assert done.returncode == 0, done.stderr
+    assert "pruned.h5.restart.0: cannot resize: File too large" in done.stderr
+    assert any("restart file could not be written" in w["text"] and w["count"] > 1 for w in job.report()["warnings"])
+    assert job.content() == expected and job.files() == ["pruned.h5"]
+
+
+def test_failure_keeps_what_is_done(job):
+    """Something gets in the way of the last rename: exit code 4, and after that is gone the run goes on."""
+    ids(job.dir / "evaluation.npy", (40000,))
+    for _ in range(2 * LAYERS):  # up to the last layer
+        job.stop(2)
+    process = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, job.config],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
+    while "going on from" not in process.stderr.readline():
+        pass
+    (job.dir / "pruned.h5").mkdir()
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == IO and "will not be replaced" in error, error
+    assert f"restart files are kept: the same config goes on from layer {LAYERS} of sweep 2" in error
+    (job.dir / "pruned.h5").rmdir()
+    assert "pruned.h5.part" in job.files()
+    done = job.run(1)
+    assert done.returncode == 0 and f"going on from layer {LAYERS} of sweep 2" in done.stderr, done.stderr
+    assert job.files() == ["pruned.h5"] and mpirun(1, "--verify", job.dir / "pruned.h5").returncode == 0

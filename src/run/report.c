@@ -146,6 +146,15 @@ static json_t *run_json(const olica_report *report) {
   return object;
 }
 
+static json_t *restart_json(const olica_report *report) {
+  json_t *object = json_object();
+  put_integer(object, "sweep", report->restart.sweep);
+  put_integer(object, "layer", report->restart.layer);
+  put_integer(object, "runs_before", report->restart.runs);
+  put_seconds(object, "seconds_before", report->restart.seconds);
+  return object;
+}
+
 static json_t *parameters_json(const olica_report *report) {
   json_t *object = json_object();
   if (report->dense) put_integer(object, "dense", report->dense);
@@ -297,6 +306,7 @@ json_t *olica_report_json(const olica_report *report) {
   put_text(root, "status", status_word(report->status));
   if (report->status != OLICA_OK && report->status != OLICA_STOPPED) put(root, "error", error_json(report));
   put(root, "run", run_json(report));
+  if (report->restart.runs) put(root, "restart", restart_json(report));
   put(root, "settings", json_incref(report->settings));
   put(root, "model", json_incref(report->model));
   put(root, "parameters", parameters_json(report));

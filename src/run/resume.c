@@ -1,5 +1,6 @@
 #include "resume.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,6 +25,14 @@ static olica_status make_name(olica_env *env, const olica_options *options, char
   return OLICA_OK;
 }
 
+/* Bytes on the disk of the checkpoint under way that an earlier run has left. */
+static double checkpoint_blocks(const char *path) {
+  char part[PATH_MAX];
+  struct stat info;
+  if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part || stat(part, &info) != 0) return 0;
+  return 512.0 * (double)info.st_blocks;
+}
+
 /* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
  * of old ones are given back. */
 static olica_status look_for_room(const olica_job *job, const char *name, double bytes, double checkpoint,
@@ -39,7 +48,7 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
     snprintf(path, room, "%s.%d", name, i);
     if (stat(path, &info) == 0) own += 512.0 * (double)info.st_blocks;
   }
-  if (!*job->options->restart.path) needed += checkpoint;
+  if (!*job->options->restart.path) needed += checkpoint - checkpoint_blocks(job->options->output.checkpoint);
   OLICA_TRY(olica_file_probe(env, path, true));
   OLICA_TRY(olica_file_resolve(env, name, ".", &directory));
   *fits = statvfs(directory, &fs) != 0 || fs.f_blocks == 0 ||
@@ -117,6 +126,10 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
   olica_resume *resume = &job->resume;
   resume->from = resume->kept = at;
   olica_resume_recall(job, state);
+  job->report->restart.sweep = at.sweep;
+  job->report->restart.layer = at.layer;
+  job->report->restart.runs = resume->runs;
+  job->report->restart.seconds = resume->seconds;
   if (at.sweep == 2 && job->tasks.likelihood[0])
     olica_job_report_tasks(job, false, json_real_value(json_object_get(state, "questions_per_s")));
   olica_log_line(job->context->env, "going on from layer %d of sweep %d (%s.%d)", at.layer, at.sweep,

@@ -110,9 +110,13 @@ typedef struct olica_report {
   olica_report_tasks tasks;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */
-  double estimate;            /* bytes of counted memory a rank was expected to need */
-  const char *checkpoint;     /* borrowed: what was written, NULL: nothing */
-  double checkpoint_bytes;    /* its size, for the table */
+  struct {
+    int sweep, layer, runs; /* where this run went on; interrupted ones before it. runs 0: it began anew */
+    double seconds;         /* that those took, up to their last restart files */
+  } restart;
+  double estimate;         /* bytes of counted memory a rank was expected to need */
+  const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
+  double checkpoint_bytes; /* its size, for the table */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */
