@@ -200,7 +200,7 @@ test_single() {
     --output="$log" jobs/slurm.sh) || give_up "sbatch refuses slurm.sh"
   say "job $job: submitted, for two minutes"
   follow "$log"
-  pass_if "Slurm has signalled it" wait_for 120 says "$log" "signalled: USR1"
+  pass_if "Slurm has signalled it" wait_for 240 says "$log" "signalled: USR1"
   wait_for 120 says "$log" ": exit "
   pass_if "it has ended with exit code 75" says "$log" ": exit 75"
   pass_if "it has been queued again and has started" wait_for 150 says "$log" "queued again 1 times"
