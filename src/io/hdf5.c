@@ -1,6 +1,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -55,11 +57,22 @@ hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   return good ? access : H5I_INVALID_HID;
 }
 
+/* When rank 0 opens a file, OMPIO takes a semaphore of the node named after it, for a pointer that we never
+ * use. A job that was killed meanwhile has left it taken, and the next one would wait for it forever. Whoever
+ * holds it rightly is not disturbed by losing the name. */
+static void forget_semaphore(const olica_context *context, const char *path) {
+  char name[NAME_MAX];
+  const char *slash = strrchr(path, '/');
+  snprintf(name, sizeof name, "/OMPIO_%s", slash ? slash + 1 : path);
+  if (context->rank == 0) sem_unlink(name);
+}
+
 olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **out) {
   olica_env *env = context->env;
   olica_hdf5 *file;
   OLICA_TRY(OLICA_NEW(env, file, 1));
   file->context = context;
+  forget_semaphore(context, path);
   if (!(file->path = olica_memory_string(env, path))) return env->error.code;
   OLICA_TRY(OLICA_NEW(env, file->share, (size_t)context->size));
   OLICA_TRY(OLICA_NEW(env, file->part, (size_t)context->size));
