@@ -162,7 +162,7 @@ fuzz: deps
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ:%=$(objects_in)/tests/fuzz/fuzz_%)
 	@for name in $(FUZZ); do mkdir -p $(O)/fuzz/corpus/$$name && \
-	  $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
+	  $(as_root) $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
 	    -print_final_stats=1 -verbosity=0 -artifact_prefix=$(O)/fuzz/found-$$name- \
 	    $(O)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; done
 
