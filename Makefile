@@ -84,8 +84,14 @@ $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/
 $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
+# What the tests preload to make the system fail. No sanitizers: it is loaded before theirs.
+shim = $(objects_in)/tests/faults/shim.so
+$(shim): tests/faults/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
+
 .PHONY: test-programs
-test-programs: $(unit) $(mpitest) $(replay)
+test-programs: $(unit) $(mpitest) $(replay) $(shim)
 
 .PHONY: bench-programs
 bench-programs: $(benches)

@@ -8,6 +8,7 @@
 
 #include "hdf5_private.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 enum {
   LINKS_MAX = 65535,         /* of a group, HDF5's own bound on what a header holds */
@@ -75,7 +76,9 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
   hid_t access = access_list(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
+  olica_watch_enter(context, "the creation of an HDF5 file");
   file->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+  olica_watch_leave(context);
   OLICA_TRY(olica_hdf5_agree(file, file->id >= 0, "create", "it"));
   H5Pclose(creation);
   H5Pclose(access);
@@ -229,6 +232,13 @@ static olica_status make_scratch(olica_hdf5 *file) {
   return file->scratch ? OLICA_OK : file->context->env->error.code;
 }
 
+static bool flush(const olica_hdf5 *file) {
+  olica_watch_enter(file->context, "a flush of HDF5");
+  bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
+  olica_watch_leave(file->context);
+  return good;
+}
+
 olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   if (file->reserved) return OLICA_OK;
   OLICA_AGREE(file->context, make_scratch(file));
@@ -236,7 +246,7 @@ olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   OLICA_TRY(olica_hdf5_agree(file, H5Fget_filesize(file->id, &end) >= 0, "measure", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? take_blocks(file, end) : OLICA_OK);
   file->reserved = true;
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "write", "its structure");
+  return olica_hdf5_agree(file, flush(file), "write", "its structure");
 }
 
 static olica_status check_whole(const olica_hdf5 *file) {
@@ -255,7 +265,7 @@ olica_status olica_hdf5_seal(olica_hdf5 *file) {
   for (int i = 0; i < file->count && good; i++)
     good = put_attribute(file->set[i].id, "crc32", H5T_STD_U32LE, &file->set[i].crc);
   OLICA_TRY(olica_hdf5_agree(file, good, "write", "checksums"));
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it");
+  return olica_hdf5_agree(file, flush(file), "flush", "it");
 }
 
 static olica_status sync_file(const olica_hdf5 *file) {
@@ -268,11 +278,14 @@ static olica_status sync_file(const olica_hdf5 *file) {
 }
 
 olica_status olica_hdf5_close(olica_hdf5 *file) {
-  OLICA_TRY(olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it"));
+  OLICA_TRY(olica_hdf5_agree(file, flush(file), "flush", "it"));
   bool good = true;
   for (int i = 0; i < file->count && good; i++) good = H5Dclose(file->set[i].id) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "close", "its datasets"));
-  OLICA_TRY(olica_hdf5_agree(file, H5Fclose(file->id) >= 0, "close", "it"));
+  olica_watch_enter(file->context, "the closing of an HDF5 file");
+  good = H5Fclose(file->id) >= 0;
+  olica_watch_leave(file->context);
+  OLICA_TRY(olica_hdf5_agree(file, good, "close", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? sync_file(file) : OLICA_OK);
   olica_hdf5_abandon(file);
   return OLICA_OK;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "olica/par/watch.h"
+
 static int affinity_cores(void) {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) != 0) return (int)sysconf(_SC_NPROCESSORS_ONLN);
@@ -63,6 +65,7 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
 
 void olica_context_destroy(olica_context *context) {
   if (!context) return;
+  olica_watch_stop(context);
   MPI_Comm_free(&context->node);
   MPI_Comm_free(&context->comm);
   olica_memory_free(context->env, context);

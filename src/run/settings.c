@@ -94,8 +94,8 @@ static const olica_setting table[] = {
   SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint", LATER("*", NULL)),
 
   SETTING(run, walltime, DURATION, "auto", "stop in time; auto: Slurm's end time", LATER("*", "use off")),
-  SETTING(run, stall, INTEGER, "600", "time in one collective before it says where", IN(1, 1e6), .unit = "seconds",
-          LATER("*", NULL)),
+  SETTING(run, stall, INTEGER, "600", "time in one collective before a rank says where; ten times that ends the job",
+          IN(1, 1e6), .unit = "seconds"),
 };
 // clang-format on
 

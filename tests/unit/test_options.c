@@ -253,14 +253,14 @@ static void texts_are_named(void **state) {
 static void what_is_not_there_yet_is_refused(void **state) {
   is_refused(*state, "[model]\npath=m\n[prune]\nond = standard\n", NULL,
              "run/x.ini:4: [prune] ond = \"standard\" is not in this build yet; use fast");
-  const char *const later[] = {"calibration.save=s.h5", "prune.ond=standard",  "restart.every=2 layers",
-                               "restart.keep=3",        "restart.path=d",      "run.walltime=01:00:00",
-                               "run.stall=60",          "calibration.save=off"};
+  const char *const later[] = {"calibration.save=s.h5", "prune.ond=standard", "restart.every=2 layers",
+                               "restart.keep=3",        "restart.path=d",     "run.walltime=01:00:00",
+                               "calibration.save=off"};
   for (size_t i = 0; i < sizeof later / sizeof *later; i++)
     set_refused(*state, later[i], "not in this build yet");
   const char *const fine[] = {"evaluate.bos=no",   "restart.every=1 layer",  "restart.every=off",
                               "restart.keep=2",    "compute.precision=fp32", "compute.precision=bf16",
-                              "run.walltime=auto", "evaluate.limit=0",       "run.stall=600"};
+                              "run.walltime=auto", "evaluate.limit=0",       "run.stall=60"};
   for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) options_of(*state, LEAST, fine[i]);
   /* What counts is the value in the end. */
   options_of(*state, LEAST "[evaluate]\ntasks = boolq:b.jsonl\n", "evaluate.tasks=");

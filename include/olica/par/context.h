@@ -7,6 +7,8 @@
 
 #include "olica/base/env.h"
 
+typedef struct olica_watch olica_watch;
+
 typedef struct olica_context {
   olica_env *env;
   MPI_Comm comm; /* all ranks of the job */
@@ -18,6 +20,7 @@ typedef struct olica_context {
   int threads;           /* of this rank's products */
   int most_threads;      /* of the rank that has most */
   char host[64];
+  olica_watch *watch; /* par/watch.h; NULL: nobody watches */
 } olica_context;
 
 /* Duplicates `parent` and finds out the nodes. threads = 0: OMP_NUM_THREADS, or as many as leave every rank
