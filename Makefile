@@ -141,6 +141,12 @@ check-full: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) -m pytest -q -s -p no:cacheprovider -rs tests/full
 
+# Hundreds of small jobs with a fault each, and the table of how they end: minutes.
+.PHONY: check-faults
+check-faults: deps-check
+	@$(MAKE) --no-print-directory all $(shim)
+	@OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) tests/faults/campaign.py
+
 # valgrind (in a build without AVX-512, which it does not know) and the sanitizers, on 2 ranks.
 .PHONY: memcheck
 memcheck: deps-check
@@ -205,6 +211,7 @@ help:
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
+	@echo "make check-faults  faults of disk, memory and ranks, injected into small jobs (minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"

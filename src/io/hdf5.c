@@ -1,6 +1,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -68,11 +70,40 @@ static olica_status allocate(olica_context *context, const char *path, olica_hdf
   return OLICA_OK;
 }
 
+/* For its shared file pointer Open MPI makes a semaphore that is called by the last part of the file's name,
+ * and takes it while it opens the file. A job killed then leaves it behind, taken: whoever writes a file of
+ * that name on this node would wait for ever. Nobody uses the pointer, so whose semaphore goes is no matter.
+ */
+static void forget_semaphore(const olica_hdf5 *file) {
+  const char *slash = strrchr(file->path, '/');
+  char name[NAME_MAX + 1];
+  snprintf(name, sizeof name, "/OMPIO_%s", slash ? slash + 1 : file->path);
+  if (file->context->node_rank == 0) sem_unlink(name);
+}
+
+/* Where a rank cannot open the file (its node lacks the file system, say), Open MPI keeps the others waiting.
+ */
+static olica_status try_file(const olica_hdf5 *file, int flags) {
+  int fd = open(file->path, O_RDWR | O_CLOEXEC | flags, 0666);
+  if (fd >= 0 && close(fd) == 0) return OLICA_OK;
+  return olica_error_set(file->context->env, OLICA_ERR_IO, "%s: rank %d on %s cannot open it: %s", file->path,
+                         file->context->rank, file->context->host, strerror(errno));
+}
+
+static olica_status make_file(const olica_hdf5 *file) {
+  bool root = file->context->rank == 0;
+  OLICA_AGREE(file->context, root ? try_file(file, O_CREAT) : OLICA_OK);
+  OLICA_AGREE(file->context, root ? OLICA_OK : try_file(file, 0));
+  return OLICA_OK;
+}
+
 olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();
   olica_hdf5 *file = NULL;
   OLICA_AGREE(context, allocate(context, path, &file));
   assert(file);
+  forget_semaphore(file);
+  OLICA_TRY(make_file(file));
   hid_t access = access_list(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
