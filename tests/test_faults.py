@@ -1,11 +1,13 @@
 """Faults of disk, memory and ranks, a few of each kind; all of them are in `make check-faults` (faults/campaign.py).
 Every job ends on all ranks, with one message and its exit code, and leaves no checkpoint that is not the right one."""
 import os, re, select, signal, time
+from concurrent.futures import ThreadPoolExecutor
 
+import h5py
 import pytest
 
-import faults.inject as inject
 from damage import mounted, put, shell
+from faults import inject
 from faults.campaign import IO, INPUT, MEMORY, OK, STALLED, kills, reference_of
 from helpers import BINARY, mpirun
 
@@ -32,10 +34,16 @@ def reference(tmp_path_factory):
     return reference_of(tmp_path_factory.mktemp("reference"))
 
 
-@pytest.mark.parametrize("what, fault, codes", INJECTED, ids=[what.replace(" ", "_") for what, *_ in INJECTED])
-def test_injected(what, fault, codes, reference, tmp_path):
-    outcome = inject.trial(tmp_path / "job", 3, fault, codes, reference)
-    assert not outcome.complaints, outcome
+@pytest.fixture(scope="module")
+def outcomes(reference, tmp_path_factory):
+    """All at once, three at a time: most of a job this small is waiting."""
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda one: inject.trial(tmp_path_factory.mktemp("trial") / "job", 3, one[1], one[2], reference), INJECTED))
+
+
+@pytest.mark.parametrize("number", range(len(INJECTED)), ids=[what.replace(" ", "_") for what, *_ in INJECTED])
+def test_injected(number, outcomes):
+    assert not outcomes[number].complaints, (INJECTED[number], outcomes[number])
 
 
 def test_shim_is_there(tmp_path):
@@ -111,22 +119,15 @@ def test_what_nobody_will_join_ends(reference, tmp_path):
     assert "a flush of HDF5 (phase write)" in outcome.message, outcome
 
 
-def test_quiet_without_a_stall(reference, tmp_path):
-    job = inject.make(tmp_path / "job")
-    code, _, err = inject.end(inject.start(job, 3), time.monotonic())
-    assert code == 0 and "stall" not in err
-
-
 def test_one_byte_of_a_checkpoint(reference, tmp_path):
-    """Every dataset's first byte, one at a time: --verify names the dataset."""
+    """The first byte of datasets, one at a time: --verify names the dataset."""
     job = inject.make(tmp_path / "job")
     assert inject.end(inject.start(job, 2), time.monotonic())[0] == 0
-    import h5py
     whole = (job.out / "pruned.h5").read_bytes()
     with h5py.File(job.out / "pruned.h5") as file:
         places = {}
         file.visititems(lambda name, item: places.update({name: item.id.get_offset()}) if isinstance(item, h5py.Dataset) else None)
-    for name in sorted(places)[::5]:
+    for name in sorted(places)[::9]:
         at = places[name]
         (job.out / "hurt.h5").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:])
         done = mpirun(1, "--verify", job.out / "hurt.h5", program=BINARY)

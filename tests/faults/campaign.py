@@ -6,8 +6,9 @@ import random, shutil, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import inject
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from damage import mounted, put, shell
+from faults import inject
 
 OK, INPUT, IO, MEMORY, STALLED = {0}, {3}, {4}, {6}, {70}
 KILLS = 100
