@@ -8,7 +8,7 @@ O       = build
 MPIRUN  = mpirun
 PYTHON  = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import numpy, h5py, pytest' 2>/dev/null && echo $$p && break; done)
 
-flags_release = -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -g
+flags_release = -O3 -march=$(ARCH) -mprefer-vector-width=512 -fno-math-errno -fno-trapping-math -g
 flags_debug   = -O0 -g3
 flags_fuzz    = -O1 -g -Wno-pass-failed -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined

@@ -46,12 +46,50 @@ float *olica_stream_sequence(const olica_stream *stream, int64_t s) {
   return stream->x + (size_t)s * (size_t)stream->tokens * (size_t)stream->hidden;
 }
 
-olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer,
-                                  int index, const olica_observer *observer) {
-  if (!stream) return OLICA_OK;
-  OLICA_AGREE(stream->context, olica_forward_begin(forward, layer, index));
-  for (int64_t s = 0; s < stream->count; s++)
-    olica_forward_layer(forward, olica_stream_sequence(stream, s), observer);
-  olica_forward_end(forward);
+int olica_stream_pack(olica_dtype precision, int threads, int tokens) {
+  if (precision == OLICA_FP32 || tokens % OLICA_BLOCK_ROWS) return 1;
+  int rows = threads * OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS;
+  return rows > tokens ? rows / tokens : 1;
+}
+
+/* What advancing works in: the segments of a pack, and the copy that passes if the states stay. */
+typedef struct work {
+  int sequences; /* of a pack */
+  olica_segment *segment;
+  float *copy;
+} work;
+
+static olica_status prepare(const olica_stream *stream, const olica_forward *forward, bool stays, work *w) {
+  olica_env *env = stream->context->env;
+  w->sequences = olica_forward_rows(forward) / stream->tokens;
+  OLICA_TRY(OLICA_NEW(env, w->segment, (size_t)w->sequences));
+  for (int i = 0; i < w->sequences; i++)
+    w->segment[i] = (olica_segment){.first = i * stream->tokens, .count = stream->tokens};
+  if (!stays) return OLICA_OK;
+  return OLICA_NEW(env, w->copy, (size_t)w->sequences * (size_t)stream->tokens * (size_t)stream->hidden);
+}
+
+static olica_status pass_all(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
+                             const olica_watch *watch, const work *w) {
+  for (int64_t s = 0; s < stream->count; s += w->sequences) {
+    int count = stream->count - s < w->sequences ? (int)(stream->count - s) : w->sequences;
+    const olica_pack pack = {.rows = count * stream->tokens, .segments = count, .segment = w->segment};
+    float *x = olica_stream_sequence(stream, s);
+    if (w->copy) x = memcpy(w->copy, x, (size_t)pack.rows * (size_t)stream->hidden * sizeof *x);
+    OLICA_TRY(olica_forward_pass(forward, maps, &pack, x, watch ? &watch->observer : NULL));
+    if (watch && watch->passed) OLICA_TRY(watch->passed(watch->observer.self, count));
+  }
   return OLICA_OK;
+}
+
+olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
+                                  const olica_watch *watch) {
+  if (!stream) return OLICA_OK;
+  olica_env *env = stream->context->env;
+  work w = {0};
+  olica_status status = prepare(stream, forward, watch && watch->stays, &w);
+  if (status == OLICA_OK) status = pass_all(stream, forward, maps, watch, &w);
+  olica_memory_free(env, w.segment);
+  olica_memory_free(env, w.copy);
+  return olica_comm_agree(stream->context, stream->context->comm, status);
 }

@@ -83,8 +83,8 @@ static double own_bytes(const olica_arch *arch, olica_pack_sizes own, int64_t pa
          (double)own.targets * sizeof(olica_target);
 }
 
-olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, int ranks, int threads,
-                                 int panel_rows, double *bytes) {
+olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
+                                 int ranks, int threads, int panel_rows, double *bytes) {
   double most = 0;
   int used = packs->count < ranks ? (int)packs->count : ranks, *owner;
   OLICA_TRY(OLICA_NEW(packs->env, owner, (size_t)packs->count));
@@ -97,14 +97,14 @@ olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *pack
   }
   olica_memory_free(packs->env, own);
   olica_memory_free(packs->env, owner);
-  *bytes = most + (double)olica_forward_bytes(arch, packs->most_rows, threads) +
+  *bytes = most + (double)olica_forward_bytes(arch, packs->most_rows, packs->most_rows, precision, threads) +
            4.0 * packs->most_scored * panel_rows;
   return OLICA_OK;
 }
 
 static olica_status allocate(olica_choices *c, const olica_packs *packs, int64_t count) {
   olica_env *env = c->context->env;
-  OLICA_TRY(olica_forward_create(c->kernel, c->arch, packs->most_rows, c->context->threads, &c->forward));
+  OLICA_TRY(olica_forward_create(c->kernel, c->arch, packs->most_rows, packs->most_rows, &c->forward));
   OLICA_TRY(OLICA_NEW(env, c->pack, (size_t)count));
   OLICA_TRY(OLICA_NEW(env, c->ids, (size_t)c->own.rows));
   OLICA_TRY(OLICA_NEW(env, c->x, (size_t)c->own.rows * (size_t)c->arch->hidden));
@@ -165,16 +165,17 @@ void olica_choices_embed(olica_choices *c, int64_t first, int64_t count, const f
   }
 }
 
-olica_status olica_choices_advance(olica_choices *c, const olica_layer *layer, int index) {
+olica_status olica_choices_advance(olica_choices *c, const olica_maps *maps) {
   double since = olica_timer_now();
-  OLICA_AGREE(c->context, olica_forward_begin(c->forward, layer, index));
-  for (int64_t p = 0; p < c->packs; p++) {
+  olica_status status = OLICA_OK;
+  for (int64_t p = 0; p < c->packs && status == OLICA_OK; p++) {
     const olica_own_pack *own = &c->pack[p];
     const olica_pack pack = {
         .rows = own->rows, .segments = own->segments, .segment = c->segment + own->segment};
-    olica_forward_pack(c->forward, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden);
+    status =
+        olica_forward_pass(c->forward, maps, &pack, c->x + (size_t)own->row * (size_t)c->arch->hidden, NULL);
   }
-  olica_forward_end(c->forward);
+  OLICA_AGREE(c->context, status);
   c->seconds += olica_timer_now() - since;
   return OLICA_OK;
 }

@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 static const struct {
   const char *name;
@@ -80,10 +83,25 @@ void olica_number_encode(olica_dtype dtype, const float *from, void *to, size_t 
     return;
   }
   unsigned char *bytes = to;
-  for (size_t i = 0; i < n; i++) {
-    uint16_t half = dtype == OLICA_BF16 ? to_bf16(from[i]) : to_fp16(from[i]);
-    memcpy(bytes + 2 * i, &half, sizeof half);
-  }
+  if (dtype == OLICA_BF16) /* a loop of its own, which vectorizes */
+    for (size_t i = 0; i < n; i++) {
+      uint16_t half = to_bf16(from[i]);
+      memcpy(bytes + 2 * i, &half, sizeof half);
+    }
+  else
+    for (size_t i = 0; i < n; i++) {
+      uint16_t half = to_fp16(from[i]);
+      memcpy(bytes + 2 * i, &half, sizeof half);
+    }
+}
+
+void olica_number_round_bf16(const float *restrict from, uint16_t *restrict to, int n) {
+  int i = 0;
+#ifdef __AVX512BF16__
+  for (; i + 16 <= n; i += 16)
+    _mm256_storeu_si256((__m256i *)(void *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
+#endif
+  for (; i < n; i++) to[i] = olica_number_to_bf16(from[i]);
 }
 
 void olica_number_round(olica_dtype dtype, float *x, size_t n) {

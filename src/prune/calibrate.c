@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "olica/la/product.h"
 #include "olica/par/comm.h"
 
 static olica_status allocate(olica_env *env, const olica_layer *pruned, olica_dropped *dropped) {
@@ -29,10 +28,23 @@ static void copy_neuron(const olica_layer *dense, int from, olica_dropped *dropp
     dropped->down[row * dropped->count + to] = down->weight[row * down->in + from];
 }
 
-olica_status olica_dropped_create(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+static olica_status pack_dropped(olica_dropped *dropped) {
+  int n = dropped->count, d = dropped->d;
+  olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate}, up = gate;
+  up.w = dropped->up;
+  if (n == 0) return OLICA_OK; /* nothing was cut */
+  OLICA_TRY(olica_packed_create(dropped->kernel, gate, &dropped->packed_gate));
+  OLICA_TRY(olica_packed_create(dropped->kernel, up, &dropped->packed_up));
+  return olica_packed_create(dropped->kernel, (olica_packed_weights){.out = d, .in = n, .w = dropped->down},
+                             &dropped->packed_down);
+}
+
+olica_status olica_dropped_create(olica_kernel *kernel, const olica_arch *arch, const olica_layer *dense,
                                   const olica_layer *pruned, olica_dropped **out) {
+  olica_env *env = olica_kernel_env(kernel);
   olica_dropped *dropped;
   OLICA_TRY(OLICA_NEW(env, dropped, 1));
+  dropped->kernel = kernel;
   dropped->count = arch->ffn - pruned->shape.ffn;
   dropped->d = arch->hidden;
   OLICA_TRY(allocate(env, pruned, dropped));
@@ -43,11 +55,15 @@ olica_status olica_dropped_create(olica_env *env, const olica_arch *arch, const 
       copy_neuron(dense, n, dropped, to++);
   }
   *out = dropped;
-  return OLICA_OK;
+  return pack_dropped(dropped);
 }
 
-void olica_dropped_destroy(olica_env *env, olica_dropped *dropped) {
+void olica_dropped_destroy(olica_dropped *dropped) {
   if (!dropped) return;
+  olica_env *env = olica_kernel_env(dropped->kernel);
+  olica_packed_destroy(dropped->packed_gate);
+  olica_packed_destroy(dropped->packed_up);
+  olica_packed_destroy(dropped->packed_down);
   olica_memory_free(env, dropped->gate);
   olica_memory_free(env, dropped->up);
   olica_memory_free(env, dropped->down);
@@ -56,25 +72,30 @@ void olica_dropped_destroy(olica_env *env, olica_dropped *dropped) {
   olica_memory_free(env, dropped);
 }
 
+size_t olica_dropped_bytes(olica_dtype precision, int count, int d) {
+  return 3 * sizeof(float) * (size_t)count * (size_t)d + 2 * olica_packed_bytes(precision, count, d) +
+         olica_packed_bytes(precision, d, count);
+}
+
 static void add_bias(float *rows, const float *bias, int tokens, int width) {
   if (!bias) return;
   for (int t = 0; t < tokens; t++)
     for (int i = 0; i < width; i++) rows[(size_t)t * width + i] += bias[i];
 }
 
-void olica_dropped_apply(olica_env *env, const olica_dropped *dropped, int tokens, const float *a,
-                         float *gate, float *up, float *residual) {
+void olica_dropped_apply(const olica_dropped *dropped, int tokens, const float *a, float *gate, float *up,
+                         float *residual) {
   int n = dropped->count, d = dropped->d;
   if (n == 0) { /* nothing was cut */
     memset(residual, 0, (size_t)tokens * d * sizeof *residual);
     return;
   }
-  olica_product_linear(env, tokens, n, d, a, d, dropped->gate, 0.0f, gate, n);
-  olica_product_linear(env, tokens, n, d, a, d, dropped->up, 0.0f, up, n);
+  olica_packed_multiply(dropped->packed_gate, tokens, a, d, gate);
+  olica_packed_multiply(dropped->packed_up, tokens, a, d, up);
   add_bias(gate, dropped->gate_bias, tokens, n);
   add_bias(up, dropped->up_bias, tokens, n);
   olica_forward_neurons(tokens, n, gate, up);
-  olica_product_linear(env, tokens, d, n, gate, n, dropped->down, 0.0f, residual, d);
+  olica_packed_multiply(dropped->packed_down, tokens, gate, n, residual);
 }
 
 /* w_j = sigmoid((r_j - mean r) / 0.05), in place. */

@@ -66,19 +66,23 @@ static void destroy(void *self) {
 /* ---- sweep 1 ---- */
 
 typedef struct survey_view {
-  olica_env *env;
   olica_fit_sums *sums;
-  double *output_energy;  /* [d] of all sequences */
-  double *energy;         /* [d] of one */
-  const float *ffn_input; /* of the sequence under way: it stays until the FFN's output is seen */
+  int d;
+  double *output_energy; /* [threads x d] */
 } survey_view;
 
-static void see_survey(void *self, olica_tap tap, const float *rows, int tokens, int width) {
-  survey_view *view = self;
-  if (tap == OLICA_TAP_ATTENTION_OUTPUT)
-    olica_statistics_add_energy(view->output_energy, view->energy, rows, tokens, width);
-  if (tap == OLICA_TAP_FFN_INPUT) view->ffn_input = rows;
-  if (tap == OLICA_TAP_FFN_OUTPUT) olica_fit_sums_add(view->env, view->sums, tokens, view->ffn_input, rows);
+static void see_survey(void *self, const olica_view *view) {
+  survey_view *survey = self;
+  if (view->tap == OLICA_TAP_ATTENTION_OUTPUT)
+    olica_statistics_add_energy(survey->output_energy + (size_t)view->thread * (size_t)survey->d + view->col,
+                                view->x, view->rows, view->cols, view->stride);
+  if (view->tap == OLICA_TAP_FFN_INPUT) olica_fit_sums_see(survey->sums, OLICA_SIDE_A, view);
+  if (view->tap == OLICA_TAP_FFN_OUTPUT) olica_fit_sums_see(survey->sums, OLICA_SIDE_B, view);
+}
+
+static olica_status survey_passed(void *self, int sequences) {
+  survey_view *survey = self;
+  return olica_fit_sums_passed(survey->sums, sequences);
 }
 
 /* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
@@ -128,25 +132,47 @@ static olica_status solve_timed(olica_state *state) {
   return status;
 }
 
-static olica_status survey(void *self, int index, const olica_layer *layer) {
+/* Sequences that pass together, at most. */
+static int pack_of(const olica_state *state) {
+  return olica_forward_rows(state->job.forward) / state->job.stream->tokens;
+}
+
+static olica_status create_survey(olica_state *state, survey_view *view) {
+  const olica_method_job *job = &state->job;
+  view->d = job->arch->hidden;
+  OLICA_TRY(OLICA_NEW(job->context->env, view->output_energy,
+                      (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
+  return olica_fit_sums_create(job->kernel, view->d, job->stream->tokens, pack_of(state), &view->sums);
+}
+
+/* e [d] := E_out of o_proj, of all threads and ranks. */
+static void reduce_output_energy(const olica_state *state, const survey_view *view, double *e) {
+  olica_context *context = state->job.context;
+  for (int t = 0; t < olica_forward_threads(state->job.forward); t++)
+    for (int i = 0; i < view->d; i++) e[i] += view->output_energy[(size_t)t * (size_t)view->d + (size_t)i];
+  olica_comm_sum(context, context->comm, e, (size_t)view->d);
+  for (int i = 0; i < view->d; i++) e[i] /= (double)state->job.stream->sequences;
+}
+
+static olica_status survey_stream(olica_state *state, const olica_maps *maps, survey_view *view) {
+  olica_context *context = state->job.context;
+  const olica_watch watch = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
+  OLICA_AGREE(context, create_survey(state, view));
+  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &watch));
+  OLICA_AGREE(context, olica_fit_sums_finish(view->sums));
+  reduce_output_energy(state, view, state->output_energy + (size_t)maps->index * (size_t)view->d);
+  return queue_fit(state, view->sums);
+}
+
+static olica_status survey(void *self, const olica_maps *maps) {
   olica_state *state = self;
   olica_context *context = state->job.context;
-  const olica_stream *stream = state->job.stream;
-  int d = state->job.arch->hidden;
-  double *e = state->output_energy + (size_t)index * d;
-  survey_view view = {.env = context->env, .output_energy = e};
+  survey_view view = {0};
   olica_timer_start(&context->env->timers, "survey");
-  olica_status status = olica_fit_sums_create(context->env, d, &view.sums);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, view.energy, (size_t)d);
-  OLICA_AGREE(context, status);
-  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, layer, index,
-                                 &(olica_observer){see_survey, &view}));
-  olica_comm_sum(context, context->comm, e, (size_t)d);
-  for (int i = 0; i < d; i++) e[i] /= (double)stream->sequences;
-  OLICA_TRY(queue_fit(state, view.sums));
-  olica_fit_sums_destroy(context->env, view.sums);
-  olica_memory_free(context->env, view.energy);
-  if (state->waiting_count == context->size || index + 1 == state->job.arch->layers)
+  OLICA_TRY(survey_stream(state, maps, &view));
+  olica_fit_sums_destroy(view.sums);
+  olica_memory_free(context->env, view.output_energy);
+  if (state->waiting_count == context->size || maps->index + 1 == state->job.arch->layers)
     OLICA_TRY(solve_timed(state));
   olica_timer_stop(&context->env->timers);
   return OLICA_OK;
@@ -174,46 +200,57 @@ static olica_status choose(void *self, olica_layer_shape *shapes, double *scores
 
 /* ---- sweep 2 ---- */
 
-typedef struct collect_view {
-  olica_energies *energies;
-  float *ffn_input; /* where the sequence under way keeps its FFN input, NULL: nowhere */
-} collect_view;
-
-static void see_collect(void *self, olica_tap tap, const float *rows, int tokens, int width) {
-  collect_view *view = self;
-  olica_energies_see(view->energies, tap, rows, tokens, width);
-  if (tap == OLICA_TAP_FFN_INPUT && view->ffn_input)
-    memcpy(view->ffn_input, rows, (size_t)tokens * width * sizeof *rows);
-}
-
-/* What the cut of one layer works with. */
+/* What the cut of one layer works with. The FFN's inputs are kept as the products read them. */
 typedef struct cut_work {
   olica_energies *energies;
-  float *x;         /* [T x d] a sequence's states, so that the stream stays where it is */
-  float *ffn_input; /* [count x T x d] in calibrated layers */
+  unsigned char *ffn_input; /* [count x T x d] in the kernel's precision, in calibrated layers; else NULL */
+  olica_dtype precision;
+  int tokens;  /* of a sequence */
+  size_t seen; /* rows of the packs that have passed */
 } cut_work;
 
-static olica_status allocate_work(olica_state *state, bool calibrated, cut_work *work) {
-  olica_env *env = state->job.context->env;
-  const olica_stream *stream = state->job.stream;
-  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
-  OLICA_TRY(olica_energies_create(env, state->job.arch, &work->energies));
-  OLICA_TRY(OLICA_NEW(env, work->x, sequence));
-  return calibrated ? OLICA_NEW(env, work->ffn_input, (size_t)stream->count * sequence) : OLICA_OK;
+static void keep_input(const cut_work *work, const olica_view *view) {
+  size_t size = olica_number_size(work->precision), row = work->seen + (size_t)view->row;
+  for (int t = 0; t < view->rows; t++)
+    olica_number_encode(work->precision, view->x + (size_t)t * (size_t)view->stride,
+                        work->ffn_input + (row + (size_t)t) * (size_t)view->cols * size, (size_t)view->cols);
 }
 
-/* One pass of the uncut layer over the pruned stream: all energies, and the FFN's inputs. */
+static void see_collect(void *self, const olica_view *view) {
+  const cut_work *work = self;
+  olica_energies_see(work->energies, view);
+  if (view->tap == OLICA_TAP_FFN_INPUT && work->ffn_input) keep_input(work, view);
+}
+
+static olica_status allocate_work(olica_state *state, bool calibrated, cut_work *work) {
+  const olica_method_job *job = &state->job;
+  olica_env *env = job->context->env;
+  size_t numbers = (size_t)job->stream->count * (size_t)job->stream->tokens * (size_t)job->stream->hidden;
+  work->precision = olica_kernel_precision(job->kernel);
+  OLICA_TRY(olica_energies_create(env, job->arch, olica_forward_threads(job->forward), &work->energies));
+  return calibrated ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision))
+                    : OLICA_OK;
+}
+
+static olica_status collect_passed(void *self, int sequences) {
+  cut_work *work = self;
+  work->seen += (size_t)sequences * (size_t)work->tokens;
+  return OLICA_OK;
+}
+
+/* One pass of the uncut layer over the pruned stream, as far as its neurons: all energies, and the FFN's
+ * inputs. The stream stays where it is. */
 static olica_status collect(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
-  const olica_stream *stream = state->job.stream;
-  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
-  OLICA_AGREE(state->job.context, olica_forward_begin(state->job.forward, dense, index));
-  for (int64_t s = 0; s < stream->count; s++) {
-    collect_view view = {work->energies, work->ffn_input ? work->ffn_input + (size_t)s * sequence : NULL};
-    memcpy(work->x, olica_stream_sequence(stream, s), sequence * sizeof *work->x);
-    olica_forward_layer(state->job.forward, work->x, &(olica_observer){see_collect, &view});
-  }
-  olica_forward_end(state->job.forward);
-  olica_energies_reduce(work->energies, state->job.context, 1.0 / (double)stream->sequences);
+  const olica_method_job *job = &state->job;
+  const olica_watch watch = {.observer = {.see = see_collect, .self = work, .to_neurons = true},
+                             .passed = collect_passed,
+                             .stays = true};
+  olica_maps *maps = NULL;
+  work->tokens = job->stream->tokens;
+  OLICA_AGREE(job->context, olica_maps_create(job->kernel, job->arch, dense, index, &maps));
+  OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &watch));
+  olica_maps_destroy(maps);
+  olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
   return OLICA_OK;
 }
 
@@ -252,23 +289,61 @@ static olica_status cut_neurons(olica_state *state, const olica_layer *dense, co
   return OLICA_OK;
 }
 
+/* One pack's inputs and residual go into the sums; `sums` takes them as if they passed the FFN. */
+typedef struct residual_work {
+  olica_dropped *dropped;
+  int sequences;                   /* of a pack */
+  float *a, *gate, *up, *residual; /* [sequences x T x d], [.. x count], [.. x count], [.. x d] */
+} residual_work;
+
+static olica_status create_residual(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
+                                    residual_work *r) {
+  const olica_method_job *job = &state->job;
+  olica_env *env = job->context->env;
+  r->sequences = pack_of(state);
+  size_t rows = (size_t)r->sequences * (size_t)job->stream->tokens, d = (size_t)job->stream->hidden;
+  OLICA_TRY(olica_dropped_create(job->kernel, job->arch, dense, pruned, &r->dropped));
+  OLICA_TRY(OLICA_NEW(env, r->a, rows * d));
+  OLICA_TRY(OLICA_NEW(env, r->gate, rows * (size_t)r->dropped->count));
+  OLICA_TRY(OLICA_NEW(env, r->up, rows * (size_t)r->dropped->count));
+  return OLICA_NEW(env, r->residual, rows * d);
+}
+
+static void destroy_residual(olica_env *env, residual_work *r) {
+  olica_dropped_destroy(r->dropped);
+  olica_memory_free(env, r->a);
+  olica_memory_free(env, r->gate);
+  olica_memory_free(env, r->up);
+  olica_memory_free(env, r->residual);
+}
+
+static olica_status add_residual(const residual_work *r, const cut_work *work, int64_t first, int count,
+                                 olica_fit_sums *sums) {
+  size_t d = (size_t)sums->d, numbers = (size_t)count * (size_t)sums->tokens * d;
+  size_t from = (size_t)first * (size_t)sums->tokens * d * olica_number_size(work->precision);
+  olica_view view = {.rows = count * sums->tokens, .cols = sums->d, .stride = sums->d, .x = r->a};
+  olica_number_decode(work->precision, work->ffn_input + from, r->a, numbers);
+  olica_dropped_apply(r->dropped, view.rows, r->a, r->gate, r->up, r->residual);
+  olica_fit_sums_see(sums, OLICA_SIDE_A, &view);
+  view.x = r->residual;
+  olica_fit_sums_see(sums, OLICA_SIDE_B, &view);
+  return olica_fit_sums_passed(sums, count);
+}
+
 /* Sums of the fit of the cut's residual on the FFN's inputs, over this rank's sequences. */
 static olica_status residual_sums(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                  const float *ffn_input, olica_fit_sums **out) {
-  olica_env *env = state->job.context->env;
-  const olica_stream *stream = state->job.stream;
-  olica_forward *forward = state->job.forward;
-  size_t sequence = (size_t)stream->tokens * (size_t)stream->hidden;
-  olica_dropped *dropped;
-  OLICA_TRY(olica_fit_sums_create(env, stream->hidden, out));
-  OLICA_TRY(olica_dropped_create(env, state->job.arch, dense, pruned, &dropped));
-  for (int64_t s = 0; s < stream->count; s++) {
-    const float *a = ffn_input + (size_t)s * sequence;
-    olica_dropped_apply(env, dropped, stream->tokens, a, forward->gate, forward->up, forward->added);
-    olica_fit_sums_add(env, *out, stream->tokens, a, forward->added);
+                                  const cut_work *work, olica_fit_sums **out) {
+  const olica_method_job *job = &state->job;
+  residual_work r = {0};
+  OLICA_TRY(
+      olica_fit_sums_create(job->kernel, job->stream->hidden, job->stream->tokens, pack_of(state), out));
+  OLICA_TRY(create_residual(state, dense, pruned, &r));
+  for (int64_t s = 0; s < job->stream->count; s += r.sequences) {
+    int64_t left = job->stream->count - s;
+    OLICA_TRY(add_residual(&r, work, s, left < r.sequences ? (int)left : r.sequences, *out));
   }
-  olica_dropped_destroy(env, dropped);
-  return OLICA_OK;
+  destroy_residual(job->context->env, &r);
+  return olica_fit_sums_finish(*out);
 }
 
 static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_layer *pruned) {
@@ -281,7 +356,7 @@ static olica_status calibrate(olica_state *state, olica_fit_sums *sums, olica_la
   olica_solver_place(olica_pool_settings(state->job.pool).backend, context->size, 1, &d, &place);
   OLICA_TRY(olica_pool_solver(state->job.pool, place, &solver));
   OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens, &fit));
-  olica_fit_sums_destroy(context->env, sums);
+  olica_fit_sums_destroy(sums);
   olica_status status = OLICA_OK;
   double damping = olica_fit_damping(state->job.options.percdamp, stream->sequences, stream->tokens);
   if (olica_solver_member(solver)) status = olica_fit_solve(fit, damping);
@@ -347,14 +422,12 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
   if (shape.branch > 0) {
     olica_fit_sums *sums = NULL;
-    PHASE(
-        env, "collect",
-        olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, work.ffn_input, &sums)));
+    PHASE(env, "collect",
+          olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, &work, &sums)));
     PHASE(env, "solve", calibrate_timed(state, sums, pruned));
   }
   OLICA_TRY(finish_layer(state, dense, pruned, record));
   olica_energies_destroy(env, work.energies);
-  olica_memory_free(env, work.x);
   olica_memory_free(env, work.ffn_input);
   *out = pruned;
   return OLICA_OK;

@@ -159,6 +159,10 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   return OLICA_OK;
 }
 
+int olica_job_pack_rows(const olica_job *job, int tokens) {
+  return tokens * olica_stream_pack(job->precision, job->context->most_threads, tokens);
+}
+
 static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
@@ -172,7 +176,7 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
       olica_stream_create(context, arch->hidden, options->calibration.samples, length, &job->stream);
   if (status == OLICA_OK) status = read_ids(job, ids);
   if (status == OLICA_OK)
-    status = olica_forward_create(job->kernel, arch, length, context->threads, &job->forward);
+    status = olica_forward_create(job->kernel, arch, olica_job_pack_rows(job, length), length, &job->forward);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
   OLICA_AGREE(context, status);
   olica_method_job method = {.context = context,
@@ -183,6 +187,7 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
                              .options = prune_options(options),
                              .dtype = job->dtype,
                              .stream = job->stream,
+                             .kernel = job->kernel,
                              .forward = job->forward};
   return job->method->create(&method, &job->state);
 }
@@ -191,12 +196,13 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   olica_context *context = job->context;
   OLICA_TRY(olica_perplexity_create(context, &job->source->arch, ids, &job->windows, job->source->panel_rows,
                                     &job->perplexity));
-  if (job->forward && job->forward->tokens == job->windows.length) {
+  if (job->forward && job->options->calibration.length == job->windows.length) {
     job->eval_forward = job->forward;
     return OLICA_OK;
   }
-  OLICA_AGREE(context, olica_forward_create(job->kernel, &job->source->arch, job->windows.length,
-                                            context->threads, &job->eval_forward));
+  OLICA_AGREE(context, olica_forward_create(job->kernel, &job->source->arch,
+                                            olica_job_pack_rows(job, job->windows.length),
+                                            job->windows.length, &job->eval_forward));
   return OLICA_OK;
 }
 

@@ -92,6 +92,9 @@ double olica_job_tasks_bytes(const olica_job *job);
 /* Writes the calibration's ids as --dump-tokens asks. */
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
 
+/* Rows of sequences of so many tokens that pass a layer together, the same on all ranks. */
+int olica_job_pack_rows(const olica_job *job, int tokens);
+
 /* Makes streams, scratch and the method's state, and reads the ids. */
 olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs);
 void olica_job_close(olica_job *job);

@@ -8,6 +8,7 @@
 #include "olica/par/comm.h"
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
+#include "olica/prune/calibrate.h"
 #include "olica/run/pipeline.h"
 
 enum {
@@ -24,6 +25,11 @@ static double larger(double a, double b) {
   return a > b ? a : b;
 }
 
+static double forward_bytes(const olica_job *job, int tokens) {
+  return (double)olica_forward_bytes(&job->source->arch, olica_job_pack_rows(job, tokens), tokens,
+                                     job->precision, job->context->most_threads);
+}
+
 /* Ids and hidden states of the busiest rank, and the scratch of a sequence. */
 static double stream_bytes(const olica_job *job, int ranks) {
   const olica_options *o = job->options;
@@ -32,13 +38,13 @@ static double stream_bytes(const olica_job *job, int ranks) {
   if (olica_job_prunes(job)) {
     double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
     bytes += positions * (4 + 4 * d);
-    bytes += (double)olica_forward_bytes(arch, (int)o->calibration.length, job->context->most_threads);
+    bytes += forward_bytes(job, (int)o->calibration.length);
   }
   if (job->windows.count > 0) {
     double positions = share((double)job->windows.count, ranks) * job->windows.length;
     bytes += positions * (4 + 4 * d + 4 + 4 + 8) + 4.0 * job->windows.length * job->source->panel_rows;
     if (!olica_job_prunes(job) || job->windows.length != o->calibration.length)
-      bytes += (double)olica_forward_bytes(arch, job->windows.length, job->context->most_threads);
+      bytes += forward_bytes(job, job->windows.length);
   }
   return bytes;
 }
@@ -76,14 +82,16 @@ static double lowrank_bytes(const olica_job *job, int ranks, const olica_budget 
 
 /* A layer packed for the products, while blocks pass it. */
 static double packed_bytes(const olica_job *job, const olica_layer_shape *shape) {
-  return (double)olica_forward_packed_bytes(&job->source->arch, shape, job->precision);
+  return (double)olica_maps_bytes(&job->source->arch, shape, job->precision);
 }
 
 /* What the kernel has for itself, and a panel packed at a sweep's end, when no layer is there. */
 static double kernel_bytes(const olica_job *job) {
   const olica_arch *arch = &job->source->arch;
   double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
-  return (double)olica_kernel_bytes(job->precision, job->context->most_threads, (int)most);
+  return (double)olica_kernel_bytes(job->precision, job->context->most_threads) +
+         job->context->most_threads * larger((double)olica_packed_room(job->precision, (int)most),
+                                             (double)olica_forward_room(arch, job->precision));
 }
 
 static double packed_panel_bytes(const olica_job *job) {
@@ -107,7 +115,10 @@ static double survey_bytes(double dense, double packed, double square, double su
 /* The largest moment of the linear calibration, beside both layers and the FFN's inputs. */
 static double calibrate_bytes(const olica_job *job, int ranks, const olica_budget *budget, double sums) {
   double d = job->source->arch.hidden, square = d * d, group = group_of(job, ranks, job->source->arch.hidden);
-  double dropped = 4.0 * 3 * budget->neurons_dropped * d, gathered = 8 * 2 * square / group;
+  double rows = olica_job_pack_rows(job, (int)job->options->calibration.length), n = budget->neurons_dropped;
+  double dropped =
+      (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, (int)d) + 4 * rows * 2 * (d + n);
+  double gathered = 8 * 2 * square / group;
   double solved = 8 * (3 * square + square + 2 * budget->branch * d) / group;
   return larger(larger(sums + dropped, sums + gathered + PIECE), solved);
 }
@@ -118,18 +129,23 @@ static double prune_bytes(const olica_job *job, int ranks, const olica_budget *b
   const olica_options *o = job->options;
   bool branches = o->prune.mlp_num > 0 && budget->branch > 0;
   olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
-  double d = arch->hidden, square = d * d, sums = 8 * 2 * square + 4 * square;
+  int length = (int)o->calibration.length;
+  double d = arch->hidden, square = d * d;
+  double sums =
+      (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
+                                   olica_stream_pack(job->precision, job->context->most_threads, length));
   double dense = 4.0 * (double)olica_layer_shape_total(arch, &shape), packed = packed_bytes(job, &shape);
   double cut = 4.0 * (double)olica_layer_shape_total(arch, &cut_shape);
   double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-  double inputs = branches ? 4 * positions * d : 0, both = dense + cut + inputs;
-  double pruning = dense + larger(larger(PIECE, rotate_bytes(arch)), packed + inputs);
+  double inputs = branches ? (double)olica_number_size(job->precision) * positions * d : 0;
+  double both = dense + cut + inputs, copy = 4.0 * olica_job_pack_rows(job, length) * d;
+  double pruning = dense + larger(larger(PIECE, rotate_bytes(arch)), packed + inputs + copy);
   pruning = larger(pruning, both + lowrank_bytes(job, ranks, budget));
   if (branches) pruning = larger(pruning, both + calibrate_bytes(job, ranks, budget, sums));
   double staging =
       larger((double)WRITE_ROUND / ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
   double worst = larger(survey_bytes(dense, packed, square, sums), pruning + staging);
-  double kept = (double)arch->layers * d * 8 + 4.0 * (double)o->calibration.length * d;
+  double kept = (double)arch->layers * d * 8;
   plan->layers = dense + cut;
   plan->solver = worst - plan->layers + kept;
   return worst + kept;
@@ -163,7 +179,7 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_packs *packs = job->tasks.packs;
   if (!packs) return OLICA_OK;
-  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, ranks, job->context->most_threads,
+  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, job->precision, ranks, job->context->most_threads,
                                 job->source->panel_rows, &plan->tasks));
   plan->tasks += olica_job_tasks_bytes(job);
   for (int64_t p = 0; p < packs->count; p++)

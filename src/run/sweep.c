@@ -66,11 +66,20 @@ static olica_status read_layer(olica_job *job, int index, olica_layer **layer) {
 }
 
 static olica_status advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
-                            const olica_layer *layer, int index) {
+                            const olica_maps *maps) {
   olica_timer_start(&job->context->env->timers, phase);
-  olica_status status = olica_stream_advance(stream, forward, layer, index, NULL);
+  olica_status status = olica_stream_advance(stream, forward, maps, NULL);
   olica_timer_stop(&job->context->env->timers);
   return status;
+}
+
+/* A layer packed, for all streams that pass it. Its time is the phase's. */
+static olica_status pack_layer(olica_job *job, const char *phase, const olica_layer *layer, int index,
+                               olica_maps **maps) {
+  olica_timer_start(&job->context->env->timers, phase);
+  OLICA_AGREE(job->context, olica_maps_create(job->kernel, &job->source->arch, layer, index, maps));
+  olica_timer_stop(&job->context->env->timers);
+  return OLICA_OK;
 }
 
 static bool evaluates(const olica_job *job) {
@@ -78,12 +87,11 @@ static bool evaluates(const olica_job *job) {
 }
 
 /* What is evaluated passes a layer. */
-static olica_status advance_evaluation(olica_job *job, const olica_layer *layer, int index) {
-  if (job->perplexity)
-    OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, layer, index));
+static olica_status advance_evaluation(olica_job *job, const olica_maps *maps) {
+  if (job->perplexity) OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, maps));
   if (!job->tasks.choices) return OLICA_OK;
   olica_timer_start(&job->context->env->timers, "evaluate");
-  olica_status status = olica_choices_advance(job->tasks.choices, layer, index);
+  olica_status status = olica_choices_advance(job->tasks.choices, maps);
   olica_timer_stop(&job->context->env->timers);
   return status;
 }
@@ -131,6 +139,19 @@ static void time_left(double since, int done, int layers, char text[32]) {
     snprintf(text, 32, "%d h %02d min", (int)(left / 3600), (int)(left / 60) % 60);
 }
 
+/* Reads one layer, surveys it, and lets the streams pass it. */
+static olica_status survey_layer(olica_job *job, int index, bool score) {
+  olica_layer *layer;
+  olica_maps *maps;
+  OLICA_TRY(read_layer(job, index, &layer));
+  OLICA_TRY(pack_layer(job, job->method->survey ? "survey" : "evaluate", layer, index, &maps));
+  if (job->method->survey) OLICA_TRY(job->method->survey(job->state, maps));
+  if (score) OLICA_TRY(advance_evaluation(job, maps));
+  olica_maps_destroy(maps);
+  olica_layer_destroy(job->context->env, layer);
+  return OLICA_OK;
+}
+
 olica_status olica_sweep_survey(olica_job *job) {
   olica_env *env = job->context->env;
   bool score = evaluates(job) && olica_job_scores(job, false);
@@ -138,12 +159,8 @@ olica_status olica_sweep_survey(olica_job *job) {
   double since = olica_timer_now();
   OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = 0; i < layers; i++) {
-    olica_layer *layer;
     char left[32];
-    OLICA_TRY(read_layer(job, i, &layer));
-    if (job->method->survey) OLICA_TRY(job->method->survey(job->state, i, layer));
-    if (score) OLICA_TRY(advance_evaluation(job, layer, i));
-    olica_layer_destroy(env, layer);
+    OLICA_TRY(survey_layer(job, i, score));
     time_left(since, i + 1, layers, left);
     olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
                    job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
@@ -176,10 +193,13 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_status status = olica_checkpoint_write_layer(job->checkpoint, index, pruned);
   olica_timer_stop(&env->timers);
   OLICA_TRY(status);
+  olica_maps *maps;
+  OLICA_TRY(pack_layer(job, "advance", pruned, index, &maps));
   /* Behind the last layer nothing looks at the calibration stream any more. */
   if (index + 1 < job->source->arch.layers)
-    OLICA_TRY(advance(job, "advance", job->stream, job->forward, pruned, index));
-  OLICA_TRY(advance_evaluation(job, pruned, index));
+    OLICA_TRY(advance(job, "advance", job->stream, job->forward, maps));
+  OLICA_TRY(advance_evaluation(job, maps));
+  olica_maps_destroy(maps);
   olica_layer_destroy(env, pruned);
   return OLICA_OK;
 }

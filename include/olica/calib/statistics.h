@@ -1,56 +1,54 @@
-/* The statistics of a layer over the calibration tokens: energies of channels, and the sums a linear fit of
- * one set of rows on another needs. Each rank sums over its own sequences, one sequence at a time in fp32 and
- * across sequences in fp64; ranks then add theirs up. The sums come out the same, to the last bit, however
- * the sequences lie on ranks. */
+/* The statistics of a layer over the calibration tokens: energies of channels. Each rank sums over its own
+ * sequences, a piece of a sequence at a time; ranks then add theirs up. The sums come out the same, to the
+ * last bit, however the sequences lie on ranks. */
 #ifndef OLICA_CALIB_STATISTICS_H
 #define OLICA_CALIB_STATISTICS_H
 
 #include "olica/model/forward.h"
 #include "olica/par/context.h"
 
-/* energy[c] += sum over tokens of rows[t, c]², rows [tokens x width]. Not collective. */
-void olica_statistics_energy(double *energy, const float *rows, int tokens, int width);
+/* energy[c] += sum over rows of x[t, c]², element (t, c) at x[t * stride + c]. Not collective. */
+void olica_statistics_energy(double *energy, const float *x, int rows, int cols, int stride);
 
-/* The same for one sequence, so that sum [width] over sequences is the same in any order. energy [width]
- * becomes the sequence's own. */
-void olica_statistics_add_energy(double *sum, double *energy, const float *rows, int tokens, int width);
+/* The same for one piece of a sequence, so that a sum of pieces is the same in any order. */
+void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols, int stride);
+
+/* x rounded to a grid of 2^-22 of `scale`, and the power of two at or below x >= 0 (0 of 0), which makes a
+ * scale: see statistics.c. */
+static inline double olica_statistics_on_grid(double x, double scale) {
+  const double shift = 1.5 * (1 << 30) * scale; /* the sum's last bit is worth 2^-22 of scale */
+  return (x + shift) - shift;
+}
+
+static inline double olica_statistics_power_of_two(double x) {
+  const uint64_t exponent = UINT64_C(0x7ff) << 52;
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits &= exponent;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
 
 /* The energies that the pruning needs, of the inputs of q, k, v; o; gate, up; down. */
 typedef struct olica_energies {
-  int d, values, neurons; /* d, H·h, f */
-  double *attention;      /* [d] E_in of q, k, v */
-  double *value;          /* [H·h] E_in of o */
-  double *ffn;            /* [d] E_in of gate and up */
-  double *neuron;         /* [f] E_in of down */
-  double *all;            /* the four lie here, one after the other */
-  double *sequence;       /* of one sequence */
+  int d, values, neurons, total; /* d, H·h, f, all of them */
+  int threads;
+  double *attention; /* [d] E_in of q, k, v */
+  double *value;     /* [H·h] E_in of o */
+  double *ffn;       /* [d] E_in of gate and up */
+  double *neuron;    /* [f] E_in of down */
+  double *all; /* [threads x total]: the four, one after the other, first of all threads, then their sum */
 } olica_energies;
 
-olica_status olica_energies_create(olica_env *env, const olica_arch *arch, olica_energies **energies);
+/* For an observer on so many threads. */
+olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
+                                   olica_energies **energies);
 void olica_energies_destroy(olica_env *env, olica_energies *energies); /* NULL allowed */
 
 /* Adds what one tap shows; others are ignored. Not collective. */
-void olica_energies_see(olica_energies *energies, olica_tap tap, const float *rows, int tokens, int width);
+void olica_energies_see(olica_energies *energies, const olica_view *view);
 
-/* Sums over ranks, times `scale` (1/S). Collective on the context. */
+/* Sums over threads and ranks, times `scale` (1/S). Collective on the context. */
 void olica_energies_reduce(olica_energies *energies, olica_context *context, double scale);
-
-/* Sums for a linear fit of B [N x d] on A [N x d]: AᵀA (upper triangle), AᵀB, column sums of A and B, and
- * ΣB². */
-typedef struct olica_fit_sums {
-  int d;
-  double *gram, *cross;             /* [d x d] this rank's part */
-  double *sum_a, *sum_b, *square_b; /* [d] */
-  /* Of one sequence: */
-  float *product;                     /* [d x d] */
-  double *energy, *scale_a, *scale_b; /* [d] */
-} olica_fit_sums;
-
-/* Zero sums; creation is not collective. */
-olica_status olica_fit_sums_create(olica_env *env, int d, olica_fit_sums **sums);
-void olica_fit_sums_destroy(olica_env *env, olica_fit_sums *sums); /* NULL allowed */
-
-/* Adds one sequence: a, b [tokens x d]. Not collective. */
-void olica_fit_sums_add(olica_env *env, olica_fit_sums *sums, int tokens, const float *a, const float *b);
 
 #endif

@@ -30,9 +30,20 @@ void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, cons
 /* The states of local sequence s, [T x d]. */
 float *olica_stream_sequence(const olica_stream *stream, int64_t s);
 
-/* Every local sequence passes layer `index`. Collective on the stream's context, which agrees on failures;
- * stream NULL: nothing. */
-olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_layer *layer,
-                                  int index, const olica_observer *observer);
+/* Sequences of so many tokens that pass a layer together, at most: in bf16 so many that each thread has its
+ * blocks of rows, if a sequence is made of whole blocks; else one. Pure. */
+int olica_stream_pack(olica_dtype precision, int threads, int tokens);
+
+/* Who looks on while a stream passes a layer. */
+typedef struct olica_watch {
+  olica_observer observer;
+  olica_status (*passed)(void *self, int sequences); /* a pack of them has passed; NULL allowed */
+  bool stays; /* the stream's states stay as they are: a copy of them passes */
+} olica_watch;
+
+/* Every local sequence passes a layer, in packs of what the forward has rows for; watch NULL: nobody looks.
+ * Collective on the stream's context, which agrees on failures; stream NULL: nothing. */
+olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
+                                  const olica_watch *watch);
 
 #endif

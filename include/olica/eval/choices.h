@@ -41,8 +41,8 @@ typedef struct olica_choices {
 } olica_choices;
 
 /* Bytes of counted memory of the rank that needs most, of `ranks`. Fails without memory for its own lists. */
-olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, int ranks, int threads,
-                                 int panel_rows, double *bytes);
+olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
+                                 int ranks, int threads, int panel_rows, double *bytes);
 
 /* Takes this rank's packs; questions and packs are no longer needed for them afterwards. `panel_rows`: the
  * largest number of rows a panel will have. Collective on the context. */
@@ -53,7 +53,7 @@ void olica_choices_destroy(olica_choices *choices); /* NULL allowed */
 /* As for a stream: rows [first, first + count) of the embedding; one layer (collective on the context, which
  * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. */
 void olica_choices_embed(olica_choices *choices, int64_t first, int64_t count, const float *rows);
-olica_status olica_choices_advance(olica_choices *choices, const olica_layer *layer, int index);
+olica_status olica_choices_advance(olica_choices *choices, const olica_maps *maps);
 void olica_choices_begin(olica_choices *choices, const float *gains);
 void olica_choices_add(olica_choices *choices, int64_t first, int64_t count, olica_packed *rows);
 

@@ -4,6 +4,8 @@
 #define OLICA_LA_NUMBER_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 typedef enum olica_dtype { OLICA_FP32, OLICA_FP16, OLICA_BF16, OLICA_DTYPES } olica_dtype;
 
@@ -17,6 +19,23 @@ olica_dtype olica_number_parse(const char *name);
 /* n stored numbers at `from` (any alignment) to fp32, and back. */
 void olica_number_decode(olica_dtype dtype, const void *from, float *to, size_t n);
 void olica_number_encode(olica_dtype dtype, const float *from, void *to, size_t n);
+
+/* One number to bf16 and back, for inner loops. A NaN stays one if it is a quiet one. */
+static inline uint16_t olica_number_to_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static inline float olica_number_from_bf16(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* n numbers to bf16 for a product to read: as encode, but that denormal numbers may become 0. */
+void olica_number_round_bf16(const float *from, uint16_t *to, int n);
 
 /* x rounded in place to what the format can hold: what will be read back after encode. */
 void olica_number_round(olica_dtype dtype, float *x, size_t n);

@@ -1,40 +1,21 @@
 /* Products y = x Wᵀ of many rows with one matrix of weights, packed beforehand for the kernel in use: fp32 by
- * BLAS, the reference, which borrows the weights as they are; or bf16 by oneDNN, which holds its own copy in
- * the order its primitives want. x and y are fp32 either way; bf16 products round x and W to nearest even and
- * sum in fp32. A row of y depends on its row of x alone, never on the other rows nor on the number of
- * threads. Not collective. */
+ * BLAS, the reference, which borrows the weights as they are; or bf16, which holds its own copy. bf16
+ * products round x and W to nearest even and sum in fp32. A row of y depends on its row of x alone, never on
+ * the other rows nor on the number of threads. Not collective.
+ *
+ * In bf16 a product is cut in three directions, always at the same places: rows into blocks of 64, columns of
+ * y into panels of at most 384, columns of x into slabs of at most 608. A block of one slab times one panel
+ * is what the second cache of a core holds; all three lie dense in memory, as the kernel wants them. */
 #ifndef OLICA_LA_PACKED_H
 #define OLICA_LA_PACKED_H
 
-#include <stdbool.h>
+#include "olica/la/kernel.h"
 
-#include "olica/base/env.h"
-#include "olica/la/number.h"
-
-/* The kernel: its primitives, cached by shape, and the scratch of its threads. Whatever is packed with one
- * must be destroyed before it. */
-typedef struct olica_kernel olica_kernel;
-
-/* Does this processor multiply bf16 (AVX512_BF16 or AMX)? ONEDNN_MAX_CPU_ISA can deny it. */
-bool olica_kernel_has_bf16(void);
-
-/* The version of oneDNN, "2.6.3". */
-enum { OLICA_KERNEL_TEXT = 64 };
-const char *olica_kernel_version(char text[OLICA_KERNEL_TEXT]);
-
-/* `precision` OLICA_FP32 or OLICA_BF16; products run on `threads` threads. bf16 that the processor lacks is
- * OLICA_ERR_CONFIG: whoever asks has looked before. OLICA_ERR_MEMORY too. */
-olica_status olica_kernel_create(olica_env *env, olica_dtype precision, int threads, olica_kernel **kernel);
-void olica_kernel_destroy(olica_kernel *kernel); /* NULL allowed */
-
-olica_env *olica_kernel_env(const olica_kernel *kernel);
-olica_dtype olica_kernel_precision(const olica_kernel *kernel);
-const char *olica_kernel_name(const olica_kernel *kernel); /* "oneDNN 2.6.3 avx512_core_bf16" */
-
-/* Bytes of counted memory at most: of the scratch of a kernel whose matrices have at most so many columns,
- * and of one packed matrix. Pure. */
-size_t olica_kernel_bytes(olica_dtype precision, int threads, int most_in);
-size_t olica_packed_bytes(olica_dtype precision, int out, int in);
+enum {
+  OLICA_BLOCK_ROWS = 64,
+  OLICA_PANEL_COLUMNS = 192,
+  OLICA_GROUP_BLOCKS = 8 /* blocks that a thread takes through a panel one after the other */
+};
 
 /* Weights W [out x in] in fp32, element (i, j) at w[i * in + j], or at w[j * out + i] if transposed. */
 typedef struct olica_packed_weights {
@@ -50,8 +31,49 @@ typedef struct olica_packed olica_packed;
 olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weights, olica_packed **packed);
 void olica_packed_destroy(olica_packed *packed); /* NULL allowed */
 
+/* Packs other weights of the same shape in the place of the old ones. */
+olica_status olica_packed_load(olica_packed *packed, const float *w);
+
+/* Bytes of counted memory of one packed matrix, at most. Pure. */
+size_t olica_packed_bytes(olica_dtype precision, int out, int in);
+
 /* y [rows x out] := x Wᵀ (y += x Wᵀ if it adds), x [rows x in] of row stride x_stride. One at a time for all
  * that is packed with a kernel. Books its work on the running timers. Never fails. */
 void olica_packed_multiply(olica_packed *packed, int rows, const float *x, int x_stride, float *y);
+
+/* Bytes of a thread's room in the kernel that olica_packed_multiply works in. Pure. */
+size_t olica_packed_room(olica_dtype precision, int in);
+
+/* ---- blocks of rows in bf16, and tiles of products, for what fuses products with what lies between ---- */
+
+/* Rows [.. x width], block after block; in a block slab after slab, each [64 x slab]. The last slab is filled
+ * up with zeros to a multiple of 32 columns. */
+typedef struct olica_blocks {
+  int width, padded, slab; /* columns; with the zeros; of every slab but the last */
+  uint16_t *x;             /* owned by whoever made it */
+} olica_blocks;
+
+/* Room for `rows` rows, zeroed; bytes it takes. */
+olica_status olica_blocks_create(olica_env *env, int rows, int width, olica_blocks *blocks);
+size_t olica_blocks_bytes(int rows, int width);
+
+/* Blocks of such rows in memory of the caller's, whose zeros are the caller's too (olica_blocks_clear). */
+olica_blocks olica_blocks_in(void *room, int width);
+
+/* Zeros behind the columns of the first `rows` rows. */
+void olica_blocks_clear(const olica_blocks *blocks, int rows);
+
+/* x [count] becomes columns [col, col + count) of a row. */
+void olica_blocks_store(const olica_blocks *blocks, int row, int col, int count, const float *x);
+
+/* Panels of a packed matrix; columns of y in one, and the first of them. */
+int olica_packed_panels(const olica_packed *packed);
+int olica_packed_columns(const olica_packed *packed, int panel, int *first);
+
+/* tiles [count][64 x columns of the panel] := (+=) blocks [first, first + count) of x times a panel, by
+ * thread number `thread` of the kernel. What lies in rows of a block beyond those that were stored is of no
+ * use. Books nothing. */
+void olica_packed_tiles(const olica_packed *packed, int thread, int panel, const olica_blocks *x, int first,
+                        int count, bool adds, float *tiles);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef OLICA_PRUNE_FIT_H
 #define OLICA_PRUNE_FIT_H
 
-#include "olica/calib/statistics.h"
+#include "olica/calib/fit_sums.h"
 #include "olica/la/solver.h"
 
 /* One fit on the ranks of its solver. */

@@ -17,7 +17,8 @@ typedef struct olica_method_job {
   olica_prune_options options;
   olica_dtype dtype;      /* what is written, and so what is used */
   olica_stream *stream;   /* the calibration sequences */
-  olica_forward *forward; /* for their length */
+  olica_kernel *kernel;   /* of the products */
+  olica_forward *forward; /* for packs of sequences of their length */
 } olica_method_job;
 
 /* What was done to a layer, for the report. */
@@ -33,9 +34,9 @@ struct olica_method {
   olica_status (*create)(const olica_method_job *job, void **state);
   void (*destroy)(void *state);
 
-  /* Sweep 1: looks at dense layer `index` on the calibration stream and advances the stream by it. Called for
-   * every layer in ascending order. Collective. */
-  olica_status (*survey)(void *state, int index, const olica_layer *layer);
+  /* Sweep 1: looks at a dense layer, packed, on the calibration stream and advances the stream by it. Called
+   * for every layer in ascending order. Collective. */
+  olica_status (*survey)(void *state, const olica_maps *maps);
 
   /* After sweep 1: decides what every layer will look like: shapes [L], scores [L], calibrated [L] (0 or 1).
    * Collective. */

@@ -1,0 +1,288 @@
+#include "olica/calib/fit_sums.h"
+
+#include <assert.h>
+#include <math.h>
+#include <omp.h>
+
+#include "olica/la/product.h"
+
+enum {
+  ROWS =
+      1024, /* in bf16 so many rows go into the sums together: a number of the sums is fetched once for all */
+  SQUARE = 192, /* columns of A times columns of B that are multiplied at a time in bf16 */
+  COLUMNS = 64  /* of a pass over rows that stays in the innermost cache */
+};
+
+static int room_for(olica_dtype precision, int tokens, int pack) {
+  int room = precision == OLICA_FP32 ? 1 : ROWS / tokens;
+  return room > pack ? room : pack;
+}
+
+size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack) {
+  size_t n = (size_t)d, room = (size_t)room_for(precision, tokens, pack);
+  size_t rows = room * (size_t)tokens * n * olica_number_size(precision);
+  size_t sums = 8 * (2 * n * n + 3 * n) + 2 * rows + room * n * 2 * 8;
+  return sums + (precision == OLICA_FP32 ? 4 * n * n : rows);
+}
+
+static olica_status create_bf16(olica_fit_sums *sums) {
+  size_t rows = (size_t)sums->room * (size_t)sums->tokens;
+  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * SQUARE * SQUARE));
+  return OLICA_NEW(olica_kernel_env(sums->kernel), sums->turned, rows * (size_t)sums->d);
+}
+
+static olica_status create(olica_fit_sums *sums) {
+  olica_env *env = olica_kernel_env(sums->kernel);
+  size_t n = (size_t)sums->d, room = (size_t)sums->room;
+  OLICA_TRY(OLICA_NEW(env, sums->gram, n * n));
+  OLICA_TRY(OLICA_NEW(env, sums->cross, n * n));
+  OLICA_TRY(OLICA_NEW(env, sums->sum_a, n));
+  OLICA_TRY(OLICA_NEW(env, sums->sum_b, n));
+  OLICA_TRY(OLICA_NEW(env, sums->square_b, n));
+  for (int side = 0; side < OLICA_SIDES; side++) {
+    size_t bytes = room * (size_t)sums->tokens * n * olica_number_size(olica_kernel_precision(sums->kernel));
+    OLICA_TRY(OLICA_NEW(env, sums->rows[side], bytes));
+    OLICA_TRY(OLICA_NEW(env, sums->scale[side], room * n));
+  }
+  if (olica_kernel_precision(sums->kernel) == OLICA_FP32) return OLICA_NEW(env, sums->product, n * n);
+  return create_bf16(sums);
+}
+
+olica_status olica_fit_sums_create(olica_kernel *kernel, int d, int tokens, int pack, olica_fit_sums **out) {
+  olica_fit_sums *sums;
+  OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), sums, 1));
+  *sums = (olica_fit_sums){.kernel = kernel, .d = d, .tokens = tokens};
+  sums->room = room_for(olica_kernel_precision(kernel), tokens, pack);
+  olica_status status = create(sums);
+  if (status != OLICA_OK)
+    olica_fit_sums_destroy(sums);
+  else
+    *out = sums;
+  return status;
+}
+
+void olica_fit_sums_destroy(olica_fit_sums *sums) {
+  if (!sums) return;
+  olica_env *env = olica_kernel_env(sums->kernel);
+  for (int side = 0; side < OLICA_SIDES; side++) {
+    olica_memory_free(env, sums->rows[side]);
+    olica_memory_free(env, sums->scale[side]);
+  }
+  void *blocks[] = {sums->gram,     sums->cross,   sums->sum_a, sums->sum_b,
+                    sums->square_b, sums->product, sums->turned};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(env, blocks[i]);
+  olica_memory_free(env, sums);
+}
+
+/* In fp32 the rows of a sequence are [T x d]. In bf16 they are cut into columns of SQUARE, [T x SQUARE] one
+ * after the other, as a product wants its right factor. */
+static void keep_fp32(olica_fit_sums *sums, olica_side side, const olica_view *view) {
+  float *rows = (float *)(void *)sums->rows[side];
+  size_t first = (size_t)sums->used * (size_t)sums->tokens + (size_t)view->row;
+  for (int t = 0; t < view->rows; t++)
+    memcpy(rows + (first + (size_t)t) * (size_t)sums->d + view->col,
+           view->x + (size_t)t * (size_t)view->stride, (size_t)view->cols * sizeof *rows);
+}
+
+static int square_columns(const olica_fit_sums *sums, int first) {
+  return sums->d - first < SQUARE ? sums->d - first : SQUARE;
+}
+
+/* The columns of a sequence from `first`, a multiple of SQUARE, on. */
+static uint16_t *columns_of(const olica_fit_sums *sums, olica_side side, int s, int first) {
+  uint16_t *rows = (uint16_t *)(void *)sums->rows[side];
+  return rows + (size_t)s * (size_t)sums->tokens * (size_t)sums->d + (size_t)sums->tokens * (size_t)first;
+}
+
+static void keep_bf16(olica_fit_sums *sums, olica_side side, const olica_view *view) {
+  for (int t = 0; t < view->rows; t++) {
+    int row = view->row + t, s = sums->used + row / sums->tokens;
+    for (int done = 0, n; done < view->cols; done += n) {
+      int col = view->col + done, first = col / SQUARE * SQUARE, wide = square_columns(sums, first);
+      n = first + wide - col < view->cols - done ? first + wide - col : view->cols - done;
+      olica_number_round_bf16(
+          view->x + (size_t)t * (size_t)view->stride + done,
+          columns_of(sums, side, s, first) + (size_t)(row % sums->tokens) * (size_t)wide + (col - first), n);
+    }
+  }
+}
+
+void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view) {
+  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
+    keep_fp32(sums, side, view);
+  else
+    keep_bf16(sums, side, view);
+}
+
+/* ---- one sequence ---- */
+
+static const float *rows_of(const olica_fit_sums *sums, olica_side side, int s) {
+  const float *rows = (const float *)(const void *)sums->rows[side];
+  return rows + (size_t)s * (size_t)sums->tokens * (size_t)sums->d;
+}
+
+static double *scale_of(const olica_fit_sums *sums, olica_side side, int s) {
+  return sums->scale[side] + (size_t)s * (size_t)sums->d;
+}
+
+/* Row t of columns [from, from + count), which lie in one square: in fp32 where it is, in bf16 decoded. */
+static const float *row_part(const olica_fit_sums *sums, olica_side side, int s, int t, int from, int count,
+                             float *decoded) {
+  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
+    return rows_of(sums, side, s) + (size_t)t * (size_t)sums->d + from;
+  int first = from / SQUARE * SQUARE;
+  const uint16_t *row =
+      columns_of(sums, side, s, first) + (size_t)t * (size_t)square_columns(sums, first) + (from - first);
+  for (int c = 0; c < count; c++) decoded[c] = olica_number_from_bf16(row[c]);
+  return decoded;
+}
+
+/* Column sums and energies of columns [from, until) of one side of a sequence. The scale of a column is the
+ * power of two near its norm. */
+static void add_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int until) {
+  double energy[COLUMNS] = {0}, column[COLUMNS] = {0}, *scale = scale_of(sums, side, s);
+  double *sum = side == OLICA_SIDE_A ? sums->sum_a : sums->sum_b;
+  float decoded[COLUMNS];
+  for (int t = 0; t < sums->tokens; t++) {
+    const float *row = row_part(sums, side, s, t, from, until - from, decoded);
+    for (int c = 0; c < until - from; c++) {
+      energy[c] += (double)row[c] * row[c];
+      column[c] += row[c];
+    }
+  }
+  for (int c = from; c < until; c++) {
+    double e = energy[c - from];
+    scale[c] = olica_statistics_power_of_two(sqrt(e));
+    sum[c] += olica_statistics_on_grid(column[c - from], scale[c]);
+    if (side == OLICA_SIDE_B)
+      sums->square_b[c] += olica_statistics_on_grid(e, olica_statistics_power_of_two(e));
+  }
+}
+
+static void add_vectors(olica_fit_sums *sums) {
+#pragma omp parallel for schedule(static) num_threads(olica_kernel_threads(sums->kernel))
+  for (int from = 0; from < sums->d; from += COLUMNS)
+    for (int s = 0; s < sums->used; s++)
+      for (int side = 0; side < OLICA_SIDES; side++)
+        add_columns(sums, (olica_side)side, s, from, from + COLUMNS < sums->d ? from + COLUMNS : sums->d);
+}
+
+/* sum [n] += product [n], of a row with `scale` and columns with theirs. */
+static void add_row(double *restrict sum, const float *restrict product, int n, double scale,
+                    const double *restrict scales) {
+  for (int j = 0; j < n; j++) sum[j] += olica_statistics_on_grid(product[j], scale * scales[j]);
+}
+
+/* ---- in fp32: a sequence after the other ---- */
+
+static void add_product(double *sum, const float *product, int n, bool upper, const double *row_scale,
+                        const double *column_scale) {
+#pragma omp parallel for schedule(static, 16) if ((double)n * n >= OLICA_PRODUCT_PARALLEL)
+  for (int i = 0; i < n; i++) {
+    size_t from = upper ? (size_t)i : 0, row = (size_t)i * (size_t)n + from;
+    add_row(sum + row, product + row, n - (int)from, row_scale[i], column_scale + from);
+  }
+}
+
+static void add_in_fp32(olica_fit_sums *sums) {
+  olica_env *env = olica_kernel_env(sums->kernel);
+  int d = sums->d, tokens = sums->tokens;
+  for (int s = 0; s < sums->used; s++) {
+    const float *a = rows_of(sums, OLICA_SIDE_A, s), *b = rows_of(sums, OLICA_SIDE_B, s);
+    const double *scale_a = scale_of(sums, OLICA_SIDE_A, s), *scale_b = scale_of(sums, OLICA_SIDE_B, s);
+    olica_product_gram(env, tokens, d, a, sums->product);
+    add_product(sums->gram, sums->product, d, true, scale_a, scale_a);
+    olica_product_general(env, 1, 0, d, d, tokens, 1.0f, a, d, b, d, 0.0f, sums->product, d);
+    add_product(sums->cross, sums->product, d, false, scale_a, scale_b);
+  }
+}
+
+/* ---- in bf16: all sequences, a square of the sums after the other ---- */
+
+/* The columns of A of a sequence from `first` on, as rows [SQUARE x T]. */
+static uint16_t *turned_of(const olica_fit_sums *sums, int s, int first) {
+  return sums->turned + ((size_t)s * (size_t)sums->d + (size_t)first) * (size_t)sums->tokens;
+}
+
+static void turn(const olica_fit_sums *sums, int s, int first) {
+  enum { STEP = 32 };
+  int columns = square_columns(sums, first), tokens = sums->tokens;
+  const uint16_t *from = columns_of(sums, OLICA_SIDE_A, s, first);
+  uint16_t *to = turned_of(sums, s, first);
+  for (int t0 = 0; t0 < tokens; t0 += STEP)
+    for (int c = 0; c < columns; c++)
+      for (int t = t0; t < tokens && t < t0 + STEP; t++)
+        to[(size_t)c * (size_t)tokens + (size_t)t] = from[(size_t)t * (size_t)columns + (size_t)c];
+}
+
+/* The square of AᵀA (upper triangle) or AᵀB at (row, col). */
+static void add_square(const olica_fit_sums *sums, olica_side side, const olica_matmul *product, int row,
+                       int col, int thread) {
+  double *sum = side == OLICA_SIDE_A ? sums->gram : sums->cross;
+  int rows = square_columns(sums, row), columns = square_columns(sums, col);
+  float *tile = olica_kernel_room(sums->kernel, thread);
+  for (int s = 0; s < sums->used; s++) {
+    const double *scale_a = scale_of(sums, OLICA_SIDE_A, s), *scales = scale_of(sums, side, s) + col;
+    olica_matmul_run(product, thread, turned_of(sums, s, row), NULL, columns_of(sums, side, s, col), tile);
+    for (int i = 0; i < rows; i++) {
+      int from = side == OLICA_SIDE_A && row == col ? i : 0; /* below the diagonal nothing is wanted */
+      add_row(sum + (size_t)(row + i) * (size_t)sums->d + col + from,
+              tile + (size_t)i * (size_t)columns + from, columns - from, scale_a[row + i], scales + from);
+    }
+  }
+}
+
+/* Products of a full square and of the last, narrower one, by whether their rows and columns are full. */
+static olica_status find_products(olica_fit_sums *sums, const olica_matmul *product[2][2]) {
+  int rest = sums->d % SQUARE ? sums->d % SQUARE : SQUARE, full = sums->d < SQUARE ? rest : SQUARE;
+  for (int r = 0; r < 2; r++)
+    for (int c = 0; c < 2; c++)
+      OLICA_TRY(olica_matmul_find(sums->kernel,
+                                  (olica_matmul_shape){.rows = r ? full : rest,
+                                                       .depth = sums->tokens,
+                                                       .columns = c ? full : rest,
+                                                       .right = OLICA_RIGHT_ROWS},
+                                  &product[r][c]));
+  return OLICA_OK;
+}
+
+static olica_status add_in_bf16(olica_fit_sums *sums) {
+  olica_env *env = olica_kernel_env(sums->kernel);
+  int squares = (sums->d + SQUARE - 1) / SQUARE;
+  const olica_matmul *product[2][2];
+  OLICA_TRY(find_products(sums, product));
+#pragma omp parallel num_threads(olica_kernel_threads(sums->kernel))
+  {
+    int thread = omp_get_thread_num();
+#pragma omp for collapse(2) schedule(static)
+    for (int s = 0; s < sums->used; s++)
+      for (int i = 0; i < squares; i++) turn(sums, s, i * SQUARE);
+#pragma omp for collapse(2) schedule(dynamic)
+    for (int i = 0; i < squares; i++)
+      for (int j = 0; j < squares; j++) {
+        const olica_matmul *one = product[i + 1 < squares][j + 1 < squares];
+        if (j >= i) add_square(sums, OLICA_SIDE_A, one, i * SQUARE, j * SQUARE, thread);
+        add_square(sums, OLICA_SIDE_B, one, i * SQUARE, j * SQUARE, thread);
+      }
+  }
+  olica_timer_work(&env->timers, (double)sums->used * sums->tokens * sums->d * (3.0 * sums->d + 1), 0);
+  return OLICA_OK;
+}
+
+olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
+  olica_status status = OLICA_OK;
+  if (sums->used == 0) return OLICA_OK;
+  add_vectors(sums);
+  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
+    add_in_fp32(sums);
+  else
+    status = add_in_bf16(sums);
+  sums->used = 0;
+  return status;
+}
+
+olica_status olica_fit_sums_passed(olica_fit_sums *sums, int sequences) {
+  sums->used += sequences;
+  assert(sums->used <= sums->room);
+  return sums->used + sequences > sums->room ? olica_fit_sums_finish(sums) : OLICA_OK;
+}

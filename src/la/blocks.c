@@ -1,0 +1,54 @@
+#include <string.h>
+
+#include "olica/la/packed.h"
+
+enum {
+  SLAB = 608,  /* columns at most: times a panel of weights 456 KiB */
+  COLUMNS = 32 /* slabs are multiples of it */
+};
+
+static int round_up(int n, int unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+olica_blocks olica_blocks_in(void *room, int width) {
+  int slabs = (width + SLAB - 1) / SLAB;
+  return (olica_blocks){.width = width,
+                        .padded = round_up(width, COLUMNS),
+                        .slab = round_up((width + slabs - 1) / slabs, COLUMNS),
+                        .x = room};
+}
+
+size_t olica_blocks_bytes(int rows, int width) {
+  return (size_t)round_up(rows, OLICA_BLOCK_ROWS) * (size_t)round_up(width, COLUMNS) * sizeof(uint16_t);
+}
+
+olica_status olica_blocks_create(olica_env *env, int rows, int width, olica_blocks *blocks) {
+  *blocks = olica_blocks_in(NULL, width);
+  return OLICA_NEW(env, blocks->x, olica_blocks_bytes(rows, width) / sizeof *blocks->x);
+}
+
+/* Where column `col` of a row lies, and how many columns follow it in its slab. */
+static uint16_t *find(const olica_blocks *b, int row, int col, int *left) {
+  int first = col / b->slab * b->slab, wide = b->padded - first < b->slab ? b->padded - first : b->slab;
+  size_t block = (size_t)(row / OLICA_BLOCK_ROWS) * OLICA_BLOCK_ROWS * (size_t)b->padded;
+  *left = first + wide - col;
+  return b->x + block + (size_t)first * OLICA_BLOCK_ROWS + (size_t)(row % OLICA_BLOCK_ROWS) * (size_t)wide +
+         (col - first);
+}
+
+void olica_blocks_store(const olica_blocks *blocks, int row, int col, int count, const float *x) {
+  for (int done = 0, n; done < count; done += n) {
+    uint16_t *to = find(blocks, row, col + done, &n);
+    if (n > count - done) n = count - done;
+    olica_number_round_bf16(x + done, to, n);
+  }
+}
+
+void olica_blocks_clear(const olica_blocks *blocks, int rows) {
+  int left;
+  if (blocks->width == blocks->padded) return;
+  for (int row = 0; row < rows; row++)
+    memset(find(blocks, row, blocks->width, &left), 0,
+           (size_t)(blocks->padded - blocks->width) * sizeof *blocks->x);
+}

@@ -1,0 +1,258 @@
+/* Attention in bf16, a key/value head of a segment at a time: its g query heads stand under each other, so
+ * that their scores are one product. Keys come in chunks of 128 with a running softmax: no row of scores is
+ * ever longer, however long the sequence.
+ *
+ * With s = q·k / sqrt(h), top and sum of the chunks so far, and y = Σ exp(s - top) v, a chunk brings
+ *     top' = max(top, max s),  y' = exp(top - top') y + Σ exp(s - top') v,  the sum likewise. */
+#include <math.h>
+#include <omp.h>
+
+#include "olica/la/product.h"
+#include "passes.h"
+
+enum { CHUNK = OLICA_QUERY_ROWS, VECTOR = 16 /* numbers that loops over scores take at a time */ };
+
+static int filled(int n) {
+  return (n + OLICA_ROUND_ROWS - 1) / OLICA_ROUND_ROWS * OLICA_ROUND_ROWS;
+}
+
+/* What a thread works in. */
+typedef struct desk {
+  uint16_t *key, *value;     /* [T x h], [T x n'] of one head, n' = n filled up */
+  uint16_t *query, *weight;  /* [g·128 x h], [g·128 x 128] */
+  float *scores;             /* [g·128 x 128] */
+  float *mix, *sum_mix;      /* [g·128 x n'] of a chunk, of all so far */
+  float *top, *sum, *shrink; /* [g·128] */
+} desk;
+
+static size_t lay_out(const olica_arch *arch, int tokens, char *at, desk *d) {
+  size_t rows = (size_t)(arch->heads / arch->kv_heads) * OLICA_QUERY_ROWS, h = (size_t)arch->head;
+  size_t keys = (size_t)filled(tokens), wide = (size_t)filled(arch->head);
+  const size_t bytes[] = {2 * keys * h,    2 * keys * wide, 2 * rows * h, 2 * rows * CHUNK, 4 * rows * CHUNK,
+                          4 * rows * wide, 4 * rows * wide, 4 * rows,     4 * rows,         4 * rows};
+  enum { PARTS = sizeof bytes / sizeof *bytes };
+  void *part[PARTS];
+  size_t used = 0;
+  for (int i = 0; i < PARTS; i++) {
+    part[i] = at ? at + used : NULL;
+    used += (bytes[i] + 63) / 64 * 64;
+  }
+  if (d)
+    *d = (desk){part[0], part[1], part[2], part[3], part[4], part[5], part[6], part[7], part[8], part[9]};
+  return used;
+}
+
+size_t olica_attention_bf16_bytes(const olica_arch *arch, int tokens) {
+  return lay_out(arch, tokens, NULL, NULL);
+}
+
+/* One head of a segment. */
+typedef struct head_work {
+  const olica_pass *pass;
+  const olica_segment *segment;
+  const olica_blocks *mixed;
+  desk desk;
+  int thread, kv;
+  int values, wide; /* n, n' */
+} head_work;
+
+/* A head of one row turns by its position. */
+static void turn(const olica_forward *f, int position, const uint16_t *from, uint16_t *to) {
+  int pairs = f->arch->head / 2;
+  const float *c = f->cosine + (size_t)position * pairs, *s = f->sine + (size_t)position * pairs;
+#pragma omp simd
+  for (int i = 0; i < pairs; i++) {
+    float a = olica_number_from_bf16(from[i]), b = olica_number_from_bf16(from[pairs + i]);
+    to[i] = olica_number_to_bf16(a * c[i] - b * s[i]);
+    to[pairs + i] = olica_number_to_bf16(b * c[i] + a * s[i]);
+  }
+}
+
+/* Keys (turned) and values of all positions, dense; zeros up to a full chunk of 32. */
+static void gather_keys(const head_work *w) {
+  const olica_forward *f = w->pass->f;
+  const olica_segment *s = w->segment;
+  size_t h = (size_t)f->arch->head, heads = (size_t)f->arch->kv_heads, n = (size_t)w->values;
+  int keys = s->prefix + s->count;
+  for (int p = 0; p < keys; p++) {
+    size_t row = (size_t)(p < s->prefix ? s->base + p : s->first + p - s->prefix);
+    uint16_t *value = w->desk.value + (size_t)p * (size_t)w->wide;
+    turn(f, p, f->bf16.key + (row * heads + (size_t)w->kv) * h, w->desk.key + (size_t)p * h);
+    memcpy(value, f->bf16.value + (row * heads + (size_t)w->kv) * n, n * sizeof *value);
+    memset(value + n, 0, ((size_t)w->wide - n) * sizeof *value);
+  }
+  size_t more = (size_t)(filled(keys) - keys);
+  memset(w->desk.key + (size_t)keys * h, 0, more * h * sizeof(uint16_t));
+  memset(w->desk.value + (size_t)keys * (size_t)w->wide, 0, more * (size_t)w->wide * sizeof(uint16_t));
+}
+
+/* Queries [first, first + rows) of the segment, of all heads of the group; `full` rows of each. */
+static void gather_queries(const head_work *w, int first, int rows, int full) {
+  const olica_forward *f = w->pass->f;
+  size_t h = (size_t)f->arch->head, heads = (size_t)f->arch->heads;
+  int g = f->arch->heads / f->arch->kv_heads;
+  for (int i = 0; i < g; i++)
+    for (int t = 0; t < rows; t++) {
+      size_t row = (size_t)(w->segment->first + first + t);
+      turn(f, w->segment->prefix + first + t, f->bf16.query + (row * heads + (size_t)(w->kv * g + i)) * h,
+           w->desk.query + (size_t)(i * full + t) * h);
+    }
+}
+
+/* Of the numbers of a vector, halves at a time. */
+static float largest(float *x) {
+  for (int n = VECTOR / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) x[i] = x[i] > x[i + n] ? x[i] : x[i + n];
+  return x[0];
+}
+
+static float total(float *x) {
+  for (int n = VECTOR / 2; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) x[i] += x[i + n];
+  return x[0];
+}
+
+/* A row of scores over a chunk, of which [from, until) are visible, becomes weights. Its loops go over full
+ * vectors: what is hidden is -inf and becomes 0. */
+static void soften(const desk *d, int row, int from, int until, int width, float scale) {
+  float *restrict s = d->scores + (size_t)row * (size_t)width;
+  uint16_t *restrict weight = d->weight + (size_t)row * (size_t)width;
+  float before = d->top[row], tops[VECTOR], sums[VECTOR] = {0};
+  unsigned visible = (unsigned)(until - from);
+  int vectors = (until + VECTOR - 1) / VECTOR;
+  for (int i = 0; i < VECTOR; i++) tops[i] = before;
+  for (int j = 0; j < vectors * VECTOR; j += VECTOR)
+    for (int i = 0; i < VECTOR; i++) {
+      s[j + i] = (unsigned)(j + i - from) < visible ? s[j + i] * scale : -INFINITY;
+      tops[i] = s[j + i] > tops[i] ? s[j + i] : tops[i];
+    }
+  float top = largest(tops);
+  for (int j = 0; j < vectors * VECTOR; j += VECTOR)
+    for (int i = 0; i < VECTOR; i++) {
+      float e = olica_product_exp(s[j + i] - top);
+      sums[i] += e;
+      weight[j + i] = olica_number_to_bf16(e);
+    }
+  memset(weight + vectors * VECTOR, 0, (size_t)(width - vectors * VECTOR) * sizeof *weight);
+  d->shrink[row] = before > -INFINITY ? olica_product_exp(before - top) : 0.0f;
+  d->sum[row] = d->sum[row] * d->shrink[row] + total(sums);
+  d->top[row] = top;
+}
+
+/* The chunk of `width` keys from position `chunk` on, for queries at positions [at, at + rows). */
+static void attend_chunk(const head_work *w, int at, int rows, int full, int chunk, int width, bool begins) {
+  const olica_forward *f = w->pass->f;
+  const desk *d = &w->desk;
+  int g = f->arch->heads / f->arch->kv_heads, window = olica_pass_window(w->pass);
+  int r = full / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
+  float scale = 1.0f / sqrtf((float)f->arch->head);
+  olica_matmul_run(f->bf16.scores[r][c], w->thread, d->query, NULL, d->key + (size_t)chunk * f->arch->head,
+                   d->scores);
+  for (int row = 0; row < g * full; row++) {
+    int position = at + row % full, from = 0, until = row % full < rows ? position + 1 - chunk : 0;
+    if (window && position - window + 1 > chunk) from = position - window + 1 - chunk;
+    if (until > width) until = width;
+    if (until < from) until = from = 0; /* nothing of the chunk */
+    soften(d, row, from, until, width, scale);
+  }
+  float *mix = begins ? d->sum_mix : d->mix;
+  olica_matmul_run(f->bf16.mix[r][c], w->thread, d->weight, NULL, d->value + (size_t)chunk * (size_t)w->wide,
+                   mix);
+  if (begins) return;
+  for (int row = 0; row < g * full; row++) {
+    float *sum = d->sum_mix + (size_t)row * (size_t)w->wide;
+    const float *more = d->mix + (size_t)row * (size_t)w->wide;
+    for (int i = 0; i < w->wide; i++) sum[i] = sum[i] * d->shrink[row] + more[i];
+  }
+}
+
+/* Mixes divided by the sums of their weights: seen, and stored in their blocks. */
+static void put_away(const head_work *w, int first, int rows, int full) {
+  const olica_arch *arch = w->pass->f->arch;
+  int g = arch->heads / arch->kv_heads;
+  for (int i = 0; i < g; i++) {
+    int col = (w->kv * g + i) * w->values;
+    float *mix = w->desk.sum_mix + (size_t)(i * full) * (size_t)w->wide;
+    for (int t = 0; t < rows; t++) {
+      float *row = mix + (size_t)t * (size_t)w->wide, by = 1.0f / w->desk.sum[i * full + t];
+      for (int j = 0; j < w->values; j++) row[j] *= by;
+      olica_blocks_store(w->mixed, w->segment->first + first + t, col, w->values, row);
+    }
+    olica_pass_see(w->pass, (olica_view){.tap = OLICA_TAP_VALUES,
+                                         .thread = w->thread,
+                                         .row = w->segment->first + first,
+                                         .rows = rows,
+                                         .col = col,
+                                         .cols = w->values,
+                                         .stride = w->wide,
+                                         .x = mix});
+  }
+}
+
+static void attend_queries(const head_work *w, int first, int rows) {
+  const olica_arch *arch = w->pass->f->arch;
+  int full = filled(rows), at = w->segment->prefix + first, window = olica_pass_window(w->pass);
+  int begin = window && at - window + 1 > 0 ? (at - window + 1) / CHUNK * CHUNK : 0;
+  gather_queries(w, first, rows, full);
+  for (int row = 0; row < arch->heads / arch->kv_heads * full; row++) {
+    w->desk.top[row] = -INFINITY;
+    w->desk.sum[row] = 0.0f;
+  }
+  for (int chunk = begin; chunk < at + rows; chunk += CHUNK) {
+    int left = at + rows - chunk;
+    attend_chunk(w, at, rows, full, chunk, filled(left < CHUNK ? left : CHUNK), chunk == begin);
+  }
+  put_away(w, first, rows, full);
+}
+
+void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
+  const olica_forward *f = pass->f;
+  int heads = f->arch->kv_heads;
+  head_work w = {.pass = pass, .mixed = mixed, .thread = omp_get_thread_num()};
+  w.values = pass->maps->layer->shape.values;
+  w.wide = filled(w.values);
+  lay_out(f->arch, f->tokens, f->bf16.attention + (size_t)w.thread * f->bf16.attention_bytes, &w.desk);
+#pragma omp for schedule(dynamic)
+  for (int i = 0; i < pass->pack->segments * heads; i++) {
+    w.segment = &pass->pack->segment[i / heads];
+    w.kv = i % heads;
+    gather_keys(&w);
+    for (int first = 0; first < w.segment->count; first += OLICA_QUERY_ROWS) {
+      int left = w.segment->count - first;
+      attend_queries(&w, first, left < OLICA_QUERY_ROWS ? left : OLICA_QUERY_ROWS);
+    }
+  }
+}
+
+/* The products for `rows` queries over `width` keys, both filled up. */
+static olica_status find_products(olica_forward *f, int values, int rows, int width) {
+  const olica_arch *arch = f->arch;
+  int g = arch->heads / arch->kv_heads, r = rows / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
+  const olica_matmul_shape scores = {g * rows, arch->head, width, OLICA_RIGHT_TRANSPOSED, false};
+  const olica_matmul_shape mix = {g * rows, width, filled(values), OLICA_RIGHT_ROWS, false};
+  if (!f->bf16.scores[r][c]) OLICA_TRY(olica_matmul_find(f->kernel, scores, &f->bf16.scores[r][c]));
+  return f->bf16.mix[r][c] ? OLICA_OK : olica_matmul_find(f->kernel, mix, &f->bf16.mix[r][c]);
+}
+
+/* Those of a segment: of full rows of queries and the rest, over full chunks and what is left. */
+static olica_status prepare_segment(olica_forward *f, const olica_segment *s, int values) {
+  for (int first = 0; first < s->count; first += OLICA_QUERY_ROWS) {
+    int rows = s->count - first < OLICA_QUERY_ROWS ? s->count - first : OLICA_QUERY_ROWS;
+    int until = s->prefix + first + rows, last = until % CHUNK ? until % CHUNK : CHUNK;
+    OLICA_TRY(find_products(f, values, filled(rows), filled(last)));
+    if (until > CHUNK) OLICA_TRY(find_products(f, values, filled(rows), CHUNK));
+  }
+  return OLICA_OK;
+}
+
+olica_status olica_attention_bf16_prepare(const olica_pass *pass) {
+  olica_forward *f = pass->f;
+  int values = pass->maps->layer->shape.values;
+  if (f->bf16.values != values) {
+    memset(f->bf16.mix, 0, sizeof f->bf16.mix);
+    f->bf16.values = values;
+  }
+  for (int i = 0; i < pass->pack->segments; i++)
+    OLICA_TRY(prepare_segment(f, &pass->pack->segment[i], values));
+  return OLICA_OK;
+}

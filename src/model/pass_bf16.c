@@ -1,0 +1,345 @@
+/* A layer in bf16. Every thread takes blocks of rows through all products of a stage while they are in its
+ * cache: norm, query, key, value; then, after everybody's attention, output, norm, and the three products of
+ * the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a product reads;
+ * tiles, the residual stream, norms, softmax and silu are fp32. */
+#include <math.h>
+#include <omp.h>
+
+#include "olica/la/product.h"
+#include "olica/par/partition.h"
+#include "passes.h"
+
+enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
+
+static int wider(int a, int b) {
+  return a > b ? a : b;
+}
+
+/* Between low-rank factors; no rank passes the width of what it factors. */
+static int low_width(const olica_arch *arch) {
+  return wider(arch->hidden, arch->heads * arch->head);
+}
+
+/* A room of a thread: a group of blocks on its way. */
+typedef struct room {
+  char *input, *neurons, *low; /* room for blocks [d], [f], [low_width] */
+  float *normed;               /* [64 x d] */
+  float *tiles, *other;        /* [GROUP_ROWS x PANEL] */
+} room;
+
+static size_t lay_out(const olica_arch *arch, char *at, room *r) {
+  size_t input = olica_blocks_bytes(GROUP_ROWS, arch->hidden),
+         neurons = olica_blocks_bytes(GROUP_ROWS, arch->ffn);
+  size_t low = olica_blocks_bytes(GROUP_ROWS, low_width(arch));
+  size_t normed = OLICA_BLOCK_ROWS * (size_t)arch->hidden * sizeof(float);
+  size_t tiles = GROUP_ROWS * OLICA_PANEL_COLUMNS * sizeof(float);
+  if (r)
+    *r = (room){.input = at,
+                .neurons = at + input,
+                .low = at + input + neurons,
+                .normed = (float *)(void *)(at + input + neurons + low),
+                .tiles = (float *)(void *)(at + input + neurons + low + normed),
+                .other = (float *)(void *)(at + input + neurons + low + normed + tiles)};
+  return input + neurons + low + normed + 2 * tiles;
+}
+
+size_t olica_pass_bf16_room(const olica_arch *arch) {
+  return lay_out(arch, NULL, NULL);
+}
+
+size_t olica_pass_bf16_bytes(const olica_arch *arch, int rows, int tokens, int threads) {
+  size_t queries = (size_t)(arch->heads * arch->head), keys = (size_t)(arch->kv_heads * arch->head);
+  return sizeof(uint16_t) * (size_t)rows * (queries + 2 * keys) +
+         olica_blocks_bytes(rows, arch->heads * arch->head) +
+         (size_t)threads * olica_attention_bf16_bytes(arch, tokens);
+}
+
+olica_status olica_pass_bf16_create(olica_forward *f) {
+  const olica_arch *arch = f->arch;
+  olica_scratch_bf16 *s = &f->bf16;
+  size_t rows = (size_t)f->rows, keys = (size_t)(arch->kv_heads * arch->head);
+  int queries = arch->heads * arch->head;
+  OLICA_TRY(olica_kernel_reserve(f->kernel, olica_pass_bf16_room(arch)));
+  OLICA_TRY(OLICA_NEW(f->env, s->query, rows * (size_t)queries));
+  OLICA_TRY(OLICA_NEW(f->env, s->key, rows * keys));
+  OLICA_TRY(OLICA_NEW(f->env, s->value, rows * keys));
+  OLICA_TRY(OLICA_NEW(f->env, s->mixed, olica_blocks_bytes(f->rows, queries) / sizeof *s->mixed));
+  s->attention_bytes = olica_attention_bf16_bytes(arch, f->tokens);
+  return OLICA_NEW(f->env, s->attention, (size_t)f->threads * s->attention_bytes);
+}
+
+void olica_pass_bf16_destroy(olica_forward *f) {
+  olica_scratch_bf16 *s = &f->bf16;
+  void *blocks[] = {s->query, s->key, s->value, s->mixed, s->attention};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(f->env, blocks[i]);
+}
+
+/* ---- a group of blocks ---- */
+
+typedef struct group {
+  const olica_pass *pass;
+  int thread;
+  int block, blocks; /* of the pack */
+  int row, rows;     /* of the pack */
+  int skipped;       /* blocks in front of them in the room: a strip's, in its group */
+  room room;
+} group;
+
+static group make_group(const olica_pass *pass, int thread, int block, int blocks) {
+  int row = block * OLICA_BLOCK_ROWS, left = pass->pack->rows - row, most = blocks * OLICA_BLOCK_ROWS;
+  group g = {.pass = pass, .thread = thread, .block = block, .blocks = blocks, .row = row};
+  g.rows = left < most ? left : most;
+  lay_out(pass->f->arch, olica_kernel_room(pass->f->kernel, thread), &g.room);
+  return g;
+}
+
+/* Blocks that pass a panel before what they became is used: one, while the tile is in the innermost cache, if
+ * the panel's weights stay in the second one for the next; else the whole group, slab by slab. */
+static int strip_blocks(const olica_blocks *x) {
+  enum { STAYS = 2048 };
+  return x->width <= STAYS ? 1 : OLICA_GROUP_BLOCKS;
+}
+
+static group make_strip(const group *g, int first, int blocks) {
+  group strip = make_group(g->pass, g->thread, g->block + first,
+                           g->blocks - first < blocks ? g->blocks - first : blocks);
+  strip.skipped = first;
+  return strip;
+}
+
+/* What becomes of tiles [rows x columns], columns [first, first + columns) of a map's output. */
+typedef void tiles_use(const group *g, void *to, int first, int columns, const float *tiles);
+
+static int rows_of_block(const group *g, int block) {
+  int left = g->rows - block * OLICA_BLOCK_ROWS;
+  return left < OLICA_BLOCK_ROWS ? left : OLICA_BLOCK_ROWS;
+}
+
+static void see(const group *g, olica_tap tap, int first, int columns, const float *tiles) {
+  if (!g->pass->observer) return;
+  for (int b = 0; b < g->blocks; b++)
+    olica_pass_see(g->pass, (olica_view){.tap = tap,
+                                         .thread = g->thread,
+                                         .row = g->row + b * OLICA_BLOCK_ROWS,
+                                         .rows = rows_of_block(g, b),
+                                         .col = first,
+                                         .cols = columns,
+                                         .stride = columns,
+                                         .x = tiles + (size_t)b * OLICA_BLOCK_ROWS * (size_t)columns});
+}
+
+static void add_bias(float *tiles, const float *bias, int rows, int columns) {
+  if (!bias) return;
+  for (int t = 0; t < rows; t++)
+    for (int i = 0; i < columns; i++) tiles[(size_t)t * (size_t)columns + i] += bias[i];
+}
+
+static const olica_linear *linear_of(const group *g, olica_projection projection) {
+  return &g->pass->maps->layer->linear[projection];
+}
+
+/* One panel of a map of x, with its bias; the group's (strip's) blocks of x begin with number `block`. */
+static int make_tiles(const group *g, const olica_packed *map, const float *bias, int panel,
+                      const olica_blocks *x, int block, int *first, float *tiles) {
+  int columns = olica_packed_columns(map, panel, first);
+  olica_packed_tiles(map, g->thread, panel, x, block, g->blocks, false, tiles);
+  add_bias(tiles, bias ? bias + *first : NULL, g->rows, columns);
+  return columns;
+}
+
+static void store_blocks(const group *g, void *to, int first, int columns, const float *tiles) {
+  for (int t = 0; t < g->rows; t++)
+    olica_blocks_store(to, g->skipped * OLICA_BLOCK_ROWS + t, first, columns,
+                       tiles + (size_t)t * (size_t)columns);
+}
+
+/* A map of x, whose blocks begin with number `block`, panel by panel. */
+static void apply_map(const group *g, const olica_packed *map, const float *bias, const olica_blocks *x,
+                      int block, tiles_use *use, void *to) {
+  int first, blocks = strip_blocks(x);
+  for (int panel = 0; panel < olica_packed_panels(map); panel++)
+    for (int b = 0; b < g->blocks; b += blocks) {
+      const group strip = make_strip(g, b, blocks);
+      int columns = make_tiles(&strip, map, bias, panel, x, block + b, &first, g->room.tiles);
+      use(&strip, to, first, columns, g->room.tiles);
+    }
+}
+
+/* Blocks of the inner factor's output. */
+static olica_blocks apply_inner(const group *g, const olica_packed *inner, int rank, const olica_blocks *x,
+                                int block) {
+  olica_blocks low = olica_blocks_in(g->room.low, rank);
+  olica_blocks_clear(&low, g->rows);
+  apply_map(g, inner, NULL, x, block, store_blocks, &low);
+  return low;
+}
+
+static void apply(const group *g, olica_projection projection, const olica_blocks *x, int block,
+                  tiles_use *use, void *to) {
+  const olica_linear *linear = linear_of(g, projection);
+  const olica_packed_linear *map = &g->pass->maps->linear[projection];
+  if (!map->inner) {
+    apply_map(g, map->outer, linear->bias, x, block, use, to);
+    return;
+  }
+  const olica_blocks low = apply_inner(g, map->inner, linear->rank, x, block);
+  apply_map(g, map->outer, linear->bias, &low, 0, use, to);
+}
+
+/* The group's rows of x, normed, as blocks. */
+static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
+  const olica_arch *arch = g->pass->f->arch;
+  int d = arch->hidden;
+  const olica_blocks input = olica_blocks_in(g->room.input, d);
+  olica_blocks_clear(&input, g->rows);
+  for (int b = 0; b < g->blocks; b++) {
+    int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
+    float *normed = g->room.normed;
+    for (int t = 0; t < rows; t++) {
+      olica_pass_norm_row(arch, g->pass->x + (size_t)(g->row + row + t) * (size_t)d, gains,
+                          normed + (size_t)t * (size_t)d);
+      olica_blocks_store(&input, row + t, 0, d, normed + (size_t)t * (size_t)d);
+    }
+    olica_pass_see(g->pass, (olica_view){.tap = tap,
+                                         .thread = g->thread,
+                                         .row = g->row + row,
+                                         .rows = rows,
+                                         .cols = d,
+                                         .stride = d,
+                                         .x = normed});
+  }
+  return input;
+}
+
+/* ---- the stages ---- */
+
+/* Rows of all columns of a projection. */
+typedef struct rows16 {
+  uint16_t *x;
+  int width;
+} rows16;
+
+static void store_rows(const group *g, void *to, int first, int columns, const float *tiles) {
+  const rows16 *rows = to;
+  for (int t = 0; t < g->rows; t++)
+    olica_number_round_bf16(tiles + (size_t)t * (size_t)columns,
+                            rows->x + (size_t)(g->row + t) * (size_t)rows->width + first, columns);
+}
+
+static void project(const group *g) {
+  const olica_scratch_bf16 *s = &g->pass->f->bf16;
+  const olica_blocks input = norm(g, g->pass->maps->layer->input_norm, OLICA_TAP_ATTENTION_INPUT);
+  uint16_t *const to[] = {[OLICA_Q] = s->query, [OLICA_K] = s->key, [OLICA_V] = s->value};
+  for (int p = OLICA_Q; p <= OLICA_V; p++)
+    apply(g, (olica_projection)p, &input, 0, store_rows,
+          &(rows16){to[p], linear_of(g, (olica_projection)p)->out});
+}
+
+/* x += tiles */
+static void add_to_x(const group *g, int first, int columns, const float *tiles) {
+  size_t d = (size_t)g->pass->f->arch->hidden;
+  for (int t = 0; t < g->rows; t++) {
+    float *x = g->pass->x + (size_t)(g->row + t) * d + first;
+    const float *added = tiles + (size_t)t * (size_t)columns;
+    for (int i = 0; i < columns; i++) x[i] += added[i];
+  }
+}
+
+static void use_attention_output(const group *g, void *to, int first, int columns, const float *tiles) {
+  (void)to;
+  see(g, OLICA_TAP_ATTENTION_OUTPUT, first, columns, tiles);
+  add_to_x(g, first, columns, tiles);
+}
+
+/* Gate and up, panel by panel, become neurons. */
+static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
+  const olica_maps *maps = g->pass->maps;
+  const olica_packed *gate = maps->linear[OLICA_GATE].outer, *up = maps->linear[OLICA_UP].outer;
+  olica_blocks neurons = olica_blocks_in(g->room.neurons, maps->layer->shape.ffn);
+  int first, blocks = strip_blocks(input);
+  olica_blocks_clear(&neurons, g->rows);
+  for (int panel = 0; panel < olica_packed_panels(gate); panel++)
+    for (int b = 0; b < g->blocks; b += blocks) {
+      const group strip = make_strip(g, b, blocks);
+      make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, input, b, &first, g->room.tiles);
+      int columns =
+          make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, input, b, &first, g->room.other);
+      olica_pass_neurons(strip.rows * columns, g->room.tiles, g->room.other);
+      see(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
+      store_blocks(&strip, &neurons, first, columns, g->room.tiles);
+    }
+  return neurons;
+}
+
+/* Down, and the branch on top of it, panel by panel. */
+static void finish(const group *g, const olica_blocks *input, const olica_blocks *neurons) {
+  const olica_maps *maps = g->pass->maps;
+  const olica_packed *down = maps->linear[OLICA_DOWN].outer;
+  olica_blocks low = {0};
+  int first, rank = maps->layer->shape.branch, blocks = strip_blocks(neurons);
+  if (rank) low = apply_inner(g, maps->branch.inner, rank, input, 0);
+  for (int panel = 0; panel < olica_packed_panels(down); panel++)
+    for (int b = 0; b < g->blocks; b += blocks) {
+      const group strip = make_strip(g, b, blocks);
+      int columns =
+          make_tiles(&strip, down, linear_of(g, OLICA_DOWN)->bias, panel, neurons, b, &first, g->room.tiles);
+      if (rank)
+        olica_packed_tiles(maps->branch.outer, g->thread, panel, &low, b, strip.blocks, true, g->room.tiles);
+      see(&strip, OLICA_TAP_FFN_OUTPUT, first, columns, g->room.tiles);
+      add_to_x(&strip, first, columns, g->room.tiles);
+    }
+}
+
+static void after_attention(const group *g, const olica_blocks *mixed) {
+  const olica_observer *observer = g->pass->observer;
+  apply(g, OLICA_O, mixed, g->block, use_attention_output, NULL);
+  const olica_blocks input = norm(g, g->pass->maps->layer->ffn_norm, OLICA_TAP_FFN_INPUT);
+  const olica_blocks neurons = make_neurons(g, &input);
+  if (!observer || !observer->to_neurons) finish(g, &input, &neurons);
+}
+
+/* The calling thread's blocks, group by group; mixed NULL: before attention. */
+static void stage(const olica_pass *pass, const olica_blocks *mixed) {
+  int blocks = (pass->pack->rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS, thread = omp_get_thread_num();
+  olica_range own = olica_partition_block(blocks, omp_get_num_threads(), thread);
+  for (int done = 0; done < (int)own.count; done += OLICA_GROUP_BLOCKS) {
+    int left = (int)own.count - done;
+    const group g = make_group(pass, thread, (int)own.first + done,
+                               left < OLICA_GROUP_BLOCKS ? left : OLICA_GROUP_BLOCKS);
+    if (mixed)
+      after_attention(&g, mixed);
+    else
+      project(&g);
+  }
+}
+
+static double flops(const olica_pass *pass) {
+  const olica_arch *arch = pass->f->arch;
+  const olica_layer_shape *shape = &pass->maps->layer->shape;
+  bool cut = pass->observer && pass->observer->to_neurons;
+  double numbers = cut ? 0 : 2.0 * shape->branch * arch->hidden;
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
+    const olica_linear *linear = &pass->maps->layer->linear[p];
+    double both = (double)linear->out + linear->in, whole = (double)linear->out * linear->in;
+    if (p != OLICA_DOWN || !cut) numbers += linear->rank ? linear->rank * both : whole;
+  }
+  return 2 * pass->pack->rows * numbers +
+         2 * olica_pass_pairs(pass->pack) * arch->heads * (arch->head + shape->values);
+}
+
+olica_status olica_pass_bf16(const olica_pass *pass) {
+  const olica_forward *f = pass->f;
+  const olica_blocks mixed = olica_blocks_in(f->bf16.mixed, f->arch->heads * pass->maps->layer->shape.values);
+  double work = flops(pass);
+  OLICA_TRY(olica_attention_bf16_prepare(pass));
+  olica_blocks_clear(&mixed, pass->pack->rows);
+#pragma omp parallel num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
+  {
+    stage(pass, NULL);
+#pragma omp barrier
+    olica_attention_bf16(pass, &mixed);
+    stage(pass, &mixed);
+  }
+  olica_timer_work(&f->env->timers, work, 0);
+  return OLICA_OK;
+}

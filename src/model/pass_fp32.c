@@ -1,0 +1,227 @@
+/* A layer in fp32: product after product over the whole pack, by BLAS. The plain way, which the other is
+ * measured against. */
+#include <math.h>
+#include <omp.h>
+
+#include "olica/la/product.h"
+#include "passes.h"
+
+static size_t wide(int a, int b) {
+  return (size_t)(a > b ? a : b);
+}
+
+/* Rows of scratch between low-rank factors: no rank passes the width of what it factors. */
+static size_t low_width(const olica_arch *arch) {
+  return wide(arch->hidden, arch->heads * arch->head);
+}
+
+static size_t score_floats(int tokens, int threads) {
+  return (size_t)threads * (size_t)(tokens < OLICA_QUERY_ROWS ? tokens : OLICA_QUERY_ROWS) * (size_t)tokens;
+}
+
+size_t olica_pass_fp32_bytes(const olica_arch *arch, int rows, int tokens, int threads) {
+  size_t d = (size_t)arch->hidden, h = (size_t)arch->head;
+  size_t row =
+      2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn + low_width(arch);
+  return sizeof(float) * ((size_t)rows * row + score_floats(tokens, threads));
+}
+
+olica_status olica_pass_fp32_create(olica_forward *f) {
+  const olica_arch *arch = f->arch;
+  olica_scratch_fp32 *s = &f->fp32;
+  size_t rows = (size_t)f->rows, d = (size_t)arch->hidden;
+  size_t queries = (size_t)(arch->heads * arch->head), keys = (size_t)(arch->kv_heads * arch->head);
+  OLICA_TRY(OLICA_NEW(f->env, s->normed, rows * d));
+  OLICA_TRY(OLICA_NEW(f->env, s->added, rows * d));
+  OLICA_TRY(OLICA_NEW(f->env, s->query, rows * queries));
+  OLICA_TRY(OLICA_NEW(f->env, s->key, rows * keys));
+  OLICA_TRY(OLICA_NEW(f->env, s->value, rows * keys));
+  OLICA_TRY(OLICA_NEW(f->env, s->mixed, rows * queries));
+  OLICA_TRY(OLICA_NEW(f->env, s->scores, score_floats(f->tokens, f->threads)));
+  OLICA_TRY(OLICA_NEW(f->env, s->gate, rows * (size_t)arch->ffn));
+  OLICA_TRY(OLICA_NEW(f->env, s->up, rows * (size_t)arch->ffn));
+  return OLICA_NEW(f->env, s->low, rows * low_width(arch));
+}
+
+void olica_pass_fp32_destroy(olica_forward *f) {
+  olica_scratch_fp32 *s = &f->fp32;
+  float *blocks[] = {s->normed, s->added,  s->query, s->key, s->value,
+                     s->mixed,  s->scores, s->gate,  s->up,  s->low};
+  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(f->env, blocks[i]);
+}
+
+/* y [rows x out] := the map of x [rows x in], or += where it adds. */
+static void multiply(olica_forward *f, const olica_packed_linear *map, int rows, int in, int rank,
+                     const float *x, float *y) {
+  if (map->inner) {
+    olica_packed_multiply(map->inner, rows, x, in, f->fp32.low);
+    olica_packed_multiply(map->outer, rows, f->fp32.low, rank, y);
+  } else {
+    olica_packed_multiply(map->outer, rows, x, in, y);
+  }
+}
+
+/* y [rows x out] := a projection of x [rows x in]. */
+static void apply(const olica_pass *pass, olica_projection projection, const float *x, float *y) {
+  const olica_linear *linear = &pass->maps->layer->linear[projection];
+  int out = linear->out, rows = pass->pack->rows;
+  multiply(pass->f, &pass->maps->linear[projection], rows, linear->in, linear->rank, x, y);
+  if (!linear->bias) return;
+  for (int t = 0; t < rows; t++)
+    for (int i = 0; i < out; i++) y[(size_t)t * out + i] += linear->bias[i];
+}
+
+/* ---- attention ---- */
+
+/* One row of scores -> probabilities over columns [from, until); the rest of `width` becomes 0. */
+static void softmax(float *s, int from, int until, int width) {
+  float top = -INFINITY, sum = 0.0f;
+  for (int j = from; j < until; j++) top = s[j] > top ? s[j] : top;
+#pragma omp simd reduction(+ : sum)
+  for (int j = from; j < until; j++) sum += s[j] = olica_product_exp(s[j] - top);
+  float scale = 1.0f / sum;
+  for (int j = 0; j < from; j++) s[j] = 0.0f;
+  for (int j = from; j < until; j++) s[j] *= scale;
+  for (int j = until; j < width; j++) s[j] = 0.0f;
+}
+
+/* The parts of a block of queries that one head works on. */
+typedef struct piece {
+  int head, values, window;
+  int first, rows; /* query rows inside their segment */
+  float *scores;
+} piece;
+
+/* Positions that a piece's queries look at: [start, until), of which the first `shared` lie in the prefix. */
+typedef struct view {
+  int start, until, shared;
+} view;
+
+static view look_back(const olica_segment *segment, const piece *p) {
+  int first = segment->prefix + p->first; /* position of the first query */
+  view v = {.until = first + p->rows};
+  if (p->window && first - p->window + 1 > 0) v.start = first - p->window + 1; /* no row sees further back */
+  v.shared = v.start < segment->prefix ? segment->prefix - v.start : 0;
+  return v;
+}
+
+/* Scores of the queries against the keys up to their own position, softmax, mix of the values; keys and
+ * values first of the prefix, then of the segment itself. */
+static void attend_piece(const olica_forward *f, const olica_segment *segment, const piece *p) {
+  const olica_arch *a = f->arch;
+  const view v = look_back(segment, p);
+  int kv = p->head / (a->heads / a->kv_heads), width = v.until - v.start, own = width - v.shared;
+  int q_stride = a->heads * a->head, k_stride = a->kv_heads * a->head, v_stride = a->kv_heads * p->values;
+  size_t query = (size_t)(segment->first + p->first), before = (size_t)(segment->base + v.start);
+  size_t self = (size_t)(segment->first + v.start + v.shared - segment->prefix);
+  const float *q = f->fp32.query + query * q_stride + p->head * a->head, *k = f->fp32.key + kv * a->head;
+  const float *x = f->fp32.value + kv * p->values;
+  float *s = p->scores, *y = f->fp32.mixed + query * a->heads * p->values + p->head * p->values;
+  float scale = 1.0f / sqrtf((float)a->head);
+  if (v.shared)
+    olica_product_piece(1, p->rows, v.shared, a->head, scale, q, q_stride, k + before * k_stride, k_stride,
+                        0.0f, s, width);
+  olica_product_piece(1, p->rows, own, a->head, scale, q, q_stride, k + self * k_stride, k_stride, 0.0f,
+                      s + v.shared, width);
+  for (int t = 0; t < p->rows; t++) {
+    int at = segment->prefix + p->first + t; /* the query's position */
+    int from = p->window && at - p->window + 1 > v.start ? at - p->window + 1 : v.start;
+    softmax(s + (size_t)t * width, from - v.start, at + 1 - v.start, width);
+  }
+  if (v.shared)
+    olica_product_piece(0, p->rows, p->values, v.shared, 1.0f, s, width, x + before * v_stride, v_stride,
+                        0.0f, y, a->heads * p->values);
+  olica_product_piece(0, p->rows, p->values, own, 1.0f, s + v.shared, width, x + self * v_stride, v_stride,
+                      v.shared ? 1.0f : 0.0f, y, a->heads * p->values);
+}
+
+static void attend(const olica_pass *pass) {
+  const olica_forward *f = pass->f;
+  const olica_pack *pack = pass->pack;
+  int heads = f->arch->heads, values = pass->maps->layer->shape.values;
+  size_t block_floats = score_floats(f->tokens, 1);
+  double work = 2 * olica_pass_pairs(pack) * heads;
+#pragma omp parallel for schedule(static) num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
+  for (int head = 0; head < heads; head++) {
+    piece p = {.head = head, .values = values, .window = olica_pass_window(pass)};
+    p.scores = f->fp32.scores + block_floats * (size_t)omp_get_thread_num();
+    for (int i = 0; i < pack->segments; i++)
+      for (p.first = 0; p.first < pack->segment[i].count; p.first += OLICA_QUERY_ROWS) {
+        int left = pack->segment[i].count - p.first;
+        p.rows = left < OLICA_QUERY_ROWS ? left : OLICA_QUERY_ROWS;
+        attend_piece(f, &pack->segment[i], &p);
+      }
+  }
+  olica_timer_work(&f->env->timers, work * (f->arch->head + values), 0);
+}
+
+/* Every row of x [rows x heads·h] turns by its position in its sequence. */
+static void turn(const olica_forward *f, const olica_pack *pack, int heads, float *x) {
+  int head = f->arch->head;
+  for (int i = 0; i < pack->segments; i++) {
+    const olica_segment *s = &pack->segment[i];
+    size_t from = (size_t)s->prefix * (size_t)(head / 2);
+    olica_rope_apply(f->cosine + from, f->sine + from, s->count, heads, head,
+                     x + (size_t)s->first * heads * head);
+  }
+}
+
+/* Whole rows, a segment at a time. */
+static void see(const olica_pass *pass, olica_tap tap, const float *rows, int width) {
+  if (!pass->observer) return;
+  for (int i = 0; i < pass->pack->segments; i++) {
+    const olica_segment *s = &pass->pack->segment[i];
+    olica_pass_see(pass, (olica_view){.tap = tap,
+                                      .row = s->first,
+                                      .rows = s->count,
+                                      .cols = width,
+                                      .stride = width,
+                                      .x = rows + (size_t)s->first * (size_t)width});
+  }
+}
+
+static void add(float *x, const float *y, size_t n) {
+  for (size_t i = 0; i < n; i++) x[i] += y[i];
+}
+
+static void attention(const olica_pass *pass) {
+  const olica_forward *f = pass->f;
+  const olica_scratch_fp32 *s = &f->fp32;
+  const olica_arch *a = f->arch;
+  const olica_layer *layer = pass->maps->layer;
+  olica_forward_norm(a, pass->pack->rows, pass->x, layer->input_norm, s->normed);
+  see(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
+  apply(pass, OLICA_Q, s->normed, s->query);
+  apply(pass, OLICA_K, s->normed, s->key);
+  apply(pass, OLICA_V, s->normed, s->value);
+  turn(f, pass->pack, a->heads, s->query);
+  turn(f, pass->pack, a->kv_heads, s->key);
+  attend(pass);
+  see(pass, OLICA_TAP_VALUES, s->mixed, a->heads * layer->shape.values);
+  apply(pass, OLICA_O, s->mixed, s->added);
+  see(pass, OLICA_TAP_ATTENTION_OUTPUT, s->added, a->hidden);
+  add(pass->x, s->added, (size_t)pass->pack->rows * a->hidden);
+}
+
+static void ffn(const olica_pass *pass) {
+  const olica_scratch_fp32 *s = &pass->f->fp32;
+  const olica_arch *a = pass->f->arch;
+  const olica_layer *layer = pass->maps->layer;
+  int d = a->hidden, r = layer->shape.branch, rows = pass->pack->rows;
+  olica_forward_norm(a, rows, pass->x, layer->ffn_norm, s->normed);
+  see(pass, OLICA_TAP_FFN_INPUT, s->normed, d);
+  apply(pass, OLICA_GATE, s->normed, s->gate);
+  apply(pass, OLICA_UP, s->normed, s->up);
+  olica_forward_neurons(rows, layer->shape.ffn, s->gate, s->up);
+  see(pass, OLICA_TAP_FFN_NEURONS, s->gate, layer->shape.ffn);
+  if (pass->observer && pass->observer->to_neurons) return;
+  apply(pass, OLICA_DOWN, s->gate, s->added);
+  if (r) multiply(pass->f, &pass->maps->branch, rows, d, r, s->normed, s->added);
+  see(pass, OLICA_TAP_FFN_OUTPUT, s->added, d);
+  add(pass->x, s->added, (size_t)rows * d);
+}
+
+void olica_pass_fp32(const olica_pass *pass) {
+  attention(pass);
+  ffn(pass);
+}

@@ -1,0 +1,86 @@
+/* What the two ways to pass a layer share: the scratch of a forward, and one pass. Private to model. */
+#ifndef OLICA_MODEL_PASSES_H
+#define OLICA_MODEL_PASSES_H
+
+#include "olica/model/forward.h"
+
+enum {
+  OLICA_QUERY_ROWS = 128, /* queries that attend together; keys that they attend to together in bf16 */
+  OLICA_ROUND_ROWS = 32,  /* in bf16 both are filled up to a multiple of it */
+  OLICA_ROUNDS = OLICA_QUERY_ROWS / OLICA_ROUND_ROWS
+};
+
+/* Scratch in fp32, of whole packs. */
+typedef struct olica_scratch_fp32 {
+  float *normed, *added;              /* [R x d] */
+  float *query, *key, *value, *mixed; /* [R x H·h], [R x K·h], [R x K·h], [R x H·h] */
+  float *scores;                      /* [threads x QUERY_ROWS x T] */
+  float *gate, *up;                   /* [R x f] */
+  float *low;                         /* between the factors of a low-rank map */
+} olica_scratch_fp32;
+
+/* Scratch in bf16: what attention needs of a whole pack, and what a thread's attention works in. All else
+ * lies in the kernel's rooms. */
+typedef struct olica_scratch_bf16 {
+  uint16_t *query, *key, *value; /* [R x H·h], [R x K·h], [R x K·h] */
+  uint16_t *mixed;               /* room for blocks [R x H·h] */
+  char *attention;               /* [threads x attention_bytes] */
+  size_t attention_bytes;
+  int values; /* that `mix` is for */
+  const olica_matmul *scores[OLICA_ROUNDS][OLICA_ROUNDS], *mix[OLICA_ROUNDS][OLICA_ROUNDS];
+} olica_scratch_bf16;
+
+struct olica_forward {
+  olica_env *env;
+  olica_kernel *kernel;
+  const olica_arch *arch;
+  int rows, tokens; /* of a pack, of a sequence, at most */
+  int threads;
+  float *cosine, *sine; /* [T x h/2] */
+  olica_scratch_fp32 fp32;
+  olica_scratch_bf16 bf16;
+};
+
+/* One pass of a pack. */
+typedef struct olica_pass {
+  olica_forward *f;
+  const olica_maps *maps;
+  const olica_pack *pack;
+  float *x; /* [pack->rows x d] */
+  const olica_observer *observer;
+} olica_pass;
+
+olica_status olica_pass_fp32_create(olica_forward *f);
+void olica_pass_fp32_destroy(olica_forward *f);
+size_t olica_pass_fp32_bytes(const olica_arch *arch, int rows, int tokens, int threads);
+void olica_pass_fp32(const olica_pass *pass);
+
+olica_status olica_pass_bf16_create(olica_forward *f);
+void olica_pass_bf16_destroy(olica_forward *f);
+size_t olica_pass_bf16_bytes(const olica_arch *arch, int rows, int tokens, int threads);
+size_t olica_pass_bf16_room(const olica_arch *arch);
+olica_status olica_pass_bf16(const olica_pass *pass);
+
+/* Attention of the pack in bf16: from query, key and value to mixed. Inside of a parallel region; the work is
+ * shared out among its threads. */
+olica_status olica_attention_bf16_prepare(const olica_pass *pass);
+void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed);
+size_t olica_attention_bf16_bytes(const olica_arch *arch, int tokens);
+
+/* The window of attention of the layer in work, 0: none. */
+static inline int olica_pass_window(const olica_pass *pass) {
+  return pass->maps->index >= pass->f->arch->window_from ? pass->f->arch->window : 0;
+}
+
+static inline void olica_pass_see(const olica_pass *pass, olica_view view) {
+  if (pass->observer) pass->observer->see(pass->observer->self, &view);
+}
+
+/* A row of olica_forward_norm, and a stretch of olica_forward_neurons, by the calling thread alone. */
+void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g, float *y);
+void olica_pass_neurons(int count, float *gate, const float *up);
+
+/* Pairs of a query and a key. */
+double olica_pass_pairs(const olica_pack *pack);
+
+#endif
