@@ -26,7 +26,7 @@ INJECTED = [
     ("weights end", "rank=2 call=read path=model.safetensors nth=1 do=end", INPUT),
     ("reads are short", "call=read path=model.safetensors nth=1+ do=short", OK),
     ("the report's disk is full", "rank=0 call=write path=report.json do=ENOSPC", IO)]
-INJECTED += [(f"no memory, {nth}", f"rank=1 call=memory nth={nth} do=ENOMEM", MEMORY) for nth in (10, 100, 200, 300, 400, 500)]
+INJECTED += [(f"no memory, {nth}", f"rank=0 call=memory nth={nth} do=ENOMEM", MEMORY) for nth in (10, 42, 100, 200, 300, 400, 500)]
 
 
 @pytest.fixture(scope="module")

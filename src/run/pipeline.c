@@ -11,7 +11,7 @@
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job) {
   olica_plan plan;
-  OLICA_TRY(olica_plan_make(job, job->context->size, &plan));
+  OLICA_AGREE(job->context, olica_plan_make(job, job->context->size, &plan));
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
   OLICA_TRY(olica_plan_check(job, job->context->size, &plan));
