@@ -107,7 +107,7 @@ def test_a_rank_that_stands_still(reference, tmp_path):
 
 def test_a_rank_that_works_long_says_so(reference, tmp_path):
     job = inject.make(tmp_path / "job", stall=1)
-    code, _, err = inject.end(inject.start(job, 2, "rank=1 call=read path=model.safetensors nth=5 do=wait:4"), time.monotonic())
+    code, _, err = inject.end(inject.start(job, 3, "rank=1 call=read path=model.safetensors nth=5 do=wait:6"), time.monotonic())
     assert code == 0, err
     assert re.search(r"stall: rank 1 on \S+ is at work: it left an? .* \(phase read\) 1 s ago", err), err
 
