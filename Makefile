@@ -96,8 +96,14 @@ $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/
 $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
+# What the tests preload to make the system fail. No sanitizers: it is loaded before theirs.
+shim = $(objects_in)/tests/faults/shim.so
+$(shim): tests/faults/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
+
 .PHONY: test-programs
-test-programs: $(unit) $(mpitest) $(replay)
+test-programs: $(unit) $(mpitest) $(replay) $(shim)
 
 .PHONY: bench-programs
 bench-programs: $(benches)
@@ -154,6 +160,12 @@ check-kill: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/kill_campaign.py $(KILLS) 1 $(JOB)
 
+# Hundreds of small jobs with a fault each, and the table of how they end: minutes.
+.PHONY: check-faults
+check-faults: deps-check
+	@$(MAKE) --no-print-directory all $(shim)
+	@OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) tests/faults/campaign.py
+
 # valgrind (in a build without AVX-512, which it does not know) and the sanitizers, on 2 ranks.
 .PHONY: memcheck
 memcheck: deps-check
@@ -208,7 +220,7 @@ fuzz: deps
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ:%=$(objects_in)/tests/fuzz/fuzz_%)
 	@for name in $(FUZZ); do mkdir -p $(O)/fuzz/corpus/$$name && \
-	  $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
+	  $(as_root) $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
 	    -print_final_stats=1 -verbosity=0 -artifact_prefix=$(O)/fuzz/found-$$name- \
 	    $(O)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; done
 
@@ -270,6 +282,7 @@ help:
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
 	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
+	@echo "make check-faults  faults of disk, memory and ranks, injected into small jobs (minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"

@@ -6,6 +6,7 @@
 
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 #include "olica/run/pipeline.h"
 #include "olica/run/tokenize.h"
 #include "olica/run/usage.h"
@@ -38,6 +39,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
+  OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
   olica_timer_stop(&context->env->timers); /* "start" */

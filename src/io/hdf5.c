@@ -10,6 +10,7 @@
 
 #include "hdf5_private.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 enum {
   LINKS_MAX = 65535,         /* of a group, HDF5's own bound on what a header holds */
@@ -57,14 +58,15 @@ hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   return good ? access : H5I_INVALID_HID;
 }
 
-/* When rank 0 opens a file, OMPIO takes a semaphore of the node named after it, for a pointer that we never
- * use. A job that was killed meanwhile has left it taken, and the next one would wait for it forever. Whoever
- * holds it rightly is not disturbed by losing the name. */
+/* For a shared file pointer, which nobody uses, OMPIO makes a semaphore of the node that is called by the
+ * last part of the file's name, and takes it while it opens the file. A job that was killed meanwhile has
+ * left it taken, and whoever writes a file of that name on this node would wait for it forever. Whoever holds
+ * it rightly is not disturbed by losing the name. */
 static void forget_semaphore(const olica_context *context, const char *path) {
-  char name[NAME_MAX];
+  char name[NAME_MAX + 1];
   const char *slash = strrchr(path, '/');
   snprintf(name, sizeof name, "/OMPIO_%s", slash ? slash + 1 : path);
-  if (context->rank == 0) sem_unlink(name);
+  if (context->node_rank == 0) sem_unlink(name);
 }
 
 olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **out) {
@@ -80,15 +82,32 @@ olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica
   return OLICA_OK;
 }
 
+olica_status olica_hdf5_try_file(const olica_hdf5 *file, int flags) {
+  int fd = open(file->path, O_RDWR | O_CLOEXEC | flags, 0666);
+  if (fd >= 0 && close(fd) == 0) return OLICA_OK;
+  return olica_error_set(file->context->env, OLICA_ERR_IO, "%s: rank %d on %s cannot open it: %s", file->path,
+                         file->context->rank, file->context->host, strerror(errno));
+}
+
+static olica_status make_file(const olica_hdf5 *file) {
+  bool root = file->context->rank == 0;
+  OLICA_AGREE(file->context, root ? olica_hdf5_try_file(file, O_CREAT) : OLICA_OK);
+  OLICA_AGREE(file->context, root ? OLICA_OK : olica_hdf5_try_file(file, 0));
+  return OLICA_OK;
+}
+
 olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();
   olica_hdf5 *file = NULL;
   OLICA_AGREE(context, olica_hdf5_allocate(context, path, &file));
   assert(file);
+  OLICA_TRY(make_file(file));
   hid_t access = olica_hdf5_access(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
+  olica_watch_enter(context, "the creation of an HDF5 file");
   file->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+  olica_watch_leave(context);
   OLICA_TRY(olica_hdf5_agree(file, file->id >= 0, "create", "it"));
   H5Pclose(creation);
   H5Pclose(access);
@@ -243,6 +262,18 @@ static olica_status make_scratch(olica_hdf5 *file) {
   return file->scratch ? OLICA_OK : file->context->env->error.code;
 }
 
+/* HDF5's flush of a file that MPI-IO has open ends in MPI_File_sync, on every rank. */
+static bool flush(const olica_hdf5 *file) {
+  olica_watch_enter(file->context, "a flush of HDF5");
+  bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
+  olica_watch_leave(file->context);
+  return good;
+}
+
+olica_status olica_hdf5_flush(olica_hdf5 *file) {
+  return olica_hdf5_agree(file, flush(file), "flush", "it");
+}
+
 olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   if (file->reserved) return OLICA_OK;
   OLICA_AGREE(file->context, make_scratch(file));
@@ -250,7 +281,7 @@ olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   OLICA_TRY(olica_hdf5_agree(file, H5Fget_filesize(file->id, &end) >= 0, "measure", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? take_blocks(file, end) : OLICA_OK);
   file->reserved = true;
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "write", "its structure");
+  return olica_hdf5_agree(file, flush(file), "write", "its structure");
 }
 
 static olica_status check_whole(const olica_hdf5 *file) {
@@ -269,7 +300,7 @@ olica_status olica_hdf5_seal(olica_hdf5 *file) {
   for (int i = 0; i < file->count && good; i++)
     good = put_attribute(file->set[i].id, "crc32", H5T_STD_U32LE, &file->set[i].crc);
   OLICA_TRY(olica_hdf5_agree(file, good, "write", "checksums"));
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it");
+  return olica_hdf5_flush(file);
 }
 
 static olica_status sync_file(const olica_hdf5 *file) {
@@ -282,11 +313,14 @@ static olica_status sync_file(const olica_hdf5 *file) {
 }
 
 olica_status olica_hdf5_close(olica_hdf5 *file) {
-  OLICA_TRY(olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it"));
+  OLICA_TRY(olica_hdf5_flush(file));
   bool good = true;
   for (int i = 0; i < file->count && good; i++) good = H5Dclose(file->set[i].id) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "close", "its datasets"));
-  OLICA_TRY(olica_hdf5_agree(file, H5Fclose(file->id) >= 0, "close", "it"));
+  olica_watch_enter(file->context, "the closing of an HDF5 file");
+  good = H5Fclose(file->id) >= 0;
+  olica_watch_leave(file->context);
+  OLICA_TRY(olica_hdf5_agree(file, good, "close", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? sync_file(file) : OLICA_OK);
   olica_hdf5_abandon(file);
   return OLICA_OK;

@@ -53,6 +53,10 @@ olica_status olica_hdf5_agree(const olica_hdf5 *file, bool good, const char *ver
 olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **file);
 hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints);
 
+/* Opens and closes the file for reading and writing, with more flags of open(): where a rank alone cannot
+ * (its node lacks the file system, say), Open MPI would keep the others waiting. Not collective. */
+olica_status olica_hdf5_try_file(const olica_hdf5 *file, int flags);
+
 /* Opens the dataset that `set` describes, in a reopened file; rows [0]: what is there. Its attributes are
  * there too. */
 bool olica_hdf5_open_dataset(const olica_hdf5 *file, olica_hdf5_set *set);

@@ -5,6 +5,7 @@
 
 #include "hdf5_private.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();
@@ -12,9 +13,12 @@ olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Inf
   OLICA_AGREE(context, olica_hdf5_allocate(context, path, &file));
   assert(file);
   file->reopened = true;
+  OLICA_AGREE(context, olica_hdf5_try_file(file, 0));
   hid_t access = olica_hdf5_access(context, hints);
   OLICA_TRY(olica_hdf5_agree(file, access >= 0, "set up", "HDF5"));
+  olica_watch_enter(context, "the opening of an HDF5 file");
   file->id = H5Fopen(path, H5F_ACC_RDWR, access);
+  olica_watch_leave(context);
   OLICA_TRY(olica_hdf5_agree(file, file->id >= 0, "reopen", "it"));
   H5Pclose(access);
   *out = file;
@@ -71,9 +75,4 @@ static olica_status check(const olica_hdf5 *file, const olica_hdf5_set *set) {
 olica_status olica_hdf5_check(const olica_hdf5 *file, int dataset) {
   OLICA_AGREE(file->context, file->context->rank == 0 ? check(file, &file->set[dataset]) : OLICA_OK);
   return OLICA_OK;
-}
-
-/* HDF5's flush of a file that MPI-IO has open ends in MPI_File_sync, on every rank. */
-olica_status olica_hdf5_flush(olica_hdf5 *file) {
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it");
 }

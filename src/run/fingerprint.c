@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 #include "olica/run/value.h"
 
 /* To be raised with every change after which the same inputs give other numbers. */
@@ -126,7 +127,9 @@ static olica_status put_ids(const olica_job *job, const char *name, const olica_
   int64_t bytes = stream->count * stream->tokens * (int64_t)sizeof *stream->ids;
   int64_t own[2] = {(int64_t)crc32_z(0, (const Bytef *)stream->ids, (size_t)bytes), bytes}, (*all)[2];
   OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
+  olica_watch_enter(context, "a gather of checksums");
   MPI_Allgather(own, 2, MPI_INT64_T, all, 2, MPI_INT64_T, context->comm);
+  olica_watch_leave(context);
   uLong crc = 0;
   for (int r = 0; r < context->size; r++) crc = crc32_combine(crc, (uLong)all[r][0], (z_off_t)all[r][1]);
   olica_memory_free(context->env, all);

@@ -146,27 +146,6 @@ static olica_status resolve_paths(reader *in) {
   return OLICA_OK;
 }
 
-/* Does this build lack what the value asks for? `off` and an empty value ask for nothing. */
-static bool is_later(const olica_setting *setting, const char *text) {
-  if (!setting->later || !text) return false;
-  if (strcmp(setting->later, "*") != 0) return strcmp(text, setting->later) == 0;
-  bool has_off = setting->kind == OLICA_KIND_DURATION || setting->kind == OLICA_KIND_CADENCE;
-  return *text && !(has_off && strcmp(text, "off") == 0) && strcmp(text, setting->fallback) != 0;
-}
-
-static olica_status refuse_later(reader *in) {
-  const olica_setting *setting;
-  char where[WHERE];
-  for (int i = 0; (setting = olica_settings_at(i)); i++) {
-    if (!is_later(setting, in->from[i].text)) continue;
-    return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: [%s] %s = \"%.80s\" is not in this build yet%s%s",
-                           place(in, in->from[i].line, where), setting->section, setting->key,
-                           in->from[i].text, setting->instead ? "; " : "",
-                           setting->instead ? setting->instead : "");
-  }
-  return OLICA_OK;
-}
-
 static olica_status refuse(const reader *in, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static olica_status refuse(const reader *in, const char *format, ...) {
@@ -259,7 +238,6 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   OLICA_TRY(take_defaults(&in));
   OLICA_TRY(take_file(&in, &ini));
   for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
-  OLICA_TRY(refuse_later(&in));
   OLICA_TRY(resolve_paths(&in));
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));

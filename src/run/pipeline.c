@@ -10,10 +10,10 @@
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_source_options *source) {
-  const olica_context *context = job->context;
+  olica_context *context = job->context;
   const olica_layout layout = {context->size, context->nodes, context->peer_groups};
   olica_plan plan;
-  OLICA_TRY(olica_plan_make(job, layout, &plan));
+  OLICA_AGREE(context, olica_plan_make(job, layout, &plan));
   *source = plan.source;
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;

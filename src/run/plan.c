@@ -426,7 +426,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
   const olica_layout layout = lay_out(ranks, ranks_per_node);
   OLICA_TRY(olica_job_open(&job, &inputs));
-  OLICA_TRY(olica_plan_make(&job, layout, &plan));
+  OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);

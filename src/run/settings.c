@@ -40,8 +40,6 @@ static const char *dtypes(int i) {
 
 /* Ranges: both ends count, unless `.open` says otherwise. */
 #define IN(low_, high_) .low = (low_), .high = (high_)
-/* Known, but not in this build: see olica_setting.later. */
-#define LATER(values_, instead_) .later = (values_), .instead = (instead_)
 
 // clang-format off
 static const olica_setting table[] = {
@@ -97,8 +95,8 @@ static const olica_setting table[] = {
   SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint"),
 
   SETTING(run, walltime, DURATION, "auto", "stop in time, with a restart file; auto: Slurm's end time"),
-  SETTING(run, stall, INTEGER, "600", "time in one collective before it says where", IN(1, 1e6), .unit = "seconds",
-          LATER("*", NULL)),
+  SETTING(run, stall, INTEGER, "600", "time in one collective before a rank says where; ten times that ends the job",
+          IN(1, 1e6), .unit = "seconds"),
 };
 // clang-format on
 

@@ -7,6 +7,7 @@
 
 #include "job.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 static olica_restart_section *add_section(olica_resume_state *state, const char *name, int64_t bytes) {
   olica_restart_section *section = &state->section[state->count++];
@@ -122,11 +123,15 @@ static olica_status gather_warnings(olica_context *context, json_t *object) {
   bool root = context->rank == 0;
   size_t each = OLICA_WARNINGS_MAX * sizeof *all;
   int counts[2] = {log->warning_count, 0};
+  olica_watch_enter(context, "a maximum of all");
   MPI_Allreduce(&counts[0], &counts[1], 1, MPI_INT, MPI_MAX, context->comm);
+  olica_watch_leave(context);
   if (counts[1] == 0) return OLICA_OK;
   OLICA_AGREE(context,
               root ? OLICA_NEW(context->env, all, (size_t)context->size * OLICA_WARNINGS_MAX) : OLICA_OK);
+  olica_watch_enter(context, "a gather of warnings");
   MPI_Gather(log->warnings, (int)each, MPI_BYTE, all, (int)each, MPI_BYTE, 0, context->comm);
+  olica_watch_leave(context);
   for (size_t i = 0; root && i < (size_t)context->size * OLICA_WARNINGS_MAX; i++) {
     json_int_t before = json_integer_value(json_object_get(object, all[i].text));
     if (all[i].count > 0) json_object_set_new(object, all[i].text, json_integer(before + all[i].count));

@@ -10,6 +10,7 @@
 #include "olica/io/file.h"
 #include "olica/io/json.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 enum { BLOCK = 4096, TEXT_BYTES_MAX = 64 << 20, NAME_ROOM = 8 };
 
@@ -238,7 +239,9 @@ static olica_status read_pieces(const olica_restart *restart, int count,
 }
 
 static void add_up(const olica_restart *restart, int count, uint64_t *sums) {
+  olica_watch_enter(restart->context, "a sum of checksums");
   MPI_Allreduce(MPI_IN_PLACE, sums, count, MPI_UINT64_T, MPI_SUM, restart->context->comm);
+  olica_watch_leave(restart->context);
 }
 
 static bool all_there(const olica_restart *restart, int count, const olica_restart_section *sections) {

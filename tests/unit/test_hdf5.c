@@ -210,6 +210,9 @@ static void links(void **state) {
   H5Lcreate_hard(its.id, "group", its.id, "group/again", H5P_DEFAULT, H5P_DEFAULT);
   refused(f, its, "group/again/again", "too deep");
   its = good_file(f);
+  H5Lcreate_hard(its.id, "group/good", its.id, "twin", H5P_DEFAULT, H5P_DEFAULT);
+  refused(f, its, "group/good", "overlap");
+  its = good_file(f);
   char name[400];
   memset(name, 'n', sizeof name);
   name[sizeof name - 1] = '\0';

@@ -96,8 +96,8 @@ void olica_hdf5_collective(const olica_hdf5 *file, long *asked, long *made);
 /* Reads the index of a file of ours into the catalog: rank 0's work, as olica_safetensors_open. Names are the
  * HDF5 paths without leading slash. Everything is checked against the file's size before it is believed:
  * contiguous layout, known types, shapes; links other than hard ones, filters and external storage are
- * refused, and files in the format before HDF5 1.8, which has no checksums. Root attributes: `format` must be
- * `format`, `schema` must be `schema`, `complete` must be 1. Not collective. */
+ * refused, datasets that overlap, and files in the format before HDF5 1.8, which has no checksums. Root
+ * attributes: `format` must be `format`, `schema` must be `schema`, `complete` must be 1. Not collective. */
 olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const char *format, int64_t schema);
 
 #endif
