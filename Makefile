@@ -15,13 +15,18 @@ flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fn
 CFLAGS        = $(flags_$(BUILD))
 objects_in    = $(O)/$(BUILD)
 
-packages = scalapack-openmpi hdf5-openmpi slepc petsc openblas jansson zlib libpcre2-8 libutf8proc
+# The libraries' names for pkg-config, as Debian has them. Elsewhere for example: make SCALAPACK=scalapack HDF5=hdf5
+# (README.md, "Installing"). oneDNN comes without such a file: flags for compiler and linker.
+SCALAPACK = scalapack-openmpi
+HDF5      = hdf5-openmpi
+ONEDNN    = -ldnnl
+packages  = $(SCALAPACK) $(HDF5) slepc petsc openblas jansson zlib libpcre2-8 libutf8proc
 VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG 2>/dev/null | head -1)
 GIT     := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 
-# oneDNN comes without a pkg-config file. The libraries' headers are not ours to warn about: -isystem.
-lib_cflags = $(subst -I,-isystem ,$(filter -I%,$(shell pkg-config --cflags $(packages))))
-lib_libs   = $(shell pkg-config --libs $(packages)) -ldnnl -lm
+# The libraries' headers are not ours to warn about: -isystem.
+lib_cflags = $(subst -I,-isystem ,$(filter -I%,$(shell pkg-config --cflags $(packages)) $(ONEDNN)))
+lib_libs   = $(shell pkg-config --libs $(packages)) $(filter-out -I%,$(ONEDNN)) -lm
 all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
              -Wmissing-prototypes -Wpointer-arith -fopenmp $(CFLAGS) -Iinclude $(lib_cflags)
 
@@ -42,10 +47,11 @@ replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
              libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libdnnl-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
-deps_check = libcmocka-dev python3 python3-numpy python3-h5py python3-pytest
+deps_check = libcmocka-dev mandoc python3 python3-numpy python3-h5py python3-pytest
 deps_bench = gnuplot-nox
 deps_fuzz  = clang libclang-rt-dev libomp-dev
-deps_tidy  = clang-format clang-tidy cppcheck
+deps_tidy  = clang-format clang-tidy cppcheck shellcheck
+deps_slurm = slurm-wlm munge
 
 .PHONY: all
 all: $(O)/olica_mpi
@@ -62,18 +68,23 @@ $(objects_in)/libolica.a: $(objects)
 	$(call say,AR) ar rcs $@ $^
 
 # A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it.
+$(objects_in)/flags.stamp: | libraries
 $(objects_in)/flags.stamp:   stamped = $(CC) $(all_cflags)
 $(objects_in)/version.stamp: stamped = $(VERSION) $(GIT)
 $(objects_in)/%.stamp: always
 	@mkdir -p $(@D)
 	@echo '$(stamped)' | cmp -s - $@ || echo '$(stamped)' >$@
 
-.PHONY: always
+.PHONY: always libraries
 always:
+
+libraries:
+	@pkg-config --exists --print-errors $(packages) || { echo 'A library is missing (make deps), or has another name' \
+	  'for pkg-config here: README.md, "Installing".' >&2; exit 1; }
 
 $(objects_in)/src/run/usage.o: $(objects_in)/version.stamp
 $(objects_in)/src/run/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
-  -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion scalapack-openmpi)"'
+  -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion $(SCALAPACK))"'
 
 $(objects_in)/%.o: %.c $(objects_in)/flags.stamp
 	@mkdir -p $(@D)
@@ -85,8 +96,14 @@ $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/
 $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
+# What the tests preload to make the system fail. No sanitizers: it is loaded before theirs.
+shim = $(objects_in)/tests/faults/shim.so
+$(shim): tests/faults/shim.c
+	@mkdir -p $(@D)
+	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
+
 .PHONY: test-programs
-test-programs: $(unit) $(mpitest) $(replay)
+test-programs: $(unit) $(mpitest) $(replay) $(shim)
 
 .PHONY: bench-programs
 bench-programs: $(benches)
@@ -135,6 +152,19 @@ check-run:
 check-full: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) -m pytest -q -s -p no:cacheprovider -rs tests/full
+
+# kill -9 of a random rank at random moments, with restarts: `make check-kill KILLS=100 JOB=config.ini` (default: a tiny model).
+KILLS = 100
+.PHONY: check-kill
+check-kill: deps-check
+	@$(MAKE) --no-print-directory all
+	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/kill_campaign.py $(KILLS) 1 $(JOB)
+
+# Hundreds of small jobs with a fault each, and the table of how they end: minutes.
+.PHONY: check-faults
+check-faults: deps-check
+	@$(MAKE) --no-print-directory all $(shim)
+	@OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) tests/faults/campaign.py
 
 # valgrind (in a build without AVX-512, which it does not know) and the sanitizers, on 2 ranks.
 .PHONY: memcheck
@@ -190,22 +220,44 @@ fuzz: deps
 .PHONY: fuzz-run
 fuzz-run: $(FUZZ:%=$(objects_in)/tests/fuzz/fuzz_%)
 	@for name in $(FUZZ); do mkdir -p $(O)/fuzz/corpus/$$name && \
-	  $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
+	  $(as_root) $(objects_in)/tests/fuzz/fuzz_$$name -max_total_time=$(SECONDS) -max_len=16384 -timeout=10 -rss_limit_mb=3072 \
 	    -print_final_stats=1 -verbosity=0 -artifact_prefix=$(O)/fuzz/found-$$name- \
 	    $(O)/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; done
+
+# The jobs of jobs/ under a real Slurm on this machine alone: minutes.
+.PHONY: check-slurm
+check-slurm: deps-check
+	@tests/install-deps $(deps_slurm)
+	@$(MAKE) --no-print-directory all
+	jobs/test-slurm.sh $(O)/olica_mpi
+
+# What goes where. The manual and the module file are made for a PREFIX, so they are not kept.
+share      = $(DESTDIR)$(PREFIX)/share
+examples   = $(share)/olica_mpi
+documents  = $(share)/doc/olica_mpi
+manual     = $(share)/man/man1/olica_mpi.1
+completion = $(share)/bash-completion/completions/olica_mpi
+modulefile = $(share)/modulefiles/olica_mpi/$(VERSION)
+for_prefix = sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g'
 
 .PHONY: install uninstall
 install: all
 	install -D -m 755 $(O)/olica_mpi $(DESTDIR)$(PREFIX)/bin/olica_mpi
-	install -d $(DESTDIR)$(PREFIX)/share/olica_mpi/input $(DESTDIR)$(PREFIX)/share/olica_mpi/jobs $(DESTDIR)$(PREFIX)/share/doc/olica_mpi
-	install -m 644 $(wildcard input/*.ini) $(DESTDIR)$(PREFIX)/share/olica_mpi/input
-	install -m 644 $(wildcard jobs/*) $(DESTDIR)$(PREFIX)/share/olica_mpi/jobs
-	install -m 644 README.md CHANGELOG $(wildcard doc/*.md) $(DESTDIR)$(PREFIX)/share/doc/olica_mpi
+	install -d $(examples)/input/demo $(examples)/jobs $(documents) $(dir $(manual) $(completion) $(modulefile))
+	install -m 644 $(wildcard input/*.ini) $(examples)/input
+	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
+	install -m 755 $(filter-out %/test-slurm.sh,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
+	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
+	install -m 644 README.md CHANGELOG $(wildcard doc/*.md) $(documents)
+	install -m 644 packaging/olica_mpi.bash $(completion)
+	awk -v program=$(O)/olica_mpi -f doc/man.awk doc/olica_mpi.1.in | $(for_prefix) >$(manual)
+	$(for_prefix) packaging/modulefile.in >$(modulefile)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/olica_mpi
-	rm -rf $(DESTDIR)$(PREFIX)/share/olica_mpi $(DESTDIR)$(PREFIX)/share/doc/olica_mpi
+	rm -f $(DESTDIR)$(PREFIX)/bin/olica_mpi $(manual) $(completion)
+	rm -rf $(examples) $(documents) $(dir $(modulefile))
 
+shell_files = .ci/run tests/install-deps $(wildcard jobs/*.sh packaging/*.sh packaging/*.bash)
 c_files = $(wildcard src/*.c src/*/*.[ch] include/olica/*/*.h tests/*/*.[ch])
 
 .PHONY: format tidy
@@ -217,6 +269,7 @@ tidy: deps-tidy
 	clang-tidy --quiet $(wildcard src/*.c src/*/*.c) -- $(all_cflags)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppressions-list=tests/cppcheck.suppressions -Iinclude src
+	shellcheck -x $(shell_files)
 
 .PHONY: clean help
 clean:
@@ -227,6 +280,9 @@ help:
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
+	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
+	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
+	@echo "make check-faults  faults of disk, memory and ranks, injected into small jobs (minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
@@ -234,5 +290,5 @@ help:
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
-	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck must be clean"
+	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck, shellcheck must be clean"
 	@echo "make deps        install the Debian packages that the build needs; clean: remove build/"

@@ -2,33 +2,41 @@
 # One olica_mpi job under Slurm:
 #   sbatch jobs/slurm.sh
 #   sbatch --nodes=4 --export=ALL,CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/slurm.sh
-# Edit what stands between the two rulers. The job ends with the program's own exit code (README.md lists them).
+# Edit what stands between the two rulers. A job that its time limit cuts off is queued again by itself and goes on
+# where it was; otherwise it ends with the program's own exit code (README.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #SBATCH --job-name=olica
 #SBATCH --nodes=2
-# Ranks of a node. A rank keeps a dense and a pruned layer in fp32 for itself: if a node's memory is short, take
-# fewer ranks and more threads each. `olica_mpi --check` below tells the memory of a rank before the job begins.
+# Ranks of a node. `olica_mpi --check` below tells the memory of a rank and of a node before the job begins: if
+# it is short, take fewer ranks and more threads each.
 #SBATCH --ntasks-per-node=16
 # Threads of a rank.
 #SBATCH --cpus-per-task=4
 # No two ranks on one core.
 #SBATCH --hint=nomultithread
 #SBATCH --exclusive
-# This version writes no restart file: a job that is cut off has to start again. Ask for time enough.
 #SBATCH --time=04:00:00
+# So many seconds before the end Slurm signals this script (B:), which has the program finish its layer, write
+# its restart file and stop. Give it the time of two layers and of writing.
+#SBATCH --signal=B:USR1@300
+# A job that was queued again goes on with the same log.
+#SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --output=olica-%j.log
 ##SBATCH --account=...
 ##SBATCH --partition=...
 
 # Your site's modules, for the program and for the MPI it was built with:
 # module purge
-# module load gcc openmpi scalapack hdf5-parallel slepc openblas
+# module load openmpi olica_mpi
 
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
 CONFIG=${CONFIG:-config.ini}         # relative to where sbatch was called
 SPARSITY=${SPARSITY:-0.2}            # share of all parameters to remove
 OUT=${OUT:-$PWD/olica-$SPARSITY}     # directory of the checkpoint and the report; a full path
+STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; a full path
+RESTARTS=${RESTARTS:-20}             # how often the job is queued again before it gives up
 
 # MPI-IO. Open MPI has two implementations; where writing fails or hangs with the default one (OMPIO), try the other.
 # export OMPI_MCA_io=romio321
@@ -45,17 +53,71 @@ per_node=${SLURM_NTASKS_PER_NODE:-1}
 threads=${SLURM_CPUS_PER_TASK:-1}
 ranks=$((nodes * per_node))
 
+say() { echo "$(date '+%F %T') job ${SLURM_JOB_ID:-}: $*"; }
+
+# In an array (slurm-array.sh) every task has a sparsity and a directory of its own.
+if [ -n "${SPARSITIES:-}" ]; then
+  read -r -a each <<<"$SPARSITIES"
+  SPARSITY=${each[$SLURM_ARRAY_TASK_ID]}
+  OUT=$OUTS/olica-$SPARSITY
+fi
+
 mkdir -p "$OUT" || exit 4
 if [ -n "$STRIPES" ] && command -v lfs >/dev/null; then
   lfs setstripe --stripe-count "$STRIPES" "$OUT"
 fi
 
+# When the job ends, for `[run] walltime = auto`: older versions of Slurm do not say it in the environment.
+if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
+  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --job="$SLURM_JOB_ID" --format=%e)" +%s) && export SLURM_JOB_END_TIME
+fi
+
 # The threads are told to the program, and PE= gives every rank as many cores.
 settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$threads"
   --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
+
+# Slurm signals this shell. mpirun hands SIGUSR1 on to all ranks; of SIGTERM it would make an end with code 1.
+signalled=
+pid=
+# shellcheck disable=SC2317 # the traps call it
+stop() {
+  say "signalled: $1"
+  signalled=$1
+  interrupted=yes
+  if [ -n "$pid" ]; then kill -USR1 "$pid"; fi
+}
+trap 'stop USR1' USR1
+trap 'stop TERM' TERM
 
 # The plan first: a wrong path or setting shows here, on one rank, in seconds.
 mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
-mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
-  "$OLICA" "${settings[@]}" "$CONFIG"
+say "starts; has been queued again ${SLURM_RESTART_COUNT:-0} times"
+code=75
+if [ -z "$signalled" ]; then
+  mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
+    "$OLICA" "${settings[@]}" "$CONFIG" &
+  pid=$!
+  # A signal interrupts `wait`, not mpirun: then wait again.
+  interrupted=yes
+  while [ $interrupted = yes ]; do
+    interrupted=no
+    wait "$pid"
+    code=$?
+  done
+fi
+trap - USR1 TERM
+say "exit $code"
+
+# 75: stopped early, the restart file is valid. After SIGTERM the rest is Slurm's: it has preempted the job and queues
+# it again itself, or somebody has cancelled it.
+if [ "$code" = 75 ] && [ "$signalled" != TERM ]; then
+  if [ "${SLURM_RESTART_COUNT:-0}" -lt "$RESTARTS" ]; then
+    say "requeued"
+    scontrol requeue "$SLURM_JOB_ID"
+  else
+    say "has been queued again $RESTARTS times, that is enough: submit it once more to go on"
+  fi
+fi
+exit "$code"

@@ -6,6 +6,7 @@
 
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 #include "olica/run/pipeline.h"
 #include "olica/run/tokenize.h"
 #include "olica/run/usage.h"
@@ -38,6 +39,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
+  OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
   olica_timer_stop(&context->env->timers); /* "start" */
@@ -57,13 +59,14 @@ int main(int argc, char **argv) {
   olica_hdf5_start();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
   olica_context *context = NULL;
-  env->log.quiet = status == OLICA_OK && arguments.quiet;
-  if (status == OLICA_OK) status = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
-  if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
   int rank;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  if (status != OLICA_OK && rank == 0)
-    fprintf(stderr, "olica_mpi: %s: %s\n", olica_status_name(status), env->error.text);
+  env->log.speaks = rank == 0;
+  env->log.quiet = status == OLICA_OK && arguments.quiet;
+  if (rank == 0) olica_log_open(env);
+  if (status == OLICA_OK) status = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
+  if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
+  if (status != OLICA_OK) olica_log_failure(env);
   olica_context_destroy(context);
   olica_env_destroy(env);
   MPI_Finalize();

@@ -412,7 +412,7 @@ def outcomes(request, good, tmp_path_factory):
 def test_ends_well(trial, outcomes):
     done, files, report, kept = outcomes[trial.id].result()
     everything = done.stdout[-2000:] + done.stderr[-4000:]
-    said = [line for line in done.stderr.splitlines() if line.startswith("olica_mpi:")]
+    said = [line for line in done.stderr.splitlines() if " ERROR olica_mpi: " in line]
     assert done.returncode == trial.code, everything
     assert len(said) == 1, everything
     assert not [word for word in trial.words if word not in said[0]], said[0]

@@ -81,12 +81,12 @@ def make_ids(path, rows=6, length=8, vocabulary=CONFIG["vocab_size"], seed=1):
 BYTE_VOCABULARY = 260
 
 
-def make_byte_model(directory, config=(), **tokenizer):
+def make_byte_model(directory, config=(), layers=2, **tokenizer):
     """A model that has an id for every byte, with the tokenizer that gives them."""
     sizes = {"vocab_size": BYTE_VOCABULARY} | dict(config)
     tables = {k: v for k, v in weights(CONFIG | sizes).items() if k in ("model.embed_tokens.weight", "lm_head.weight")}
     make_tokenizer(directory, **tokenizer)
-    return make_model(directory, config=sizes, tensors=tables)
+    return make_model(directory, layers=layers, config=sizes, tensors=tables)
 
 
 def make_tokenizer(directory, bos=True, extra=()):

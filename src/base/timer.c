@@ -51,6 +51,10 @@ void olica_timer_stop(olica_timers *timers) {
   if (outer >= 0) timers->stack[outer].since = now;
 }
 
+const char *olica_timer_running(const olica_timers *timers) {
+  return timers->depth > 0 ? timers->timer[timers->stack[timers->depth - 1].timer].name : NULL;
+}
+
 /* Where the running timers begin that are not paused. */
 static int first_running(const olica_timers *timers) {
   int innermost = phase_below(timers, timers->depth);

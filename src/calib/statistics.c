@@ -75,3 +75,15 @@ void olica_energies_reduce(olica_energies *e, olica_context *context, double sca
   olica_comm_sum(context, context->comm, e->all, (size_t)e->total);
   for (int i = 0; i < e->total; i++) e->all[i] *= scale;
 }
+
+int olica_energies_silent(const olica_energies *e) {
+  const int widths[4] = {e->d, e->values, e->d, e->neurons};
+  const double *energy = e->all;
+  int silent = 0;
+  for (int k = 0; k < 4; energy += widths[k++]) {
+    double mean = 0.0;
+    for (int c = 0; c < widths[k]; c++) mean += energy[c] / widths[k];
+    for (int c = 0; c < widths[k]; c++) silent += energy[c] <= OLICA_ENERGY_FLOOR * mean;
+  }
+  return silent;
+}

@@ -62,13 +62,14 @@ static void put_question(filler *f, const olica_question *question) {
   }
 }
 
-static void put_pack(filler *f, const olica_packs *packs, int64_t number) {
+static void put_pack(filler *f, const olica_packs *packs, int64_t number, int64_t first_row) {
   const olica_pack_sizes *size = &packs->size[number];
   f->pack = &f->to->pack[f->to->packs++];
   *f->pack = (olica_own_pack){.row = f->used.rows,
                               .segment = f->used.segments,
                               .scored = f->used.scored,
                               .target = f->used.targets,
+                              .first_row = first_row,
                               .rows = (int)size->rows,
                               .segments = (int)size->segments,
                               .scored_rows = (int)size->scored,
@@ -125,8 +126,10 @@ static olica_status create(olica_choices *c, const olica_packs *packs) {
   c->own = olica_packs_own(packs, owner, c->context->rank, &count);
   OLICA_TRY(allocate(c, packs, count));
   filler f = {.to = c, .questions = packs->questions};
-  for (int64_t p = 0; p < packs->count; p++)
-    if (owner[p] == c->context->rank) put_pack(&f, packs, p);
+  for (int64_t p = 0; p < packs->count; p++) {
+    if (owner[p] == c->context->rank) put_pack(&f, packs, p, c->all_rows);
+    c->all_rows += packs->size[p].rows;
+  }
   olica_memory_free(env, owner);
   return OLICA_OK;
 }

@@ -121,6 +121,36 @@ static olica_status write_new(olica_env *env, const char *path, const void *data
   return status;
 }
 
+olica_status olica_file_edit(olica_env *env, const char *path, int *fd) {
+  struct stat info;
+  *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+  if (*fd < 0) return refused(env, path, "create", errno);
+  if (fstat(*fd, &info) == 0 && S_ISREG(info.st_mode)) return OLICA_OK;
+  close(*fd);
+  return olica_error_set(env, OLICA_ERR_IO, "%s: is no regular file and will not be written to", path);
+}
+
+olica_status olica_file_write(olica_env *env, int fd, const char *path, int64_t offset, const void *data,
+                              size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t n = pwrite(fd, (const char *)data + done, slab(bytes - done), (off_t)(offset + (int64_t)done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return refused(env, path, "write", n < 0 ? errno : ENOSPC);
+    done += (size_t)n;
+  }
+  olica_timer_work(&env->timers, 0, (double)bytes);
+  return OLICA_OK;
+}
+
+/* Where the file system cannot reserve, a full disk shows when it is written to. */
+olica_status olica_file_reserve(olica_env *env, int fd, const char *path, int64_t bytes) {
+  if (ftruncate(fd, (off_t)bytes) != 0) return refused(env, path, "resize", errno);
+  int error = EINTR;
+  while (error == EINTR) error = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
+  return error && error != EOPNOTSUPP && error != ENOSYS ? refused(env, path, "reserve its blocks", error)
+                                                         : OLICA_OK;
+}
+
 static char *part_name(olica_env *env, const char *path) {
   size_t length = strlen(path) + sizeof ".part";
   char *part = olica_memory_get(env, "file name", length, 1);
@@ -138,17 +168,21 @@ olica_status olica_file_save(olica_env *env, const char *path, const void *data,
   return status;
 }
 
+olica_status olica_file_sync(olica_env *env, int fd, const char *path) {
+  return fsync(fd) == 0 ? OLICA_OK : refused(env, path, "sync", errno);
+}
+
 static olica_status sync_file(olica_env *env, const char *path) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return refused(env, path, "open", errno);
-  int error = fsync(fd) == 0 ? 0 : errno;
+  olica_status status = olica_file_sync(env, fd, path);
   close(fd);
-  return error ? refused(env, path, "sync", error) : OLICA_OK;
+  return status;
 }
 
 /* Makes a rename last. Where a directory cannot be read or synced (drop boxes, some network file systems) the
  * rename has happened all the same, and there is nothing more to do. */
-static olica_status sync_directory(olica_env *env, const char *file) {
+olica_status olica_file_sync_name(olica_env *env, const char *file) {
   char *directory;
   OLICA_TRY(olica_file_resolve(env, file, ".", &directory));
   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -206,7 +240,7 @@ olica_status olica_file_publish(olica_env *env, const char *from, const char *to
   OLICA_TRY(sync_file(env, from));
   if (rename(from, to) != 0)
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot rename %s to it: %s", to, from, strerror(errno));
-  return sync_directory(env, to);
+  return olica_file_sync_name(env, to);
 }
 
 olica_status olica_file_resolve(olica_env *env, const char *base, const char *name, char **path) {

@@ -1,6 +1,8 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -8,6 +10,7 @@
 
 #include "hdf5_private.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 enum {
   LINKS_MAX = 65535,         /* of a group, HDF5's own bound on what a header holds */
@@ -45,7 +48,7 @@ static bool set_cache(hid_t access) {
 }
 
 /* The format of HDF5 1.8: its metadata has checksums, and no mark keeps readers off after a crash. */
-static hid_t access_list(const olica_context *context, MPI_Info hints) {
+hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   bool good = access >= 0 && H5Pset_fapl_mpio(access, context->comm, hints) >= 0 &&
               H5Pset_coll_metadata_write(access, true) >= 0 &&
@@ -55,11 +58,23 @@ static hid_t access_list(const olica_context *context, MPI_Info hints) {
   return good ? access : H5I_INVALID_HID;
 }
 
-static olica_status allocate(olica_context *context, const char *path, olica_hdf5 **out) {
+/* For a shared file pointer, which nobody uses, OMPIO makes a semaphore of the node that is called by the
+ * last part of the file's name, and takes it while it opens the file. A job that was killed meanwhile has
+ * left it taken, and whoever writes a file of that name on this node would wait for it forever. Whoever holds
+ * it rightly is not disturbed by losing the name. */
+static void forget_semaphore(const olica_context *context, const char *path) {
+  char name[NAME_MAX + 1];
+  const char *slash = strrchr(path, '/');
+  snprintf(name, sizeof name, "/OMPIO_%s", slash ? slash + 1 : path);
+  if (context->node_rank == 0) sem_unlink(name);
+}
+
+olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **out) {
   olica_env *env = context->env;
   olica_hdf5 *file;
   OLICA_TRY(OLICA_NEW(env, file, 1));
   file->context = context;
+  forget_semaphore(context, path);
   if (!(file->path = olica_memory_string(env, path))) return env->error.code;
   OLICA_TRY(OLICA_NEW(env, file->share, (size_t)context->size));
   OLICA_TRY(OLICA_NEW(env, file->part, (size_t)context->size));
@@ -67,15 +82,32 @@ static olica_status allocate(olica_context *context, const char *path, olica_hdf
   return OLICA_OK;
 }
 
+olica_status olica_hdf5_try_file(const olica_hdf5 *file, int flags) {
+  int fd = open(file->path, O_RDWR | O_CLOEXEC | flags, 0666);
+  if (fd >= 0 && close(fd) == 0) return OLICA_OK;
+  return olica_error_set(file->context->env, OLICA_ERR_IO, "%s: rank %d on %s cannot open it: %s", file->path,
+                         file->context->rank, file->context->host, strerror(errno));
+}
+
+static olica_status make_file(const olica_hdf5 *file) {
+  bool root = file->context->rank == 0;
+  OLICA_AGREE(file->context, root ? olica_hdf5_try_file(file, O_CREAT) : OLICA_OK);
+  OLICA_AGREE(file->context, root ? OLICA_OK : olica_hdf5_try_file(file, 0));
+  return OLICA_OK;
+}
+
 olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();
   olica_hdf5 *file = NULL;
-  OLICA_AGREE(context, allocate(context, path, &file));
+  OLICA_AGREE(context, olica_hdf5_allocate(context, path, &file));
   assert(file);
-  hid_t access = access_list(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
+  OLICA_TRY(make_file(file));
+  hid_t access = olica_hdf5_access(context, hints), creation = H5Pcreate(H5P_FILE_CREATE);
   bool good = access >= 0 && creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "set up", "HDF5"));
+  olica_watch_enter(context, "the creation of an HDF5 file");
   file->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
+  olica_watch_leave(context);
   OLICA_TRY(olica_hdf5_agree(file, file->id >= 0, "create", "it"));
   H5Pclose(creation);
   H5Pclose(access);
@@ -95,7 +127,8 @@ static olica_status describe(const olica_hdf5 *file, const char *name, olica_hdf
   snprintf(set->name, sizeof set->name, "%s", name);
   int64_t most = ROW_BYTES_MAX / (int64_t)olica_hdf5_type_size(type);
   for (int i = 0; i < dims; i++) {
-    if (shape[i] < 1 || (i > 0 && shape[i] > most / set->row))
+    bool as_is = file->reopened && dims == 1 && shape[i] == 0;
+    if ((shape[i] < 1 && !as_is) || (i > 0 && shape[i] > most / set->row))
       return olica_error_set(env, OLICA_ERR_INTERNAL, "%s: dataset %s has no rows, or rows above %d bytes",
                              file->path, name, ROW_BYTES_MAX);
     set->shape[i] = shape[i];
@@ -190,10 +223,10 @@ olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_t
   olica_hdf5_set set = {0};
   OLICA_AGREE(file->context, describe(file, name, type, dims, shape, &set));
   OLICA_AGREE(file->context, make_room(file));
-  bool good = create_dataset(file, &set);
-  OLICA_TRY(olica_hdf5_agree(file, good, "create", name));
-  good = put_text(set.id, "dtype", olica_hdf5_type_name(type)) &&
-         put_attribute(set.id, "crc32", H5T_STD_U32LE, &set.crc);
+  bool good = file->reopened ? olica_hdf5_open_dataset(file, &set) : create_dataset(file, &set);
+  OLICA_TRY(olica_hdf5_agree(file, good, file->reopened ? "reopen" : "create", name));
+  good = file->reopened || (put_text(set.id, "dtype", olica_hdf5_type_name(type)) &&
+                            put_attribute(set.id, "crc32", H5T_STD_U32LE, &set.crc));
   OLICA_TRY(olica_hdf5_agree(file, good, "write attributes of", name));
   *number = file->count;
   file->set[file->count++] = set;
@@ -214,7 +247,7 @@ static olica_status take_blocks(olica_hdf5 *file, hsize_t bytes) {
   while (error == EINTR) error = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
   if (fd >= 0) close(fd);
   file->has_blocks = error == 0;
-  if (error == EOPNOTSUPP || error == ENOSYS) error = look_for_blocks(file->path, bytes);
+  if (error == EOPNOTSUPP || error == ENOSYS) error = file->reopened ? 0 : look_for_blocks(file->path, bytes);
   if (!error) return OLICA_OK;
   return olica_error_set(file->context->env, OLICA_ERR_IO, "%s: cannot reserve %llu bytes: %s", file->path,
                          (unsigned long long)bytes, strerror(error));
@@ -229,6 +262,18 @@ static olica_status make_scratch(olica_hdf5 *file) {
   return file->scratch ? OLICA_OK : file->context->env->error.code;
 }
 
+/* HDF5's flush of a file that MPI-IO has open ends in MPI_File_sync, on every rank. */
+static bool flush(const olica_hdf5 *file) {
+  olica_watch_enter(file->context, "a flush of HDF5");
+  bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;
+  olica_watch_leave(file->context);
+  return good;
+}
+
+olica_status olica_hdf5_flush(olica_hdf5 *file) {
+  return olica_hdf5_agree(file, flush(file), "flush", "it");
+}
+
 olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   if (file->reserved) return OLICA_OK;
   OLICA_AGREE(file->context, make_scratch(file));
@@ -236,7 +281,7 @@ olica_status olica_hdf5_reserve(olica_hdf5 *file) {
   OLICA_TRY(olica_hdf5_agree(file, H5Fget_filesize(file->id, &end) >= 0, "measure", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? take_blocks(file, end) : OLICA_OK);
   file->reserved = true;
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "write", "its structure");
+  return olica_hdf5_agree(file, flush(file), "write", "its structure");
 }
 
 static olica_status check_whole(const olica_hdf5 *file) {
@@ -255,7 +300,7 @@ olica_status olica_hdf5_seal(olica_hdf5 *file) {
   for (int i = 0; i < file->count && good; i++)
     good = put_attribute(file->set[i].id, "crc32", H5T_STD_U32LE, &file->set[i].crc);
   OLICA_TRY(olica_hdf5_agree(file, good, "write", "checksums"));
-  return olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it");
+  return olica_hdf5_flush(file);
 }
 
 static olica_status sync_file(const olica_hdf5 *file) {
@@ -268,11 +313,14 @@ static olica_status sync_file(const olica_hdf5 *file) {
 }
 
 olica_status olica_hdf5_close(olica_hdf5 *file) {
-  OLICA_TRY(olica_hdf5_agree(file, H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0, "flush", "it"));
+  OLICA_TRY(olica_hdf5_flush(file));
   bool good = true;
   for (int i = 0; i < file->count && good; i++) good = H5Dclose(file->set[i].id) >= 0;
   OLICA_TRY(olica_hdf5_agree(file, good, "close", "its datasets"));
-  OLICA_TRY(olica_hdf5_agree(file, H5Fclose(file->id) >= 0, "close", "it"));
+  olica_watch_enter(file->context, "the closing of an HDF5 file");
+  good = H5Fclose(file->id) >= 0;
+  olica_watch_leave(file->context);
+  OLICA_TRY(olica_hdf5_agree(file, good, "close", "it"));
   OLICA_AGREE(file->context, file->context->rank == 0 ? sync_file(file) : OLICA_OK);
   olica_hdf5_abandon(file);
   return OLICA_OK;

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -100,7 +101,7 @@ static olica_status read_type(const walk *its, hid_t dataset, olica_hdf5_type *t
   while (found < OLICA_HDF5_TYPES && strcmp(name, olica_hdf5_type_name((olica_hdf5_type)found)) != 0) found++;
   if (found == OLICA_HDF5_TYPES) {
     snprintf(text, sizeof text, "has the attribute dtype = \"%.64s\"", name);
-    return refuse(its, text, "fp32, fp16, bf16, int32 or uint8");
+    return refuse(its, text, "fp32, fp16, bf16, int32, uint8 or fp64");
   }
   hid_t ours = olica_hdf5_datatype((olica_hdf5_type)found), its_own = H5Dget_type(dataset);
   htri_t same = its_own >= 0 ? H5Tequal(ours, its_own) : -1;
@@ -261,6 +262,25 @@ static olica_status check_signature(walk *its) {
                          its->path);
 }
 
+static int by_offset(const void *a, const void *b) {
+  const olica_tensor *one = a, *other = b;
+  return (one->offset > other->offset) - (one->offset < other->offset);
+}
+
+/* What lies in a file once is read once: a small file must not become a large model through a dataset of many
+ * names, and two that share bytes cannot both be right. */
+static olica_status check_overlap(const walk *its, int first) {
+  olica_tensor *tensor = its->catalog->tensor + first;
+  int count = its->catalog->count - first;
+  if (count > 0) qsort(tensor, (size_t)count, sizeof *tensor, by_offset);
+  for (int i = 1; i < count; i++)
+    if (tensor[i].offset - tensor[i - 1].offset < tensor[i - 1].bytes)
+      return olica_error_set(its->env, OLICA_ERR_INPUT,
+                             "%s: %s and %s overlap, expected each in its own bytes", its->path,
+                             tensor[i - 1].name, tensor[i].name);
+  return OLICA_OK;
+}
+
 static olica_status index_file(walk *its, const char *format, int64_t schema) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   H5Pset_file_locking(access, false, true); /* nobody writes it, and some file systems have no locks */
@@ -274,7 +294,9 @@ static olica_status index_file(walk *its, const char *format, int64_t schema) {
   H5Pclose(access);
   hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
   olica_status status = root < 0 ? damaged(its) : check_root(its, root, format, schema);
+  int first = its->catalog->count;
   if (status == OLICA_OK) status = walk_group(its, root);
+  if (status == OLICA_OK) status = check_overlap(its, first);
   if (root >= 0) H5Gclose(root);
   H5Fclose(file);
   return status;

@@ -6,7 +6,7 @@
 
 #include "olica/io/hdf5.h"
 
-enum { OLICA_HDF5_TYPES = OLICA_HDF5_BYTES + 1, OLICA_HDF5_REASON = 320 };
+enum { OLICA_HDF5_TYPES = OLICA_HDF5_FP64 + 1, OLICA_HDF5_REASON = 320 };
 
 /* A dataset of the file being written. */
 typedef struct olica_hdf5_set {
@@ -26,6 +26,7 @@ struct olica_hdf5 {
   hid_t id;
   int count, room;
   olica_hdf5_set *set; /* [count] */
+  bool reopened;       /* datasets are there already: a declaration opens one */
   bool reserved;       /* no more declarations */
   bool has_blocks;     /* on rank 0: the disk has given them all */
   void *scratch;       /* this rank's part of a round, as in the file */
@@ -45,6 +46,20 @@ olica_status olica_hdf5_failed(const olica_hdf5 *file, const char *verb, const c
 
 /* Everybody's result of an HDF5 call. Collective. */
 olica_status olica_hdf5_agree(const olica_hdf5 *file, bool good, const char *verb, const char *what);
+
+/* A new handle with room for what the ranks share; the property list to open a file with, negative on
+ * failure.
+ */
+olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **file);
+hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints);
+
+/* Opens and closes the file for reading and writing, with more flags of open(): where a rank alone cannot
+ * (its node lacks the file system, say), Open MPI would keep the others waiting. Not collective. */
+olica_status olica_hdf5_try_file(const olica_hdf5 *file, int flags);
+
+/* Opens the dataset that `set` describes, in a reopened file; rows [0]: what is there. Its attributes are
+ * there too. */
+bool olica_hdf5_open_dataset(const olica_hdf5 *file, olica_hdf5_set *set);
 
 /* Bytes that a collective write moves at most, on all ranks together (and a row of each rank more). */
 int64_t olica_hdf5_round_bytes(int ranks);

@@ -6,11 +6,9 @@
 static const struct {
   const char *name;
   size_t size;
-} types[OLICA_HDF5_TYPES] = {[OLICA_HDF5_FP32] = {"fp32", 4},
-                             [OLICA_HDF5_FP16] = {"fp16", 2},
-                             [OLICA_HDF5_BF16] = {"bf16", 2},
-                             [OLICA_HDF5_INT32] = {"int32", 4},
-                             [OLICA_HDF5_BYTES] = {"uint8", 1}};
+} types[OLICA_HDF5_TYPES] = {
+    [OLICA_HDF5_FP32] = {"fp32", 4},   [OLICA_HDF5_FP16] = {"fp16", 2},   [OLICA_HDF5_BF16] = {"bf16", 2},
+    [OLICA_HDF5_INT32] = {"int32", 4}, [OLICA_HDF5_BYTES] = {"uint8", 1}, [OLICA_HDF5_FP64] = {"fp64", 8}};
 
 const char *olica_hdf5_type_name(olica_hdf5_type type) {
   return types[type].name;
@@ -55,6 +53,8 @@ hid_t olica_hdf5_datatype(olica_hdf5_type type) {
     return H5Tcopy(H5T_STD_I32LE);
   case OLICA_HDF5_BYTES:
     return H5Tcopy(H5T_STD_U8LE);
+  case OLICA_HDF5_FP64:
+    return H5Tcopy(H5T_IEEE_F64LE);
   }
   return H5I_INVALID_HID;
 }

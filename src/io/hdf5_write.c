@@ -5,6 +5,7 @@
 #include "hdf5_private.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/watch.h"
 
 /* Where the user wants aggregators, OMPIO's pass on 16 MiB in a cycle; one that fails before the last cycle
  * leaves the others waiting. With many ranks there are several of them. */
@@ -110,7 +111,9 @@ static olica_status write_small(olica_hdf5 *file, olica_hdf5_set *set, int64_t f
 static void add_checksums(olica_hdf5 *file, olica_hdf5_set *set, int turn, const void *mine, int64_t bytes) {
   int size = file->context->size;
   int64_t own[2] = {checksum(mine, bytes), bytes};
+  olica_watch_enter(file->context, "a gather of checksums");
   MPI_Allgather(own, 2, MPI_INT64_T, file->part, 2, MPI_INT64_T, file->context->comm);
+  olica_watch_leave(file->context);
   for (int part = 0; part < size; part++) {
     const int64_t *its = file->part[(part + size - turn) % size];
     set->crc = combine(set->crc, (uint32_t)its[0], its[1]);
@@ -121,13 +124,16 @@ static void add_checksums(olica_hdf5 *file, olica_hdf5_set *set, int turn, const
  * change from dataset to dataset. */
 static olica_status write_round(olica_hdf5 *file, olica_hdf5_set *set, int64_t first, int64_t count,
                                 const void *rows) {
-  int size = file->context->size, turn = (int)((set - file->set) % size);
-  olica_range mine = olica_partition_block(count, size, (file->context->rank + turn) % size);
+  olica_context *context = file->context;
+  int size = context->size, turn = (int)((set - file->set) % size);
+  olica_range mine = olica_partition_block(count, size, (context->rank + turn) % size);
   const void *data = stored(file, set, rows, mine);
   selection its;
   bool good = select_rows(set, true, (olica_range){first + mine.first, mine.count}, &its);
   OLICA_TRY(olica_hdf5_agree(file, good, "prepare", set->name));
+  olica_watch_enter(context, "a collective write of HDF5");
   good = H5Dwrite(set->id, its.type, its.memory, its.file, its.list, data) >= 0;
+  olica_watch_leave(context);
   OLICA_TRY(olica_hdf5_agree(file, good, "write", set->name));
   H5D_mpio_actual_io_mode_t mode = H5D_MPIO_NO_COLLECTIVE;
   H5Pget_mpio_actual_io_mode(its.list, &mode);

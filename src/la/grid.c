@@ -4,6 +4,7 @@
 
 #include "fortran.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 /* Cblacs_set: combine operations in an order that is the same in every run (TOPSREPEAT, TOPSCOHRNT). */
 enum { BLACS_REPEATABLE = 15, BLACS_COHERENT = 16 };
@@ -43,8 +44,10 @@ olica_status olica_grid_create(olica_context *context, int first, int rows, int 
                        .col = member ? place % cols : -1,
                        .blacs = -1,
                        .blacs_system = -1};
+  olica_watch_enter(context, "the making of a grid");
   MPI_Comm_split(context->comm, member ? 0 : MPI_UNDEFINED, context->rank, &grid->comm);
   if (member) join_blacs(grid);
+  olica_watch_leave(context);
   *out = grid;
   return OLICA_OK;
 }

@@ -5,12 +5,18 @@
 
 #include "backend.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 /* Private failures become the group's. */
 #define AGREE(solver, call) OLICA_TRY(olica_comm_agree((solver)->context, (solver)->grid->comm, (call)))
 
 static olica_env *env_of(const olica_solver *solver) {
   return solver->context->env;
+}
+
+/* Of the ranks that solve together one warns. */
+static bool is_first(const olica_solver *solver) {
+  return solver->context->rank == solver->grid->first;
 }
 
 static olica_status absent(const olica_solver *solver, const char *operation) {
@@ -21,6 +27,15 @@ static olica_status absent(const olica_solver *solver, const char *operation) {
 /* Books this member's share of the operations. */
 static void book(olica_solver *solver, double flops) {
   olica_timer_work(&env_of(solver)->timers, flops / solver->grid->count, 0);
+}
+
+/* A rank that solves by itself waits for nobody. */
+static void enter(olica_solver *solver, const char *what) {
+  if (solver->grid->count > 1) olica_watch_enter(solver->context, what);
+}
+
+static void leave(olica_solver *solver) {
+  if (solver->grid->count > 1) olica_watch_leave(solver->context);
 }
 
 olica_status olica_solver_matrix(olica_solver *solver, int rows, int cols, olica_matrix **matrix) {
@@ -129,11 +144,14 @@ static olica_status solve_checked(olica_solver *solver, olica_matrix *a, double 
   for (int k = 0; solver->ops->eigen[k].solve; k++) {
     const char *name = solver->ops->eigen[k].name;
     if (status != OLICA_OK) {
-      olica_log_warn(env, "an eigenproblem is solved again, by %s: %s failed", name,
-                     solver->ops->eigen[k - 1].name);
+      if (is_first(solver))
+        olica_log_warn(env, "an eigenproblem is solved again, by %s: %s failed", name,
+                       solver->ops->eigen[k - 1].name);
       olica_error_clear(env);
     }
+    enter(solver, "an eigenproblem");
     status = solver->ops->eigen[k].solve(solver, a, wanted, values, v);
+    leave(solver);
     restore(a, diagonal);
     if (status == OLICA_OK) status = check(solver, name, a, norm, values, v);
     if (status != OLICA_ERR_NUMERIC) break;
@@ -164,7 +182,9 @@ static olica_status fix_signs(olica_solver *solver, olica_matrix *v) {
       largest[col].place = 2 * olica_matrix_global_row(v, i) + (x[i] < 0);
     }
   }
+  olica_watch_enter(solver->context, "a maximum of a grid");
   MPI_Allreduce(MPI_IN_PLACE, largest, v->cols, MPI_DOUBLE_INT, MPI_MAXLOC, solver->grid->comm);
+  olica_watch_leave(solver->context);
   for (int j = 0; j < v->cols; j++) sign[j] = largest[j].place % 2 ? -1 : 1;
   olica_matrix_scale_columns(v, sign);
   OLICA_FREE(env, sign);
@@ -219,10 +239,13 @@ static olica_status factor_shifted(olica_solver *solver, olica_matrix *a, double
   olica_status status;
   for (int retry = 0;; retry++) {
     olica_matrix_set_diagonal(a, diagonal, *delta);
+    enter(solver, "a Cholesky factorization");
     status = solver->ops->factor(solver, a);
+    leave(solver);
     if (status != OLICA_ERR_NUMERIC || retry == OLICA_RIDGE_RETRIES) break;
     olica_error_clear(env);
-    olica_log_warn(env, "a ridge fit's matrix is not positive definite; its delta is raised tenfold");
+    if (is_first(solver))
+      olica_log_warn(env, "a ridge fit's matrix is not positive definite; its delta is raised tenfold");
     *delta = grown(*delta, trace, a->rows);
     restore(a, diagonal);
   }
@@ -239,7 +262,10 @@ olica_status olica_solver_ridge(olica_solver *solver, const char *what, olica_ma
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
   if (factor_shifted(solver, a, delta) != OLICA_OK)
     return olica_error_context(env, "%s: (A + %.3g I): ", what, *delta);
-  OLICA_TRY(solver->ops->substitute(solver, a, b));
+  enter(solver, "a Cholesky solution");
+  olica_status status = solver->ops->substitute(solver, a, b);
+  leave(solver);
+  OLICA_TRY(status);
   if (!isfinite(olica_matrix_norm(b)))
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the solution of (A + %.3g I) X = B is not finite",
                            what, *delta);

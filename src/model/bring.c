@@ -6,6 +6,7 @@
 
 #include "olica/par/partition.h"
 #include "olica/par/shared.h"
+#include "olica/par/watch.h"
 
 enum { PIECE_BYTES = 8 << 20 };
 
@@ -161,16 +162,18 @@ static olica_status decode(const olica_bring *bring, const piece *p) {
 }
 
 olica_status olica_bring_finish(olica_bring *bring) {
+  olica_context *context = bring->catalog->context;
   olica_status status = OLICA_OK;
   assert(bring->busy);
   for (int i = 0; i < bring->count; i++) {
     if (bring->sent == i) send_next(bring);
+    olica_watch_enter(context, "the coming of a layer");
     MPI_Wait(&bring->request[i], MPI_STATUS_IGNORE);
+    olica_watch_leave(context);
     if (status == OLICA_OK && bring->status == OLICA_OK) status = decode(bring, &bring->pieces[i]);
   }
   bring->busy = false;
-  if (bring->status != OLICA_OK)
-    return olica_error_set(bring->catalog->context->env, bring->status, "%s", bring->message);
+  if (bring->status != OLICA_OK) return olica_error_set(context->env, bring->status, "%s", bring->message);
   if (bring->kept) *bring->kept_valid = true;
   return status;
 }
@@ -181,5 +184,7 @@ void olica_bring_settle(olica_bring *bring) {
   if (!bring->background) return;
   bring->status = OLICA_ERR_INTERNAL; /* nothing is read any more, */
   while (bring->sent < bring->count) send_next(bring);
+  olica_watch_enter(bring->catalog->context, "the coming of a layer");
   MPI_Waitall(bring->count, bring->request, MPI_STATUSES_IGNORE); /* but nobody waits for ever */
+  olica_watch_leave(bring->catalog->context);
 }

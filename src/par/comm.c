@@ -3,6 +3,7 @@
 #include <limits.h>
 
 #include "olica/par/partition.h"
+#include "olica/par/watch.h"
 
 /* One 2.6 GiB reduction took eight times as long as the same in 16 MiB pieces. */
 enum { CHUNK_BYTES = 16 << 20 };
@@ -20,12 +21,14 @@ static void book(olica_context *context, MPI_Comm comm, double since, double byt
 }
 
 void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int root) {
+  olica_watch_enter(context, "a broadcast");
   for (size_t done = 0, n; done < bytes; done += n) {
     double since = olica_timer_now();
     n = chunk(bytes - done, CHUNK_BYTES);
     MPI_Bcast((char *)data + done, (int)n, MPI_BYTE, root, comm);
     book(context, comm, since, (double)n);
   }
+  olica_watch_leave(context);
 }
 
 void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int64_t items) {
@@ -39,12 +42,14 @@ void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t
 }
 
 static void reduce_all(olica_context *context, MPI_Comm comm, double *data, size_t count, MPI_Op op) {
+  olica_watch_enter(context, "a sum or maximum of all");
   for (size_t done = 0, n; done < count; done += n) {
     double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);
     MPI_Allreduce(MPI_IN_PLACE, data + done, (int)n, MPI_DOUBLE, op, comm);
     book(context, comm, since, (double)n * sizeof *data);
   }
+  olica_watch_leave(context);
 }
 
 void olica_comm_sum(olica_context *context, MPI_Comm comm, double *data, size_t count) {
@@ -59,15 +64,17 @@ void olica_comm_sum_to(olica_context *context, MPI_Comm comm, const double *data
                        int root) {
   int rank;
   MPI_Comm_rank(comm, &rank);
+  olica_watch_enter(context, "a sum to one rank");
   for (size_t done = 0, n; done < count; done += n) {
     double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);
     MPI_Reduce(data + done, rank == root ? sum + done : NULL, (int)n, MPI_DOUBLE, MPI_SUM, root, comm);
     book(context, comm, since, (double)n * sizeof *data);
   }
+  olica_watch_leave(context);
 }
 
-olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_status status) {
+static olica_status agree(olica_context *context, MPI_Comm comm, olica_status status) {
   int rank, failing;
   MPI_Comm_rank(comm, &rank);
   int mine = status == OLICA_OK ? INT_MAX : rank;
@@ -79,4 +86,11 @@ olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_statu
   env->error.code = status;
   MPI_Bcast(&env->error, sizeof env->error, MPI_BYTE, failing, comm);
   return env->error.code;
+}
+
+olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_status status) {
+  olica_watch_enter(context, "an agreement on errors");
+  status = agree(context, comm, status);
+  olica_watch_leave(context);
+  return status;
 }

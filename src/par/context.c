@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "olica/par/shared.h"
+#include "olica/par/watch.h"
 
 static int affinity_cores(void) {
   cpu_set_t set;
@@ -91,6 +92,7 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
 
 void olica_context_destroy(olica_context *context) {
   if (!context) return;
+  olica_watch_stop(context);
   while (context->shared) olica_shared_destroy(context->shared);
   if (context->peers != MPI_COMM_NULL) MPI_Comm_free(&context->peers);
   MPI_Comm_free(&context->node);

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 enum { ALIGNMENT = 64, MARGIN = 1 << 20 };
 
@@ -40,9 +41,11 @@ static void open_window(olica_shared *shared) {
   MPI_Aint bytes = olica_shared_leads(context) ? (MPI_Aint)(shared->bytes + ALIGNMENT) : 0;
   int unit;
   char *data;
+  olica_watch_enter(context, "the making of shared memory");
   MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, context->node, &data, &shared->window);
   MPI_Win_shared_query(shared->window, 0, &bytes, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, shared->window);
+  olica_watch_leave(context);
   /* A window begins at a page in every address space, if not at the page's first byte. */
   shared->data = data + (ALIGNMENT - (uintptr_t)data % ALIGNMENT) % ALIGNMENT;
   context->others += shared->bytes - shared->counted;
@@ -99,7 +102,9 @@ void olica_shared_fence(const olica_context *context) {
   /* The window's public and private copy are one (MPI's unified model), so what is left to order are the
    * processor's own loads and stores. */
   atomic_thread_fence(memory_order_seq_cst);
+  olica_watch_enter(context, "a fence of the node");
   MPI_Barrier(context->node);
+  olica_watch_leave(context);
   atomic_thread_fence(memory_order_seq_cst);
 }
 

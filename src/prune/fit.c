@@ -80,6 +80,15 @@ static olica_status correlations(olica_fit *fit, double delta) {
   return OLICA_OK;
 }
 
+/* A constant column has no correlation, 0/0. One rank of the fit's warns. */
+static void warn_constant(const olica_fit *fit) {
+  long constant = 0;
+  if (fit->context->rank != fit->gram->grid->first) return;
+  for (int j = 0; j < fit->d; j++) constant += fit->correlation[j] == 0.0;
+  olica_log_warn_times(fit->context->env, constant,
+                       "columns of a linear fit are constant: their correlation, 0/0, counts as 0");
+}
+
 olica_status olica_fit_solve(olica_fit *fit, double damping) {
   olica_context *context = fit->context;
   int d = fit->d;
@@ -90,5 +99,7 @@ olica_status olica_fit_solve(olica_fit *fit, double damping) {
            (size_t)fit->coef->local_rows * sizeof(double));
   double delta = damping * olica_matrix_trace(fit->gram) / d;
   OLICA_TRY(olica_solver_ridge(fit->solver, "linear fit of the FFN", fit->gram, &delta, fit->coef));
-  return olica_comm_agree(context, fit->gram->grid->comm, correlations(fit, delta));
+  OLICA_TRY(olica_comm_agree(context, fit->gram->grid->comm, correlations(fit, delta)));
+  warn_constant(fit);
+  return OLICA_OK;
 }

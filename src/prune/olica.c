@@ -111,15 +111,15 @@ static olica_status solve_waiting(olica_state *state) {
   OLICA_AGREE(context, status);
   olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
   for (int i = 0; i < count; i++) olica_fit_destroy(state->waiting[i]);
-  state->batch_first += count;
   state->waiting_count = state->batch_count = 0;
   return OLICA_OK;
 }
 
-/* The next layers' fits, as many as there are ranks, get their places. */
-static olica_status begin_batch(olica_state *state) {
+/* The fits of layer `index` and the next ones, as many as there are ranks, get their places. */
+static olica_status begin_batch(olica_state *state, int index) {
   olica_context *context = state->job.context;
-  int d = state->job.arch->hidden, left = state->job.arch->layers - state->batch_first;
+  int d = state->job.arch->hidden, left = state->job.arch->layers - index;
+  state->batch_first = index;
   state->batch_count = left < context->size ? left : context->size;
   for (int i = 0; i < state->batch_count; i++) state->problems[i] = olica_fit_problem(d);
   OLICA_AGREE(context, olica_solver_place(context->env, olica_pool_settings(state->job.pool).backend,
@@ -128,11 +128,11 @@ static olica_status begin_batch(olica_state *state) {
 }
 
 /* The sums of all ranks become a fit that waits for its turn. */
-static olica_status queue_fit(olica_state *state, const olica_fit_sums *sums) {
+static olica_status queue_fit(olica_state *state, int index, const olica_fit_sums *sums) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
   olica_solver *solver;
-  if (state->batch_count == 0) OLICA_TRY(begin_batch(state));
+  if (state->batch_count == 0) OLICA_TRY(begin_batch(state, index));
   OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
   OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens,
                              &state->waiting[state->waiting_count]));
@@ -179,7 +179,7 @@ static olica_status survey_stream(olica_state *state, const olica_maps *maps, su
   OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &watch));
   OLICA_AGREE(context, olica_fit_sums_finish(view->sums));
   reduce_output_energy(state, view, state->output_energy + (size_t)maps->index * (size_t)view->d);
-  return queue_fit(state, view->sums);
+  return queue_fit(state, maps->index, view->sums);
 }
 
 static olica_status survey(void *self, const olica_maps *maps) {
@@ -193,6 +193,18 @@ static olica_status survey(void *self, const olica_maps *maps) {
   if (state->waiting_count == state->batch_count) OLICA_TRY(solve_timed(state));
   olica_timer_stop(&context->env->timers);
   return OLICA_OK;
+}
+
+static olica_status settle(void *self) {
+  return solve_timed(self);
+}
+
+static int memory(void *self, olica_method_memory list[OLICA_METHOD_MEMORIES]) {
+  olica_state *state = self;
+  size_t layers = (size_t)state->job.arch->layers, d = (size_t)state->job.arch->hidden;
+  list[0] = (olica_method_memory){"output_energy", state->output_energy, layers * d * sizeof(double)};
+  list[1] = (olica_method_memory){"score", state->score, layers * sizeof(double)};
+  return 2;
 }
 
 static olica_status choose(void *self, olica_layer_shape *shapes, double *scores, int *calibrated) {
@@ -414,6 +426,15 @@ static olica_status finish_layer(olica_state *state, const olica_layer *dense, o
                              &record->k_error);
 }
 
+/* All ranks have the same energies: one of them warns. */
+static void note_silent(const olica_context *context, const olica_energies *energies,
+                        olica_cut_record *record) {
+  record->silent_channels = olica_energies_silent(energies);
+  if (context->rank == 0)
+    olica_log_warn_times(context->env, record->silent_channels,
+                         "channels have no energy on the calibration data: what they feed is cut without it");
+}
+
 static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
                         olica_cut_record *record) {
   olica_state *state = self;
@@ -426,6 +447,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   olica_layer_shape shape = olica_budget_shape(&state->budget, job->dense, state->calibrated[index]);
   PHASE(env, "solve", rotate(state, index, dense));
   PHASE(env, "collect", collect_timed(state, index, dense, &work));
+  note_silent(context, work.energies, record);
   OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, state->memory->data, &pruned));
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
   if (shape.branch > 0)
@@ -445,6 +467,8 @@ const olica_method olica_method_olica = {
     .create = create,
     .destroy = destroy,
     .survey = survey,
+    .settle = settle,
+    .memory = memory,
     .choose = choose,
     .cut = cut,
 };

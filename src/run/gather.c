@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 #include "olica/run/report.h"
 
 /* What a rank sends first; its timers and warnings follow. */
@@ -65,8 +66,8 @@ static olica_status mailbox_extend(olica_env *env, mailbox *box) {
 }
 
 /* `at` is where a packet has the number of items that its rank sends. */
-static void gather_items(MPI_Comm comm, const mailbox *box, size_t at, size_t size, const void *mine,
-                         int count, void *all) {
+static void gather_items(olica_context *context, MPI_Comm comm, const mailbox *box, size_t at, size_t size,
+                         const void *mine, int count, void *all) {
   int offset = 0;
   for (int r = 0; box->root && r < box->ranks; r++) {
     int items;
@@ -75,18 +76,22 @@ static void gather_items(MPI_Comm comm, const mailbox *box, size_t at, size_t si
     box->offsets[r] = offset;
     offset += box->counts[r];
   }
+  olica_watch_enter(context, "a gather for the report");
   MPI_Gatherv(mine, count * (int)size, MPI_BYTE, all, box->counts, box->offsets, MPI_BYTE, 0, comm);
+  olica_watch_leave(context);
 }
 
 /* Collective on comm; fails on all ranks alike. */
 static olica_status exchange(olica_context *context, MPI_Comm comm, const packet *mine, mailbox *box) {
   olica_env *env = context->env;
   OLICA_TRY(olica_comm_agree(context, comm, mailbox_open(env, comm, box)));
+  olica_watch_enter(context, "a gather for the report");
   MPI_Gather(mine, sizeof *mine, MPI_BYTE, box->packets, sizeof *mine, MPI_BYTE, 0, comm);
+  olica_watch_leave(context);
   OLICA_TRY(olica_comm_agree(context, comm, mailbox_extend(env, box)));
-  gather_items(comm, box, offsetof(packet, timers), sizeof(olica_timer), env->timers.timer, mine->timers,
-               box->timers);
-  gather_items(comm, box, offsetof(packet, warnings), sizeof(olica_warning), env->log.warnings,
+  gather_items(context, comm, box, offsetof(packet, timers), sizeof(olica_timer), env->timers.timer,
+               mine->timers, box->timers);
+  gather_items(context, comm, box, offsetof(packet, warnings), sizeof(olica_warning), env->log.warnings,
                mine->warnings, box->warnings);
   return OLICA_OK;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "olica/io/file.h"
+#include "olica/io/filesystem.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
 
@@ -148,6 +149,13 @@ olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs) {
   return OLICA_OK;
 }
 
+static void warn_of_network(const olica_job *job, const char *path) {
+  const olica_filesystem *found = olica_filesystem_of(path);
+  if (found)
+    olica_log_warn(job->context->env, "[output] checkpoint lies on a network file system, %s: %s",
+                   found->name, found->advice);
+}
+
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
@@ -156,8 +164,11 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
                                                .overwrite = options->output.overwrite,
                                                .hints = MPI_INFO_NULL};
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
+  if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
+  bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;
+  OLICA_AGREE(context, saves ? olica_file_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;
@@ -244,4 +255,6 @@ void olica_job_close(olica_job *job) {
   olica_memory_free(env, job->drawn);
   olica_memory_free(env, job->shapes);
   olica_memory_free(env, job->gains);
+  olica_resume_close(job);
+  olica_saved_close(job);
 }

@@ -11,6 +11,8 @@
 #include "olica/run/report.h"
 #include "olica/store/checkpoint.h"
 #include "olica/text/sample.h"
+#include "resume.h"
+#include "saved.h"
 
 /* The zero-shot tasks. */
 typedef struct olica_job_tasks {
@@ -19,6 +21,7 @@ typedef struct olica_job_tasks {
   olica_packs *packs;         /* until the choices have taken their own */
   olica_choices *choices;     /* from when the streams are made */
   double *likelihood[2];      /* [choices] by the dense and by the pruned model; NULL: not asked for */
+  uint32_t checksum;          /* of the questions' tokens */
 } olica_job_tasks;
 
 typedef struct olica_job {
@@ -51,6 +54,8 @@ typedef struct olica_job {
   olica_checkpoint *checkpoint;
   olica_shared *panel; /* [panel_rows x d] of a table */
   float *gains;        /* [d] of the final norm */
+  olica_resume resume;
+  olica_saved saved;
 } olica_job;
 
 /* Does the method prune? */
@@ -84,6 +89,7 @@ olica_status olica_job_parse_tasks(olica_job *job);
 olica_status olica_job_open_tasks(olica_job *job);
 olica_status olica_job_prepare_tasks(olica_job *job);
 olica_status olica_job_finish_tasks(olica_job *job, bool pruned);
+void olica_job_report_tasks(olica_job *job, bool pruned, double per_second); /* not collective */
 olica_status olica_job_write_predictions(olica_job *job);
 void olica_job_close_tasks(olica_job *job);
 
@@ -111,7 +117,8 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch);
 olica_status olica_sweep_survey(olica_job *job);
 olica_status olica_sweep_prune(olica_job *job);
 
-/* Creates the checkpoint with its metadata, once the shapes are known. */
+/* Creates the checkpoint with its metadata, once the shapes are known; or reopens it where the run goes on in
+ * the middle of sweep 2. If it cannot be gone on with, sweep 2 begins anew, with a warning. */
 olica_status olica_job_create_checkpoint(olica_job *job);
 
 /* How ranks lie on nodes: as many as there are on the smallest, which have most to hold each. */
@@ -125,9 +132,9 @@ typedef struct olica_plan {
   double memory;                                                        /* bytes of a rank */
   double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
                                                                          * their way and kept */
-  double shared;     /* bytes that every node has once; a rank's share is among its parts */
-  double checkpoint; /* bytes written */
-  double flops;      /* of all ranks */
+  double shared;              /* bytes that every node has once; a rank's share is among its parts */
+  double checkpoint, restart; /* bytes written; of a restart file */
+  double flops;               /* of all ranks */
 } olica_plan;
 
 /* The plan that does most of what is wanted within [compute] memory: layers that are kept and the prefetch

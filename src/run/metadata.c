@@ -70,6 +70,22 @@ static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_pa
   return (olica_checkpoint_text){bundle->part[part].data, bundle->part[part].bytes};
 }
 
+/* The one that an earlier run has begun, if this one goes on with it. */
+static olica_status reopen(olica_job *job, const olica_checkpoint_options *options,
+                           const olica_checkpoint_meta *meta) {
+  olica_resume *resume = &job->resume;
+  olica_env *env = job->context->env;
+  if (resume->from.sweep < 2 || resume->from.layer == 0) return OLICA_OK;
+  olica_status status = olica_checkpoint_reopen(job->context, options, &job->source->arch, job->shapes, meta,
+                                                resume->datasets, resume->progress, &job->checkpoint);
+  if (status == OLICA_OK || status != OLICA_ERR_IO) return status;
+  olica_log_line(env, "%s", env->error.text);
+  olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with: sweep 2 begins anew");
+  olica_error_clear(env);
+  resume->from.layer = resume->kept.layer = 0;
+  return OLICA_OK;
+}
+
 olica_status olica_job_create_checkpoint(olica_job *job) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
@@ -87,8 +103,10 @@ olica_status olica_job_create_checkpoint(olica_job *job) {
   olica_checkpoint_options checkpoint = {
       .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
   OLICA_TRY(make_hints(options, &checkpoint.hints));
-  olica_status status =
-      olica_checkpoint_create(context, &checkpoint, &job->source->arch, job->shapes, &meta, &job->checkpoint);
+  olica_status status = reopen(job, &checkpoint, &meta);
+  if (status == OLICA_OK && !job->checkpoint)
+    status = olica_checkpoint_create(context, &checkpoint, &job->source->arch, job->shapes, &meta,
+                                     &job->checkpoint);
   if (checkpoint.hints != MPI_INFO_NULL) MPI_Info_free(&checkpoint.hints);
   olica_memory_free(context->env, settings);
   olica_memory_free(context->env, origin);

@@ -146,27 +146,6 @@ static olica_status resolve_paths(reader *in) {
   return OLICA_OK;
 }
 
-/* Does this build lack what the value asks for? `off` and an empty value ask for nothing. */
-static bool is_later(const olica_setting *setting, const char *text) {
-  if (!setting->later || !text) return false;
-  if (strcmp(setting->later, "*") != 0) return strcmp(text, setting->later) == 0;
-  bool has_off = setting->kind == OLICA_KIND_DURATION || setting->kind == OLICA_KIND_CADENCE;
-  return *text && !(has_off && strcmp(text, "off") == 0) && strcmp(text, setting->fallback) != 0;
-}
-
-static olica_status refuse_later(reader *in) {
-  const olica_setting *setting;
-  char where[WHERE];
-  for (int i = 0; (setting = olica_settings_at(i)); i++) {
-    if (!is_later(setting, in->from[i].text)) continue;
-    return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: [%s] %s = \"%.80s\" is not in this build yet%s%s",
-                           place(in, in->from[i].line, where), setting->section, setting->key,
-                           in->from[i].text, setting->instead ? "; " : "",
-                           setting->instead ? setting->instead : "");
-  }
-  return OLICA_OK;
-}
-
 static olica_status refuse(const reader *in, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static olica_status refuse(const reader *in, const char *format, ...) {
@@ -225,9 +204,17 @@ static olica_status check_together(const reader *in) {
     return refuse(in, "[evaluate] tasks is empty, expected some with --predictions");
   if (o->predictions && strcmp(o->predictions, o->output.report) == 0)
     return refuse(in, "[output] report and --predictions are both %s, expected two files", o->predictions);
+  if (prunes && o->run.walltime > 0 && !olica_options_restarts(o))
+    return refuse(in,
+                  "[run] walltime with [restart] every = off would stop for nothing, expected one of them");
   if (o->evaluate.stride > o->evaluate.length)
     return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
                   (long long)o->evaluate.stride, (long long)o->evaluate.length);
+  if (prunes && *o->calibration.save &&
+      (strcmp(o->calibration.save, o->output.checkpoint) == 0 ||
+       strcmp(o->calibration.save, o->output.report) == 0))
+    return refuse(in, "[calibration] save is %s, which is an output too, expected two files",
+                  o->calibration.save);
   if (prunes && strcmp(o->output.checkpoint, o->output.report) == 0)
     return refuse(in, "[output] checkpoint and report are both %s, expected two files", o->output.report);
   return OLICA_OK;
@@ -242,7 +229,8 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
                                 size_t bytes, olica_options *options) {
   *options = (olica_options){.config = arguments->config,
                              .dump_tokens = arguments->dump_tokens,
-                             .predictions = arguments->predictions};
+                             .predictions = arguments->predictions,
+                             .fresh = arguments->fresh};
   reader in = {.env = env, .config = arguments->config, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
@@ -250,7 +238,6 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   OLICA_TRY(take_defaults(&in));
   OLICA_TRY(take_file(&in, &ini));
   for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
-  OLICA_TRY(refuse_later(&in));
   OLICA_TRY(resolve_paths(&in));
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));
@@ -259,6 +246,10 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
 
 bool olica_options_evaluates(const olica_options *options) {
   return *options->evaluate.tokens || *options->evaluate.text || *options->evaluate.tasks;
+}
+
+bool olica_options_restarts(const olica_options *options) {
+  return options->restart.every.layers > 0 || options->restart.every.minutes > 0;
 }
 
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input) {

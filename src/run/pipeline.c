@@ -10,17 +10,18 @@
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_source_options *source) {
-  const olica_context *context = job->context;
+  olica_context *context = job->context;
   const olica_layout layout = {context->size, context->nodes, context->peer_groups};
   olica_plan plan;
-  OLICA_TRY(olica_plan_make(job, layout, &plan));
+  OLICA_AGREE(context, olica_plan_make(job, layout, &plan));
   *source = plan.source;
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
   OLICA_TRY(olica_plan_check(job, layout, &plan));
   OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
-  return olica_job_probe_outputs(job, plan.checkpoint, true);
+  OLICA_TRY(olica_job_probe_outputs(job, plan.checkpoint, true));
+  return olica_resume_open(job, plan.restart, plan.checkpoint);
 }
 
 static void describe_run(olica_job *job) {
@@ -44,7 +45,7 @@ static void describe_run(olica_job *job) {
     olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
                    (long long)job->drawn[i].drawn, job->sources.source[i].path,
                    (long long)job->drawn[i].tried, (long long)job->drawn[i].rows);
-  if (context->threads * context->node_size > context->node_cores)
+  if (context->node_rank == 0 && context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
 
@@ -78,7 +79,8 @@ static olica_status prune(olica_job *job) {
   olica_checkpoint *checkpoint = job->checkpoint;
   job->checkpoint = NULL; /* finish frees it, whatever comes of it */
   double inputs = env->bytes_read;
-  OLICA_TRY(olica_checkpoint_finish(checkpoint, &job->report->mine.bytes_written));
+  bool keep = olica_resume_needs_part(job);
+  OLICA_TRY(olica_checkpoint_finish(checkpoint, keep, &job->report->mine.bytes_written));
   env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->options->output.checkpoint;
@@ -120,6 +122,8 @@ static olica_status run(olica_job *job) {
   OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
   OLICA_TRY(check_needs(job, &source));
   OLICA_TRY(olica_job_prepare(job, &inputs, source));
+  OLICA_TRY(olica_resume_load(job));
+  OLICA_TRY(olica_saved_open(job));
   olica_ids_close(job->context, inputs.calibration);
   olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
@@ -137,7 +141,11 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   olica_status status = run(&job);
   if (status != OLICA_OK) olica_source_settle(job.source);
   fill_report(&job);
-  olica_checkpoint_abandon(job.checkpoint);
+  olica_resume_end(&job, status);
+  if (olica_resume_needs_part(&job))
+    olica_checkpoint_leave(job.checkpoint);
+  else
+    olica_checkpoint_abandon(job.checkpoint);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
   if (status == OLICA_OK) olica_job_close(&job);
   return status;
@@ -150,6 +158,11 @@ static bool may_write_report(olica_env *env, const olica_options *options, olica
          !olica_report_is_good(env, options->output.report);
 }
 
+/* What only other ranks have seen has not been said yet. */
+static void say_warnings(olica_env *env, const olica_report *report) {
+  for (int i = 0; i < report->warnings_count; i++) olica_log_pass_on(env, report->warnings[i].text);
+}
+
 /* A failure of the run itself is told, not that of the report about it. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_status status) {
@@ -159,7 +172,8 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
     if (may_write_report(env, options, status))
       written = olica_report_write(env, report, options->output.report);
-    if (status == OLICA_OK) olica_report_table(report, stdout);
+    say_warnings(env, report);
+    if (status == OLICA_OK || status == OLICA_STOPPED) olica_report_table(report, stdout);
     fflush(stdout);
   }
   written = olica_comm_agree(context, context->comm, written);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "job.h"
 #include "olica/par/comm.h"
@@ -203,6 +204,17 @@ static void plan_flops(const olica_job *job, const olica_budget *budget, olica_p
   plan->flops += layers * (2.4 * d * d * d + 4 * n * n * n) + windows * (layers * cut_flops + head);
 }
 
+/* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
+static double restart_bytes(const olica_job *job, int ranks) {
+  enum { DATASETS = 8 + 3 * OLICA_PROJECTIONS }; /* of a layer, at most */
+  double packs = job->tasks.packs ? (double)job->tasks.packs->count : 0;
+  double pieces = share((double)job->options->calibration.samples, ranks) +
+                  share((double)job->windows.count, ranks) + packs;
+  if (!olica_job_prunes(job)) return 0;
+  return pieces * sizeof(olica_restart_piece) +
+         (double)job->source->arch.layers * DATASETS * sizeof(olica_hdf5_progress);
+}
+
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
   const olica_packs *packs = job->tasks.packs;
   if (!packs) return OLICA_OK;
@@ -237,6 +249,7 @@ static olica_status plan_method(const olica_job *job, olica_layout layout, olica
     for (int i = 0; i < arch->layers; i++)
       shapes[i] = olica_budget_shape(&budget, dense, i < options.mlp_num);
     plan->checkpoint = (double)olica_checkpoint_bytes(arch, shapes, job->dtype);
+    plan->restart = olica_resume_bytes(job);
     olica_memory_free(env, shapes);
   }
   plan->solver = larger(plan->solver, larger(packed_bytes(job, dense), packed_panel_bytes(job)));
@@ -255,7 +268,7 @@ static olica_status make(const olica_job *job, olica_layout layout, olica_source
   plan->streams = stream_bytes(job, layout.ranks);
   plan->tables = table_bytes(job, layout) + node_share(panel_bytes(job), layout);
   OLICA_TRY(plan_tasks(job, layout.ranks, plan));
-  plan->other = job->text.before + kernel_bytes(job) + SMALL;
+  plan->other = job->text.before + kernel_bytes(job) + restart_bytes(job, layout.ranks) + SMALL;
   plan->texts = job->text.kept;
   /* Texts are closed when the streams have been made, before the first layer. */
   double work = plan->solver + plan->texts;
@@ -363,7 +376,13 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
            olica_number_name(job->dtype));
+    if (olica_options_restarts(o))
+      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep, mib(plan->restart),
+             *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
+  if (olica_job_prunes(job) && *o->calibration.save)
+    printf("statistics   %s, %s\n", o->calibration.save,
+           access(o->calibration.save, F_OK) == 0 ? "to be read if they fit" : "to be written");
   print_texts(job, inputs->evaluation);
   print_tasks(job);
   print_memory(plan, ranks_per_node);
@@ -407,7 +426,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
   const olica_layout layout = lay_out(ranks, ranks_per_node);
   OLICA_TRY(olica_job_open(&job, &inputs));
-  OLICA_TRY(olica_plan_make(&job, layout, &plan));
+  OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
   if (context->rank == 0) fflush(stdout);

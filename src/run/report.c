@@ -64,6 +64,10 @@ void olica_report_layer(olica_report *report, olica_report_layer_record record) 
   report->record[record.layer] = record;
 }
 
+const char *olica_report_host(const olica_report *report, int rank) {
+  return rank >= 0 && rank < report->ranks_count ? report->ranks[rank].host : "";
+}
+
 double olica_report_resident(void) {
   FILE *file = fopen("/proc/self/status", "r");
   if (!file) return 0;
@@ -148,6 +152,15 @@ static json_t *run_json(const olica_report *report) {
   return object;
 }
 
+static json_t *restart_json(const olica_report *report) {
+  json_t *object = json_object();
+  put_integer(object, "sweep", report->restart.sweep);
+  put_integer(object, "layer", report->restart.layer);
+  put_integer(object, "runs_before", report->restart.runs);
+  put_seconds(object, "seconds_before", report->restart.seconds);
+  return object;
+}
+
 static json_t *parameters_json(const olica_report *report) {
   json_t *object = json_object();
   if (report->dense) put_integer(object, "dense", report->dense);
@@ -182,6 +195,7 @@ static json_t *layers_json(const olica_report *report) {
                                "ffn_width", record->ffn_width, "branch_rank", record->branch_rank);
     put_real(object, "q_error", record->q_error);
     put_real(object, "k_error", record->k_error);
+    if (record->silent_channels) put_integer(object, "silent_channels", record->silent_channels);
     json_array_append_new(array, object);
   }
   return array;
@@ -237,6 +251,7 @@ static json_t *phases_json(const olica_report *report) {
     put_seconds(object, "mean_s", phase->seconds.mean);
     put_seconds(object, "max_s", phase->seconds.max);
     put_integer(object, "slowest_rank", phase->slowest);
+    put_text(object, "slowest_host", olica_report_host(report, phase->slowest));
     put_real(object, "gflops", phase->gflops);
     put_bytes(object, "bytes", phase->bytes);
     put_seconds(object, "comm_s", phase->comm.mean);
@@ -301,11 +316,15 @@ json_t *olica_report_json(const olica_report *report) {
   json_t *root = json_object();
   put(root, "olica_mpi", program_json());
   put_text(root, "status", status_word(report->status));
+  put_integer(root, "exit_code", report->status);
+  if (report->status != OLICA_OK) put_text(root, "message", report->message);
   if (report->status != OLICA_OK && report->status != OLICA_STOPPED) put(root, "error", error_json(report));
   put(root, "run", run_json(report));
+  if (report->restart.runs) put(root, "restart", restart_json(report));
   put(root, "settings", json_incref(report->settings));
   put(root, "model", json_incref(report->model));
   put(root, "parameters", parameters_json(report));
+  put_text(root, "survey", report->survey);
   if (report->layers && isfinite(report->linearity_score[0]))
     put(root, "linearity_score", scores_json(report));
   if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));

@@ -40,8 +40,6 @@ static const char *dtypes(int i) {
 
 /* Ranges: both ends count, unless `.open` says otherwise. */
 #define IN(low_, high_) .low = (low_), .high = (high_)
-/* Known, but not in this build: see olica_setting.later. */
-#define LATER(values_, instead_) .later = (values_), .instead = (instead_)
 
 // clang-format off
 static const olica_setting table[] = {
@@ -53,7 +51,7 @@ static const olica_setting table[] = {
   SETTING(calibration, samples, INTEGER, "256", "calibration sequences in all", IN(1, 1e9), .unit = "sequences"),
   SETTING(calibration, length, INTEGER, "128", "tokens of each sequence", IN(1, 1 << 20), .unit = "tokens"),
   SETTING(calibration, seed, INTEGER, "0", "of the sampling of texts", IN(0, 0x1p53)),
-  SETTING(calibration, save, PATH, "", "keeps the statistics for other sparsities (.h5)", LATER("*", NULL)),
+  SETTING(calibration, save, PATH, "", "keeps the survey's statistics for runs with other sparsities, or reads them (.h5)"),
 
   SETTING(prune, method, CHOICE, "olica", "none: only evaluate", .choice = methods),
   SETTING(prune, sparsity, REAL, "0.2", "share of all parameters of the model to remove", IN(0, 1), .open = "[)"),
@@ -91,13 +89,14 @@ static const olica_setting table[] = {
   SETTING(output, report, PATH, "report.json", "the report; empty: none"),
   SETTING(output, overwrite, BOOL, "no", "replace a checkpoint that is there"),
 
-  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written", IN(1, 1e6), LATER("*", "use off")),
-  SETTING(restart, keep, INTEGER, "2", "restart files to keep", IN(1, 1000), .unit = "files", LATER("*", NULL)),
-  SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint", LATER("*", NULL)),
+  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written, at most; off: never", IN(1, 1e6)),
+  SETTING(restart, cost, REAL, "0.05", "share of the run's time that restart files may take; 1: any", IN(0, 1), .open = "(]"),
+  SETTING(restart, keep, INTEGER, "2", "restart files, written in turn", IN(2, 16), .unit = "files"),
+  SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint"),
 
-  SETTING(run, walltime, DURATION, "auto", "stop in time; auto: Slurm's end time", LATER("*", "use off")),
-  SETTING(run, stall, INTEGER, "600", "time in one collective before it says where", IN(1, 1e6), .unit = "seconds",
-          LATER("*", NULL)),
+  SETTING(run, walltime, DURATION, "auto", "stop in time, with a restart file; auto: Slurm's end time"),
+  SETTING(run, stall, INTEGER, "600", "time in one collective before a rank says where; ten times that ends the job",
+          IN(1, 1e6), .unit = "seconds"),
 };
 // clang-format on
 

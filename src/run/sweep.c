@@ -1,9 +1,9 @@
 /* The two sweeps over the layers. Streams ride along: calibration and evaluation pass every layer while it is
  * here, so that a sweep reads every weight once. */
-#include <math.h>
 #include <stdio.h>
 
 #include "job.h"
+#include "olica/base/progress.h"
 #include "olica/par/comm.h"
 
 /* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
@@ -136,46 +136,45 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   return OLICA_OK;
 }
 
-/* "5 min 20 s" of what is left, from the layers of this sweep so far. */
-static void time_left(double since, int done, int layers, char text[32]) {
-  double left = (olica_timer_now() - since) / done * (layers - done);
-  if (left < 60)
-    snprintf(text, 32, "%.0f s", left);
-  else if (left < 3600)
-    snprintf(text, 32, "%d min %02d s", (int)left / 60, (int)left % 60);
-  else
-    snprintf(text, 32, "%d h %02d min", (int)(left / 3600), (int)(left / 60) % 60);
-}
-
 /* Reads one layer, surveys it, and lets the streams pass it. */
-static olica_status survey_layer(olica_job *job, int index, bool score) {
+static olica_status survey_layer(olica_job *job, int index, bool survey, bool score) {
   olica_layer *layer;
   olica_maps *maps;
   OLICA_TRY(read_layer(job, index, &layer));
-  OLICA_TRY(pack_layer(job, job->method->survey ? "survey" : "evaluate", layer, index, &maps));
-  if (job->method->survey) OLICA_TRY(job->method->survey(job->state, maps));
+  OLICA_TRY(pack_layer(job, survey ? "survey" : "evaluate", layer, index, &maps));
+  if (survey) OLICA_TRY(job->method->survey(job->state, maps));
   if (score) OLICA_TRY(advance_evaluation(job, maps));
   olica_maps_destroy(maps);
   olica_layer_destroy(job->context->env, layer);
   return OLICA_OK;
 }
 
-olica_status olica_sweep_survey(olica_job *job) {
+/* Sweep 1 from layer `first` on: the survey, the dense model's scores, or one of them. */
+static olica_status survey_layers(olica_job *job, int first, bool survey, bool score) {
   olica_env *env = job->context->env;
-  bool score = evaluates(job) && olica_job_scores(job, false);
   int layers = job->source->arch.layers;
-  double since = olica_timer_now();
-  OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
-  for (int i = 0; i < layers; i++) {
-    char left[32];
+  olica_progress progress = olica_progress_begin(survey ? "survey layer" : "evaluate layer", layers, first);
+  if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
+  for (int i = first; i < layers; i++) {
     olica_passages_begin(&job->report->passages);
-    OLICA_TRY(survey_layer(job, i, score));
+    OLICA_TRY(survey_layer(job, i, survey, score));
     olica_passages_end(&job->report->passages, OLICA_SWEEP_SURVEY, i);
-    time_left(since, i + 1, layers, left);
-    olica_log_line(env, "%s layer %d of %d, %s left in this sweep",
-                   job->method->survey ? "survey" : "evaluate", i + 1, layers, left);
+    olica_progress_step(env, &progress, i + 1, "");
+    /* Where the survey was read, sweep 1 has nothing that a restart could go on with. */
+    if (i + 1 < layers && !job->saved.survey)
+      OLICA_TRY(olica_resume_boundary(job, (olica_position){1, i + 1}));
   }
+  olica_progress_end(env);
   return score ? finish_stream(job, false) : OLICA_OK;
+}
+
+olica_status olica_sweep_survey(olica_job *job) {
+  bool survey = job->method->survey && !job->saved.survey;
+  bool score = evaluates(job) && olica_job_scores(job, false) && !job->saved.dense;
+  if (job->resume.from.sweep == 2) return olica_saved_write(job);
+  if (survey || score) OLICA_TRY(survey_layers(job, job->resume.from.layer, survey, score));
+  OLICA_TRY(olica_saved_write(job));
+  return olica_resume_boundary(job, (olica_position){2, 0});
 }
 
 static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
@@ -186,7 +185,11 @@ static void record_layer(olica_job *job, int index, const olica_layer *pruned, c
                                                               .ffn_width = pruned->shape.ffn,
                                                               .branch_rank = pruned->shape.branch,
                                                               .q_error = cut->q_error,
-                                                              .k_error = cut->k_error});
+                                                              .k_error = cut->k_error,
+                                                              .silent_channels = cut->silent_channels});
+  if (cut->silent_channels)
+    olica_log_line(job->context->env, "layer %d: %d input channels of its linear maps have no energy", index,
+                   cut->silent_channels);
 }
 
 /* Reads, cuts and writes one layer, and lets the streams pass what it has become. */
@@ -217,19 +220,22 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
 olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
-  double since = olica_timer_now();
-  OLICA_TRY(
-      pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true}));
-  for (int i = 0; i < layers; i++) {
+  int first = job->resume.from.sweep == 2 ? job->resume.from.layer : 0;
+  olica_progress progress = olica_progress_begin("prune layer", layers, first);
+  const table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
+  if (first == 0) OLICA_TRY(pass_table(job, &embed));
+  for (int i = first; i < layers; i++) {
     olica_cut_record record = {0};
-    char left[32];
+    char detail[96];
     olica_passages_begin(&job->report->passages);
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
     olica_passages_end(&job->report->passages, OLICA_SWEEP_PRUNE, i);
-    time_left(since, i + 1, layers, left);
-    olica_log_line(env, "prune layer %d of %d: query error %.4f, key error %.4f%s, %s left", i + 1, layers,
-                   record.q_error, record.k_error, job->shapes[i].branch ? ", calibrated" : "", left);
+    snprintf(detail, sizeof detail, "query error %.4f, key error %.4f%s", record.q_error, record.k_error,
+             job->shapes[i].branch ? ", calibrated" : "");
+    olica_progress_step(env, &progress, i + 1, detail);
+    OLICA_TRY(olica_resume_boundary(job, (olica_position){2, i + 1}));
   }
+  olica_progress_end(env);
   return finish_stream(job, true);
 }

@@ -6,7 +6,7 @@
 #include "olica/run/report.h"
 #include "olica/run/usage.h"
 
-enum { NUMBER = 32 };
+enum { NUMBER = 32, SLOWEST = 20, WARNING = 80 };
 
 /* "134,515,008" */
 static const char *grouped(int64_t value, char *text) {
@@ -113,11 +113,21 @@ static void print_layers(FILE *to, const olica_report *report) {
   fputc('\n', to);
 }
 
-static void print_phase(FILE *to, const char *name, const olica_report_phase *phase, double wall) {
+/* "12 nid001234": rank and host, the domain left out. */
+static const char *slowest(const olica_report *report, int rank, char text[SLOWEST]) {
+  const char *host = olica_report_host(report, rank);
+  snprintf(text, SLOWEST, "%d %.*s", rank, (int)strcspn(host, "."), host);
+  return text;
+}
+
+static void print_phase(FILE *to, const olica_report *report, const char *name,
+                        const olica_report_phase *phase) {
   const olica_report_spread *seconds = &phase->seconds;
-  fprintf(to, "%-22.22s %8ld %10.3f %10.3f %10.3f %8d %8.1f", name, phase->calls, seconds->min, seconds->mean,
-          seconds->max, phase->slowest, wall > 0 ? 100 * seconds->mean / wall : 0.);
-  if (phase->gflops > 0) fprintf(to, " %10.1f", phase->gflops);
+  char where[SLOWEST];
+  fprintf(to, "%-20.20s %6ld %9.3f %9.3f %9.3f  %-19s %6.1f", name, phase->calls, seconds->min, seconds->mean,
+          seconds->max, slowest(report, phase->slowest, where),
+          report->wall_s > 0 ? 100 * seconds->mean / report->wall_s : 0.);
+  if (phase->gflops > 0) fprintf(to, " %9.1f", phase->gflops);
   fputc('\n', to);
 }
 
@@ -126,18 +136,18 @@ static void print_phases(FILE *to, const olica_report *report) {
   if (!report->phases_count) return;
   double sum = 0;
   print_rule(to);
-  fprintf(to, "%-22s %8s %10s %10s %10s %8s %8s %10s\n", "time", "calls", "min s", "mean s", "max s",
-          "slowest", "% wall", "GFLOP/s");
+  fprintf(to, "%-20s %6s %9s %9s %9s  %-19s %6s %9s\n", "time", "calls", "min s", "mean s", "max s",
+          "slowest rank", "% wall", "GFLOP/s");
   for (int i = 0; i < report->phases_count; i++) {
     const olica_report_phase *phase = &report->phases[i];
     const char *dot = strchr(phase->name, '.');
     char name[OLICA_TIMER_NAME + 2];
     snprintf(name, sizeof name, "%s%s", dot ? "  " : "", dot ? dot + 1 : phase->name);
-    print_phase(to, name, phase, report->wall_s);
+    print_phase(to, report, name, phase);
     if (!dot) sum += phase->seconds.mean;
   }
   double other = report->wall_s - sum;
-  fprintf(to, "%-22s %8s %10s %10.3f %10s %8s %8.1f\n", "outside of phases", "", "", other, "", "",
+  fprintf(to, "%-20s %6s %9s %9.3f %9s  %-19s %6.1f\n", "outside of phases", "", "", other, "", "",
           report->wall_s > 0 ? 100 * other / report->wall_s : 0.);
 }
 
@@ -159,18 +169,27 @@ static void print_memory(FILE *to, const olica_report *report) {
   print_spread(to, "resident", report->resident);
 }
 
-static void print_files(FILE *to, const olica_report *report) {
-  char text[NUMBER];
+static void print_warnings(FILE *to, const olica_report *report) {
   long warnings = 0;
   for (int i = 0; i < report->warnings_count; i++) warnings += report->warnings[i].count;
+  fprintf(to, "%-22s %ld", "warnings", warnings);
+  if (warnings) fprintf(to, ", of %d kind%s", report->warnings_count, report->warnings_count > 1 ? "s" : "");
+  fputc('\n', to);
+  for (int i = 0; i < report->warnings_count; i++) {
+    const olica_warning *warning = &report->warnings[i];
+    bool cut = strlen(warning->text) > WARNING;
+    fprintf(to, "%10ld x  %.*s%s\n", warning->count, cut ? WARNING - 3 : WARNING, warning->text,
+            cut ? "..." : "");
+  }
+}
+
+static void print_files(FILE *to, const olica_report *report) {
+  char text[NUMBER];
   print_rule(to);
   if (report->checkpoint) fprintf(to, "%-22s %s", "checkpoint", report->checkpoint);
   if (report->checkpoint && report->checkpoint_bytes > 0)
     fprintf(to, " (%s)", bytes(report->checkpoint_bytes, text));
   if (report->checkpoint) fputc('\n', to);
-  fprintf(to, "%-22s %ld", "warnings", warnings);
-  if (warnings) fprintf(to, ", of %d kind%s", report->warnings_count, report->warnings_count > 1 ? "s" : "");
-  fputc('\n', to);
 }
 
 void olica_report_table(const olica_report *report, FILE *to) {
@@ -183,6 +202,7 @@ void olica_report_table(const olica_report *report, FILE *to) {
   print_phases(to, report);
   print_memory(to, report);
   print_files(to, report);
+  print_warnings(to, report);
   print_rule(to);
   fflush(to);
 }

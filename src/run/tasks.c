@@ -2,7 +2,7 @@
  * each. */
 #include <math.h>
 
-#include "job.h"
+#include "fingerprint.h"
 #include "olica/par/comm.h"
 
 /* The options have parsed the list before; only memory can fail here. */
@@ -43,6 +43,7 @@ olica_status olica_job_prepare_tasks(olica_job *job) {
                                  job->source->panel_rows, &tasks->choices));
   olica_packs_free(tasks->packs);
   tasks->packs = NULL;
+  tasks->checksum = olica_fingerprint_questions(tasks->questions);
   olica_questions_forget(tasks->questions);
   olica_report_tasks *report = &job->report->tasks;
   report->count = tasks->files.count;
@@ -70,11 +71,10 @@ double olica_job_tasks_bytes(const olica_job *job) {
   return (double)q->count * sizeof *q->question + (double)q->choices * (sizeof *q->choice + 8. * scores);
 }
 
-olica_status olica_job_finish_tasks(olica_job *job, bool pruned) {
-  olica_job_tasks *tasks = &job->tasks;
+void olica_job_report_tasks(olica_job *job, bool pruned, double per_second) {
+  const olica_job_tasks *tasks = &job->tasks;
   olica_report_tasks *report = &job->report->tasks;
-  double seconds, error, sum = 0;
-  OLICA_TRY(olica_choices_finish(tasks->choices, tasks->likelihood[pruned], &seconds));
+  double error, sum = 0;
   for (int t = 0; t < report->count; t++) {
     olica_report_task *task = &report->task[t];
     task->known[pruned] = true;
@@ -83,7 +83,15 @@ olica_status olica_job_finish_tasks(olica_job *job, bool pruned) {
   }
   report->known[pruned] = true;
   report->mean[pruned] = sum / report->count;
-  report->per_second[pruned] = (double)tasks->questions->count / seconds;
+  report->per_second[pruned] = per_second;
+}
+
+olica_status olica_job_finish_tasks(olica_job *job, bool pruned) {
+  olica_job_tasks *tasks = &job->tasks;
+  const olica_report_tasks *report = &job->report->tasks;
+  double seconds;
+  OLICA_TRY(olica_choices_finish(tasks->choices, tasks->likelihood[pruned], &seconds));
+  olica_job_report_tasks(job, pruned, (double)tasks->questions->count / seconds);
   olica_log_line(job->context->env, "%s tasks: mean %.4f of %d, %lld questions, %.1f a second",
                  pruned ? "pruned" : "dense", report->mean[pruned], report->count,
                  (long long)tasks->questions->count, report->per_second[pruned]);

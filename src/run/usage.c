@@ -131,9 +131,6 @@ static void print_setting(FILE *to, const olica_setting *setting) {
   fprintf(to, "%*s%s\n", used < COLUMN ? COLUMN - used : 1, "", setting->about);
   fprintf(to, "%*s%s", COLUMN + 2, "", olica_value_expected(setting, expected));
   if (setting->unit) fprintf(to, " (%s)", setting->unit);
-  if (setting->later && strcmp(setting->later, "*") == 0) fputs("; not in this build yet", to);
-  if (setting->later && strcmp(setting->later, "*") != 0)
-    fprintf(to, "; %s: not in this build yet", setting->later);
   fputc('\n', to);
 }
 

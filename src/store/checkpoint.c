@@ -110,21 +110,35 @@ static olica_status declare_model(olica_checkpoint *checkpoint) {
   return OLICA_OK;
 }
 
-/* The texts of /meta are declared first and written as soon as all is declared. */
+/* The texts of /meta come first. In a reopened file they stay as they are: their lengths may be others. */
+static olica_status declare_texts(olica_checkpoint *checkpoint, const olica_checkpoint_text *texts,
+                                  bool as_is, int *number) {
+  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
+    int64_t bytes = as_is ? 0 : (int64_t)texts[i].bytes;
+    if (texts[i].bytes > 0)
+      OLICA_TRY(olica_hdf5_dataset(checkpoint->file, olica_schema_meta(i), OLICA_HDF5_BYTES, 1, &bytes,
+                                   &number[i]));
+  }
+  return OLICA_OK;
+}
+
+static void list_texts(const olica_checkpoint_meta *meta, olica_checkpoint_text texts[OLICA_SCHEMA_META]) {
+  const olica_checkpoint_text list[OLICA_SCHEMA_META] = {meta->config_json,     meta->settings_json,
+                                                         meta->provenance_json, meta->tokenizer_json,
+                                                         meta->tokenizer_model, meta->tokenizer_config_json};
+  memcpy(texts, list, sizeof list);
+}
+
+/* All is declared, then the texts are written. */
 static olica_status begin(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta) {
   olica_hdf5 *file = checkpoint->file;
-  const olica_checkpoint_text texts[OLICA_SCHEMA_META] = {meta->config_json,     meta->settings_json,
-                                                          meta->provenance_json, meta->tokenizer_json,
-                                                          meta->tokenizer_model, meta->tokenizer_config_json};
+  olica_checkpoint_text texts[OLICA_SCHEMA_META];
   int number[OLICA_SCHEMA_META];
+  list_texts(meta, texts);
   OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_CHECKPOINT_FORMAT));
   OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_CHECKPOINT_SCHEMA));
   OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
-  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
-    int64_t bytes = (int64_t)texts[i].bytes;
-    if (bytes > 0)
-      OLICA_TRY(olica_hdf5_dataset(file, olica_schema_meta(i), OLICA_HDF5_BYTES, 1, &bytes, &number[i]));
-  }
+  OLICA_TRY(declare_texts(checkpoint, texts, false, number));
   OLICA_TRY(declare_model(checkpoint));
   OLICA_TRY(olica_hdf5_reserve(file));
   for (int i = 0; i < OLICA_SCHEMA_META; i++)
@@ -148,8 +162,6 @@ static olica_status allocate(olica_context *context, const olica_checkpoint_opti
   OLICA_TRY(OLICA_NEW(env, checkpoint->shape, layers));
   OLICA_TRY(OLICA_NEW(env, checkpoint->layer, layers));
   memcpy(checkpoint->shape, shapes, layers * sizeof *shapes);
-  if (context->rank == 0)
-    unlink(checkpoint->part); /* what another run has left; a link is not written through */
   *out = checkpoint;
   return OLICA_OK;
 }
@@ -160,6 +172,8 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
   olica_checkpoint *checkpoint = NULL;
   OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
   assert(checkpoint);
+  /* What another run has left; a link is not written through. */
+  if (context->rank == 0) unlink(checkpoint->part);
   olica_status status = olica_hdf5_create(context, checkpoint->part, options->hints, &checkpoint->file);
   if (status == OLICA_OK) status = begin(checkpoint, meta);
   if (status == OLICA_OK)
@@ -167,6 +181,49 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
   else
     olica_checkpoint_abandon(checkpoint);
   return status;
+}
+
+/* That it is the file of the same run: its provenance tells, by the moment and the place. */
+static olica_status resume(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta, int datasets,
+                           const olica_hdf5_progress *progress) {
+  enum { PROVENANCE = 2 };
+  olica_checkpoint_text texts[OLICA_SCHEMA_META];
+  int number[OLICA_SCHEMA_META];
+  list_texts(meta, texts);
+  OLICA_TRY(declare_texts(checkpoint, texts, true, number));
+  OLICA_TRY(declare_model(checkpoint));
+  if (olica_hdf5_datasets(checkpoint->file) != datasets)
+    return olica_error_set(checkpoint->context->env, OLICA_ERR_IO, "%s: has %d datasets, expected %d",
+                           checkpoint->part, olica_hdf5_datasets(checkpoint->file), datasets);
+  olica_hdf5_resume(checkpoint->file, progress);
+  OLICA_TRY(olica_hdf5_check(checkpoint->file, number[PROVENANCE]));
+  return olica_hdf5_reserve(checkpoint->file);
+}
+
+olica_status olica_checkpoint_reopen(olica_context *context, const olica_checkpoint_options *options,
+                                     const olica_arch *arch, const olica_layer_shape *shapes,
+                                     const olica_checkpoint_meta *meta, int datasets,
+                                     const olica_hdf5_progress *progress, olica_checkpoint **out) {
+  olica_checkpoint *checkpoint = NULL;
+  OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
+  assert(checkpoint);
+  olica_status status = olica_hdf5_reopen(context, checkpoint->part, options->hints, &checkpoint->file);
+  if (status == OLICA_OK) status = resume(checkpoint, meta, datasets, progress);
+  if (status == OLICA_OK)
+    *out = checkpoint;
+  else
+    olica_checkpoint_leave(checkpoint);
+  return status;
+}
+
+int olica_checkpoint_datasets(const olica_checkpoint *checkpoint) {
+  return olica_hdf5_datasets(checkpoint->file);
+}
+
+olica_status olica_checkpoint_flush(olica_checkpoint *checkpoint, olica_hdf5_progress *progress) {
+  OLICA_TRY(olica_hdf5_flush(checkpoint->file));
+  olica_hdf5_measure(checkpoint->file, progress);
+  return OLICA_OK;
 }
 
 olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
@@ -271,6 +328,7 @@ static olica_status read_back(olica_checkpoint *checkpoint) {
   int64_t tensors, bytes;
   olica_status status = olica_checkpoint_verify(context, checkpoint->part, &tensors, &bytes);
   if (status != OLICA_ERR_INPUT) return status;
+  if (context->rank == 0) unlink(checkpoint->part);
   olica_error_context(context->env, "reading back what was written: ");
   return context->env->error.code = OLICA_ERR_IO;
 }
@@ -288,19 +346,30 @@ static olica_status finish(olica_checkpoint *checkpoint) {
   return OLICA_OK;
 }
 
-olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written) {
+olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, bool keep, double *bytes_written) {
   *bytes_written = olica_hdf5_bytes_written(checkpoint->file);
   olica_status status = finish(checkpoint);
-  if (status == OLICA_OK)
-    release(checkpoint);
+  if (status == OLICA_OK || keep)
+    olica_checkpoint_leave(checkpoint);
   else
     olica_checkpoint_abandon(checkpoint);
   return status;
 }
 
-void olica_checkpoint_abandon(olica_checkpoint *checkpoint) {
+void olica_checkpoint_leave(olica_checkpoint *checkpoint) {
   if (!checkpoint) return;
   olica_hdf5_abandon(checkpoint->file);
-  if (checkpoint->context->rank == 0) unlink(checkpoint->part);
   release(checkpoint);
+}
+
+void olica_checkpoint_abandon(olica_checkpoint *checkpoint) {
+  if (!checkpoint) return;
+  if (checkpoint->context->rank == 0) unlink(checkpoint->part);
+  olica_checkpoint_leave(checkpoint);
+}
+
+void olica_checkpoint_discard(olica_env *env, const char *path) {
+  char *part = part_name(env, path);
+  if (part) unlink(part);
+  olica_memory_free(env, part);
 }

@@ -4,6 +4,7 @@
 
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/watch.h"
 #include "olica/store/checkpoint.h"
 #include "schema.h"
 
@@ -211,7 +212,9 @@ static olica_status check_shared(verifier *its, const piece shared[2]) {
   piece *all;
   int size = its->context->size;
   OLICA_AGREE(its->context, OLICA_NEW(its->env, all, 2 * (size_t)size));
+  olica_watch_enter(its->context, "a gather of checksums");
   MPI_Allgather(shared, 6, MPI_INT64_T, all, 6, MPI_INT64_T, its->context->comm);
+  olica_watch_leave(its->context);
   piece sum = {.tensor = -1};
   olica_status status = OLICA_OK;
   for (int i = 0; i < 2 * size && status == OLICA_OK; i++) {

@@ -104,7 +104,7 @@ static olica_layer *layer_of(olica_env *env, const olica_arch *arch) {
   olica_layer_shape shape = olica_layer_shape_dense(arch, bias);
   olica_layer *layer;
   double seed = 1;
-  must(env, olica_layer_create(env, arch, &shape, &layer));
+  must(env, olica_layer_create(env, arch, &shape, NULL, &layer));
   for (int p = OLICA_V; p <= OLICA_O; p++) {
     const olica_linear *linear = &layer->linear[p];
     for (int i = 0; i < linear->out; i++)

@@ -156,7 +156,7 @@ static olica_status write_model(olica_context *context, const model *m, const ch
   olica_checkpoint *checkpoint;
   OLICA_TRY(create(context, m, path, &checkpoint));
   olica_status status = write_all(checkpoint, m);
-  if (status == OLICA_OK) return olica_checkpoint_finish(checkpoint, written);
+  if (status == OLICA_OK) return olica_checkpoint_finish(checkpoint, false, written);
   olica_checkpoint_abandon(checkpoint);
   return status;
 }

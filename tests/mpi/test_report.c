@@ -53,6 +53,11 @@ static void check_phases(test *t, const olica_report *report) {
   check(t, solve && solve->seconds.min == 1 && solve->seconds.max == size, "solve: least and most");
   check(t, fabs(solve->seconds.mean - (1 + size) / 2.) < 1e-12, "solve: mean");
   check(t, solve->slowest == size - 1 && solve->calls == 1, "solve: slowest rank");
+  char host[32];
+  snprintf(host, sizeof host, "node%d", size - 1);
+  check(t, strcmp(olica_report_host(report, solve->slowest), host) == 0, "solve: its host");
+  check(t, *olica_report_host(report, size) == '\0' && *olica_report_host(report, -1) == '\0',
+        "no such rank");
   check(t, fabs(solve->gflops - 2) < 1e-9 && solve->bytes == 16. * size,
         "solve: work of all over the slowest's time");
   check(t, solve->comm.calls == 1 && solve->comm.bytes == 6. * size, "solve: collectives of all");
@@ -89,6 +94,7 @@ int main(int argc, char **argv) {
   if (olica_context_create(t.env, MPI_COMM_WORLD, 1, &t.context) != OLICA_OK) MPI_Abort(MPI_COMM_WORLD, 1);
   t.env->log.speaks = false; /* the warnings are the test's */
   more = olica_memory_get(t.env, "more on higher ranks", 1000, (size_t)t.context->rank + 1);
+  snprintf(t.context->host, sizeof t.context->host, "node%d", t.context->rank);
   act(&t);
   if (!more || olica_report_create(t.env, &all) || olica_report_create(t.env, &alone))
     MPI_Abort(MPI_COMM_WORLD, 1);

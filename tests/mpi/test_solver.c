@@ -176,7 +176,8 @@ static void check_ridge(tally *t, olica_solver *solver, const char *where, int s
     spread(a, g.a);
     spread(b, w);
     olica_status status = olica_solver_ridge(solver, where, a, &used, b);
-    expect(t, (warned(t->context->env) > before) == (least > 0), "%s: warnings", where);
+    bool speaks = t->context->rank == a->grid->first; /* one of those who solve together warns */
+    expect(t, (warned(t->context->env) > before) == (least > 0 && speaks), "%s: warnings", where);
     expect(t, status == OLICA_OK, "%s: ridge n %d: %s", where, n, t->context->env->error.text);
     expect(t, least == 0 ? used == delta : used > least && used <= fmax(10 * least, 1),
            "%s: delta %g from %g", where, used, delta);

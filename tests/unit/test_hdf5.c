@@ -150,8 +150,11 @@ static void types(void **state) {
   fixture *f = *state;
   const hsize_t shape[1] = {5};
   file its = good_file(f);
-  put_set(its.id, "a", H5T_IEEE_F64LE, 1, shape, 0, "fp64");
-  refused(f, its, "a has the attribute dtype = \"fp64\"", "expected fp32");
+  put_set(its.id, "a", H5T_STD_I64LE, 1, shape, 0, "int64");
+  refused(f, its, "a has the attribute dtype = \"int64\"", "expected fp32");
+  its = good_file(f);
+  put_set(its.id, "a", H5T_IEEE_F32LE, 1, shape, 0, "fp64");
+  refused(f, its, "a has the attribute dtype = \"fp64\"", "numbers of another type");
   its = good_file(f);
   put_set(its.id, "a", H5T_IEEE_F32BE, 1, shape, 0, "fp32");
   refused(f, its, "a has the attribute dtype = \"fp32\"", "numbers of another type");
@@ -206,6 +209,9 @@ static void links(void **state) {
   its = good_file(f);
   H5Lcreate_hard(its.id, "group", its.id, "group/again", H5P_DEFAULT, H5P_DEFAULT);
   refused(f, its, "group/again/again", "too deep");
+  its = good_file(f);
+  H5Lcreate_hard(its.id, "group/good", its.id, "twin", H5P_DEFAULT, H5P_DEFAULT);
+  refused(f, its, "group/good", "overlap");
   its = good_file(f);
   char name[400];
   memset(name, 'n', sizeof name);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "olica/io/file.h"
+#include "olica/io/filesystem.h"
 #include "olica/io/json.h"
 
 /* ---- files ---- */
@@ -108,6 +109,24 @@ static void file_saved_where_it_cannot_be(void **state) {
                  "No such");
   assert_int_equal(mkfifo(fifo, 0600), 0); /* an obstacle where the part goes is cleared away */
   assert_int_equal(olica_file_save(f->env, fixture_path(f, "fifo"), "x", 1), OLICA_OK);
+}
+
+static void network_file_systems_are_known(void **state) {
+  (void)state;
+  static const struct {
+    long type;
+    const char *name;
+  } known[] = {{0x6969, "NFS"}, {0x0bd00bd0, "Lustre"}, {0x47504653, "GPFS"}, {(int)0xff534d42, "CIFS"}};
+  for (int i = 0; i < 4; i++) {
+    const olica_filesystem *found = olica_filesystem_find(known[i].type);
+    assert_non_null(found);
+    assert_string_equal(found->name, known[i].name);
+    assert_true(strlen(found->advice) > 20);
+  }
+  static const long local[] = {0xef53, 0x58465342, 0x01021994, 0x794c7630}; /* ext4, XFS, tmpfs, overlayfs */
+  for (int i = 0; i < 4; i++) assert_null(olica_filesystem_find(local[i]));
+  assert_null(olica_filesystem_of("/proc/file")); /* none of the network */
+  assert_null(olica_filesystem_of("/nowhere/at/all"));
 }
 
 /* A probe finds what a save would, with and without making the file, and leaves nothing behind. */
@@ -286,13 +305,21 @@ static void json_strings_are_described_safely(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(file_is_saved_and_loaded),   FIXTURE_TEST(file_that_is_none),
-      FIXTURE_TEST(file_that_ends_early),       FIXTURE_TEST(file_without_permission),
-      FIXTURE_TEST(file_that_does_not_fit),     FIXTURE_TEST(file_saved_where_it_cannot_be),
-      FIXTURE_TEST(file_probe_foresees_a_save), FIXTURE_TEST(file_names_resolve),
-      FIXTURE_TEST(json_that_is_none),          FIXTURE_TEST(json_rows),
-      FIXTURE_TEST(json_nested_without_end),    FIXTURE_TEST(json_integers),
-      FIXTURE_TEST(json_other_types),           cmocka_unit_test(json_strings_are_described_safely),
+      FIXTURE_TEST(network_file_systems_are_known),
+      FIXTURE_TEST(file_is_saved_and_loaded),
+      FIXTURE_TEST(file_that_is_none),
+      FIXTURE_TEST(file_that_ends_early),
+      FIXTURE_TEST(file_without_permission),
+      FIXTURE_TEST(file_that_does_not_fit),
+      FIXTURE_TEST(file_saved_where_it_cannot_be),
+      FIXTURE_TEST(file_probe_foresees_a_save),
+      FIXTURE_TEST(file_names_resolve),
+      FIXTURE_TEST(json_that_is_none),
+      FIXTURE_TEST(json_rows),
+      FIXTURE_TEST(json_nested_without_end),
+      FIXTURE_TEST(json_integers),
+      FIXTURE_TEST(json_other_types),
+      cmocka_unit_test(json_strings_are_described_safely),
   };
   MPI_Init(&argc, &argv);
   int failed = cmocka_run_group_tests_name("io", tests, NULL, NULL);

@@ -251,18 +251,16 @@ static void texts_are_named(void **state) {
   assert_null(o.dump_tokens);
 }
 
-static void what_is_not_there_yet_is_refused(void **state) {
-  is_refused(*state, "[model]\npath=m\n[restart]\nkeep = 3\n", NULL, "run/x.ini:4: [restart] keep");
-  const char *const later[] = {"calibration.save=s.h5", "restart.every=2 layers", "restart.keep=3",
-                               "restart.path=d",        "run.walltime=01:00:00",  "run.stall=60",
-                               "calibration.save=off"};
-  for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-    set_refused(*state, later[i], "not in this build yet");
-  const char *const fine[] = {"prune.ond=standard",     "evaluate.bos=no",   "restart.every=1 layer",
-                              "restart.every=off",      "restart.keep=2",    "compute.precision=fp32",
-                              "compute.precision=bf16", "run.walltime=auto", "evaluate.limit=0",
-                              "run.stall=600"};
+static void settings_of_a_batch_job(void **state) {
+  const char *const fine[] = {"prune.ond=standard",    "evaluate.bos=no",       "evaluate.limit=0",
+                              "restart.every=1 layer", "restart.every=off",     "restart.keep=3",
+                              "restart.path=d",        "run.walltime=auto",     "run.walltime=01:00:00",
+                              "run.stall=60",          "calibration.save=s.h5", "compute.precision=fp32",
+                              "compute.precision=bf16"};
   for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) options_of(*state, LEAST, fine[i]);
+  set_refused(*state, "restart.keep=1", "16");
+  is_refused(*state, LEAST "[restart]\nevery = off\n", "run.walltime=01:00:00",
+             "[run] walltime with [restart] every");
   /* What counts is the value in the end. */
   options_of(*state, LEAST "[evaluate]\ntasks = boolq:b.jsonl\n", "evaluate.tasks=");
 }
@@ -397,7 +395,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(unknown_names_get_a_suggestion, setup, teardown),
       cmocka_unit_test_setup_teardown(settings_must_fit_each_other, setup, teardown),
       cmocka_unit_test_setup_teardown(texts_are_named, setup, teardown),
-      cmocka_unit_test_setup_teardown(what_is_not_there_yet_is_refused, setup, teardown),
+      cmocka_unit_test_setup_teardown(settings_of_a_batch_job, setup, teardown),
       cmocka_unit_test_setup_teardown(durations_and_cadences, setup, teardown),
       cmocka_unit_test_setup_teardown(hints_are_counted, setup, teardown),
       cmocka_unit_test_setup_teardown(json_has_every_setting, setup, teardown),

@@ -80,7 +80,9 @@ static void has_every_member(void **state) {
   olica_report *report = fill(f);
   json_t *root = finish(f, report, OLICA_OK);
   assert_string_equal(json_string_value(at(root, "status", NULL)), "ok");
+  assert_int_equal(json_integer_value(at(root, "exit_code", NULL)), 0);
   assert_null(at(root, "error", NULL));
+  assert_null(at(root, "message", NULL));
   assert_non_null(at(root, "olica_mpi", "version"));
   assert_non_null(at(root, "olica_mpi", "git"));
   assert_non_null(json_object_get(at(root, "olica_mpi", "libraries"), "HDF5"));
@@ -126,6 +128,9 @@ static void phases_are_ordered_and_closed(void **state) {
   }
   assert_int_equal(i, 5);
   assert_int_equal(f->env->timers.depth, 0);
+  phase = json_array_get(at(root, "phases", NULL), 2);
+  assert_int_equal(json_integer_value(json_object_get(phase, "slowest_rank")), 0);
+  assert_string_equal(json_string_value(json_object_get(phase, "slowest_host")), f->context->host);
   assert_true(sum <= report->wall_s && sum > 0.019);
   json_t *query = json_array_get(at(root, "phases", NULL), 2);
   double gflops = json_real_value(json_object_get(query, "gflops")),
@@ -171,8 +176,11 @@ static void unknown_numbers_are_left_out(void **state) {
   report->perplexity.dense = INFINITY;
   report->perplexity.windows = 1;
   olica_report_layer(report, (olica_report_layer_record){.layer = 1, .q_error = NAN});
+  olica_error_set(f->env, OLICA_STOPPED, "SIGUSR1 in layer 2");
   json_t *root = finish(f, report, OLICA_STOPPED);
   assert_string_equal(json_string_value(at(root, "status", NULL)), "stopped");
+  assert_int_equal(json_integer_value(at(root, "exit_code", NULL)), 75);
+  assert_string_equal(json_string_value(at(root, "message", NULL)), "SIGUSR1 in layer 2");
   assert_null(at(root, "error", NULL));
   assert_null(at(root, "parameters", "dense"));
   assert_null(at(root, "perplexity", "dense"));
@@ -198,7 +206,12 @@ static void is_written_after_a_failure(void **state) {
   json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
   assert_non_null(root);
   assert_string_equal(json_string_value(at(root, "status", NULL)), "failed");
+  assert_int_equal(json_integer_value(at(root, "exit_code", NULL)), 3);
   assert_int_equal(json_integer_value(at(root, "error", "code")), 3);
+  assert_true(json_integer_value(at(root, "memory", "counted")
+                                     ? json_object_get(at(root, "memory", "counted"), "max")
+                                     : NULL) > 0);
+  assert_string_equal(json_string_value(at(root, "message", NULL)), "model?.safetensors: no tensor x");
   assert_string_equal(json_string_value(at(root, "error", "message")), "model?.safetensors: no tensor x");
   json_decref(root);
   assert_int_equal(olica_report_write(f->env, report, fixture_path(f, "no/such/report.json")), OLICA_ERR_IO);
@@ -212,6 +225,8 @@ static void table_fits(void **state) {
   work(f);
   olica_report *report = fill(f);
   report->wall_s = 0;
+  strcpy(f->context->host, "node1234.cluster.of.a-very-long-name.example.org");
+  olica_log_warn(f->env, "%0120d", 1);
   json_decref(finish(f, report, OLICA_OK));
   char *text = NULL;
   size_t bytes;
@@ -219,8 +234,9 @@ static void table_fits(void **state) {
   olica_report_table(report, to);
   fclose(to);
   if (getenv("SHOW")) printf("%s", text);
-  const char *const wanted[] = {"134,515,008", "17.2500", "25.5000",     "0.2000",
-                                "215.30 MiB",  "query",   "2, of 1 kind"};
+  const char *const wanted[] = {"134,515,008",   "17.2500",     "25.5000",
+                                "0.2000",        "215.30 MiB",  "query",
+                                "3, of 2 kinds", "0 node1234 ", "2 x  a test's warning"};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
     if (!strstr(text, wanted[i])) fail_msg("no \"%s\" in\n%s", wanted[i], text);
   for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))

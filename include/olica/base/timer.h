@@ -38,6 +38,9 @@ double olica_timer_now(void);
 void olica_timer_start(olica_timers *timers, const char *name);
 void olica_timer_stop(olica_timers *timers);
 
+/* The name of the timer started last, finer ones too; it stays where it is. NULL: none runs. */
+const char *olica_timer_running(const olica_timers *timers);
+
 /* Books work on every running timer. */
 void olica_timer_work(olica_timers *timers, double flops, double bytes);
 

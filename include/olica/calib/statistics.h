@@ -51,4 +51,9 @@ void olica_energies_see(olica_energies *energies, const olica_view *view);
 /* Sums over threads and ranks, times `scale` (1/S). Collective on the context. */
 void olica_energies_reduce(olica_energies *energies, olica_context *context, double scale);
 
+/* How many of all the channels have no energy to speak of: at most this share of their map's mean. Nothing is
+ * divided by them. Pure, after the reduction. */
+#define OLICA_ENERGY_FLOOR 1e-12
+int olica_energies_silent(const olica_energies *energies);
+
 #endif

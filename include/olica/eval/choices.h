@@ -9,6 +9,7 @@
 typedef struct olica_own_pack {
   int64_t row, segment, scored, target; /* the first */
   int rows, segments, scored_rows, targets;
+  int64_t first_row; /* among the rows of all packs of all ranks */
 } olica_own_pack;
 
 /* A token that a choice predicts. */
@@ -24,7 +25,7 @@ typedef struct olica_choices {
   olica_kernel *kernel;
   const olica_arch *arch;
   olica_forward *forward;
-  int64_t choices; /* of all ranks */
+  int64_t choices, all_rows; /* of all ranks */
   int panel_rows;
   olica_pack_sizes own;
   int64_t packs;

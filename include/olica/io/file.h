@@ -23,6 +23,21 @@ olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t o
 /* Reads a whole file of at most `limit` bytes into counted memory, NUL-terminated past its end. */
 olica_status olica_file_load(olica_env *env, const char *path, size_t limit, char **data, size_t *bytes);
 
+/* Opens a regular file for writing at any place, as it is, made if there is none; a link is not followed.
+ * What the system refuses is OLICA_ERR_IO, as for the two below. The caller closes `fd`. */
+olica_status olica_file_edit(olica_env *env, const char *path, int *fd);
+
+/* Writes `bytes` bytes at `offset` (pwrite, whatever its short writes and EINTR). */
+olica_status olica_file_write(olica_env *env, int fd, const char *path, int64_t offset, const void *data,
+                              size_t bytes);
+
+/* Makes the file `bytes` long and takes the disk's blocks for all of it, so that a full disk shows here. */
+olica_status olica_file_reserve(olica_env *env, int fd, const char *path, int64_t bytes);
+
+/* What was written to an open file, and that there is a file of that name, survives the machine. */
+olica_status olica_file_sync(olica_env *env, int fd, const char *path);
+olica_status olica_file_sync_name(olica_env *env, const char *path);
+
 /* Writes a small file whole: beside it as NAME.part, then published. Nothing is left behind on failure. */
 olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes);
 

@@ -16,10 +16,11 @@ typedef enum olica_hdf5_type {
   OLICA_HDF5_FP16 = OLICA_FP16,
   OLICA_HDF5_BF16 = OLICA_BF16,
   OLICA_HDF5_INT32,
-  OLICA_HDF5_BYTES
+  OLICA_HDF5_BYTES,
+  OLICA_HDF5_FP64
 } olica_hdf5_type;
 
-/* "fp32", "fp16", "bf16", "int32", "uint8": the attribute `dtype`; bytes of one. */
+/* "fp32", "fp16", "bf16", "int32", "uint8", "fp64": the attribute `dtype`; bytes of one. */
 const char *olica_hdf5_type_name(olica_hdf5_type type);
 size_t olica_hdf5_type_size(olica_hdf5_type type);
 
@@ -37,6 +38,30 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
  * number, 0, 1, ..., is its handle for writing. `name` is a path without leading slash. */
 olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
                                 const int64_t *shape, int *dataset);
+
+/* Opens a file that olica_hdf5_create has made, whose writing ended after olica_hdf5_reserve, to go on with
+ * it. The same datasets are declared in the same order (a first dimension of 0: as it is), then
+ * olica_hdf5_resume says how far each has come. What is not there, or of another type or shape, is
+ * OLICA_ERR_IO. */
+olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **file);
+
+/* How far a dataset has been written, and the checksum of that. */
+typedef struct olica_hdf5_progress {
+  int64_t rows, crc;
+} olica_hdf5_progress;
+
+/* Number of datasets declared; how far each of them is [count]; takes that up in a reopened file. Not
+ * collective. */
+int olica_hdf5_datasets(const olica_hdf5 *file);
+void olica_hdf5_measure(const olica_hdf5 *file, olica_hdf5_progress *progress);
+void olica_hdf5_resume(olica_hdf5 *file, const olica_hdf5_progress *progress);
+
+/* Is a dataset's beginning, its first `rows` rows, what its checksum says? Rank 0 reads; small datasets
+ * only. */
+olica_status olica_hdf5_check(const olica_hdf5 *file, int dataset);
+
+/* What was written so far survives the end of this process, and of the machine. */
+olica_status olica_hdf5_flush(olica_hdf5 *file);
 
 /* Ends the declarations: the disk's blocks are taken now (a full disk shows here, not in the middle of a
  * collective write), then what was declared is written. The first write does it if nobody has. */
@@ -71,8 +96,8 @@ void olica_hdf5_collective(const olica_hdf5 *file, long *asked, long *made);
 /* Reads the index of a file of ours into the catalog: rank 0's work, as olica_safetensors_open. Names are the
  * HDF5 paths without leading slash. Everything is checked against the file's size before it is believed:
  * contiguous layout, known types, shapes; links other than hard ones, filters and external storage are
- * refused, and files in the format before HDF5 1.8, which has no checksums. Root attributes: `format` must be
- * `format`, `schema` must be `schema`, `complete` must be 1. Not collective. */
+ * refused, datasets that overlap, and files in the format before HDF5 1.8, which has no checksums. Root
+ * attributes: `format` must be `format`, `schema` must be `schema`, `complete` must be 1. Not collective. */
 olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const char *format, int64_t schema);
 
 #endif

@@ -13,6 +13,8 @@ typedef struct olica_background {
   void *self;
 } olica_background;
 
+typedef struct olica_watch olica_watch;
+
 typedef struct olica_context {
   olica_env *env;
   MPI_Comm comm; /* all ranks of the job */
@@ -31,6 +33,7 @@ typedef struct olica_context {
   int threads;      /* of this rank's products */
   int most_threads; /* of the rank that has most */
   char host[64];
+  olica_watch *watch; /* par/watch.h; NULL: nobody watches */
 } olica_context;
 
 /* Splits every machine's ranks into nodes of so many, as if each group were a machine: for a copy of the

@@ -24,7 +24,16 @@ typedef struct olica_method_job {
 /* What was done to a layer, for the report. */
 typedef struct olica_cut_record {
   double q_error, k_error; /* ||b·a - W||_F / ||W||_F */
+  int silent_channels;     /* inputs of its maps without energy on the calibration data */
 } olica_cut_record;
+
+/* An array of what a method has found out, the same on every rank. */
+typedef struct olica_method_memory {
+  const char *name;
+  void *data; /* the method's own; may be written to before `survey` and `choose` are called */
+  size_t bytes;
+} olica_method_memory;
+enum { OLICA_METHOD_MEMORIES = 4 };
 
 typedef struct olica_method olica_method;
 struct olica_method {
@@ -37,6 +46,12 @@ struct olica_method {
   /* Sweep 1: looks at a dense layer, packed, on the calibration stream and advances the stream by it. Called
    * for every layer in ascending order. Collective. */
   olica_status (*survey)(void *state, const olica_maps *maps);
+
+  /* Ends what sweep 1 has under way, so that memory holds all that the layers so far have told; then lists it
+   * (returns how many), for a restart: another state of the same job, with this in its memory, goes on at the
+   * next layer, or to `choose`. settle is collective, memory is not. */
+  olica_status (*settle)(void *state);
+  int (*memory)(void *state, olica_method_memory memory[OLICA_METHOD_MEMORIES]);
 
   /* After sweep 1: decides what every layer will look like: shapes [L], scores [L], calibrated [L] (0 or 1).
    * Collective. */

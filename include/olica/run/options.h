@@ -42,6 +42,7 @@ typedef struct olica_hint {
 typedef struct olica_options {
   const char *config;      /* the file that they come from: names inside a list are relative to it */
   const char *dump_tokens; /* of the command line: where the calibration's ids are written, NULL: nowhere */
+  bool fresh;              /* of the command line: restart files do not count */
   const char
       *predictions; /* of the command line: where the questions' log-likelihoods are written, NULL: nowhere */
   struct {
@@ -85,6 +86,7 @@ typedef struct olica_options {
   } output;
   struct {
     olica_cadence every;
+    double cost; /* share of the run's time */
     int64_t keep;
     const char *path;
   } restart;
@@ -112,6 +114,9 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
 
 /* Is anything evaluated? */
 bool olica_options_evaluates(const olica_options *options);
+
+/* Are restart files asked for? */
+bool olica_options_restarts(const olica_options *options);
 
 /* The format that weights are written in, for a model stored as `input`. */
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);

@@ -48,6 +48,7 @@ typedef struct olica_report_layer_record {
   int ffn_width;           /* rows of gate_proj */
   int branch_rank;         /* 0: no branch */
   double q_error, k_error; /* ||b·a − W||_F / ||W||_F */
+  int silent_channels;     /* inputs of its linear maps that had no energy */
 } olica_report_layer_record;
 
 /* A task: what the dense [0] and the pruned [1] model reached. */
@@ -114,12 +115,17 @@ typedef struct olica_report {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */
   } perplexity;
+  char survey[512]; /* "made", "read from FILE"; "": there is none, or it is another run's */
   olica_report_tasks tasks;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */
-  double estimate;            /* bytes of counted memory a rank was expected to need */
-  const char *checkpoint;     /* borrowed: what was written, NULL: nothing */
-  double checkpoint_bytes;    /* its size, for the table */
+  struct {
+    int sweep, layer, runs; /* where this run went on; interrupted ones before it. runs 0: it began anew */
+    double seconds;         /* that those took, up to their last restart files */
+  } restart;
+  double estimate;         /* bytes of counted memory a rank was expected to need */
+  const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
+  double checkpoint_bytes; /* its size, for the table */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */
@@ -148,6 +154,9 @@ void olica_report_model(olica_report *report, const olica_arch *arch);
 
 /* Keeps the record of layer record.layer. */
 void olica_report_layer(olica_report *report, olica_report_layer_record record);
+
+/* The host of a rank, "" where ranks have not been gathered. */
+const char *olica_report_host(const olica_report *report, int rank);
 
 /* Bytes: the process's resident high-water mark (VmHWM); 0 where the system does not tell. */
 double olica_report_resident(void);

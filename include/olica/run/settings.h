@@ -40,10 +40,6 @@ typedef struct olica_setting {
   char open[3];                 /* "(]", "[)": an end that does not count itself; "": both do */
   const char *(*choice)(int i); /* name of choice i, NULL past the last */
   const char *about;
-  /* What this build cannot do yet, so that it is refused and not silently ignored: "*" any value but the
-   * default, "off" and the empty one; else one choice. `instead`: what to do, NULL if there is nothing to
-   * tell. */
-  const char *later, *instead;
 } olica_setting;
 
 /* The section whose keys are free: they are handed to MPI-IO. */

@@ -42,6 +42,28 @@ olica_status olica_checkpoint_create(olica_context *context, const olica_checkpo
                                      const olica_arch *arch, const olica_layer_shape *shapes,
                                      const olica_checkpoint_meta *meta, olica_checkpoint **checkpoint);
 
+/* Number of datasets of a checkpoint under way. Not collective. */
+int olica_checkpoint_datasets(const olica_checkpoint *checkpoint);
+
+/* What was written so far is made to survive the end of the process and of the machine; then progress
+ * [datasets] says what that is. */
+olica_status olica_checkpoint_flush(olica_checkpoint *checkpoint, olica_hdf5_progress *progress);
+
+/* Goes on with the .part file that was created with the same shapes, and flushed with this progress
+ * [datasets]; what was written after that is written again. The texts of /meta stay. A file that is not
+ * there, not that one, or damaged is OLICA_ERR_IO; it is left as it is. */
+olica_status olica_checkpoint_reopen(olica_context *context, const olica_checkpoint_options *options,
+                                     const olica_arch *arch, const olica_layer_shape *shapes,
+                                     const olica_checkpoint_meta *meta, int datasets,
+                                     const olica_hdf5_progress *progress, olica_checkpoint **checkpoint);
+
+/* Ends this process's part of it; the .part file stays for olica_checkpoint_reopen. Not collective; NULL
+ * allowed. */
+void olica_checkpoint_leave(olica_checkpoint *checkpoint);
+
+/* Removes the .part file of that checkpoint, which nobody has open. Not collective: rank 0. */
+void olica_checkpoint_discard(olica_env *env, const char *path);
+
 /* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d].
  * Every rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
 
@@ -52,9 +74,9 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
                                           const olica_layer *weights);
 
 /* Flush, complete = 1, close, verify, rename; *bytes_written is this rank's. Frees the checkpoint, whatever
- * comes of it; a failure leaves no file. What does not read back as it was written (NaN too) is OLICA_ERR_IO
- * naming the tensor. */
-olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, double *bytes_written);
+ * comes of it. A failure leaves no file, or with `keep` the .part file, to be reopened. What does not read
+ * back as it was written (NaN too) is OLICA_ERR_IO naming the tensor; that file is not kept. */
+olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, bool keep, double *bytes_written);
 
 /* Gives up after a failure that all ranks know of: the .part file is removed. Not collective; NULL
  * allowed. */

@@ -1,0 +1,44 @@
+/* What sweep 1 has found out, kept in a file for runs with other sparsities (HDF5, doc/methods.md: "Saved
+ * statistics"): written collectively, with checksums, under its name only when whole; verified before it is
+ * believed. What it is of stands in a text that only the writer understands. Collective on the context, but
+ * where it says otherwise. */
+#ifndef OLICA_STORE_SURVEY_H
+#define OLICA_STORE_SURVEY_H
+
+#include "olica/io/hdf5.h"
+
+#define OLICA_SURVEY_FORMAT "olica-statistics"
+enum { OLICA_SURVEY_SCHEMA = 1 };
+
+/* The same on every rank; the arrays are the caller's. */
+typedef struct olica_survey {
+  int layers, hidden; /* L, d */
+  double *energy;     /* [L x d] of the attention's outputs */
+  double *score;      /* [L] linearity of the FFNs */
+  double perplexity;  /* of the dense model; NaN: not known */
+  int64_t choices;    /* of the tasks; 0: none */
+  double *likelihood; /* [choices] by the dense model */
+} olica_survey;
+
+/* Writes it, with `about` (a text), in place of a file that is there. A failure leaves what was there. */
+olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
+                               const olica_survey *survey);
+
+typedef struct olica_survey_file {
+  olica_context *context;
+  olica_catalog *catalog;
+  char *about; /* NUL-terminated */
+  bool has_perplexity;
+  int64_t choices;
+} olica_survey_file;
+
+/* Reads the index and the text of a file. One that is no such file, or is damaged, is OLICA_ERR_INPUT. */
+olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **file);
+void olica_survey_close(olica_survey_file *file); /* not collective; NULL allowed */
+
+/* Fills the arrays of `survey`, whose sizes are the caller's: other ones in the file are OLICA_ERR_INPUT, as
+ * are wrong checksums and numbers that cannot be. Perplexity where the file has it, else NaN; the likelihood
+ * if choices > 0. */
+olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey);
+
+#endif

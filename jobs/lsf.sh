@@ -1,0 +1,79 @@
+#!/bin/bash
+# One olica_mpi job under IBM Spectrum LSF:
+#   bsub < jobs/lsf.sh
+#   CONFIG=/data/me/llama.ini SPARSITY=0.33 bsub < jobs/lsf.sh
+# Edit what stands between the two rulers. A job that its run limit cuts off is queued again by LSF and goes on where
+# it was; otherwise it ends with the program's own exit code (README.md lists them).
+
+# ---- edit: what to ask for ------------------------------------------------------------------------------------
+#BSUB -J olica
+# Ranks in all, ranks of a node, cores of a rank (its threads).
+#BSUB -n 32
+#BSUB -R "span[ptile=16] affinity[core(4)]"
+#BSUB -x
+#BSUB -W 4:00
+# So many minutes before the end LSF signals the job: the program finishes its layer, writes its restart file and stops.
+#BSUB -wa USR1
+#BSUB -wt 5
+# A job that ends with 75 (stopped early, the restart file is valid) is queued again. How often: the queue's MAX_JOB_REQUEUE.
+#BSUB -Q "75"
+# Also after the failure of a node.
+#BSUB -r
+#BSUB -o olica-%J.log
+##BSUB -P ...
+##BSUB -q ...
+
+# Your site's modules, for the program and for the MPI it was built with:
+# module purge
+# module load openmpi olica_mpi
+
+THREADS=${THREADS:-4}                # of a rank: the cores of `affinity` above
+OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
+CONFIG=${CONFIG:-config.ini}         # relative to where bsub was called
+SPARSITY=${SPARSITY:-0.2}            # share of all parameters to remove
+OUT=${OUT:-$PWD/olica-$SPARSITY}     # directory of the checkpoint and the report; a full path
+STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; a full path
+
+# MPI-IO: where writing fails or hangs with Open MPI's default implementation, try the other.
+# export OMPI_MCA_io=romio321
+# ---- end of what to edit --------------------------------------------------------------------------------------
+
+set -u
+# "host1 16 host2 16"
+read -r -a hosts <<<"$LSB_MCPU_HOSTS"
+per_node=${hosts[1]}
+ranks=$((per_node * ${#hosts[@]} / 2))
+
+say() { echo "$(date '+%F %T') job $LSB_JOBID: $*"; }
+
+mkdir -p "$OUT" || exit 4
+settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$THREADS"
+  --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
+
+# The plan first: a wrong path or setting shows here, on one rank, in seconds.
+mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
+
+# LSF signals this shell, and perhaps mpirun too: to be told twice does no harm. mpirun hands SIGUSR1 on to all ranks.
+pid=
+# shellcheck disable=SC2317 # the trap calls it
+stop() {
+  say "signalled: USR1"
+  interrupted=yes
+  kill -USR1 "$pid"
+}
+
+say "starts"
+mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$THREADS" --bind-to core "$OLICA" "${settings[@]}" "$CONFIG" &
+pid=$!
+trap stop USR1
+
+# A signal interrupts `wait`, not mpirun: then wait again.
+interrupted=yes
+while [ $interrupted = yes ]; do
+  interrupted=no
+  wait "$pid"
+  code=$?
+done
+say "exit $code"
+exit "$code"

@@ -1,0 +1,236 @@
+#include "fingerprint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "olica/par/comm.h"
+#include "olica/par/watch.h"
+#include "olica/run/value.h"
+
+/* To be raised with every change after which the same inputs give other numbers. */
+enum { NUMERICS = 1 };
+
+enum { VALUE = 160, DIFFERENCES_TOLD = 6 };
+
+/* Settings that change no number, or whose effect is seen in the model's files, the tokens and the precision.
+ * A name that ends with a dot stands for its section. */
+static const char *const beside[] = {"model.",
+                                     "calibration.tokens",
+                                     "calibration.text",
+                                     "calibration.seed",
+                                     "calibration.save",
+                                     "compute.",
+                                     "evaluate.tokens",
+                                     "evaluate.text",
+                                     "evaluate.windows",
+                                     "evaluate.bos",
+                                     "evaluate.tasks",
+                                     "evaluate.limit",
+                                     "output.report",
+                                     "output.checkpoint",
+                                     "output.overwrite",
+                                     "restart.",
+                                     "run."};
+
+/* What comes after the statistics of sweep 1, or beside them. */
+static const char *const behind[] = {"prune.sparsity",    "prune.k",   "prune.mlp_num", "prune.ratio",
+                                     "prune.skip_lowest", "evaluate.", "output."};
+
+static bool is_listed(const char *name, const char *const *list, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    size_t length = strlen(list[i]);
+    bool section = list[i][length - 1] == '.';
+    if (section ? strncmp(name, list[i], length) == 0 : strcmp(name, list[i]) == 0) return true;
+  }
+  return false;
+}
+
+#define IS_LISTED(name, list) is_listed((name), (list), sizeof(list) / sizeof *(list))
+
+static json_t *settings_of(const olica_options *options, olica_fingerprint_scope scope) {
+  json_t *group = json_object();
+  const olica_setting *setting;
+  for (int i = 0; (setting = olica_settings_at(i)); i++) {
+    char name[OLICA_SETTINGS_TEXT];
+    snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
+    if (IS_LISTED(name, beside) || (scope == OLICA_FINGERPRINT_STATISTICS && IS_LISTED(name, behind)))
+      continue;
+    snprintf(name, sizeof name, "[%s] %s", setting->section, setting->key);
+    json_object_set_new(group, name, olica_value_json(setting, (const char *)options + setting->at));
+  }
+  return group;
+}
+
+/* The checksum of where the tensors of one file lie and what they are: all that its header says. */
+static uint32_t index_checksum(const olica_catalog *catalog, int file) {
+  uLong crc = 0;
+  for (int i = 0; i < catalog->count; i++) {
+    const olica_tensor *tensor = &catalog->tensor[i];
+    const int64_t place[2] = {tensor->offset, tensor->bytes};
+    if (tensor->file != file) continue;
+    crc = crc32_z(crc, (const Bytef *)tensor->name, strlen(tensor->name));
+    crc = crc32_z(crc, (const Bytef *)tensor->stored, strlen(tensor->stored));
+    crc = crc32_z(crc, (const Bytef *)tensor->shape, (size_t)tensor->dims * sizeof *tensor->shape);
+    crc = crc32_z(crc, (const Bytef *)place, sizeof place);
+  }
+  return (uint32_t)crc;
+}
+
+static void put_text(json_t *group, const char *name, const char *text) {
+  json_object_set_new(group, name, json_string(text));
+}
+
+static void put_bytes(json_t *group, const char *name, const void *data, size_t bytes) {
+  char text[VALUE];
+  snprintf(text, sizeof text, "%zu bytes, checksum %08lx", bytes, crc32_z(0, data, bytes));
+  put_text(group, name, text);
+}
+
+static olica_status put_files(const olica_source *source, json_t *group) {
+  const olica_catalog *catalog = source->catalog;
+  for (int i = 0; i < catalog->files; i++) {
+    const char *path = catalog->path[i], *slash = strrchr(path, '/');
+    struct stat info;
+    char text[VALUE];
+    if (stat(path, &info) != 0)
+      return olica_error_set(source->context->env, OLICA_ERR_IO, "%s: cannot stat it any more", path);
+    snprintf(text, sizeof text, "%lld bytes, changed %lld.%09ld, index %08lx", (long long)info.st_size,
+             (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec, (unsigned long)index_checksum(catalog, i));
+    put_text(group, slash ? slash + 1 : path, text);
+  }
+  return OLICA_OK;
+}
+
+/* The tokenizer's files go into the checkpoint. */
+static void put_tokenizer(const olica_bundle *bundle, json_t *group) {
+  static const char *const names[OLICA_BUNDLE_PARTS] = {[OLICA_BUNDLE_JSON] = "tokenizer.json",
+                                                        [OLICA_BUNDLE_MODEL] = "tokenizer.model",
+                                                        [OLICA_BUNDLE_CONFIG] = "tokenizer_config.json"};
+  for (int i = 0; bundle && i < OLICA_BUNDLE_PARTS; i++)
+    if (bundle->part[i].data) put_bytes(group, names[i], bundle->part[i].data, bundle->part[i].bytes);
+}
+
+static olica_status put_model(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {
+  put_bytes(group, "config.json", job->source->config, job->source->config_bytes);
+  OLICA_TRY(put_files(job->source, group));
+  if (scope == OLICA_FINGERPRINT_RUN) put_tokenizer(job->bundle, group);
+  return OLICA_OK;
+}
+
+/* The ranks' checksums, put together in the order of their sequences. Collective. */
+static olica_status put_ids(const olica_job *job, const char *name, const olica_stream *stream,
+                            json_t *group) {
+  olica_context *context = job->context;
+  int64_t bytes = stream->count * stream->tokens * (int64_t)sizeof *stream->ids;
+  int64_t own[2] = {(int64_t)crc32_z(0, (const Bytef *)stream->ids, (size_t)bytes), bytes}, (*all)[2];
+  OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
+  olica_watch_enter(context, "a gather of checksums");
+  MPI_Allgather(own, 2, MPI_INT64_T, all, 2, MPI_INT64_T, context->comm);
+  olica_watch_leave(context);
+  uLong crc = 0;
+  for (int r = 0; r < context->size; r++) crc = crc32_combine(crc, (uLong)all[r][0], (z_off_t)all[r][1]);
+  olica_memory_free(context->env, all);
+  char text[VALUE];
+  snprintf(text, sizeof text, "%lld ids, checksum %08lx", (long long)(stream->sequences * stream->tokens),
+           crc);
+  put_text(group, name, text);
+  return OLICA_OK;
+}
+
+static olica_status put_tokens(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {
+  if (job->stream) OLICA_TRY(put_ids(job, "calibration", job->stream, group));
+  if (scope != OLICA_FINGERPRINT_RUN) return OLICA_OK;
+  if (job->perplexity) OLICA_TRY(put_ids(job, "evaluation", job->perplexity->stream, group));
+  if (job->tasks.questions) {
+    char text[VALUE];
+    snprintf(text, sizeof text, "%lld questions, checksum %08lx", (long long)job->tasks.questions->count,
+             (unsigned long)job->tasks.checksum);
+    put_text(group, "tasks", text);
+  }
+  return OLICA_OK;
+}
+
+olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scope scope, json_t **parts) {
+  bool root = job->context->rank == 0;
+  json_t *model = json_object(), *tokens = json_object();
+  *parts = NULL;
+  OLICA_AGREE(job->context, root ? put_model(job, scope, model) : OLICA_OK);
+  OLICA_TRY(put_tokens(job, scope, tokens));
+  json_t *whole = json_pack("{s:o, s:o, s:o, s:{s:i, s:s}}", "settings", settings_of(job->options, scope),
+                            "model", model, "tokens", tokens, "program", "numerics", NUMERICS, "precision",
+                            olica_number_name(job->precision));
+  OLICA_AGREE(job->context, whole ? OLICA_OK
+                                  : olica_error_set(job->context->env, OLICA_ERR_MEMORY,
+                                                    "memory: no room for the run's fingerprint"));
+  if (root)
+    *parts = whole;
+  else
+    json_decref(whole);
+  return OLICA_OK;
+}
+
+/* The differences as text, while there is room to tell them. */
+typedef struct differences {
+  char text[DIFFERENCES_TOLD * 200]; /* three texts of at most 60 each */
+  size_t used;
+  int count;
+} differences;
+
+static void tell(differences *all, const char *name, const json_t *then, const json_t *now) {
+  char *old = then ? json_dumps(then, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+  char *new = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+  if (all->count++ < DIFFERENCES_TOLD)
+    all->used +=
+        (size_t)snprintf(all->text + all->used, sizeof all->text - all->used, "%s%.60s was %.60s, is %.60s",
+                         all->used ? "; " : "", name, old ? old : "not there", new ? new : "not there");
+  free(old);
+  free(new);
+}
+
+/* Returns how many members of a group differ. */
+static int compare_group(differences *all, const json_t *then, const json_t *now) {
+  int before = all->count;
+  const char *name;
+  json_t *value;
+  json_object_foreach((json_t *)now, name, value) {
+    const json_t *old = json_object_get(then, name);
+    if (!json_equal(old, value)) tell(all, name, old, value);
+  }
+  json_object_foreach((json_t *)then, name, value) {
+    if (!json_object_get(now, name)) tell(all, name, value, NULL);
+  }
+  return all->count - before;
+}
+
+olica_status olica_fingerprint_compare(olica_env *env, const char *what, const json_t *then,
+                                       const json_t *now) {
+  static const char *const groups[] = {"settings", "program", "model", "tokens"};
+  differences all = {0};
+  int of_user = 0; /* differences that are not the data's */
+  for (int i = 0; i < 4; i++) {
+    int count = compare_group(&all, json_object_get(then, groups[i]), json_object_get(now, groups[i]));
+    if (i < 2) of_user += count;
+  }
+  if (all.count == 0) return OLICA_OK;
+  return olica_error_set(env, of_user ? OLICA_ERR_CONFIG : OLICA_ERR_INPUT, "%s: is of another run: %s%s",
+                         what, all.text, all.count > DIFFERENCES_TOLD ? "; and more" : "");
+}
+
+uint32_t olica_fingerprint_questions(const olica_questions *questions) {
+  uLong crc = 0;
+  for (int64_t i = 0; i < questions->count; i++) {
+    const olica_question *question = &questions->question[i];
+    const int32_t head[3] = {question->task, question->choices, question->gold};
+    crc = crc32_z(crc, (const Bytef *)head, sizeof head);
+    for (int c = 0; c < question->choices; c++) {
+      const olica_choice *choice = &questions->choice[question->first_choice + c];
+      const int32_t sizes[3] = {choice->tokens, choice->scored, choice->characters};
+      crc = crc32_z(crc, (const Bytef *)sizes, sizeof sizes);
+      crc = crc32_z(crc, (const Bytef *)choice->id, (size_t)choice->tokens * sizeof *choice->id);
+    }
+  }
+  return (uint32_t)crc;
+}

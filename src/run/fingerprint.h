@@ -1,0 +1,38 @@
+/* The fingerprint of a run: everything that its numbers follow from, in named parts, so that what one run has
+ * left on disk (a restart file, saved statistics) is taken up by another only if the numbers would be the
+ * same, and a refusal can say what differs. Private to run.
+ *
+ * A JSON object of four groups, {name: value} each:
+ *     settings  [section] key: value, of those that change numbers; how many ranks and threads, what is
+ * written where, and when it stops do not. Settings that name inputs are not here, but what was read is:
+ *     model     each file of the model (and of its tokenizer): size, time of change, checksum of its index
+ *     tokens    calibration, evaluation, tasks: how many ids, and their checksum
+ *     program   version of the numerics (raised with every change that moves them), precision of the products
+ */
+#ifndef OLICA_RUN_FINGERPRINT_H
+#define OLICA_RUN_FINGERPRINT_H
+
+#include "job.h"
+
+typedef enum olica_fingerprint_scope {
+  OLICA_FINGERPRINT_RUN,       /* the whole run and its checkpoint */
+  OLICA_FINGERPRINT_STATISTICS /* what sweep 1 finds out about the dense model: how much is cut ([prune]
+                                * sparsity, k, mlp_num, ratio, skip_lowest), what is evaluated and what is
+                                * written are left out */
+} olica_fingerprint_scope;
+
+/* The fingerprint of this job, once olica_job_prepare is done: a new reference on rank 0, NULL elsewhere.
+ * Collective on the job's context. */
+olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scope scope, json_t **parts);
+
+/* Are both the same? If not, the message begins with `what` ("pruned.h5.restart.0") and names each difference
+ * with its value then and now; OLICA_ERR_INPUT if the model or the tokens differ and no setting does, else
+ * OLICA_ERR_CONFIG. Parts that are no fingerprint differ. Not collective, pure: rank 0. */
+olica_status olica_fingerprint_compare(olica_env *env, const char *what, const json_t *then,
+                                       const json_t *now);
+
+/* The checksum of the tasks' tokens, while the questions have them: what job->tasks.checksum is filled with.
+ * Not collective, pure. */
+uint32_t olica_fingerprint_questions(const olica_questions *questions);
+
+#endif

@@ -1,0 +1,181 @@
+#include "resume.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "fingerprint.h"
+#include "job.h"
+#include "olica/base/signals.h"
+#include "olica/io/file.h"
+#include "olica/par/comm.h"
+
+/* "pruned.h5.restart", beside the checkpoint or in the directory that the user names. */
+static olica_status make_name(olica_env *env, const olica_options *options, char **name) {
+  const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
+  const char *slash = strrchr(checkpoint, '/'), *last = slash ? slash + 1 : checkpoint;
+  size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.restart";
+  OLICA_TRY(OLICA_NEW(env, *name, bytes));
+  if (*directory)
+    snprintf(*name, bytes, "%s/%s.restart", directory, last);
+  else
+    snprintf(*name, bytes, "%s.restart", checkpoint);
+  return OLICA_OK;
+}
+
+/* Bytes on the disk of the checkpoint under way that an earlier run has left. */
+static double checkpoint_blocks(const char *path) {
+  char part[PATH_MAX];
+  struct stat info;
+  if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part || stat(part, &info) != 0) return 0;
+  return 512.0 * (double)info.st_blocks;
+}
+
+/* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
+ * of old ones are given back. */
+static olica_status look_for_room(const olica_job *job, const char *name, double bytes, double checkpoint,
+                                  bool *fits) {
+  olica_env *env = job->context->env;
+  char *path, *directory;
+  size_t room = strlen(name) + 8;
+  struct statvfs fs;
+  struct stat info;
+  double needed = bytes * (double)job->options->restart.keep, own = 0;
+  OLICA_TRY(OLICA_NEW(env, path, room));
+  for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
+    snprintf(path, room, "%s.%d", name, i);
+    if (stat(path, &info) == 0) own += 512.0 * (double)info.st_blocks;
+  }
+  if (!*job->options->restart.path) needed += checkpoint - checkpoint_blocks(job->options->output.checkpoint);
+  OLICA_TRY(olica_file_probe(env, path, true));
+  OLICA_TRY(olica_file_resolve(env, name, ".", &directory));
+  *fits = statvfs(directory, &fs) != 0 || fs.f_blocks == 0 ||
+          (double)fs.f_bavail * (double)fs.f_frsize + own >= needed;
+  olica_memory_free(env, directory);
+  olica_memory_free(env, path);
+  return OLICA_OK;
+}
+
+static olica_status check_room(olica_job *job, const char *name, double bytes, double checkpoint) {
+  olica_context *context = job->context;
+  bool fits = true;
+  OLICA_AGREE(context, context->rank == 0 ? look_for_room(job, name, bytes, checkpoint, &fits) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &fits, sizeof fits, 0);
+  if (fits) return OLICA_OK;
+  olica_log_warn(context->env, "[restart] the disk has no room for restart files: none are written");
+  job->resume.writes = false;
+  return OLICA_OK;
+}
+
+olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) {
+  olica_context *context = job->context;
+  const olica_options *o = job->options;
+  olica_resume *resume = &job->resume;
+  char *name;
+  bool exists;
+  resume->from = (olica_position){1, 0};
+  if (!olica_job_prunes(job)) return OLICA_OK;
+  resume->writes = olica_options_restarts(o);
+  OLICA_AGREE(context, make_name(context->env, o, &name));
+  if (resume->writes) OLICA_TRY(check_room(job, name, bytes, checkpoint));
+  OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files, &exists));
+  olica_memory_free(context->env, name);
+  if (exists && o->fresh) {
+    olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
+    olica_restart_remove(resume->files);
+    if (context->rank == 0) olica_checkpoint_discard(context->env, o->output.checkpoint);
+  }
+  if (resume->writes) olica_signals_catch();
+  return OLICA_OK;
+}
+
+/* A refusal, with what can be done about it. */
+static olica_status check_same(olica_job *job, const json_t *state) {
+  olica_resume *resume = &job->resume;
+  olica_env *env = job->context->env;
+  olica_status status = OLICA_OK;
+  if (job->context->rank == 0)
+    status = olica_fingerprint_compare(env, resume->files->name, json_object_get(state, "fingerprint"),
+                                       resume->fingerprint);
+  if (status != OLICA_OK) {
+    char text[OLICA_ERROR_TEXT];
+    snprintf(text, sizeof text, "%s", env->error.text);
+    olica_error_set(env, status, "%s (--fresh starts over)", text);
+  }
+  OLICA_AGREE(job->context, status);
+  return OLICA_OK;
+}
+
+static olica_status load(olica_job *job, olica_position at, int datasets, bool *good) {
+  olica_resume *resume = &job->resume;
+  olica_context *context = job->context;
+  olica_resume_state sections = {0};
+  OLICA_FREE(context->env, resume->progress);
+  resume->datasets = datasets;
+  olica_status status = OLICA_NEW(context->env, resume->progress, (size_t)datasets);
+  if (status == OLICA_OK) status = olica_resume_sections(job, at, &sections);
+  OLICA_AGREE(context, status);
+  OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
+  olica_resume_free(job, &sections);
+  return OLICA_OK;
+}
+
+static void take_up(olica_job *job, const json_t *state, olica_position at) {
+  olica_resume *resume = &job->resume;
+  resume->from = resume->kept = at;
+  olica_resume_recall(job, state);
+  job->report->restart.sweep = at.sweep;
+  job->report->restart.layer = at.layer;
+  job->report->restart.runs = resume->runs;
+  job->report->restart.seconds = resume->seconds;
+  if (at.sweep == 2 && job->tasks.likelihood[0])
+    olica_job_report_tasks(job, false, json_real_value(json_object_get(state, "questions_per_s")));
+  olica_log_line(job->context->env, "going on from layer %d of sweep %d (%s.%d)", at.layer, at.sweep,
+                 resume->files->name, resume->files->found);
+}
+
+olica_status olica_resume_load(olica_job *job) {
+  olica_resume *resume = &job->resume;
+  olica_position at;
+  int datasets;
+  json_t *state;
+  if (!resume->files || !olica_options_restarts(job->options)) return OLICA_OK;
+  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint));
+  for (;;) {
+    bool good = false;
+    OLICA_TRY(olica_restart_find(resume->files, &state));
+    if (!state) return OLICA_OK;
+    olica_status status = check_same(job, state);
+    if (status == OLICA_OK && olica_resume_place(job, state, &at, &datasets))
+      status = load(job, at, datasets, &good);
+    if (good) take_up(job, state, at);
+    json_decref(state);
+    if (status != OLICA_OK || good) return status;
+    olica_restart_skip(resume->files);
+    olica_log_warn(job->context->env, "[restart] the newest restart file is damaged: an older one is used");
+  }
+}
+
+bool olica_resume_needs_part(const olica_job *job) {
+  return job->resume.files && job->resume.kept.sweep == 2 && job->resume.kept.layer > 0;
+}
+
+void olica_resume_end(olica_job *job, olica_status status) {
+  const olica_resume *resume = &job->resume;
+  olica_env *env = job->context->env;
+  if (resume->files && status == OLICA_OK) olica_restart_remove(resume->files);
+  if (status == OLICA_OK || status == OLICA_STOPPED || resume->kept.sweep == 0) return;
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", env->error.text);
+  olica_error_set(env, status,
+                  "%s; restart files are kept: the same config goes on from layer %d of sweep %d", text,
+                  resume->kept.layer, resume->kept.sweep);
+}
+
+void olica_resume_close(olica_job *job) {
+  olica_memory_free(job->context->env, job->resume.progress);
+  json_decref(job->resume.fingerprint);
+  olica_restart_close(job->resume.files);
+}

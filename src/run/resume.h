@@ -1,0 +1,90 @@
+/* Going on with a run that was interrupted, and stopping in time: what is kept in a restart file, when one is
+ * written, how a run begins with one. Private to run. Collective on the job's context, but where it says
+ * otherwise. */
+#ifndef OLICA_RUN_RESUME_H
+#define OLICA_RUN_RESUME_H
+
+#include "olica/io/hdf5.h"
+#include "olica/store/restart.h"
+
+struct olica_job;
+
+/* The run goes on with layer `layer` of sweep `sweep`: {1, 0} is its beginning, {2, 0} the end of the survey.
+ */
+typedef struct olica_position {
+  int sweep, layer;
+} olica_position;
+
+typedef struct olica_resume {
+  olica_restart *files;          /* NULL: the method writes nothing that could be gone on with */
+  bool writes;                   /* [restart] every is not off, and there is room */
+  json_t *fingerprint;           /* on rank 0 */
+  olica_position from;           /* where this run has begun */
+  olica_position kept;           /* of the newest restart file; sweep 0: there is none of this run */
+  int runs;                      /* that were interrupted before this one, */
+  double seconds;                /* and the time they had taken */
+  int datasets;                  /* of the checkpoint's progress, when it is gone on with: */
+  olica_hdf5_progress *progress; /* [datasets], counted; NULL: it begins anew */
+  struct {
+    double began, last; /* this run; the last boundary: as olica_timer_now tells */
+    double longest;     /* seconds from one boundary to the next */
+    double end;         /* when the time is up; 0: it never is */
+    double spent;       /* seconds for restart files, */
+    double dearest;     /* and for the one that took longest */
+    double saved;       /* when the last one was written */
+    int layers;         /* since then */
+  } time;
+} olica_resume;
+
+/* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
+ * signals and learns when the time is up. `bytes` of one file; where they do not fit on the disk beside a
+ * checkpoint of `checkpoint` bytes, none are written, with a warning. */
+olica_status olica_resume_open(struct olica_job *job, double bytes, double checkpoint);
+
+/* Once the streams are there: takes up what the newest sound file holds, if there is one. That it is of
+ * another run is the failure of olica_fingerprint_compare. */
+olica_status olica_resume_load(struct olica_job *job);
+
+/* A place where the run could be interrupted: `next` is what it would go on with. Writes a restart file where
+ * it is time for one; OLICA_STOPPED where a signal or the time asks for it, after that. */
+olica_status olica_resume_boundary(struct olica_job *job, olica_position next);
+
+/* The end of a run, whatever became of it: after success the files go; after a failure they stay, and the
+ * message says so. Not collective, but all ranks call it with the same status. */
+void olica_resume_end(struct olica_job *job, olica_status status);
+
+/* Does the newest restart file go on with the checkpoint's .part file? Not collective. */
+bool olica_resume_needs_part(const struct olica_job *job);
+
+void olica_resume_close(struct olica_job *job); /* not collective */
+
+/* Bytes of a restart file, at most, while the packs of the tasks are there: for a plan. Pure. */
+double olica_resume_bytes(const struct olica_job *job);
+
+/* ---- what a restart file holds (state.c) ---- */
+
+enum { OLICA_RESUME_SECTIONS = 12 };
+
+typedef struct olica_resume_state {
+  int count;
+  olica_restart_section section[OLICA_RESUME_SECTIONS];
+  olica_restart_piece shared[OLICA_RESUME_SECTIONS]; /* the pieces of those that are shared */
+} olica_resume_state;
+
+/* The sections of a run at that place, over the job's own memory; free with olica_resume_free. Not
+ * collective: a failure is the caller's to agree on. */
+olica_status olica_resume_sections(struct olica_job *job, olica_position at, olica_resume_state *state);
+void olica_resume_free(struct olica_job *job, olica_resume_state *state);
+
+/* What the report knows so far, warnings of all ranks, and how long it has taken: a new reference on rank 0,
+ * NULL elsewhere. */
+olica_status olica_resume_describe(struct olica_job *job, olica_position at, json_t **state);
+
+/* The place that a state is of, and how many datasets its checkpoint has; false if it makes no sense for this
+ * job. Not collective, pure. */
+bool olica_resume_place(const struct olica_job *job, const json_t *state, olica_position *at, int *datasets);
+
+/* The report, and the warnings on rank 0, take up what is described. Not collective. */
+void olica_resume_recall(struct olica_job *job, const json_t *state);
+
+#endif

@@ -1,0 +1,31 @@
+/* [calibration] save: what sweep 1 finds out is kept in a file, and read instead of being found out again by
+ * runs that differ in nothing that it depends on (doc/methods.md, "Saved statistics"). Private to run. */
+#ifndef OLICA_RUN_SAVED_H
+#define OLICA_RUN_SAVED_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "olica/base/status.h"
+
+struct olica_job;
+
+typedef struct olica_saved {
+  bool survey,
+      dense;     /* what was read: the survey's statistics; all of the dense model's scores that are wanted */
+  bool writes;   /* at the end of sweep 1 */
+  json_t *about; /* on rank 0: what this run's are of; NULL: nothing is saved */
+} olica_saved;
+
+/* Once the streams are there, and a restart file has been taken up: reads the file if there is one. One that
+ * is of other data or settings is refused, naming what differs, unless [output] overwrite or --fresh replace
+ * it. Collective. */
+olica_status olica_saved_open(struct olica_job *job);
+
+/* At the end of sweep 1: writes the file if it was not read. Collective. */
+olica_status olica_saved_write(struct olica_job *job);
+
+/* Not collective. */
+void olica_saved_close(struct olica_job *job);
+
+#endif

@@ -1,0 +1,207 @@
+/* What a restart file holds of a run. There is no generator's state: a draw depends on its place alone
+ * (base/random.h), and the sample is drawn again. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "olica/par/comm.h"
+#include "olica/par/watch.h"
+
+static olica_restart_section *add_section(olica_resume_state *state, const char *name, int64_t bytes) {
+  olica_restart_section *section = &state->section[state->count++];
+  *section = (olica_restart_section){.bytes = bytes};
+  snprintf(section->name, sizeof section->name, "%s", name);
+  return section;
+}
+
+static void add_shared(olica_resume_state *state, const char *name, void *data, size_t bytes) {
+  olica_restart_piece *piece = &state->shared[state->count];
+  olica_restart_section *section = add_section(state, name, (int64_t)bytes);
+  *piece = (olica_restart_piece){.data = data, .bytes = (int64_t)bytes};
+  section->shared = true;
+  section->count = 1;
+  section->piece = piece;
+}
+
+/* A piece for every sequence. */
+static olica_status add_stream(olica_resume_state *state, const char *name, const olica_stream *stream) {
+  int64_t bytes = (int64_t)stream->tokens * stream->hidden * (int64_t)sizeof(float);
+  olica_restart_section *section = add_section(state, name, stream->sequences * bytes);
+  OLICA_TRY(OLICA_NEW(stream->context->env, section->piece, (size_t)stream->count));
+  section->count = stream->count;
+  for (int64_t s = 0; s < stream->count; s++)
+    section->piece[s] = (olica_restart_piece){
+        .data = olica_stream_sequence(stream, s), .offset = (stream->first + s) * bytes, .bytes = bytes};
+  return OLICA_OK;
+}
+
+/* A piece for every pack. */
+static olica_status add_packs(olica_resume_state *state, const olica_choices *choices) {
+  int64_t row = choices->arch->hidden * (int64_t)sizeof(float);
+  olica_restart_section *section = add_section(state, "tasks", choices->all_rows * row);
+  OLICA_TRY(OLICA_NEW(choices->context->env, section->piece, (size_t)choices->packs));
+  section->count = choices->packs;
+  for (int64_t p = 0; p < choices->packs; p++) {
+    const olica_own_pack *pack = &choices->pack[p];
+    section->piece[p] = (olica_restart_piece){.data = choices->x + pack->row * choices->arch->hidden,
+                                              .offset = pack->first_row * row,
+                                              .bytes = pack->rows * row};
+  }
+  return OLICA_OK;
+}
+
+static olica_status add_streams(olica_job *job, olica_position at, olica_resume_state *state) {
+  OLICA_TRY(add_stream(state, "calibration", job->stream));
+  if (at.sweep == 1 && !olica_job_scores(job, false)) return OLICA_OK;
+  if (job->perplexity) OLICA_TRY(add_stream(state, "evaluation", job->perplexity->stream));
+  return job->tasks.choices ? add_packs(state, job->tasks.choices) : OLICA_OK;
+}
+
+olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resume_state *state) {
+  olica_method_memory memory[OLICA_METHOD_MEMORIES];
+  int memories = job->method->memory(job->state, memory);
+  *state = (olica_resume_state){0};
+  for (int i = 0; i < memories; i++) add_shared(state, memory[i].name, memory[i].data, memory[i].bytes);
+  if (at.sweep == 2 && job->tasks.likelihood[0])
+    add_shared(state, "likelihood", job->tasks.likelihood[0],
+               (size_t)job->tasks.questions->choices * sizeof *job->tasks.likelihood[0]);
+  if (at.layer > 0) OLICA_TRY(add_streams(job, at, state));
+  if (at.layer > 0 && at.sweep == 2)
+    add_shared(state, "progress", job->resume.progress,
+               (size_t)job->resume.datasets * sizeof *job->resume.progress);
+  return OLICA_OK;
+}
+
+void olica_resume_free(olica_job *job, olica_resume_state *state) {
+  for (int i = 0; i < state->count; i++)
+    if (!state->section[i].shared) olica_memory_free(job->context->env, state->section[i].piece);
+}
+
+double olica_resume_bytes(const olica_job *job) {
+  const olica_options *o = job->options;
+  const olica_arch *arch = &job->source->arch;
+  double rows = (double)o->calibration.samples * (double)o->calibration.length, d = arch->hidden;
+  rows += (double)job->windows.count * job->windows.length;
+  for (int64_t p = 0; job->tasks.packs && p < job->tasks.packs->count; p++)
+    rows += (double)job->tasks.packs->size[p].rows;
+  double choices = job->tasks.questions ? (double)job->tasks.questions->choices : 0;
+  return 4 * d * rows + 8.0 * arch->layers * (d + 1) + 8 * choices + (64 << 10) + 1024.0 * arch->layers;
+}
+
+/* ---- the report ---- */
+
+static json_t *records_json(const olica_report *report) {
+  json_t *array = json_array();
+  for (int l = 0; l < report->layers; l++) {
+    const olica_report_layer_record *r = &report->record[l];
+    if (r->layer >= 0)
+      json_array_append_new(array, json_pack("[i, i, i, i, i, i, f, f, i]", r->layer, r->q_rank, r->k_rank,
+                                             r->vo_width, r->ffn_width, r->branch_rank, r->q_error,
+                                             r->k_error, r->silent_channels));
+  }
+  return array;
+}
+
+static void recall_records(olica_report *report, const json_t *array) {
+  size_t i;
+  json_t *entry;
+  json_array_foreach(array, i, entry) {
+    olica_report_layer_record r;
+    if (json_unpack(entry, "[i, i, i, i, i, i, F, F, i]", &r.layer, &r.q_rank, &r.k_rank, &r.vo_width,
+                    &r.ffn_width, &r.branch_rank, &r.q_error, &r.k_error, &r.silent_channels) == 0 &&
+        r.layer >= 0 && r.layer < report->layers)
+      olica_report_layer(report, r);
+  }
+}
+
+/* Warnings of all ranks, on rank 0; counts add up. */
+static olica_status gather_warnings(olica_context *context, json_t *object) {
+  const olica_log *log = &context->env->log;
+  olica_warning *all = NULL;
+  bool root = context->rank == 0;
+  size_t each = OLICA_WARNINGS_MAX * sizeof *all;
+  int counts[2] = {log->warning_count, 0};
+  olica_watch_enter(context, "a maximum of all");
+  MPI_Allreduce(&counts[0], &counts[1], 1, MPI_INT, MPI_MAX, context->comm);
+  olica_watch_leave(context);
+  if (counts[1] == 0) return OLICA_OK;
+  OLICA_AGREE(context,
+              root ? OLICA_NEW(context->env, all, (size_t)context->size * OLICA_WARNINGS_MAX) : OLICA_OK);
+  olica_watch_enter(context, "a gather of warnings");
+  MPI_Gather(log->warnings, (int)each, MPI_BYTE, all, (int)each, MPI_BYTE, 0, context->comm);
+  olica_watch_leave(context);
+  for (size_t i = 0; root && i < (size_t)context->size * OLICA_WARNINGS_MAX; i++) {
+    json_int_t before = json_integer_value(json_object_get(object, all[i].text));
+    if (all[i].count > 0) json_object_set_new(object, all[i].text, json_integer(before + all[i].count));
+  }
+  olica_memory_free(context->env, all);
+  return OLICA_OK;
+}
+
+/* They count on rank 0 from here on. */
+static void recall_warnings(olica_log *log, json_t *object) {
+  const char *text;
+  json_t *count;
+  json_object_foreach(object, text, count) {
+    int i = 0;
+    while (i < log->warning_count && strcmp(log->warnings[i].text, text) != 0) i++;
+    if (i == OLICA_WARNINGS_MAX) return;
+    if (i == log->warning_count) {
+      snprintf(log->warnings[i].text, sizeof log->warnings[i].text, "%s", text);
+      log->warnings[log->warning_count++].count = 0;
+    }
+    log->warnings[i].count += (long)json_integer_value(count);
+  }
+}
+
+olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **out) {
+  olica_context *context = job->context;
+  const olica_report *report = job->report;
+  json_t *warnings = json_object();
+  double questions = job->tasks.choices ? job->tasks.choices->seconds : 0;
+  *out = NULL;
+  OLICA_TRY(gather_warnings(context, warnings));
+  olica_comm_max(context, context->comm, &questions, 1);
+  json_t *state =
+      json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f, s:f}", "sweep", at.sweep, "layer", at.layer,
+                "datasets", job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
+                job->resume.seconds + olica_timer_now() - context->env->timers.started, "warnings", warnings,
+                "records", records_json(report), "questions_seconds", questions, "questions_per_s",
+                report->tasks.known[0] ? report->tasks.per_second[0] : 0.0);
+  if (state && isfinite(report->perplexity.dense))
+    json_object_set_new(state, "dense", json_real(report->perplexity.dense));
+  if (context->rank == 0 && state) json_object_set(state, "fingerprint", job->resume.fingerprint);
+  OLICA_AGREE(context, state ? OLICA_OK
+                             : olica_error_set(context->env, OLICA_ERR_MEMORY,
+                                               "memory: no room for the "
+                                               "restart file's state"));
+  if (context->rank == 0)
+    *out = state;
+  else
+    json_decref(state);
+  return OLICA_OK;
+}
+
+bool olica_resume_place(const olica_job *job, const json_t *state, olica_position *at, int *datasets) {
+  enum { DATASETS_MAX = 1 << 24 };
+  if (json_unpack((json_t *)state, "{s:i, s:i, s:i}", "sweep", &at->sweep, "layer", &at->layer, "datasets",
+                  datasets) != 0)
+    return false;
+  bool sweep = at->sweep == 1 || at->sweep == 2, first = at->sweep == 1;
+  return sweep && at->layer >= first && at->layer <= job->source->arch.layers && *datasets >= 0 &&
+         *datasets < DATASETS_MAX;
+}
+
+void olica_resume_recall(olica_job *job, const json_t *state) {
+  olica_report *report = job->report;
+  const json_t *dense = json_object_get(state, "dense");
+  job->resume.runs = (int)json_integer_value(json_object_get(state, "runs"));
+  job->resume.seconds = json_real_value(json_object_get(state, "seconds"));
+  if (dense) report->perplexity.dense = json_real_value(dense);
+  recall_records(report, json_object_get(state, "records"));
+  if (job->context->rank == 0) recall_warnings(&job->context->env->log, json_object_get(state, "warnings"));
+  if (job->tasks.choices)
+    job->tasks.choices->seconds = json_real_value(json_object_get(state, "questions_seconds"));
+}

@@ -1,0 +1,196 @@
+#include "olica/store/survey.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "olica/io/file.h"
+#include "olica/par/comm.h"
+
+enum { ABOUT_MAX = 1 << 20 };
+
+enum { ABOUT, ENERGY, SCORE, PERPLEXITY, LIKELIHOOD, PARTS };
+
+static const char *const names[PARTS] = {"meta/about_json", "survey/output_energy", "survey/score",
+                                         "dense/perplexity", "dense/likelihood"};
+
+/* A dataset of the schema over the caller's numbers; dims 0: the file has none. */
+typedef struct item {
+  olica_hdf5_type type;
+  int dims;
+  int64_t shape[2];
+  void *data;
+  double least; /* of its numbers */
+} item;
+
+static void list_items(olica_survey *survey, item items[PARTS]) {
+  const int64_t layers = survey->layers, hidden = survey->hidden;
+  items[ABOUT] = (item){.type = OLICA_HDF5_BYTES};
+  items[ENERGY] = (item){OLICA_HDF5_FP64, 2, {layers, hidden}, survey->energy, 0};
+  items[SCORE] = (item){OLICA_HDF5_FP64, 1, {layers}, survey->score, -INFINITY};
+  items[PERPLEXITY] =
+      (item){OLICA_HDF5_FP64, isfinite(survey->perplexity) ? 1 : 0, {1}, &survey->perplexity, 1};
+  items[LIKELIHOOD] =
+      (item){OLICA_HDF5_FP64, survey->choices > 0 ? 1 : 0, {survey->choices}, survey->likelihood, -INFINITY};
+}
+
+/* ---- writing ---- */
+
+static olica_status write_items(olica_hdf5 *file, const item items[PARTS]) {
+  int number[PARTS];
+  OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_SURVEY_FORMAT));
+  OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_SURVEY_SCHEMA));
+  OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
+  for (int i = 0; i < PARTS; i++)
+    if (items[i].dims)
+      OLICA_TRY(olica_hdf5_dataset(file, names[i], items[i].type, items[i].dims, items[i].shape, &number[i]));
+  for (int i = 0; i < PARTS; i++)
+    if (items[i].dims) OLICA_TRY(olica_hdf5_write(file, number[i], 0, items[i].shape[0], items[i].data));
+  OLICA_TRY(olica_hdf5_seal(file));
+  return olica_hdf5_attribute_integer(file, "complete", 1);
+}
+
+static olica_status write_part(olica_context *context, const char *part, const item items[PARTS]) {
+  olica_hdf5 *file = NULL;
+  if (context->rank == 0) unlink(part); /* what another run has left; a link is not written through */
+  olica_status status = olica_hdf5_create(context, part, MPI_INFO_NULL, &file);
+  if (status == OLICA_OK) status = write_items(file, items);
+  if (status == OLICA_OK) return olica_hdf5_close(file);
+  olica_hdf5_abandon(file);
+  return status;
+}
+
+olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
+                               const olica_survey *survey) {
+  char part[OLICA_CATALOG_PATH];
+  olica_survey copy = *survey;
+  item items[PARTS];
+  list_items(&copy, items);
+  items[ABOUT] = (item){OLICA_HDF5_BYTES, 1, {(int64_t)strlen(about)}, (void *)about, 0};
+  if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
+    return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
+  olica_status status = write_part(context, part, items);
+  if (status == OLICA_OK)
+    status = olica_comm_agree(context, context->comm,
+                              context->rank == 0 ? olica_file_publish(context->env, part, path) : OLICA_OK);
+  if (status != OLICA_OK && context->rank == 0) unlink(part);
+  return status;
+}
+
+/* ---- reading ---- */
+
+/* The tensor of a part if its type and shape are these, with a checksum. */
+static olica_status find(const olica_survey_file *file, int number, const item *expected,
+                         const olica_tensor **tensor) {
+  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, names[number]);
+  const char *type = olica_hdf5_type_name(expected->type), *path = file->catalog->path[0];
+  if (!found)
+    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path, names[number]);
+  bool same = strcmp(found->stored, type) == 0 && found->dims == expected->dims && found->has_crc;
+  for (int i = 0; same && i < expected->dims; i++) same = found->shape[i] == expected->shape[i];
+  if (same) return OLICA_OK;
+  return olica_error_set(
+      file->context->env, OLICA_ERR_INPUT,
+      "%s: %s is %s of %d dimensions, %lld x %lld, expected %s with a checksum, %lld x %lld", path,
+      names[number], found->stored, found->dims, (long long)found->shape[0],
+      (long long)(found->dims > 1 ? found->shape[1] : 1), type, (long long)expected->shape[0],
+      (long long)(expected->dims > 1 ? expected->shape[1] : 1));
+}
+
+/* Its bytes, which are what the checksum says. */
+static olica_status read_bytes(olica_survey_file *file, const olica_tensor *tensor, void *data) {
+  int64_t elements = tensor->shape[0] * (tensor->dims > 1 ? tensor->shape[1] : 1);
+  OLICA_TRY(olica_catalog_read(file->catalog, tensor, 0, elements, data));
+  uLong crc = crc32_z(0, data, (size_t)tensor->bytes);
+  if (crc == tensor->crc) return OLICA_OK;
+  return olica_error_set(
+      file->context->env, OLICA_ERR_INPUT, "%s: %s has checksum %08lx, expected %08lx: its data are damaged",
+      olica_catalog_file(file->catalog, tensor), tensor->name, crc, (unsigned long)tensor->crc);
+}
+
+static olica_status check_numbers(const olica_survey_file *file, const olica_tensor *tensor,
+                                  const item *its) {
+  const double *x = its->data;
+  int64_t count = tensor->bytes / (int64_t)sizeof *x;
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(x[i]) || x[i] < its->least)
+      return olica_error_set(file->context->env, OLICA_ERR_INPUT,
+                             "%s: %s has %g at element %lld, expected a finite number from %g on",
+                             olica_catalog_file(file->catalog, tensor), tensor->name, x[i], (long long)i,
+                             its->least);
+  return OLICA_OK;
+}
+
+/* Every dataset is one of ours. */
+static olica_status check_known(const olica_survey_file *file) {
+  for (int t = 0; t < file->catalog->count; t++) {
+    int i = 0;
+    while (i < PARTS && strcmp(names[i], file->catalog->tensor[t].name) != 0) i++;
+    if (i == PARTS)
+      return olica_error_set(file->context->env, OLICA_ERR_INPUT,
+                             "%s: %s does not belong to saved statistics", file->catalog->path[0],
+                             file->catalog->tensor[t].name);
+  }
+  return OLICA_OK;
+}
+
+/* Rank 0's part of an open: the text, and what else there is. */
+static olica_status read_about(olica_survey_file *file) {
+  const olica_tensor *found = olica_catalog_find(file->catalog, names[ABOUT]), *tensor;
+  int64_t bytes = found && found->dims == 1 && found->bytes <= ABOUT_MAX ? found->shape[0] : 1;
+  OLICA_TRY(check_known(file));
+  OLICA_TRY(find(file, ABOUT, &(item){OLICA_HDF5_BYTES, 1, {bytes}, NULL, 0}, &tensor));
+  OLICA_TRY(OLICA_NEW(file->context->env, file->about, (size_t)bytes + 1));
+  return read_bytes(file, tensor, file->about);
+}
+
+olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **out) {
+  olica_survey_file *file = NULL;
+  olica_status status = OLICA_OK;
+  OLICA_AGREE(context, OLICA_NEW(context->env, file, 1));
+  file->context = context;
+  OLICA_AGREE(context, olica_catalog_create(context, &file->catalog));
+  if (context->rank == 0)
+    status = olica_hdf5_index(file->catalog, path, OLICA_SURVEY_FORMAT, OLICA_SURVEY_SCHEMA);
+  OLICA_TRY(olica_catalog_share(file->catalog, status));
+  OLICA_AGREE(context, context->rank == 0 ? read_about(file) : OLICA_OK);
+  const olica_tensor *likelihood = olica_catalog_find(file->catalog, names[LIKELIHOOD]);
+  file->has_perplexity = olica_catalog_find(file->catalog, names[PERPLEXITY]) != NULL;
+  file->choices = likelihood ? likelihood->shape[0] : 0;
+  *out = file;
+  return OLICA_OK;
+}
+
+void olica_survey_close(olica_survey_file *file) {
+  if (!file) return;
+  olica_env *env = file->context->env;
+  olica_catalog_destroy(file->catalog);
+  olica_memory_free(env, file->about);
+  olica_memory_free(env, file);
+}
+
+static olica_status load(olica_survey_file *file, const item items[PARTS]) {
+  for (int i = ENERGY; i < PARTS; i++) {
+    const olica_tensor *tensor;
+    if (!items[i].dims) continue;
+    OLICA_TRY(find(file, i, &items[i], &tensor));
+    OLICA_TRY(read_bytes(file, tensor, items[i].data));
+    OLICA_TRY(check_numbers(file, tensor, &items[i]));
+  }
+  return OLICA_OK;
+}
+
+olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey) {
+  olica_context *context = file->context;
+  item items[PARTS];
+  survey->perplexity = file->has_perplexity ? 1 : NAN;
+  list_items(survey, items);
+  OLICA_AGREE(context, context->rank == 0 ? load(file, items) : OLICA_OK);
+  for (int i = ENERGY; i < PARTS; i++) {
+    size_t count = (size_t)items[i].shape[0] * (size_t)(items[i].dims > 1 ? items[i].shape[1] : 1);
+    if (items[i].dims) olica_comm_bcast(context, context->comm, items[i].data, count * sizeof(double), 0);
+  }
+  return OLICA_OK;
+}

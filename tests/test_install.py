@@ -1,0 +1,157 @@
+"""`make install`: all is where it belongs, the manual and the completion know what the program knows, and `make uninstall`
+leaves nothing. And packaging/: the recipes name what the Makefile wants. (packaging/test-*.sh run them for good.)"""
+import os, re, subprocess, sys, types
+
+import pytest
+from helpers import BINARY, ROOT
+
+PREFIX = "/opt/olica"
+COMPLETION = ROOT / "packaging" / "olica_mpi.bash"
+
+
+def make(target, destination):
+    done = subprocess.run(["make", "-s", target, f"BUILD={os.environ.get('OLICA_BUILD', 'release')}", f"PREFIX={PREFIX}",
+                           f"DESTDIR={destination}"], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def program(option):
+    return subprocess.run([BINARY, option], capture_output=True, text=True, check=True).stdout
+
+
+def options():
+    return re.findall(r"^  (--\S+)", program("--help").split("\n\n")[2], re.M)
+
+
+def settings():
+    """Section and key of everything that may stand in a config file."""
+    sections = re.split(r"\n\[(\w+)\]\n", program("--list").split("\nmethods")[0])
+    return [(s, key) for s, body in zip(sections[1::2], sections[2::2]) for key in re.findall(r"^  (\w+) =", body, re.M)]
+
+
+def files(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    destination = tmp_path_factory.mktemp("destination")
+    make("install", destination)
+    return destination
+
+
+def test_all_is_there(installed):
+    version = program("--version").split()[1]
+    found = {name[len(PREFIX):] for name in files(installed)}
+    assert {"bin/olica_mpi", "share/man/man1/olica_mpi.1", "share/bash-completion/completions/olica_mpi",
+            f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/methods.md"} <= found
+    expected = {f"share/olica_mpi/{path.relative_to(ROOT)}" for folder in ("input", "jobs") for path in (ROOT / folder).rglob("*")
+                if path.is_file() and path.name != "test-slurm.sh"}
+    assert {name for name in found if name.startswith("share/olica_mpi/")} == expected
+    assert subprocess.run([installed / PREFIX[1:] / "bin/olica_mpi", "--version"]).returncode == 0
+    for name in (f"share/modulefiles/olica_mpi/{version}", "share/man/man1/olica_mpi.1"):
+        text = (installed / PREFIX[1:] / name).read_text()
+        assert PREFIX in text and version in text and "@" not in text and str(installed) not in text
+
+
+def test_the_installed_demo_is_whole(installed):
+    config = installed / PREFIX[1:] / "share/olica_mpi/input/demo/config.ini"
+    done = subprocess.run([BINARY, "--check", "--set", "output.checkpoint=/nowhere.h5", "--set", "output.report=", config],
+                          capture_output=True, text=True)
+    assert "256 sequences of 128 tokens" in done.stdout, done.stdout + done.stderr
+
+
+def test_uninstall_leaves_nothing(tmp_path):
+    make("install", tmp_path)
+    bystander = tmp_path / PREFIX[1:] / "bin" / "other"
+    bystander.write_text("somebody else's\n")
+    make("uninstall", tmp_path)
+    assert files(tmp_path) == {str(bystander.relative_to(tmp_path))}
+    assert not [path for path in tmp_path.rglob("*olica_mpi*")]
+
+
+def test_manual(installed):
+    page = installed / PREFIX[1:] / "share/man/man1/olica_mpi.1"
+    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True)
+    assert lint.returncode == 0, lint.stdout
+    shown = subprocess.run(["mandoc", "-T", "utf8", "-O", "width=200", page], capture_output=True, text=True, check=True).stdout
+    shown = re.sub(".\b", "", shown)
+    entries = shown[shown.index("\nOPTIONS"):shown.index("\nCONFIG FILE")]
+    assert re.findall(r"^     (--\S+)", entries, re.M) == options()
+    sections = re.split(r"\n   \[(\w+)\]\n", shown[:shown.index("\n   methods (")])
+    described = [(s, key) for s, body in zip(sections[1::2], sections[2::2]) for key in re.findall(r"^     (\w+) =", body, re.M)]
+    assert described == settings() and len(described) > 30
+    codes = re.findall(r"^     (\d+) ", shown[shown.index("\nEXIT STATUS"):], re.M)
+    assert codes == re.findall(r"\d+", program("--help")[program("--help").index("exit codes"):])
+
+
+def complete(*words):
+    """What bash would offer for the last word; it cuts a line at spaces and at '='."""
+    script = f'. {COMPLETION}; compopt() {{ :; }}; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _olica_mpi; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", script, "bash", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+COMPLETIONS = {
+    "one option": (["--verif"], ["--verify"]),
+    "a section": (["--set", "solver."], ["solver.eigen=", "solver.block="]),
+    "choices": (["--set", "prune.method", "="], ["none", "olica"]),
+    "a choice": (["--set", "solver.eigen", "=", "sc"], ["scalapack"]),
+    "yes or no": (["--set", "output.overwrite", "=", ""], ["yes", "no"]),
+    "a word or a number": (["--set", "compute.threads", "=", ""], ["auto"]),
+    "a number": (["--set", "prune.sparsity", "=", ""], []),
+    "the config file is a file": (["--quiet", "conf"], []),
+}
+
+
+@pytest.mark.parametrize("what", COMPLETIONS)
+def test_completion(what):
+    words, offered = COMPLETIONS[what]
+    assert complete(BINARY, *words) == offered
+
+
+def test_completion_knows_everything():
+    assert complete(BINARY, "-") == options()
+    assert complete("mpirun", "-n", "2", BINARY, "--set", "") == [f"{s}.{key}=" for s, key in settings() if s != "io"]
+    assert complete("mpirun", "-n", "") == []
+
+
+def recipe():
+    """The Spack recipe, run with stand-ins for what it uses of Spack: its class, and what it depends on."""
+    needs = []
+    spack = types.ModuleType("spack.package")
+    spack.__dict__.update({"depends_on": lambda spec, **_: needs.append(re.split(r"[@+~ ]", spec)[0]), "version": lambda *_, **__: None,
+                           "run_after": lambda *_, **__: lambda f: f, "on_package_attributes": lambda **_: lambda f: f})
+    spack.__all__ = [name for name in spack.__dict__ if not name.startswith("_")]
+    makefile = types.ModuleType("makefile")
+    makefile.MakefilePackage = object
+    stand_ins = {"spack": types.ModuleType("spack"), "spack.package": spack, "spack_repo.builtin.build_systems.makefile": makefile,
+                 **{name: types.ModuleType(name) for name in ("spack_repo", "spack_repo.builtin", "spack_repo.builtin.build_systems")}}
+    path = ROOT / "packaging/spack_repo/olica/packages/olica_mpi/package.py"
+    scope = {"__file__": str(path), "__name__": "recipe"}
+    before = {name: sys.modules.get(name) for name in stand_ins}
+    sys.modules.update(stand_ins)
+    try:
+        exec(compile(path.read_text(), path, "exec"), scope)
+    finally:
+        for name, module in before.items():
+            sys.modules.pop(name) if module is None else sys.modules.update({name: module})
+    return scope["OlicaMpi"], needs, path.read_text()
+
+
+def test_spack_recipe_names_what_the_makefile_wants():
+    package, needs, text = recipe()
+    assert package.git == ROOT.as_uri()
+    makefile = (ROOT / "Makefile").read_text()
+    of = {"$(SCALAPACK)": "netlib-scalapack", "$(HDF5)": "hdf5", "zlib": "zlib-api", "libpcre2-8": "pcre2", "libutf8proc": "utf8proc"}
+    libraries = re.search(r"^packages +=(.*)", makefile, re.M).group(1).split()
+    assert {of.get(name, name) for name in libraries} | {"openmpi", "onednn", "pkgconfig", "gmake", "c"} == set(needs)
+    for variable in re.findall(r'f?"(\w+)=', text):
+        assert re.search(rf"^{variable} +=", makefile, re.M), f"the Makefile has no {variable}"
+
+
+def test_apptainer_definition_has_its_sections():
+    text = (ROOT / "packaging/apptainer.def").read_text()
+    assert re.search(r"^Bootstrap: docker\nFrom: debian:12\n", text, re.M)
+    assert re.findall(r"^%(\w+)", text, re.M) == ["files", "post", "environment", "runscript", "test", "labels", "help"]

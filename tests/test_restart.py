@@ -1,0 +1,290 @@
+"""A run that is interrupted, however often and at whatever number of ranks, ends as if it had not been: the same bytes in
+the checkpoint, the same figures. What does not belong to it is refused, what is damaged is not used."""
+import json, os, random, re, shutil, signal, subprocess, threading, time
+from concurrent.futures import ThreadPoolExecutor
+
+import h5py
+import pytest
+
+from helpers import BINARY, environment, mpirun, write_config
+from test_variants import build, ids
+from tiny_model import BYTE_VOCABULARY, make_tokenizer
+
+LAYERS, STOPPED, CONFIG, INPUT, IO = 3, 75, 2, 3, 4
+
+
+class Job:
+    """A model of a few kilobytes, and one config for it; restart files as often as possible."""
+
+    def __init__(self, directory, **changes):
+        self.dir = directory
+        build(directory / "model", config={"num_hidden_layers": LAYERS, "tie_word_embeddings": True,
+                                           "vocab_size": BYTE_VOCABULARY, "max_position_embeddings": 96})
+        make_tokenizer(directory / "model")
+        (directory / "boolq.jsonl").write_text("".join(json.dumps(
+            {"passage": "no " * (i % 7), "question": f"is {i} {'odd' * i}", "answer": bool(i % 2)}) + "\n" for i in range(9)))
+        ids(directory / "calibration.npy", (9, 16))
+        ids(directory / "evaluation.npy", (500,))
+        self.sections = {"model": {"path": "model"}, "prune": {"sparsity": 0.3, "mlp_num": 2},
+                         "calibration": {"tokens": "calibration.npy", "samples": 9, "length": 16},
+                         "evaluate": {"tokens": "evaluation.npy", "length": 16, "tasks": "boolq:boolq.jsonl"},
+                         "output": {"checkpoint": "pruned.h5", "report": "report.json"}, "restart": {"cost": 1}}
+        self.config = write_config(directory / "job.ini", self.change(**changes))
+
+    def change(self, **changes):
+        for section, keys in changes.items():
+            self.sections.setdefault(section, {}).update(keys)
+        return self.sections
+
+    def arguments(self, *arguments):
+        return [*arguments, "--predictions", self.dir / "predictions.jsonl", self.config]
+
+    def run(self, ranks, *arguments):
+        return mpirun(ranks, *self.arguments(*arguments))
+
+    def stop(self, ranks, *arguments):
+        """One layer of the run, and no more: its time is up at once."""
+        done = self.run(ranks, "--set", "run.walltime=00:00:01", *arguments)
+        assert done.returncode == STOPPED, done.stderr
+        assert "olica_mpi: stopped early: by [run] walltime" in done.stderr
+        return done
+
+    def files(self):
+        return sorted(p.name for p in self.dir.iterdir() if p.name.startswith("pruned"))
+
+    def report(self):
+        return json.loads((self.dir / "report.json").read_text())
+
+    def content(self):
+        """The bytes of all datasets but what tells who wrote it and how; and the size of the file without those."""
+        found, path = {}, self.dir / "pruned.h5"
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item: found.update({name: (item[()].tobytes(), dict(item.attrs)["crc32"])})
+                            if isinstance(item, h5py.Dataset) else None)
+        return {k: v for k, v in found.items() if k not in ("meta/settings_json", "meta/provenance_json")}
+
+    def matches(self, other, report=True):
+        """The same checkpoint, byte for byte, and the same figures; report=False: it was killed before it told them."""
+        content, expected = self.content(), other.content()
+        assert content.keys() == expected.keys()
+        assert [name for name in content if content[name] != expected[name]] == []
+        if not report:
+            return
+        mine, its = self.report(), other.report()
+        assert mine["status"] == "ok"
+        for key in ("linearity_score", "calibrated_layers", "parameters"):
+            assert mine[key] == its[key], key
+        assert mine["perplexity"] == pytest.approx(its["perplexity"], rel=1e-12)  # a sum over ranks
+        if "tasks" in its:
+            assert mine["tasks"] == its["tasks"] and {"dense", "pruned"} <= mine["tasks"]["boolq"].keys()
+            assert (self.dir / "predictions.jsonl").read_bytes() == (other.dir / "predictions.jsonl").read_bytes()
+        for a, b in zip(mine["layers"], its["layers"], strict=True):
+            assert a == pytest.approx(b, rel=1e-12)
+        assert self.files() == ["pruned.h5"]
+
+
+@pytest.fixture
+def job(tmp_path):
+    return Job(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Not interrupted."""
+    job = Job(tmp_path_factory.mktemp("whole"))
+    done = job.run(2, "--set", "restart.every=off")
+    assert done.returncode == 0, done.stderr
+    assert job.files() == ["pruned.h5"]
+    return job
+
+
+def test_stopped_after_every_layer(job, whole):
+    """Each start does one layer, at another number of ranks."""
+    seen = []
+    for turn in range(2 * LAYERS + 1):
+        done = job.run([1, 3, 2, 4][turn % 4], "--set", "run.walltime=00:00:01")
+        seen += re.findall(r"going on from layer (\d) of sweep (\d)", done.stderr)
+        if done.returncode != STOPPED:
+            break
+        assert job.report()["status"] == "stopped" and "pruned.h5" not in job.files()
+        assert re.search(r"started again with the same config it goes on from layer \d of sweep \d", done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert seen == [(str(i), "1") for i in range(1, LAYERS)] + [(str(i), "2") for i in range(LAYERS + 1)]
+    job.matches(whole)
+
+
+def interrupt(ranks, number, lines, wait, arguments):
+    """Starts a run; when it has said so many lines, and a moment later, a signal goes to mpirun, or SIGKILL to one rank.
+    Returns the exit code and all that was said."""
+    process = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), BINARY, *arguments],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                               env=environment(OMPI_MCA_mpi_yield_when_idle=1))
+    stuck = threading.Timer(600, process.kill)  # a hang is a failure
+    stuck.start()
+    said = ""
+    while said.count("\n") < lines and (line := process.stderr.readline()):
+        said += line
+    time.sleep(wait)
+    if number != signal.SIGKILL:
+        process.send_signal(number)
+    elif mine := children(process.pid):
+        try:
+            os.kill(random.choice(mine), signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    said += process.stderr.read()
+    process.wait()
+    stuck.cancel()
+    return process.returncode, said
+
+
+def children(parent):
+    """The ranks that this mpirun has started."""
+    try:
+        found = [int(pid) for pid in open(f"/proc/{parent}/task/{parent}/children").read().split()]
+        return [pid for pid in found if "olica_mpi" in open(f"/proc/{pid}/cmdline").read()]
+    except OSError:
+        return []
+
+
+def test_killed_at_any_moment(job, whole):
+    """kill -9 of one rank at random moments, restarts at other numbers of ranks; then the run is left alone."""
+    chance, killed, code = random.Random(11), 0, 1
+    for _ in range(6):
+        code, _ = interrupt(chance.choice([1, 2, 3]), signal.SIGKILL, chance.randint(1, 7), chance.uniform(0, 0.05), job.arguments())
+        killed += code != 0
+        if code == 0 or "pruned.h5" in job.files():  # killed while it said goodbye: the checkpoint is whole
+            break
+    if "pruned.h5" not in job.files():
+        done = job.run(2)
+        assert done.returncode == 0, done.stderr
+        code = 0
+    assert killed > 0
+    job.matches(whole, report=code == 0)
+
+
+def test_signal(job, whole):
+    """What mpirun passes on ends the run at the next layer, with exit code 75."""
+    code, said = interrupt(2, signal.SIGUSR1, 3, 0, job.arguments())  # the third line is that of the first layer
+    if code != 0:  # else it was over before the signal came
+        assert code == STOPPED and "stopped early: by SIGUSR1 before layer" in said, said
+        done = job.run(1)
+        assert done.returncode == 0 and "going on from layer" in done.stderr, done.stderr
+    job.matches(whole)
+
+
+REFUSALS = {  # what is changed, exit code, what the message says
+    "sparsity": (["--set", "prune.sparsity=0.25"], CONFIG, "[prune] sparsity was 0.3, is 0.25"),
+    "length": (["--set", "evaluate.length=8"], CONFIG, "[evaluate] length was 16, is 8"),
+    "calibration": ("calibration.npy", INPUT, "calibration was \"144 ids"),
+    "evaluation": ("evaluation.npy", INPUT, "evaluation was \"496 ids"),
+    "tasks": ("boolq.jsonl", INPUT, "tasks was \"9 questions"),
+    "weights": ("model/model.safetensors", INPUT, "model.safetensors was"),
+    "config": ("model/config.json", INPUT, "config.json was"),
+}
+
+
+def test_another_run_is_refused(job, whole):
+    """Nothing is touched; --fresh starts over; what changes no number is not asked."""
+    for _ in range(LAYERS + 1):  # to the middle of sweep 2
+        job.stop(2)
+    before = {name: (job.dir / name).read_bytes() for name in job.files()}
+    assert "pruned.h5.part" in before
+
+    def refuse(case):
+        what, code, words = REFUSALS[case]
+        if isinstance(what, list):
+            return code, words, job.run(1, *what)
+        other = job.dir / case
+        other.mkdir()
+        for name in ("model", "calibration.npy", "evaluation.npy", "boolq.jsonl"):
+            (shutil.copytree if name == "model" else shutil.copy2)(job.dir / name, other / name)
+        if what.endswith(".npy"):
+            ids(other / what, (9, 16) if case == "calibration" else (500,), seed=8)
+        elif case == "weights":
+            os.utime(other / what, (1, 1))
+        else:
+            (other / what).write_text((other / what).read_text().replace("is 3", "is 4") + " ")
+        sets = [f"model.path={case}/model", f"calibration.tokens={case}/calibration.npy",
+                f"evaluate.tokens={case}/evaluation.npy", f"evaluate.tasks=boolq:{case}/boolq.jsonl"]
+        return code, words, job.run(1, *[a for s in sets for a in ("--set", s)])
+
+    with ThreadPoolExecutor(2) as pool:
+        for code, words, done in pool.map(refuse, REFUSALS):
+            assert done.returncode == code and words in done.stderr and "--fresh starts over" in done.stderr, done.stderr
+    assert before == {name: (job.dir / name).read_bytes() for name in job.files()}
+    harmless = ["--set", "output.overwrite=yes", "--set", "compute.threads=2", "--set", "restart.keep=3"]
+    assert "going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
+    fresh = job.stop(2, "--fresh")
+    assert "going on" not in fresh.stderr and job.files() == ["pruned.h5.restart.0"]
+    assert job.run(2).returncode == 0
+    job.matches(whole)
+
+
+def test_damaged_files_are_not_used(job, whole):
+    """A torn restart file: the older one; none: from the beginning; a .part file that is gone: sweep 2 anew."""
+    for _ in range(2):
+        job.stop(1)
+    newest = max(job.dir.glob("pruned.h5.restart.*"), key=lambda p: p.stat().st_mtime_ns)
+    image = bytearray(newest.read_bytes())
+    image[4200] ^= 1  # the first section begins at 4096
+    newest.write_bytes(image)
+    done = job.stop(2)
+    assert "restart file is damaged" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
+    for path in job.dir.glob("pruned.h5.restart.*"):
+        os.truncate(path, 3000)
+    done = job.run(2, "--set", "run.walltime=off")
+    assert done.returncode == 0 and "going on" not in done.stderr, done.stderr
+    job.matches(whole)
+    (job.dir / "pruned.h5").unlink()
+    for _ in range(LAYERS + 2):
+        job.stop(1)
+    (job.dir / "pruned.h5.part").unlink()
+    done = job.run(3)
+    assert done.returncode == 0 and "sweep 2 begins anew" in done.stderr, done.stderr
+    job.matches(whole)
+
+
+def test_burst_buffer(job, whole):
+    """[restart] path; a directory that is not there is refused at once."""
+    (job.dir / "fast").mkdir()
+    elsewhere = ["--set", "restart.path=fast"]
+    job.stop(2, *elsewhere)
+    assert job.files() == [] and (job.dir / "fast" / "pruned.h5.restart.0").is_file()
+    assert job.run(2, "--set", "restart.path=nowhere").returncode == IO
+    done = job.run(1, *elsewhere)
+    assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    assert list((job.dir / "fast").iterdir()) == []
+    job.matches(whole)
+
+
+def test_full_disk(job, whole):
+    """A restart file that cannot be written is told, and no failure of the run."""
+    ids(job.dir / "evaluation.npy", (40000,))
+    assert job.run(1, "--set", "restart.every=off").returncode == 0
+    expected, _ = job.content(), (job.dir / "pruned.h5").unlink()
+    done = mpirun(1, "-c", f"ulimit -f 1024; exec {BINARY} {job.config}", program="sh")  # KiB: the checkpoint is smaller
+    assert done.returncode == 0, done.stderr
+    assert "pruned.h5.restart.0: cannot resize: File too large" in done.stderr
+    assert any("restart file could not be written" in w["text"] and w["count"] > 1 for w in job.report()["warnings"])
+    assert job.content() == expected and job.files() == ["pruned.h5"]
+
+
+def test_failure_keeps_what_is_done(job):
+    """Something gets in the way of the last rename: exit code 4, and after that is gone the run goes on."""
+    ids(job.dir / "evaluation.npy", (40000,))
+    for _ in range(2 * LAYERS):  # up to the last layer
+        job.stop(2)
+    process = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, job.config],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
+    while "going on from" not in process.stderr.readline():
+        pass
+    (job.dir / "pruned.h5").mkdir()
+    error = process.communicate(timeout=120)[1]
+    assert process.returncode == IO and "will not be replaced" in error, error
+    assert f"restart files are kept: the same config goes on from layer {LAYERS} of sweep 2" in error
+    (job.dir / "pruned.h5").rmdir()
+    assert "pruned.h5.part" in job.files()
+    done = job.run(1)
+    assert done.returncode == 0 and f"going on from layer {LAYERS} of sweep 2" in done.stderr, done.stderr
+    assert job.files() == ["pruned.h5"] and mpirun(1, "--verify", job.dir / "pruned.h5").returncode == 0

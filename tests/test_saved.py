@@ -1,0 +1,222 @@
+"""[calibration] save: one survey for many sparsities. What is read gives the same bytes as what is found out again; what
+does not fit is refused by name; what is damaged is never believed."""
+import json, shutil, subprocess, zlib
+
+import h5py
+import numpy as np
+import pytest
+
+from helpers import BINARY, environment, mpirun, write_config
+from test_ranks import datasets
+from tiny_model import make_byte_model, make_ids
+
+USAGE, INPUT, IO = 2, 3, 4
+OTHER = {"prune": {"sparsity": 0.33, "k": 2, "mlp_num": 2, "ratio": 0.2, "skip_lowest": 0.1}}
+
+
+class Place:
+    """A directory with a model, ids and a task, in which jobs run."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        make_byte_model(directory / "model", layers=4, config={"max_position_embeddings": 64})
+        make_ids(directory / "calibration.npy", rows=7)
+        make_ids(directory / "evaluation.npy", rows=7, seed=2)
+        rows = [{"passage": "p" * i, "question": "is it", "answer": i % 2 == 0} for i in range(1, 5)]
+        (directory / "boolq.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        self.stats = directory / "stats.h5"
+
+    def run(self, name, sections=(), ranks=0, save=True, options=(), code=0):
+        """Without mpirun if ranks is 0. Returns report and standard error."""
+        whole = {"model": {"path": "model"}, "prune": {"mlp_num": 1, "ratio": 0.1},
+                 "calibration": {"tokens": "calibration.npy", "samples": 7, "length": 8} | ({"save": "stats.h5"} if save else {}),
+                 "evaluate": {"tokens": "evaluation.npy", "length": 8, "tasks": "boolq:boolq.jsonl"},
+                 "output": {"checkpoint": f"{name}.h5", "report": f"{name}.json", "dtype": "bf16"}}
+        for section, keys in dict(sections).items():
+            whole[section] = whole[section] | keys
+        config = write_config(self.dir / f"{name}.ini", whole)
+        arguments = [*options, config, f"--predictions={self.dir / name}.jsonl"]
+        done = (mpirun(ranks, *arguments) if ranks else
+                subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=120, env=environment()))
+        assert done.returncode == code, done.stderr
+        return json.loads((self.dir / f"{name}.json").read_text()), done.stderr
+
+    def same(self, name, other):
+        mine, its = datasets(self.dir / f"{name}.h5"), datasets(self.dir / f"{other}.h5")
+        assert mine.keys() == its.keys() and [key for key in mine if mine[key] != its[key]] == []
+        assert (self.dir / f"{name}.jsonl").read_text() == (self.dir / f"{other}.jsonl").read_text()
+        reports = [json.loads((self.dir / f"{which}.json").read_text()) for which in (name, other)]
+        for member in "tasks", "linearity_score", "calibrated_layers":
+            assert reports[0][member] == reports[1][member], member
+        for model in {"dense", "pruned"} & reports[0]["perplexity"].keys():  # its sum over ranks may differ in a last bit
+            assert reports[0]["perplexity"][model] == pytest.approx(reports[1]["perplexity"][model], rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def surveyed(tmp_path_factory):
+    """Statistics that two ranks have saved; and what a run with another sparsity gives without them."""
+    place = Place(tmp_path_factory.mktemp("saved"))
+    report, _ = place.run("first", ranks=2)
+    assert report["survey"] == "made" and place.stats.exists() and not list(place.dir.glob("*.part"))
+    report, _ = place.run("plain", OTHER, save=False)
+    assert report["survey"] == "made"
+    return place
+
+
+@pytest.fixture
+def place(surveyed, tmp_path):
+    """The same, for a test that spoils it."""
+    copy = Place.__new__(Place)
+    copy.dir = tmp_path / "copy"
+    shutil.copytree(surveyed.dir, copy.dir)  # with times: the model is the same
+    copy.stats = copy.dir / "stats.h5"
+    return copy
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_what_is_read_gives_the_same_bytes(surveyed, ranks):
+    before, name = surveyed.stats.read_bytes(), f"reused{ranks}"
+    report, said = surveyed.run(name, OTHER, ranks=ranks)
+    assert report["survey"].startswith("read from ") and report["survey"].endswith("stats.h5")
+    assert "survey: read from " in said and "survey layer" not in said and "evaluate layer" not in said
+    surveyed.same(name, "plain")
+    assert surveyed.stats.read_bytes() == before
+
+
+@pytest.mark.parametrize("evaluate", [{"length": 4}, {"limit": 2}, {"dense": "no"}], ids=lambda e: next(iter(e)))
+def test_other_evaluations(surveyed, evaluate):
+    """The dense model is evaluated anew where its scores are of something else, and not where nobody asks for them."""
+    [name], sections = evaluate, OTHER | {"evaluate": evaluate}
+    report, said = surveyed.run(name, sections)
+    surveyed.run(name + "plain", sections, save=False)
+    assert report["survey"].startswith("read from ") and "survey layer" not in said
+    assert ("evaluate layer 4 of 4" in said) == (name != "dense")
+    surveyed.same(name, name + "plain")
+
+
+@pytest.mark.parametrize("sections, code, said", [
+    ({"prune": {"percdamp": 0.25}}, USAGE, "percdamp was 0.5, is 0.25"),
+    ({"calibration": {"samples": 6}}, USAGE, "samples was 7, is 6"),
+    ({"solver": {"eigen": "lapack"}}, USAGE, "eigen was \"auto\", is \"lapack\""),
+], ids=["percdamp", "samples", "solver"])
+def test_other_settings(place, sections, code, said):
+    before = place.stats.read_bytes()
+    report, error = run_other(place, sections, code)
+    assert said in error and "--fresh" in error and place.stats.read_bytes() == before
+    assert report["status"] == "failed" and report["exit_code"] == code
+
+
+def run_other(place, sections, code, **more):
+    """Sections that Place.run does not know are set on the command line."""
+    options = [f"--set={s}.{k}={v}" for s, keys in sections.items() for k, v in keys.items()]
+    return place.run("other", options=[*options, *more.pop("options", [])], code=code, **more)
+
+
+def test_other_data(place):
+    make_ids(place.dir / "calibration.npy", rows=7, seed=9)
+    _, said = place.run("other", code=INPUT)
+    assert "calibration was" in said and "stats.h5" in said
+    shutil.copy(place.dir / "evaluation.npy", place.dir / "calibration.npy")
+    _, said = place.run("other", ranks=3, code=INPUT)
+    assert said.count("olica_mpi:") == 1
+
+
+@pytest.mark.parametrize("how", ["--fresh", "--set=output.overwrite=yes"])
+def test_replaced_where_asked_for(place, how):
+    before = place.stats.read_bytes()
+    report, said = run_other(place, {"prune": {"percdamp": 0.25}}, 0, options=[how])
+    assert report["survey"] == "made" and "it is replaced" in said and place.stats.read_bytes() != before
+    report, _ = place.run("again", options=["--set=prune.percdamp=0.25", "--set=prune.sparsity=0.1"])
+    assert report["survey"].startswith("read from ")
+
+
+def test_fresh_surveys_again(place):
+    report, _ = place.run("fresh", options=["--fresh"])
+    assert report["survey"] == "made"
+
+
+# ---- hostile files ----
+
+def rewritten(change):
+    def act(path):
+        with h5py.File(path) as old:
+            sets = {name: (old[name][()], dict(old[name].attrs)) for name in
+                    ("meta/about_json", "survey/output_energy", "survey/score", "dense/perplexity", "dense/likelihood")}
+            attributes = dict(old.attrs)
+        change(sets, attributes)
+        with h5py.File(path, "w", libver="v108") as new:
+            for name, value in attributes.items():
+                new.attrs[name] = np.bytes_(value) if isinstance(value, (bytes, str)) else value
+            for name, (value, about) in sets.items():
+                new[name] = value
+                for key, x in about.items():
+                    new[name].attrs[key] = np.bytes_(x) if isinstance(x, (bytes, str)) else x
+    return act
+
+
+def numbers(name, change):
+    """With a checksum that fits."""
+    def act(sets, attributes):
+        value, about = sets[name]
+        value = np.ascontiguousarray(change(value))
+        sets[name] = value, about | {"crc32": np.uint32(zlib.crc32(value.tobytes()))}
+    return rewritten(act)
+
+
+def spoiled(at, value):
+    def change(x):
+        x = x.copy()
+        x.flat[at] = value
+        return x
+    return change
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        at = file["survey/output_energy"].id.get_offset() + 11
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+HOSTILE = {
+    "empty": (lambda path: path.write_bytes(b""), "not an HDF5 file|ends at"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-5000]), "stats.h5"),
+    "a bit flipped": (flipped, "output_energy has checksum"),
+    "a checkpoint": (lambda path: shutil.copy(path.parent / "first.h5", path), "olica-statistics"),
+    "NaN": (numbers("survey/score", spoiled(0, np.nan)), "score has nan"),
+    "negative energy": (numbers("survey/output_energy", spoiled(3, -1.0)), "output_energy has -1"),
+    "more layers": (numbers("survey/score", lambda x: np.concatenate([x, x])), "survey/score is fp64 of 1 dimensions, 8"),
+    "one choice": (numbers("dense/likelihood", lambda x: x[:1]), "dense/likelihood"),
+    "no text": (numbers("meta/about_json", lambda x: x * 0 + 65), "does not say"),
+    "no energies": (rewritten(lambda sets, attributes: sets.pop("survey/output_energy")), "output_energy is missing"),
+    "a stranger": (rewritten(lambda sets, attributes: sets.update({"survey/other": sets["survey/score"]})), "survey/other does not belong"),
+    "incomplete": (rewritten(lambda sets, attributes: attributes.update(complete=0)), "complete"),
+    "no checksum": (rewritten(lambda sets, attributes: sets["survey/score"][1].pop("crc32")), "checksum"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files(place, name):
+    """Refused, and left alone: also by a run that may replace what is of another run."""
+    act, said = HOSTILE[name]
+    act(place.stats)
+    before = place.stats.read_bytes()
+    report, error = place.run("other", options=["--set=output.overwrite=yes"], ranks=2 if name in ("NaN", "truncated") else 0, code=INPUT)
+    assert any(words in error for words in said.split("|")) and "stats.h5" in error, error
+    assert error.count("olica_mpi:") == 1 and place.stats.read_bytes() == before and report["status"] == "failed"
+
+
+def test_no_two_outputs_in_one_file(place):
+    before = place.stats.read_bytes()
+    config = place.dir / "first.ini"
+    done = subprocess.run([BINARY, "--set=output.checkpoint=stats.h5", config], capture_output=True, text=True, timeout=120, env=environment())
+    assert done.returncode == USAGE and "[calibration] save" in done.stderr and place.stats.read_bytes() == before
+    planned = subprocess.run([BINARY, "--check", "--set=output.overwrite=yes", config], capture_output=True, text=True, timeout=120, env=environment())
+    assert planned.returncode == 0 and "stats.h5, to be read if they fit" in planned.stdout
+
+
+def test_where_nothing_can_be_written(place):
+    """Known before the survey."""
+    _, said = place.run("other", options=["--set=calibration.save=nowhere/stats.h5"], code=IO)
+    assert "nowhere" in said and "survey layer" not in said
