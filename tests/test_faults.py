@@ -27,7 +27,7 @@ INJECTED = [
     ("weights end", "rank=2 call=read path=model.safetensors nth=1 do=end", INPUT),
     ("reads are short", "call=read path=model.safetensors nth=1+ do=short", OK),
     ("the report's disk is full", "rank=0 call=write path=report.json do=ENOSPC", IO)]
-INJECTED += [(f"no memory, {nth}", f"rank=0 call=memory nth={nth} do=ENOMEM", MEMORY) for nth in (10, 42, 100, 200, 300, 400, 500)]
+INJECTED += [(f"no memory, {nth}", f"rank=0 call=memory nth={nth} do=ENOMEM", MEMORY) for nth in (10, 42, 100, 160, 220, 300, 380)]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_injected(number, outcomes):
 
 def test_shim_is_there(tmp_path):
     """A fault that never comes would pass every test above that expects none."""
-    assert inject.count(tmp_path / "job", 2, "rank=1 call=memory") > 500
+    assert inject.count(tmp_path / "job", 2, "rank=1 call=memory") > 400
 
 
 def test_full_disk(reference, tmp_path):

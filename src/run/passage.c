@@ -5,8 +5,9 @@
 #include <stdio.h>
 
 olica_status olica_passages_create(olica_env *env, int layers, olica_passages *passages) {
-  *passages = (olica_passages){.timers = &env->timers, .layers = layers};
+  *passages = (olica_passages){.timers = &env->timers};
   for (int s = 0; s < OLICA_SWEEPS; s++) OLICA_TRY(OLICA_NEW(env, passages->sweep[s], (size_t)layers));
+  passages->layers = layers; /* what has failed has none: the report is written all the same */
   return OLICA_OK;
 }
 
