@@ -54,7 +54,7 @@ class Campaign:
         killed = kill and code != 0
         self.starts += 1
         if killed:
-            told = re.findall(r"^(survey|prune) layer|^(pruned) perplexity", said, re.M)
+            told = re.findall(r"(survey|prune) layer|(pruned) perplexity", said)
             word = "".join(told[-1]) if told else "start"
             self.table[ranks, {"survey": "survey", "prune": "pruning", "pruned": "ending"}.get(word, "start")] += 1
         else:
