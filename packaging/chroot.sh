@@ -1,10 +1,9 @@
 # shellcheck shell=bash
 # A clean Debian 12 to try things in, made by debootstrap in a temporary directory that goes when the script ends.
 # Sourced by the tests of this directory; needs root, debootstrap and the network.
-#   MIRROR=http://deb.debian.org/debian   where the packages come from
-#   BASE=DIR                              a tree that debootstrap made before, to copy instead of making one
+#   MIRROR=URL   where the packages come from; else debootstrap's own choice
+#   BASE=DIR     a tree that debootstrap made before, to copy instead of making one
 set -eu
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 source_tree=$(realpath "$(dirname "${BASH_SOURCE[0]}")/..")
 
 if [ "$(id -u)" != 0 ]; then
@@ -23,7 +22,7 @@ chroot_make() {
     cp -a "$BASE" "$root"
   else
     "$source_tree"/tests/install-deps debootstrap
-    debootstrap --variant=minbase bookworm "$root" "$MIRROR" >"$scratch/debootstrap.log" || {
+    debootstrap --variant=minbase bookworm "$root" ${MIRROR:+"$MIRROR"} >"$scratch/debootstrap.log" || {
       tail "$scratch/debootstrap.log"
       exit 1
     }

@@ -90,8 +90,8 @@ void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, i
 void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, const double *scale) {
   enum { TILE = 16 }; /* columns: what of a row lies in one line of the cache */
   for (int first = 0; first < matrix->local_cols; first += TILE) {
-    int last = minimum(matrix->local_cols, first + TILE), from[TILE];
-    double factor[TILE];
+    int last = minimum(matrix->local_cols, first + TILE), from[TILE] = {0};
+    double factor[TILE] = {0};
     for (int j = first; j < last; j++) {
       from[j - first] = olica_matrix_global_col(matrix, j);
       factor[j - first] = scale ? scale[from[j - first]] : 1;

@@ -10,7 +10,7 @@
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 
-static olica_prune_options prune_options(const olica_options *options) {
+olica_prune_options olica_job_prune_options(const olica_options *options) {
   return (olica_prune_options){.sparsity = options->prune.sparsity,
                                .k = options->prune.k,
                                .mlp_num = (int)options->prune.mlp_num,
@@ -199,7 +199,7 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
                              .arch = arch,
                              .dense = &job->source->shape[0],
                              .parameters = job->source->parameters,
-                             .options = prune_options(options),
+                             .options = olica_job_prune_options(options),
                              .dtype = job->dtype,
                              .stream = job->stream,
                              .kernel = job->kernel,

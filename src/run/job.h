@@ -99,6 +99,9 @@ double olica_job_tasks_bytes(const olica_job *job);
 /* Writes the calibration's ids as --dump-tokens asks. */
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
 
+/* The method's settings. Pure. */
+olica_prune_options olica_job_prune_options(const olica_options *options);
+
 /* Rows of sequences of so many tokens that pass a layer together, the same on all ranks. */
 int olica_job_pack_rows(const olica_job *job, int tokens);
 

@@ -226,19 +226,10 @@ static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan
   return OLICA_OK;
 }
 
-static olica_prune_options prune_options(const olica_options *o) {
-  return (olica_prune_options){.sparsity = o->prune.sparsity,
-                               .k = o->prune.k,
-                               .mlp_num = (int)o->prune.mlp_num,
-                               .ratio = o->prune.ratio,
-                               .percdamp = o->prune.percdamp,
-                               .skip_lowest = o->prune.skip_lowest};
-}
-
 static olica_status plan_method(const olica_job *job, olica_layout layout, olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
   const olica_layer_shape *dense = &job->source->shape[0];
-  const olica_prune_options options = prune_options(job->options);
+  const olica_prune_options options = olica_job_prune_options(job->options);
   olica_env *env = job->context->env;
   olica_budget budget = {0};
   if (olica_job_prunes(job)) {
@@ -390,12 +381,7 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
 }
 
 static void print_budget(const olica_job *job) {
-  const olica_options *o = job->options;
-  const olica_prune_options options = {.sparsity = o->prune.sparsity,
-                                       .k = o->prune.k,
-                                       .mlp_num = (int)o->prune.mlp_num,
-                                       .ratio = o->prune.ratio,
-                                       .skip_lowest = o->prune.skip_lowest};
+  const olica_prune_options options = olica_job_prune_options(job->options);
   const olica_arch *arch = &job->source->arch;
   olica_budget b;
   if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters,

@@ -29,7 +29,8 @@ void olica_fit_destroy(olica_fit *fit); /* NULL allowed; every rank of the conte
 
 /* C = (AᵀA + δI)⁻¹ AᵀB with δ = damping · mean(diag(AᵀA)), and the correlations
  *     r_j = (1/N) Σ(P_j − mean)(B_j − mean) / (sd(P_j) sd(B_j)),  sd with N−1; 0 where a column is constant,
- * with a counted warning, from the sums alone: P is never formed. Collective on the solver's ranks, called by them alone. */
+ * with a counted warning, from the sums alone: P is never formed. Collective on the solver's ranks, called by
+ * them alone. */
 olica_status olica_fit_solve(olica_fit *fit, double damping);
 
 /* The damping of a calibration set of S sequences of T tokens: percdamp / ((S/128)(T/128)). Pure. */
