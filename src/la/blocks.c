@@ -23,11 +23,6 @@ size_t olica_blocks_bytes(int rows, int width) {
   return (size_t)round_up(rows, OLICA_BLOCK_ROWS) * (size_t)round_up(width, COLUMNS) * sizeof(uint16_t);
 }
 
-olica_status olica_blocks_create(olica_env *env, int rows, int width, olica_blocks *blocks) {
-  *blocks = olica_blocks_in(NULL, width);
-  return OLICA_NEW(env, blocks->x, olica_blocks_bytes(rows, width) / sizeof *blocks->x);
-}
-
 /* Where column `col` of a row lies, and how many columns follow it in its slab. */
 static uint16_t *find(const olica_blocks *b, int row, int col, int *left) {
   int first = col / b->slab * b->slab, wide = b->padded - first < b->slab ? b->padded - first : b->slab;

@@ -129,10 +129,6 @@ static int newest(const olica_restart *restart) {
   return best;
 }
 
-bool olica_restart_valid(const olica_restart *restart) {
-  return newest(restart) >= 0;
-}
-
 void olica_restart_remove(olica_restart *restart) {
   char *path = NULL;
   bool root = restart->context->rank == 0;

@@ -50,11 +50,10 @@ size_t olica_packed_room(olica_dtype precision, int in);
  * up with zeros to a multiple of 32 columns. */
 typedef struct olica_blocks {
   int width, padded, slab; /* columns; with the zeros; of every slab but the last */
-  uint16_t *x;             /* owned by whoever made it */
+  uint16_t *x;             /* in memory of the caller's */
 } olica_blocks;
 
-/* Room for `rows` rows, zeroed; bytes it takes. */
-olica_status olica_blocks_create(olica_env *env, int rows, int width, olica_blocks *blocks);
+/* Bytes that `rows` rows take. */
 size_t olica_blocks_bytes(int rows, int width);
 
 /* Blocks of such rows in memory of the caller's, whose zeros are the caller's too (olica_blocks_clear). */
