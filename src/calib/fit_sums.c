@@ -8,8 +8,9 @@
 
 enum {
   ROWS =
-      1024, /* in bf16 so many rows go into the sums together: a number of the sums is fetched once for all */
-  SQUARE = 192, /* columns of A times columns of B that are multiplied at a time in bf16 */
+      2048, /* in bf16 so many rows go into the sums together: a number of the sums is fetched once for all */
+  SQUARE = 192, /* columns of A times columns of B that are multiplied at a time in bf16, */
+  BATCH = 4,    /* of so many sequences before the products go into the sums */
   COLUMNS = 64  /* of a pass over rows that stays in the innermost cache */
 };
 
@@ -27,7 +28,7 @@ size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack) 
 
 static olica_status create_bf16(olica_fit_sums *sums) {
   size_t rows = (size_t)sums->room * (size_t)sums->tokens;
-  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * SQUARE * SQUARE));
+  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * BATCH * SQUARE * SQUARE));
   return OLICA_NEW(olica_kernel_env(sums->kernel), sums->turned, rows * (size_t)sums->d);
 }
 
@@ -137,40 +138,57 @@ static const float *row_part(const olica_fit_sums *sums, olica_side side, int s,
   return decoded;
 }
 
-/* Column sums and energies of columns [from, until) of one side of a sequence. The scale of a column is the
- * power of two near its norm. */
-static void add_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int until) {
-  double energy[COLUMNS] = {0}, column[COLUMNS] = {0}, *scale = scale_of(sums, side, s);
-  double *sum = side == OLICA_SIDE_A ? sums->sum_a : sums->sum_b;
+/* Sums of `count` columns of a sequence and of their squares; `count` is a constant where it is inlined. */
+static inline void sum_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int count,
+                               double *restrict column, double *restrict energy) {
   float decoded[COLUMNS];
   for (int t = 0; t < sums->tokens; t++) {
-    const float *row = row_part(sums, side, s, t, from, until - from, decoded);
-    for (int c = 0; c < until - from; c++) {
+    const float *row = row_part(sums, side, s, t, from, count, decoded);
+    for (int c = 0; c < count; c++) {
       energy[c] += (double)row[c] * row[c];
       column[c] += row[c];
     }
   }
-  for (int c = from; c < until; c++) {
-    double e = energy[c - from];
-    scale[c] = olica_statistics_power_of_two(sqrt(e));
-    sum[c] += olica_statistics_on_grid(column[c - from], scale[c]);
+}
+
+/* Column sums and energies of columns [from, from + count) of one side of a sequence. The scale of a column
+ * is the power of two near its norm. */
+static void add_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int count) {
+  double energy[COLUMNS] = {0}, column[COLUMNS] = {0}, *scale = scale_of(sums, side, s);
+  double *sum = side == OLICA_SIDE_A ? sums->sum_a : sums->sum_b;
+  if (count == COLUMNS)
+    sum_columns(sums, side, s, from, COLUMNS, column, energy);
+  else
+    sum_columns(sums, side, s, from, count, column, energy);
+  for (int c = 0; c < count; c++) {
+    scale[from + c] = olica_statistics_power_of_two(sqrt(energy[c]));
+    sum[from + c] += olica_statistics_on_grid(column[c], scale[from + c]);
     if (side == OLICA_SIDE_B)
-      sums->square_b[c] += olica_statistics_on_grid(e, olica_statistics_power_of_two(e));
+      sums->square_b[from + c] +=
+          olica_statistics_on_grid(energy[c], olica_statistics_power_of_two(energy[c]));
   }
 }
 
-static void add_vectors(olica_fit_sums *sums) {
+/* Of `count` sequences from `first` on. */
+static void add_vectors(const olica_fit_sums *sums, int first, int count) {
 #pragma omp parallel for schedule(static) num_threads(olica_kernel_threads(sums->kernel))
   for (int from = 0; from < sums->d; from += COLUMNS)
-    for (int s = 0; s < sums->used; s++)
+    for (int s = first; s < first + count; s++)
       for (int side = 0; side < OLICA_SIDES; side++)
-        add_columns(sums, (olica_side)side, s, from, from + COLUMNS < sums->d ? from + COLUMNS : sums->d);
+        add_columns(sums, (olica_side)side, s, from, sums->d - from < COLUMNS ? sums->d - from : COLUMNS);
 }
 
-/* sum [n] += product [n], of a row with `scale` and columns with theirs. */
-static void add_row(double *restrict sum, const float *restrict product, int n, double scale,
-                    const double *restrict scales) {
-  for (int j = 0; j < n; j++) sum[j] += olica_statistics_on_grid(product[j], scale * scales[j]);
+/* sum [n] += the products [n] of `count` sequences, of a row with `by` and columns with `scales`; from one
+ * sequence to the next it is `tile`, 1 and `width` numbers. */
+static inline void add_row(double *restrict sum, int n, int count, const float *restrict product, size_t tile,
+                           const double *restrict by, const double *restrict scales, size_t width) {
+  for (int j = 0; j < n; j++) {
+    double all = 0.0;
+    for (int s = 0; s < count; s++)
+      all += olica_statistics_on_grid(product[(size_t)s * tile + (size_t)j],
+                                      by[(size_t)s * width] * scales[(size_t)s * width + (size_t)j]);
+    sum[j] += all;
+  }
 }
 
 /* ---- in fp32: a sequence after the other ---- */
@@ -180,7 +198,7 @@ static void add_product(double *sum, const float *product, int n, bool upper, co
 #pragma omp parallel for schedule(static, 16) if ((double)n * n >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < n; i++) {
     size_t from = upper ? (size_t)i : 0, row = (size_t)i * (size_t)n + from;
-    add_row(sum + row, product + row, n - (int)from, row_scale[i], column_scale + from);
+    add_row(sum + row, n - (int)from, 1, product + row, 0, row_scale + i, column_scale + from, 0);
   }
 }
 
@@ -204,31 +222,58 @@ static uint16_t *turned_of(const olica_fit_sums *sums, int s, int first) {
   return sums->turned + ((size_t)s * (size_t)sums->d + (size_t)first) * (size_t)sums->tokens;
 }
 
+/* Four numbers at a time: stores of single ones would be the whole cost. */
 static void turn(const olica_fit_sums *sums, int s, int first) {
-  enum { STEP = 32 };
-  int columns = square_columns(sums, first), tokens = sums->tokens;
+  enum { STEP = 4 };
+  size_t columns = (size_t)square_columns(sums, first), tokens = (size_t)sums->tokens, t = 0;
   const uint16_t *from = columns_of(sums, OLICA_SIDE_A, s, first);
   uint16_t *to = turned_of(sums, s, first);
-  for (int t0 = 0; t0 < tokens; t0 += STEP)
-    for (int c = 0; c < columns; c++)
-      for (int t = t0; t < tokens && t < t0 + STEP; t++)
-        to[(size_t)c * (size_t)tokens + (size_t)t] = from[(size_t)t * (size_t)columns + (size_t)c];
+  for (; t + STEP <= tokens; t += STEP)
+    for (size_t c = 0; c < columns; c++) {
+      const uint16_t *x = from + t * columns + c;
+      const uint16_t four[STEP] = {x[0], x[columns], x[2 * columns], x[3 * columns]};
+      memcpy(to + c * tokens + t, four, sizeof four);
+    }
+  for (; t < tokens; t++)
+    for (size_t c = 0; c < columns; c++) to[c * tokens + t] = from[t * columns + c];
 }
 
-/* The square of AᵀA (upper triangle) or AᵀB at (row, col). */
-static void add_square(const olica_fit_sums *sums, olica_side side, const olica_matmul *product, int row,
-                       int col, int thread) {
-  double *sum = side == OLICA_SIDE_A ? sums->gram : sums->cross;
-  int rows = square_columns(sums, row), columns = square_columns(sums, col);
-  float *tile = olica_kernel_room(sums->kernel, thread);
-  for (int s = 0; s < sums->used; s++) {
-    const double *scale_a = scale_of(sums, OLICA_SIDE_A, s), *scales = scale_of(sums, side, s) + col;
-    olica_matmul_run(product, thread, turned_of(sums, s, row), NULL, columns_of(sums, side, s, col), tile);
-    for (int i = 0; i < rows; i++) {
-      int from = side == OLICA_SIDE_A && row == col ? i : 0; /* below the diagonal nothing is wanted */
-      add_row(sum + (size_t)(row + i) * (size_t)sums->d + col + from,
-              tile + (size_t)i * (size_t)columns + from, columns - from, scale_a[row + i], scales + from);
-    }
+static void turn_all(const olica_fit_sums *sums, int first, int count) {
+#pragma omp parallel for collapse(2) schedule(static) num_threads(olica_kernel_threads(sums->kernel))
+  for (int s = first; s < first + count; s++)
+    for (int col = 0; col < sums->d; col += SQUARE) turn(sums, s, col);
+}
+
+/* A square of the sums at (row, col), and its products of a batch of sequences. */
+typedef struct square {
+  olica_side side; /* A: of AᵀA, of which only the upper triangle is wanted; B: of AᵀB */
+  int row, col, rows, columns;
+  float *tiles; /* [BATCH][rows x columns] */
+} square;
+
+/* `count` sequences from s on. A number of the sums is fetched once for a whole batch. */
+static inline void add_tiles(const olica_fit_sums *sums, const square *q, int s, int count) {
+  size_t d = (size_t)sums->d, tile = (size_t)q->rows * (size_t)q->columns;
+  double *sum = (q->side == OLICA_SIDE_A ? sums->gram : sums->cross) + (size_t)q->row * d + q->col;
+  const double *by = scale_of(sums, OLICA_SIDE_A, s) + q->row, *scales = scale_of(sums, q->side, s) + q->col;
+  for (int i = 0; i < q->rows; i++) {
+    int from = q->side == OLICA_SIDE_A && q->row == q->col ? i : 0; /* nothing below the diagonal */
+    add_row(sum + (size_t)i * d + from, q->columns - from, count,
+            q->tiles + (size_t)i * (size_t)q->columns + from, tile, by + i, scales + from, d);
+  }
+}
+
+static void add_square(const olica_fit_sums *sums, const square *q, const olica_matmul *product, int thread) {
+  for (int done = 0, n; done < sums->used; done += n) {
+    n = sums->used - done < BATCH ? 1 : BATCH;
+    for (int s = done; s < done + n; s++)
+      olica_matmul_run(product, thread, turned_of(sums, s, q->row), NULL,
+                       columns_of(sums, q->side, s, q->col),
+                       q->tiles + (size_t)(s - done) * (size_t)q->rows * (size_t)q->columns);
+    if (n == BATCH) /* a constant, for a loop without a loop in it */
+      add_tiles(sums, q, done, BATCH);
+    else
+      add_tiles(sums, q, done, 1);
   }
 }
 
@@ -254,15 +299,17 @@ static olica_status add_in_bf16(olica_fit_sums *sums) {
 #pragma omp parallel num_threads(olica_kernel_threads(sums->kernel))
   {
     int thread = omp_get_thread_num();
-#pragma omp for collapse(2) schedule(static)
-    for (int s = 0; s < sums->used; s++)
-      for (int i = 0; i < squares; i++) turn(sums, s, i * SQUARE);
 #pragma omp for collapse(2) schedule(dynamic)
     for (int i = 0; i < squares; i++)
       for (int j = 0; j < squares; j++) {
         const olica_matmul *one = product[i + 1 < squares][j + 1 < squares];
-        if (j >= i) add_square(sums, OLICA_SIDE_A, one, i * SQUARE, j * SQUARE, thread);
-        add_square(sums, OLICA_SIDE_B, one, i * SQUARE, j * SQUARE, thread);
+        square q = {.side = OLICA_SIDE_B, .row = i * SQUARE, .col = j * SQUARE};
+        q.rows = square_columns(sums, q.row);
+        q.columns = square_columns(sums, q.col);
+        q.tiles = olica_kernel_room(sums->kernel, thread);
+        add_square(sums, &q, one, thread);
+        q.side = OLICA_SIDE_A;
+        if (j >= i) add_square(sums, &q, one, thread);
       }
   }
   olica_timer_work(&env->timers, (double)sums->used * sums->tokens * sums->d * (3.0 * sums->d + 1), 0);
@@ -272,7 +319,6 @@ static olica_status add_in_bf16(olica_fit_sums *sums) {
 olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
   olica_status status = OLICA_OK;
   if (sums->used == 0) return OLICA_OK;
-  add_vectors(sums);
   if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
     add_in_fp32(sums);
   else
@@ -281,7 +327,10 @@ olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
   return status;
 }
 
+/* What looks at each row alone is done while the caches still hold them. */
 olica_status olica_fit_sums_passed(olica_fit_sums *sums, int sequences) {
+  add_vectors(sums, sums->used, sequences);
+  if (olica_kernel_precision(sums->kernel) == OLICA_BF16) turn_all(sums, sums->used, sequences);
   sums->used += sequences;
   assert(sums->used <= sums->room);
   return sums->used + sequences > sums->room ? olica_fit_sums_finish(sums) : OLICA_OK;

@@ -23,20 +23,39 @@ size_t olica_blocks_bytes(int rows, int width) {
   return (size_t)round_up(rows, OLICA_BLOCK_ROWS) * (size_t)round_up(width, COLUMNS) * sizeof(uint16_t);
 }
 
+/* Columns of the slab that column `col` lies in. */
+static int slab_columns(const olica_blocks *b, int col) {
+  int left = b->padded - col / b->slab * b->slab;
+  return left < b->slab ? left : b->slab;
+}
+
 /* Where column `col` of a row lies, and how many columns follow it in its slab. */
 static uint16_t *find(const olica_blocks *b, int row, int col, int *left) {
-  int first = col / b->slab * b->slab, wide = b->padded - first < b->slab ? b->padded - first : b->slab;
+  int first = col / b->slab * b->slab, wide = slab_columns(b, col);
   size_t block = (size_t)(row / OLICA_BLOCK_ROWS) * OLICA_BLOCK_ROWS * (size_t)b->padded;
   *left = first + wide - col;
   return b->x + block + (size_t)first * OLICA_BLOCK_ROWS + (size_t)(row % OLICA_BLOCK_ROWS) * (size_t)wide +
          (col - first);
 }
 
-void olica_blocks_store(const olica_blocks *blocks, int row, int col, int count, const float *x) {
+/* Rows of one block from `row` on. */
+static void store(const olica_blocks *blocks, int row, int rows, int col, int count, const float *x,
+                  int stride) {
   for (int done = 0, n; done < count; done += n) {
     uint16_t *to = find(blocks, row, col + done, &n);
+    size_t wide = (size_t)slab_columns(blocks, col + done);
     if (n > count - done) n = count - done;
-    olica_number_round_bf16(x + done, to, n);
+    for (int t = 0; t < rows; t++)
+      olica_number_round_bf16(x + (size_t)t * (size_t)stride + done, to + (size_t)t * wide, n);
+  }
+}
+
+void olica_blocks_store(const olica_blocks *blocks, int row, int rows, int col, int count, const float *x,
+                        int stride) {
+  for (int done = 0, n; done < rows; done += n) {
+    n = OLICA_BLOCK_ROWS - (row + done) % OLICA_BLOCK_ROWS;
+    if (n > rows - done) n = rows - done;
+    store(blocks, row + done, n, col, count, x + (size_t)done * (size_t)stride, stride);
   }
 }
 

@@ -3,9 +3,6 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
 
 static const struct {
   const char *name;
@@ -97,10 +94,7 @@ void olica_number_encode(olica_dtype dtype, const float *from, void *to, size_t 
 
 void olica_number_round_bf16(const float *restrict from, uint16_t *restrict to, int n) {
   int i = 0;
-#ifdef __AVX512BF16__
-  for (; i + 16 <= n; i += 16)
-    _mm256_storeu_si256((__m256i *)(void *)(to + i), (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from + i)));
-#endif
+  for (; i + OLICA_NUMBER_VECTOR <= n; i += OLICA_NUMBER_VECTOR) olica_number_round_vector(from + i, to + i);
   for (; i < n; i++) to[i] = olica_number_to_bf16(from[i]);
 }
 

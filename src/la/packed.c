@@ -189,7 +189,7 @@ static void multiply(const olica_packed *packed, int thread, int rows, const flo
   const olica_blocks blocks = olica_blocks_in(room, in);
   float *tiles = (float *)(void *)(room + olica_blocks_bytes(GROUP_ROWS, in));
   olica_blocks_clear(&blocks, rows);
-  for (int t = 0; t < rows; t++) olica_blocks_store(&blocks, t, 0, in, x + (size_t)t * (size_t)x_stride);
+  olica_blocks_store(&blocks, 0, rows, 0, in, x, x_stride);
   for (int i = 0; i < packed->panels; i++) {
     const packed_panel *part = &packed->panel[i];
     olica_packed_tiles(packed, thread, i, &blocks, 0, count, false, tiles);

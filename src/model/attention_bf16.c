@@ -10,7 +10,7 @@
 #include "olica/la/product.h"
 #include "passes.h"
 
-enum { CHUNK = OLICA_QUERY_ROWS, VECTOR = 16 /* numbers that loops over scores take at a time */ };
+enum { CHUNK = OLICA_QUERY_ROWS, VECTOR = OLICA_NUMBER_VECTOR /* that loops over scores take at a time */ };
 
 static int filled(int n) {
   return (n + OLICA_ROUND_ROWS - 1) / OLICA_ROUND_ROWS * OLICA_ROUND_ROWS;
@@ -79,7 +79,7 @@ static void gather_keys(const head_work *w) {
     uint16_t *value = w->desk.value + (size_t)p * (size_t)w->wide;
     turn(f, p, f->bf16.key + (row * heads + (size_t)w->kv) * h, w->desk.key + (size_t)p * h);
     memcpy(value, f->bf16.value + (row * heads + (size_t)w->kv) * n, n * sizeof *value);
-    memset(value + n, 0, ((size_t)w->wide - n) * sizeof *value);
+    if (n < (size_t)w->wide) memset(value + n, 0, ((size_t)w->wide - n) * sizeof *value);
   }
   size_t more = (size_t)(filled(keys) - keys);
   memset(w->desk.key + (size_t)keys * h, 0, more * h * sizeof(uint16_t));
@@ -114,32 +114,48 @@ static float total(const float *x) {
   return sum;
 }
 
-/* A row of scores over a chunk, of which [from, until) are visible, becomes weights. Its loops go over full
- * vectors: what is hidden in them is -inf, whose exponential (the least that there is) bf16 cannot add to 1.
- */
+static void clear(uint16_t *weight, int from, int until) {
+  for (int j = from; j < until; j += VECTOR) memset(weight + j, 0, VECTOR * sizeof *weight);
+}
+
+/* s [VECTOR] outside of [from, until). */
+static void hide(float *s, int from, int until) {
+#pragma omp simd
+  for (int i = 0; i < VECTOR; i++) s[i] = i < from || i >= until ? -INFINITY : s[i];
+}
+
+static float clamped(float x) {
+  return x < -126.0f ? -126.0f : x;
+}
+
+/* A row of scores over a chunk, of which [from, until) are visible, becomes weights; `scale` leads to powers
+ * of two. Its loops go over full vectors: what is hidden in them is -inf, whose power (the least that there
+ * is) bf16 cannot add to 1. */
 static void soften(const desk *d, int row, int from, int until, int width, float scale) {
   float *restrict s = d->scores + (size_t)row * (size_t)width;
   uint16_t *restrict weight = d->weight + (size_t)row * (size_t)width;
   float before = d->top[row], tops[VECTOR], sums[VECTOR] = {0};
   int begin = from / VECTOR * VECTOR, end = (until + VECTOR - 1) / VECTOR * VECTOR;
-  for (int j = begin; j < from; j++) s[j] = -INFINITY;
-  for (int j = until; j < end; j++) s[j] = -INFINITY;
+  if (begin < from) hide(s + begin, from - begin, VECTOR);
+  if (until < end) hide(s + end - VECTOR, 0, until - end + VECTOR);
   for (int i = 0; i < VECTOR; i++) tops[i] = -INFINITY;
   for (int j = begin; j < end; j += VECTOR)
 #pragma omp simd
     for (int i = 0; i < VECTOR; i++) tops[i] = s[j + i] > tops[i] ? s[j + i] : tops[i];
   float top = largest(tops) * scale;
   if (!(top > before)) top = before;
-  memset(weight, 0, (size_t)begin * sizeof *weight);
-  for (int j = begin; j < end; j += VECTOR)
+  clear(weight, 0, begin);
+  for (int j = begin; j < end; j += VECTOR) {
+    float power[VECTOR];
 #pragma omp simd
     for (int i = 0; i < VECTOR; i++) {
-      s[j + i] = olica_product_exp_short(s[j + i] * scale - top);
-      sums[i] += s[j + i];
+      power[i] = olica_product_exp2_short(clamped(s[j + i] * scale - top));
+      sums[i] += power[i];
     }
-  olica_number_round_bf16(s + begin, weight + begin, end - begin);
-  memset(weight + end, 0, (size_t)(width - end) * sizeof *weight);
-  d->shrink[row] = before > -INFINITY ? olica_product_exp(before - top) : 0.0f;
+    olica_number_round_vector(power, weight + j);
+  }
+  clear(weight, end, width);
+  d->shrink[row] = before > -INFINITY ? olica_product_exp2_short(clamped(before - top)) : 0.0f;
   d->sum[row] = d->sum[row] * d->shrink[row] + total(sums);
   d->top[row] = top;
 }
@@ -150,7 +166,7 @@ static void attend_chunk(const head_work *w, int at, int rows, int full, int chu
   const desk *d = &w->desk;
   int g = f->arch->heads / f->arch->kv_heads, window = olica_pass_window(w->pass);
   int r = full / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
-  float scale = 1.0f / sqrtf((float)f->arch->head);
+  float scale = 1.44269504f / sqrtf((float)f->arch->head); /* 2^(x / ln 2) = exp(x) */
   olica_matmul_run(f->bf16.scores[r][c], w->thread, d->query, NULL, d->key + (size_t)chunk * f->arch->head,
                    d->scores);
   for (int row = 0; row < g * full; row++) {
@@ -181,8 +197,8 @@ static void put_away(const head_work *w, int first, int rows, int full) {
     for (int t = 0; t < rows; t++) {
       float *row = mix + (size_t)t * (size_t)w->wide, by = 1.0f / w->desk.sum[i * full + t];
       for (int j = 0; j < w->values; j++) row[j] *= by;
-      olica_blocks_store(w->mixed, w->segment->first + first + t, col, w->values, row);
     }
+    olica_blocks_store(w->mixed, w->segment->first + first, rows, col, w->values, mix, w->wide);
     olica_pass_see(w->pass, (olica_view){.tap = OLICA_TAP_VALUES,
                                          .thread = w->thread,
                                          .row = w->segment->first + first,

@@ -148,9 +148,7 @@ static int make_tiles(const group *g, const olica_packed *map, const float *bias
 }
 
 static void store_blocks(const group *g, void *to, int first, int columns, const float *tiles) {
-  for (int t = 0; t < g->rows; t++)
-    olica_blocks_store(to, g->skipped * OLICA_BLOCK_ROWS + t, first, columns,
-                       tiles + (size_t)t * (size_t)columns);
+  olica_blocks_store(to, g->skipped * OLICA_BLOCK_ROWS, g->rows, first, columns, tiles, columns);
 }
 
 /* A map of x, whose blocks begin with number `block`, panel by panel. */
@@ -195,11 +193,10 @@ static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
   for (int b = 0; b < g->blocks; b++) {
     int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
     float *normed = g->room.normed;
-    for (int t = 0; t < rows; t++) {
+    for (int t = 0; t < rows; t++)
       olica_pass_norm_row(arch, g->pass->x + (size_t)(g->row + row + t) * (size_t)d, gains,
                           normed + (size_t)t * (size_t)d);
-      olica_blocks_store(&input, row + t, 0, d, normed + (size_t)t * (size_t)d);
-    }
+    olica_blocks_store(&input, row, rows, 0, d, normed, d);
     olica_pass_see(g->pass, (olica_view){.tap = tap,
                                          .thread = g->thread,
                                          .row = g->row + row,
@@ -253,8 +250,23 @@ static void use_attention_output(const group *g, void *to, int first, int column
 
 /* gate := silu(gate) * up, to be rounded to bf16. */
 static void make_neurons_of(int count, float *restrict gate, const float *restrict up) {
-  for (int i = 0; i < count; i++)
-    gate[i] = gate[i] * olica_product_reciprocal(1.0f + olica_product_exp_short(-gate[i])) * up[i];
+  for (int i = 0; i < count; i++) {
+    float x = gate[i] * -1.44269504f;
+    x = x < -126.0f ? -126.0f : x > 125.0f ? 125.0f : x;
+    gate[i] = gate[i] * olica_product_reciprocal(1.0f + olica_product_exp2_short(x)) * up[i];
+  }
+}
+
+/* Some rows at a time, which are stored while the innermost cache holds them. */
+static void combine(const group *strip, const olica_blocks *neurons, int first, int columns, float *gate,
+                    const float *up) {
+  enum { ROWS = 8 };
+  for (int t = 0, n; t < strip->rows; t += n) {
+    size_t at = (size_t)t * (size_t)columns;
+    n = strip->rows - t < ROWS ? strip->rows - t : ROWS;
+    make_neurons_of(n * columns, gate + at, up + at);
+    olica_blocks_store(neurons, strip->skipped * OLICA_BLOCK_ROWS + t, n, first, columns, gate + at, columns);
+  }
 }
 
 /* Gate and up, panel by panel, become neurons. */
@@ -270,9 +282,8 @@ static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
       make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, input, b, &first, g->room.tiles);
       int columns =
           make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, input, b, &first, g->room.other);
-      make_neurons_of(strip.rows * columns, g->room.tiles, g->room.other);
+      combine(&strip, &neurons, first, columns, g->room.tiles, g->room.other);
       see(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
-      store_blocks(&strip, &neurons, first, columns, g->room.tiles);
     }
   return neurons;
 }

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 typedef enum olica_dtype { OLICA_FP32, OLICA_FP16, OLICA_BF16, OLICA_DTYPES } olica_dtype;
 
@@ -34,7 +37,18 @@ static inline float olica_number_from_bf16(uint16_t half) {
   return x;
 }
 
-/* n numbers to bf16 for a product to read: as encode, but that denormal numbers may become 0. */
+/* Numbers to bf16 for a product to read: as encode, but that denormal numbers may become 0. So many at a time
+ * in inner loops, or n. */
+enum { OLICA_NUMBER_VECTOR = 16 };
+
+static inline void olica_number_round_vector(const float *from, uint16_t *to) {
+#ifdef __AVX512BF16__
+  _mm256_storeu_si256((__m256i *)(void *)to, (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from)));
+#else
+  for (int i = 0; i < OLICA_NUMBER_VECTOR; i++) to[i] = olica_number_to_bf16(from[i]);
+#endif
+}
+
 void olica_number_round_bf16(const float *from, uint16_t *to, int n);
 
 /* x rounded in place to what the format can hold: what will be read back after encode. */

@@ -62,8 +62,9 @@ olica_blocks olica_blocks_in(void *room, int width);
 /* Zeros behind the columns of the first `rows` rows. */
 void olica_blocks_clear(const olica_blocks *blocks, int rows);
 
-/* x [count] becomes columns [col, col + count) of a row. */
-void olica_blocks_store(const olica_blocks *blocks, int row, int col, int count, const float *x);
+/* x [rows x count], of row stride `stride`, becomes columns [col, col + count) of rows [row, row + rows). */
+void olica_blocks_store(const olica_blocks *blocks, int row, int rows, int col, int count, const float *x,
+                        int stride);
 
 /* Panels of a packed matrix; columns of y in one, and the first of them. */
 int olica_packed_panels(const olica_packed *packed);

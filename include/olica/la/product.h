@@ -56,13 +56,12 @@ static inline float olica_product_exp(float x) {
   return x < -87.33f ? 0.0f : p * scale;
 }
 
-/* exp(x) and 1/x (1 <= x < 2^126) for what is rounded to bf16 next: relative errors below 1e-5. */
-static inline float olica_product_exp_short(float x) {
-  float clamped = x < -87.0f ? -87.0f : x > 87.0f ? 87.0f : x;
-  float t = clamped * 1.44269504f, k = t + 12582912.0f; /* the sum's low bits are round(t) */
+/* 2^x (|x| <= 126) and 1/x (1 <= x < 2^126) for what is rounded to bf16 next: relative errors below 1e-5. */
+static inline float olica_product_exp2_short(float x) {
+  float k = x + 12582912.0f; /* the sum's low bits are round(x) */
   uint32_t bits, power;
   memcpy(&power, &k, sizeof power);
-  float f = t - (k - 12582912.0f);
+  float f = x - (k - 12582912.0f);
   float p = 9.6181291e-3f; /* 2^f, |f| <= 1/2 */
   p = p * f + 5.5504109e-2f;
   p = p * f + 2.4022651e-1f;
