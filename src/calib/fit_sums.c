@@ -3,13 +3,15 @@
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
+#include <pthread.h>
 
 #include "olica/la/product.h"
+#include "olica/par/comm.h"
 
 enum {
   ROWS =
       2048, /* in bf16 so many rows go into the sums together: a number of the sums is fetched once for all */
-  SQUARE = 192, /* columns of A times columns of B that are multiplied at a time in bf16, */
+  SQUARE = 192, /* columns of A times columns of B that are added at a time; in bf16 multiplied too, */
   BATCH = 4,    /* of so many sequences before the products go into the sums */
   COLUMNS = 64  /* of a pass over rows that stays in the innermost cache */
 };
@@ -19,58 +21,84 @@ static int room_for(olica_dtype precision, int tokens, int pack) {
   return room > pack ? room : pack;
 }
 
+static int squares_of(int d) {
+  return (d + SQUARE - 1) / SQUARE;
+}
+
 size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack) {
   size_t n = (size_t)d, room = (size_t)room_for(precision, tokens, pack);
   size_t rows = room * (size_t)tokens * n * olica_number_size(precision);
-  size_t sums = 8 * (2 * n * n + 3 * n) + 2 * rows + room * n * 2 * 8;
-  return sums + (precision == OLICA_FP32 ? 4 * n * n : rows);
+  size_t sums = 8 * 3 * n + 2 * rows + room * n * 2 * 8;
+  return sums + (precision == OLICA_FP32 ? 4 * SQUARE * n : rows);
 }
 
-static olica_status create_bf16(olica_fit_sums *sums) {
-  size_t rows = (size_t)sums->room * (size_t)sums->tokens;
-  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * BATCH * SQUARE * SQUARE));
-  return OLICA_NEW(olica_kernel_env(sums->kernel), sums->turned, rows * (size_t)sums->d);
+/* AᵀA and AᵀB, and a lock for every square of each. */
+size_t olica_fit_sums_node_bytes(int d) {
+  size_t n = (size_t)d, squares = (size_t)squares_of(d);
+  return 2 * n * n * sizeof(double) + OLICA_SIDES * squares * squares * sizeof(pthread_mutex_t);
 }
 
-static olica_status create(olica_fit_sums *sums) {
+static olica_status allocate(olica_fit_sums *sums) {
   olica_env *env = olica_kernel_env(sums->kernel);
-  size_t n = (size_t)sums->d, room = (size_t)sums->room;
-  OLICA_TRY(OLICA_NEW(env, sums->gram, n * n));
-  OLICA_TRY(OLICA_NEW(env, sums->cross, n * n));
+  olica_dtype precision = olica_kernel_precision(sums->kernel);
+  size_t n = (size_t)sums->d, room = (size_t)sums->room, rows = room * (size_t)sums->tokens * n;
   OLICA_TRY(OLICA_NEW(env, sums->sum_a, n));
   OLICA_TRY(OLICA_NEW(env, sums->sum_b, n));
   OLICA_TRY(OLICA_NEW(env, sums->square_b, n));
   for (int side = 0; side < OLICA_SIDES; side++) {
-    size_t bytes = room * (size_t)sums->tokens * n * olica_number_size(olica_kernel_precision(sums->kernel));
-    OLICA_TRY(OLICA_NEW(env, sums->rows[side], bytes));
+    OLICA_TRY(OLICA_NEW(env, sums->rows[side], rows * olica_number_size(precision)));
     OLICA_TRY(OLICA_NEW(env, sums->scale[side], room * n));
   }
-  if (olica_kernel_precision(sums->kernel) == OLICA_FP32) return OLICA_NEW(env, sums->product, n * n);
-  return create_bf16(sums);
+  if (precision == OLICA_FP32) return OLICA_NEW(env, sums->product, SQUARE * n);
+  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * BATCH * SQUARE * SQUARE));
+  return OLICA_NEW(env, sums->turned, rows);
 }
 
-olica_status olica_fit_sums_create(olica_kernel *kernel, int d, int tokens, int pack, olica_fit_sums **out) {
-  olica_fit_sums *sums;
-  OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), sums, 1));
-  *sums = (olica_fit_sums){.kernel = kernel, .d = d, .tokens = tokens};
+static pthread_mutex_t *lock_of(const olica_fit_sums *sums, olica_side side, int square) {
+  int squares = squares_of(sums->d);
+  return (pthread_mutex_t *)sums->locks + (size_t)side * (size_t)(squares * squares) + square;
+}
+
+/* The node's part: zeros, and locks that its ranks and their threads take. */
+static void lay_out(olica_fit_sums *sums) {
+  size_t numbers = (size_t)sums->d * (size_t)sums->d;
+  int squares = squares_of(sums->d) * squares_of(sums->d);
+  sums->gram = sums->shared->data;
+  sums->cross = sums->gram + numbers;
+  sums->locks = sums->cross + numbers;
+  if (olica_shared_leads(sums->context)) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    for (int i = 0; i < OLICA_SIDES * squares; i++)
+      pthread_mutex_init(lock_of(sums, (olica_side)(i / squares), i % squares), &attributes);
+    pthread_mutexattr_destroy(&attributes);
+  }
+  olica_shared_fence(sums->context);
+}
+
+olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel, int d, int tokens, int pack,
+                                   olica_fit_sums **out) {
+  olica_fit_sums *sums = NULL;
+  OLICA_AGREE(context, OLICA_NEW(context->env, sums, 1));
+  *sums = (olica_fit_sums){.context = context, .kernel = kernel, .d = d, .tokens = tokens};
   sums->room = room_for(olica_kernel_precision(kernel), tokens, pack);
-  olica_status status = create(sums);
-  if (status != OLICA_OK)
-    olica_fit_sums_destroy(sums);
-  else
-    *out = sums;
-  return status;
+  OLICA_AGREE(context, allocate(sums));
+  OLICA_TRY(olica_shared_create(context, "sums of a fit", olica_fit_sums_node_bytes(d), &sums->shared));
+  lay_out(sums);
+  *out = sums;
+  return OLICA_OK;
 }
 
 void olica_fit_sums_destroy(olica_fit_sums *sums) {
   if (!sums) return;
   olica_env *env = olica_kernel_env(sums->kernel);
+  olica_shared_destroy(sums->shared); /* its locks are free, and hold nothing */
   for (int side = 0; side < OLICA_SIDES; side++) {
     olica_memory_free(env, sums->rows[side]);
     olica_memory_free(env, sums->scale[side]);
   }
-  void *blocks[] = {sums->gram,     sums->cross,   sums->sum_a, sums->sum_b,
-                    sums->square_b, sums->product, sums->turned};
+  void *blocks[] = {sums->sum_a, sums->sum_b, sums->square_b, sums->product, sums->turned};
   for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(env, blocks[i]);
   olica_memory_free(env, sums);
 }
@@ -191,27 +219,45 @@ static inline void add_row(double *restrict sum, int n, int count, const float *
   }
 }
 
-/* ---- in fp32: a sequence after the other ---- */
-
-static void add_product(double *sum, const float *product, int n, bool upper, const double *row_scale,
-                        const double *column_scale) {
-#pragma omp parallel for schedule(static, 16) if ((double)n * n >= OLICA_PRODUCT_PARALLEL)
-  for (int i = 0; i < n; i++) {
-    size_t from = upper ? (size_t)i : 0, row = (size_t)i * (size_t)n + from;
-    add_row(sum + row, n - (int)from, 1, product + row, 0, row_scale + i, column_scale + from, 0);
-  }
+/* The k-th piece of work of this rank: the ranks of a node begin in different places. */
+static int turn_of(const olica_fit_sums *sums, int k, int pieces) {
+  const olica_context *context = sums->context;
+  return (int)((k + (int64_t)context->node_rank * pieces / context->node_size) % pieces);
 }
 
-static void add_in_fp32(olica_fit_sums *sums) {
+/* ---- in fp32: a sequence after the other, rows of squares after rows ---- */
+
+/* product [rows x (d - col)], of rows from `row` on, into the sums' columns from `col` on. */
+static void add_product(const olica_fit_sums *sums, olica_side side, int s, int row, int col) {
+  int rows = square_columns(sums, row), columns = sums->d - col;
+  size_t d = (size_t)sums->d;
+  double *sum = side == OLICA_SIDE_A ? sums->gram : sums->cross;
+  const double *by = scale_of(sums, OLICA_SIDE_A, s), *scales = scale_of(sums, side, s);
+  pthread_mutex_t *lock = lock_of(sums, side, row / SQUARE);
+  pthread_mutex_lock(lock);
+#pragma omp parallel for schedule(static, 16) if ((double)rows * columns >= OLICA_PRODUCT_PARALLEL)
+  for (int i = 0; i < rows; i++) {
+    int from = side == OLICA_SIDE_A ? i : 0; /* nothing below the diagonal */
+    add_row(sum + (size_t)(row + i) * d + col + from, columns - from, 1,
+            sums->product + (size_t)i * (size_t)columns + from, 0, by + row + i, scales + col + from, 0);
+  }
+  pthread_mutex_unlock(lock);
+}
+
+static void add_in_fp32(const olica_fit_sums *sums) {
   olica_env *env = olica_kernel_env(sums->kernel);
-  int d = sums->d, tokens = sums->tokens;
-  for (int s = 0; s < sums->used; s++) {
+  int d = sums->d, tokens = sums->tokens, squares = squares_of(d);
+  for (int k = 0; k < squares * sums->used; k++) {
+    int s = k / squares, row = turn_of(sums, k % squares, squares) * SQUARE, rows = square_columns(sums, row);
     const float *a = rows_of(sums, OLICA_SIDE_A, s), *b = rows_of(sums, OLICA_SIDE_B, s);
-    const double *scale_a = scale_of(sums, OLICA_SIDE_A, s), *scale_b = scale_of(sums, OLICA_SIDE_B, s);
-    olica_product_gram(env, tokens, d, a, sums->product);
-    add_product(sums->gram, sums->product, d, true, scale_a, scale_a);
-    olica_product_general(env, 1, 0, d, d, tokens, 1.0f, a, d, b, d, 0.0f, sums->product, d);
-    add_product(sums->cross, sums->product, d, false, scale_a, scale_b);
+    int right = d - row - rows;
+    olica_product_gram(env, tokens, rows, a + row, d, sums->product, d - row);
+    if (right > 0)
+      olica_product_general(env, 1, 0, rows, right, tokens, 1.0f, a + row, d, a + row + rows, d, 0.0f,
+                            sums->product + rows, d - row);
+    add_product(sums, OLICA_SIDE_A, s, row, row);
+    olica_product_general(env, 1, 0, rows, d, tokens, 1.0f, a + row, d, b, d, 0.0f, sums->product, d);
+    add_product(sums, OLICA_SIDE_B, s, row, 0);
   }
 }
 
@@ -246,6 +292,7 @@ static void turn_all(const olica_fit_sums *sums, int first, int count) {
 
 /* A square of the sums at (row, col), and its products of a batch of sequences. */
 typedef struct square {
+  pthread_mutex_t *lock;
   olica_side side; /* A: of AᵀA, of which only the upper triangle is wanted; B: of AᵀB */
   int row, col, rows, columns;
   float *tiles; /* [BATCH][rows x columns] */
@@ -270,10 +317,12 @@ static void add_square(const olica_fit_sums *sums, const square *q, const olica_
       olica_matmul_run(product, thread, turned_of(sums, s, q->row), NULL,
                        columns_of(sums, q->side, s, q->col),
                        q->tiles + (size_t)(s - done) * (size_t)q->rows * (size_t)q->columns);
+    pthread_mutex_lock(q->lock);
     if (n == BATCH) /* a constant, for a loop without a loop in it */
       add_tiles(sums, q, done, BATCH);
     else
       add_tiles(sums, q, done, 1);
+    pthread_mutex_unlock(q->lock);
   }
 }
 
@@ -293,24 +342,22 @@ static olica_status find_products(olica_fit_sums *sums, const olica_matmul *prod
 
 static olica_status add_in_bf16(olica_fit_sums *sums) {
   olica_env *env = olica_kernel_env(sums->kernel);
-  int squares = (sums->d + SQUARE - 1) / SQUARE;
+  int squares = squares_of(sums->d);
   const olica_matmul *product[2][2];
   OLICA_TRY(find_products(sums, product));
-#pragma omp parallel num_threads(olica_kernel_threads(sums->kernel))
-  {
-    int thread = omp_get_thread_num();
-#pragma omp for collapse(2) schedule(dynamic)
-    for (int i = 0; i < squares; i++)
-      for (int j = 0; j < squares; j++) {
-        const olica_matmul *one = product[i + 1 < squares][j + 1 < squares];
-        square q = {.side = OLICA_SIDE_B, .row = i * SQUARE, .col = j * SQUARE};
-        q.rows = square_columns(sums, q.row);
-        q.columns = square_columns(sums, q.col);
-        q.tiles = olica_kernel_room(sums->kernel, thread);
-        add_square(sums, &q, one, thread);
-        q.side = OLICA_SIDE_A;
-        if (j >= i) add_square(sums, &q, one, thread);
-      }
+#pragma omp parallel for schedule(dynamic) num_threads(olica_kernel_threads(sums->kernel))
+  for (int k = 0; k < squares * squares; k++) {
+    int at = turn_of(sums, k, squares * squares), i = at / squares, j = at % squares;
+    const olica_matmul *one = product[i + 1 < squares][j + 1 < squares];
+    square q = {.row = i * SQUARE, .col = j * SQUARE};
+    q.rows = square_columns(sums, q.row);
+    q.columns = square_columns(sums, q.col);
+    q.tiles = olica_kernel_room(sums->kernel, omp_get_thread_num());
+    for (int side = j >= i ? OLICA_SIDE_A : OLICA_SIDE_B; side < OLICA_SIDES; side++) {
+      q.side = (olica_side)side;
+      q.lock = lock_of(sums, q.side, at);
+      add_square(sums, &q, one, omp_get_thread_num());
+    }
   }
   olica_timer_work(&env->timers, (double)sums->used * sums->tokens * sums->d * (3.0 * sums->d + 1), 0);
   return OLICA_OK;

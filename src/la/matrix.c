@@ -144,8 +144,9 @@ static size_t panel_size(const olica_matrix *matrix, int cols) {
 
 typedef struct summation {
   olica_matrix *matrix;
-  const double *part; /* [rows x cols], row-major */
+  const double *part; /* [rows x cols], row-major, of the node */
   int upper;
+  size_t size;        /* of a panel, at most */
   double *mine, *sum; /* a panel each */
 } summation;
 
@@ -155,8 +156,8 @@ static int summed_from(const summation *s, const panel *at, int col) {
   return s->upper ? held(col, s->matrix->mb, at->row, s->matrix->grid->rows) : 0;
 }
 
-static void sum_panel(const panel *at, void *state) {
-  const summation *s = state;
+/* This node's part of a panel; returns how many numbers. */
+static size_t gather_panel(const summation *s, const panel *at, double *to) {
   const olica_matrix *matrix = s->matrix;
   const olica_grid *grid = matrix->grid;
   size_t used = 0, width = (size_t)matrix->cols;
@@ -164,11 +165,38 @@ static void sum_panel(const panel *at, void *state) {
     int col = global(j, matrix->nb, at->col, grid->cols);
     for (int i = summed_from(s, at, col); i < at->rows; i++) {
       size_t row = (size_t)global(i, matrix->mb, at->row, grid->rows);
-      s->mine[used++] = s->upper ? s->part[(size_t)col * width + row] : s->part[row * width + (size_t)col];
+      to[used++] = s->upper ? s->part[(size_t)col * width + row] : s->part[row * width + (size_t)col];
     }
   }
-  olica_comm_sum_to(grid->context, grid->context->comm, s->mine, s->sum, used, at->owner);
-  if (grid->context->rank != at->owner) return;
+  return used;
+}
+
+/* One rank of every node takes part: those that stand in the owner's place on their nodes or, where there is
+ * not one on every node, in another one's, which hands the sum on. */
+static void sum_over_nodes(const summation *s, const panel *at) {
+  olica_context *context = s->matrix->grid->context;
+  const struct olica_place *owner = &context->place[at->owner];
+  int group = owner->rank % context->peer_groups;
+  if (context->node_rank == group) {
+    size_t used = gather_panel(s, at, s->mine);
+    olica_comm_sum_to(context, context->peers, s->mine, s->sum, used, owner->node);
+    if (context->node_index == owner->node && group != owner->rank)
+      MPI_Send(s->sum, (int)used, MPI_DOUBLE, at->owner, 0, context->comm);
+  } else if (context->rank == at->owner) {
+    MPI_Recv(s->sum, (int)s->size, MPI_DOUBLE, MPI_ANY_SOURCE, 0, context->comm, MPI_STATUS_IGNORE);
+  }
+}
+
+static void sum_panel(const panel *at, void *state) {
+  const summation *s = state;
+  const olica_matrix *matrix = s->matrix;
+  const olica_grid *grid = matrix->grid;
+  olica_context *context = grid->context;
+  if (context->nodes > 1)
+    sum_over_nodes(s, at);
+  else if (context->rank == at->owner)
+    gather_panel(s, at, s->sum);
+  if (context->rank != at->owner) return;
   const double *next = s->sum;
   for (int j = at->first; j < at->last; j++) {
     int from = summed_from(s, at, global(j, matrix->nb, at->col, grid->cols));
@@ -182,9 +210,9 @@ olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int uppe
   assert(!upper || matrix->rows == matrix->cols);
   olica_context *context = matrix->grid->context;
   size_t size = panel_size(matrix, matrix->cols);
-  summation s = {.matrix = matrix, .part = part, .upper = upper};
-  olica_status status = OLICA_NEW(context->env, s.mine, size);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, olica_grid_member(matrix->grid) ? size : 0);
+  summation s = {.matrix = matrix, .part = part, .upper = upper, .size = size};
+  olica_status status = OLICA_NEW(context->env, s.mine, context->nodes > 1 ? size : 0);
+  if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, size);
   OLICA_TRY(olica_comm_agree(context, context->comm, status));
   each_panel(matrix, matrix->cols, sum_panel, &s);
   OLICA_FREE(context->env, s.mine);

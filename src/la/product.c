@@ -50,7 +50,8 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
               a_stride, b, b_stride, beta, c, c_stride);
 }
 
-void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram) {
-  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, n, 0.0f, gram, n);
+void olica_product_gram(olica_env *env, int rows, int n, const float *x, int x_stride, float *gram,
+                        int gram_stride) {
+  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, x_stride, 0.0f, gram, gram_stride);
   olica_timer_work(&env->timers, (double)rows * n * (n + 1), 0);
 }

@@ -70,6 +70,16 @@ static void find_nodes(olica_context *context) {
   MPI_Comm_split(context->comm, group, context->node_index, &context->peers);
 }
 
+static olica_status find_places(olica_context *context) {
+  const struct olica_place own = {context->node_index, context->node_rank};
+  int status = OLICA_NEW(context->env, context->place, (size_t)context->size), worst;
+  MPI_Allreduce(&status, &worst, 1, MPI_INT, MPI_MAX, context->comm);
+  if (status != OLICA_OK || worst != OLICA_OK)
+    return olica_error_set(context->env, OLICA_ERR_MEMORY, "no memory for a list of %d ranks", context->size);
+  MPI_Allgather(&own, 2, MPI_INT, context->place, 2, MPI_INT, context->comm);
+  return OLICA_OK;
+}
+
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **out) {
   olica_context *context;
   OLICA_TRY(OLICA_NEW(env, context, 1));
@@ -86,8 +96,12 @@ olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, 
   context->node_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
   env->log.speaks = context->rank == 0;
   olica_context_set_threads(context, threads);
-  *out = context;
-  return OLICA_OK;
+  olica_status status = find_places(context);
+  if (status != OLICA_OK)
+    olica_context_destroy(context);
+  else
+    *out = context;
+  return status;
 }
 
 void olica_context_destroy(olica_context *context) {
@@ -97,5 +111,6 @@ void olica_context_destroy(olica_context *context) {
   if (context->peers != MPI_COMM_NULL) MPI_Comm_free(&context->peers);
   MPI_Comm_free(&context->node);
   MPI_Comm_free(&context->comm);
+  olica_memory_free(context->env, context->place);
   olica_memory_free(context->env, context);
 }

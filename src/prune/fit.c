@@ -37,6 +37,7 @@ olica_status olica_fit_gather(olica_context *context, olica_solver *solver, cons
   memcpy(fit->sum_b, sums->sum_b, d * sizeof(double));
   memcpy(fit->square_b, sums->square_b, d * sizeof(double));
   olica_comm_sum(context, context->comm, fit->sum_a, 3 * d); /* the three lie one after the other */
+  olica_shared_fence(context);                               /* the node's other ranks have added theirs */
   OLICA_TRY(olica_matrix_sum(fit->gram, sums->gram, 1));
   OLICA_TRY(olica_matrix_sum(fit->cross, sums->cross, 0));
   *out = fit;

@@ -158,9 +158,10 @@ static int pack_of(const olica_state *state) {
 static olica_status create_survey(olica_state *state, survey_view *view) {
   const olica_method_job *job = &state->job;
   view->d = job->arch->hidden;
-  OLICA_TRY(OLICA_NEW(job->context->env, view->output_energy,
-                      (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
-  return olica_fit_sums_create(job->kernel, view->d, job->stream->tokens, pack_of(state), &view->sums);
+  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, view->output_energy,
+                                      (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
+  return olica_fit_sums_create(job->context, job->kernel, view->d, job->stream->tokens, pack_of(state),
+                               &view->sums);
 }
 
 /* e [d] := E_out of o_proj, of all threads and ranks. */
@@ -175,7 +176,7 @@ static void reduce_output_energy(const olica_state *state, const survey_view *vi
 static olica_status survey_stream(olica_state *state, const olica_maps *maps, survey_view *view) {
   olica_context *context = state->job.context;
   const olica_watch watch = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
-  OLICA_AGREE(context, create_survey(state, view));
+  OLICA_TRY(create_survey(state, view));
   OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &watch));
   OLICA_AGREE(context, olica_fit_sums_finish(view->sums));
   reduce_output_energy(state, view, state->output_energy + (size_t)maps->index * (size_t)view->d);
@@ -364,20 +365,27 @@ static olica_status add_residual(const residual_work *r, const cut_work *work, i
   return olica_fit_sums_passed(sums, count);
 }
 
-/* Sums of the fit of the cut's residual on the FFN's inputs, over this rank's sequences. */
-static olica_status residual_sums(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                  const cut_work *work, olica_fit_sums **out) {
+/* Sums of the fit of the cut's residual on the FFN's inputs: this rank's sequences. */
+static olica_status add_residuals(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
+                                  const cut_work *work, olica_fit_sums *sums) {
   const olica_method_job *job = &state->job;
   residual_work r = {0};
-  OLICA_TRY(
-      olica_fit_sums_create(job->kernel, job->stream->hidden, job->stream->tokens, pack_of(state), out));
   OLICA_TRY(create_residual(state, dense, pruned, &r));
   for (int64_t s = 0; s < job->stream->count; s += r.sequences) {
     int64_t left = job->stream->count - s;
-    OLICA_TRY(add_residual(&r, work, s, left < r.sequences ? (int)left : r.sequences, *out));
+    OLICA_TRY(add_residual(&r, work, s, left < r.sequences ? (int)left : r.sequences, sums));
   }
   destroy_residual(job->context->env, &r);
-  return olica_fit_sums_finish(*out);
+  return olica_fit_sums_finish(sums);
+}
+
+static olica_status collect_residual(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
+                                     const cut_work *work, olica_fit_sums **sums) {
+  const olica_method_job *job = &state->job;
+  OLICA_TRY(olica_fit_sums_create(job->context, job->kernel, job->stream->hidden, job->stream->tokens,
+                                  pack_of(state), sums));
+  OLICA_AGREE(job->context, add_residuals(state, dense, pruned, work, *sums));
+  return OLICA_OK;
 }
 
 /* Query, key, and in calibrated layers the branch, all at once. */
@@ -450,9 +458,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   note_silent(context, work.energies, record);
   OLICA_AGREE(context, olica_layer_create(env, job->arch, &shape, state->memory->data, &pruned));
   OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
-  if (shape.branch > 0)
-    PHASE(env, "collect",
-          olica_comm_agree(context, context->comm, residual_sums(state, dense, pruned, &work, &sums)));
+  if (shape.branch > 0) PHASE(env, "collect", collect_residual(state, dense, pruned, &work, &sums));
   OLICA_FREE(env, work.ffn_input);
   PHASE(env, "solve", decompose(state, dense, work.energies, sums, pruned));
   OLICA_TRY(finish_layer(state, dense, pruned, record));

@@ -159,7 +159,8 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   double d = arch->hidden, square = d * d, packed = packed_bytes(job, &shape);
   double sums =
       (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
-                                   olica_stream_pack(job->precision, job->context->most_threads, length));
+                                   olica_stream_pack(job->precision, job->context->most_threads, length)) +
+      node_share((double)olica_fit_sums_node_bytes(arch->hidden), layout);
   double cut = (double)olica_layer_bytes(arch, &cut_shape), decomposed;
   double positions = share((double)o->calibration.samples, layout.ranks) * (double)o->calibration.length;
   double inputs =
@@ -172,7 +173,7 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   if (inputs > 0) pruning = larger(pruning, inputs + sums + residual_bytes(job, budget));
   double staging =
       larger((double)WRITE_ROUND / layout.ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
-  plan->shared += cut;
+  plan->shared += cut + (double)olica_fit_sums_node_bytes(arch->hidden);
   plan->layers += node_share(cut, layout);
   plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
   plan->solver = larger(plan->solver, READ_BACK) + (double)arch->layers * d * 8;

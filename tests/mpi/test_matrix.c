@@ -26,20 +26,20 @@ static void check_distribution(tally *t, const olica_grid *grid, const olica_mat
   free(owners);
 }
 
-/* Whole numbers, so that sums are exact; every rank's part is another one. */
-static double *part_of(int rank, int rows, int cols, int upper) {
+/* Whole numbers, so that sums are exact; every node's part is another one. */
+static double *part_of(int node, int rows, int cols, int upper) {
   double *part = numbers(rows * cols);
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < cols; j++) {
       int low = upper && i > j ? j : i, high = upper && i > j ? i : j;
-      part[i * cols + j] = (rank + 1) * (1000.0 * low + high + 1);
+      part[i * cols + j] = (node + 1) * (1000.0 * low + high + 1);
     }
   return part;
 }
 
 static void check_sum(tally *t, olica_matrix *m, int upper) {
-  int size = t->context->size, count = m->rows * m->cols;
-  double *part = part_of(t->context->rank, m->rows, m->cols, upper), weight = size * (size + 1) / 2.0;
+  int nodes = t->context->nodes, count = m->rows * m->cols;
+  double *part = part_of(t->context->node_index, m->rows, m->cols, upper), weight = nodes * (nodes + 1) / 2.0;
   for (int i = 0; upper && i < m->rows; i++)
     for (int j = 0; j < i; j++) part[i * m->cols + j] = NAN;             /* nobody may look there */
   for (int i = 0; i < m->local_rows * m->local_cols; i++) m->a[i] = NAN; /* all of it is to be written */
@@ -49,7 +49,7 @@ static void check_sum(tally *t, olica_matrix *m, int upper) {
   for (int i = 0; i < count; i++) expected[i] *= weight;
   if (olica_grid_member(m->grid)) {
     double *got = collect(m);
-    expect(t, distance(count, got, expected) == 0, "%d x %d: sum over ranks, upper %d", m->rows, m->cols,
+    expect(t, distance(count, got, expected) == 0, "%d x %d: sum over nodes, upper %d", m->rows, m->cols,
            upper);
     free(got);
   }

@@ -36,9 +36,10 @@ void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, i
  * collective: meant for a row-major fp32 matrix that every member holds. */
 void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, const double *scale);
 
-/* matrix := the sum over all ranks of the context of `part` [rows x cols, row-major, on every rank].
- * Collective on the context. With upper = 1 only the upper triangle of each part is summed and the sum is
- * mirrored (square matrices). Scratch is a few MiB: no rank holds another full matrix. */
+/* matrix := the sum over all nodes of the context of `part` [rows x cols, row-major], which a node's ranks
+ * share: each reads the same numbers. Collective on the context. With upper = 1 only the upper triangle of
+ * each part is summed and the sum is mirrored (square matrices). Scratch is a few MiB: no rank holds another
+ * full matrix. */
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
 
 /* Every rank of the context gets the whole matrix, rounded to fp32, row-major [rows x cols] (its first `cols`

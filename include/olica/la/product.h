@@ -32,7 +32,8 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
                          const float *b, int b_stride, float beta, float *c, int c_stride);
 
 /* Upper triangle of gram [n x n] := xᵀ x, x [rows x n]. */
-void olica_product_gram(olica_env *env, int rows, int n, const float *x, float *gram);
+void olica_product_gram(olica_env *env, int rows, int n, const float *x, int x_stride, float *gram,
+                        int gram_stride);
 
 /* exp(x) to 2 ulp in a form that compilers vectorize: 2^k times a polynomial. 0 below -87.3, and never
  * infinite (the argument is clamped to 88). */

@@ -22,10 +22,13 @@ typedef struct olica_context {
   MPI_Comm node; /* the ranks that share this node's memory */
   int node_rank, node_size;
   int node_index, nodes; /* nodes are numbered by their lowest rank */
-  int nodes_here;        /* that this machine is split into: 1, but for OLICA_RANKS_PER_NODE */
-  MPI_Comm peers;        /* the ranks with our node_rank on all nodes, in the nodes' order: what goes to */
-  int peer_groups;       /* every node goes in as many parts. MPI_COMM_NULL from peer_groups, the least
-                          * node_size of all, on */
+  struct olica_place {
+    int node, rank;
+  } * place;       /* [size] every rank's node_index and node_rank */
+  int nodes_here;  /* that this machine is split into: 1, but for OLICA_RANKS_PER_NODE */
+  MPI_Comm peers;  /* the ranks with our node_rank on all nodes, in the nodes' order: what goes to */
+  int peer_groups; /* every node goes in as many parts. MPI_COMM_NULL from peer_groups, the least
+                    * node_size of all, on */
   struct olica_shared *shared; /* all blocks of the node (par/shared.h), the newest first */
   size_t others, most_others;  /* bytes of them that other ranks count, now and at most */
   int cores, node_cores;       /* that this rank may run on (its affinity mask); of the node */

@@ -9,7 +9,7 @@
 
 /* What the linear calibration works with; without a branch none of it is looked at. */
 typedef struct olica_residual {
-  olica_fit_sums *sums; /* of the cut's residual on the FFN's inputs, this rank's; given away */
+  olica_fit_sums *sums; /* of the cut's residual on the FFN's inputs; given away */
   double tokens;        /* of all ranks */
   double damping;       /* olica_fit_damping */
 } olica_residual;
