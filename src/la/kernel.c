@@ -40,7 +40,7 @@ typedef struct loader {
 
 struct olica_operand {
   const olica_matmul *matmul;
-  char *data;
+  char *own;            /* its data, where nobody gave it room */
   dnnl_memory_t memory; /* around it: setting the data of a padded memory would write into it */
 };
 
@@ -338,13 +338,15 @@ size_t olica_operand_bytes(int depth, int columns) {
   return round_up(depth, DEPTH) * round_up(columns, COLUMNS) * sizeof(uint16_t);
 }
 
-olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, olica_operand **out) {
+olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, void *room,
+                                  olica_operand **out) {
   olica_operand *operand;
+  olica_status status = OLICA_OK;
   OLICA_TRY(OLICA_NEW(kernel->env, operand, 1));
   operand->matmul = matmul;
-  olica_status status = OLICA_NEW(kernel->env, operand->data, dnnl_memory_desc_get_size(&matmul->order));
-  if (status == OLICA_OK &&
-      dnnl_memory_create(&operand->memory, &matmul->order, kernel->engine, operand->data) != dnnl_success)
+  if (!room) status = OLICA_NEW(kernel->env, operand->own, dnnl_memory_desc_get_size(&matmul->order));
+  if (status == OLICA_OK && dnnl_memory_create(&operand->memory, &matmul->order, kernel->engine,
+                                               room ? room : operand->own) != dnnl_success)
     status = refused(kernel->env, "dnnl_memory_create", dnnl_out_of_memory);
   if (status != OLICA_OK)
     olica_operand_destroy(kernel, operand);
@@ -356,7 +358,7 @@ olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matm
 void olica_operand_destroy(olica_kernel *kernel, olica_operand *operand) {
   if (!operand) return;
   dnnl_memory_destroy(operand->memory);
-  olica_memory_free(kernel->env, operand->data);
+  olica_memory_free(kernel->env, operand->own);
   olica_memory_free(kernel->env, operand);
 }
 

@@ -76,7 +76,8 @@ static olica_status load_piece(olica_packed *packed, const packed_panel *part, i
   return olica_operand_load(packed->kernel, 0, part->piece[slab].operand, from, row_stride, column_stride);
 }
 
-static olica_status create_panel(olica_packed *packed, packed_panel *part) {
+/* Advances the room, where there is one. */
+static olica_status create_panel(olica_packed *packed, packed_panel *part, char **room) {
   olica_kernel *kernel = packed->kernel;
   OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), part->piece, (size_t)packed->slabs));
   for (int slab = 0; slab < packed->slabs; slab++) {
@@ -88,20 +89,23 @@ static olica_status create_panel(olica_packed *packed, packed_panel *part) {
     OLICA_TRY(olica_matmul_find(kernel, shape, &one->begins));
     shape.adds = true;
     OLICA_TRY(olica_matmul_find(kernel, shape, &one->adds));
-    OLICA_TRY(olica_operand_create(kernel, one->begins, &one->operand));
+    OLICA_TRY(olica_operand_create(kernel, one->begins, *room, &one->operand));
+    if (*room) *room += olica_operand_bytes(shape.depth, shape.columns);
   }
   return OLICA_OK;
 }
 
 olica_status olica_packed_load(olica_packed *packed, const float *w) {
+  int ranks = packed->weights.ranks > 0 ? packed->weights.ranks : 1;
   packed->weights.w = w;
-  for (int i = 0; i < packed->panels; i++)
-    for (int slab = 0; slab < packed->slabs; slab++) OLICA_TRY(load_piece(packed, &packed->panel[i], slab));
+  for (int i = packed->weights.rank; i < packed->panels * packed->slabs; i += ranks)
+    OLICA_TRY(load_piece(packed, &packed->panel[i / packed->slabs], i % packed->slabs));
   return OLICA_OK;
 }
 
 static olica_status create(olica_packed *packed) {
   int out = packed->weights.out, columns = panel_columns(out);
+  char *room = packed->weights.room;
   olica_env *env = olica_kernel_env(packed->kernel);
   packed->x = olica_blocks_in(NULL, packed->weights.in);
   packed->slabs = (packed->x.padded + packed->x.slab - 1) / packed->x.slab;
@@ -111,7 +115,7 @@ static olica_status create(olica_packed *packed) {
     packed_panel *part = &packed->panel[packed->panels++];
     part->first = first;
     part->columns = out - first < columns ? out - first : columns;
-    OLICA_TRY(create_panel(packed, part));
+    OLICA_TRY(create_panel(packed, part, &room));
   }
   return olica_packed_load(packed, packed->weights.w);
 }

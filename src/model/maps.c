@@ -1,5 +1,7 @@
 #include "olica/model/maps.h"
 
+#include "olica/par/comm.h"
+
 size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype precision) {
   int out, in, r = shape->branch, d = arch->hidden;
   size_t bytes = olica_packed_bytes(precision, r, d) + olica_packed_bytes(precision, d, r);
@@ -12,46 +14,60 @@ size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, 
   return bytes;
 }
 
-static olica_status pack_linear(olica_kernel *kernel, const olica_linear *linear,
-                                olica_packed_linear *packed) {
+/* Where packing stands in the node's room. */
+typedef struct packing {
+  olica_kernel *kernel;
+  const olica_context *context;
+  char *room;
+} packing;
+
+static olica_status pack_one(packing *p, olica_packed_weights weights, olica_packed **packed) {
+  weights.room = p->room;
+  weights.rank = p->context->node_rank;
+  weights.ranks = p->context->node_size;
+  if (p->room) p->room += olica_packed_bytes(olica_kernel_precision(p->kernel), weights.out, weights.in);
+  return olica_packed_create(p->kernel, weights, packed);
+}
+
+static olica_status pack_linear(packing *p, const olica_linear *linear, olica_packed_linear *packed) {
   int out = linear->out, in = linear->in, rank = linear->rank;
-  olica_packed_weights whole = {.out = out, .in = in, .w = linear->weight};
-  if (!rank) return olica_packed_create(kernel, whole, &packed->outer);
+  if (!rank)
+    return pack_one(p, (olica_packed_weights){.out = out, .in = in, .w = linear->weight}, &packed->outer);
   olica_packed_weights a = {.out = rank, .in = in, .w = linear->a},
                        b = {.out = out, .in = rank, .w = linear->b};
-  OLICA_TRY(olica_packed_create(kernel, a, &packed->inner));
-  return olica_packed_create(kernel, b, &packed->outer);
+  OLICA_TRY(pack_one(p, a, &packed->inner));
+  return pack_one(p, b, &packed->outer);
 }
 
 /* The branch adds to what the FFN has made; its factors lie the other way round. */
-static olica_status pack_branch(olica_kernel *kernel, const olica_layer *layer, int d,
-                                olica_packed_linear *packed) {
+static olica_status pack_branch(packing *p, const olica_layer *layer, int d, olica_packed_linear *packed) {
   int r = layer->shape.branch;
   olica_packed_weights a = {.out = r, .in = d, .w = layer->branch_a, .transposed = true};
   olica_packed_weights b = {.out = d, .in = r, .w = layer->branch_b, .transposed = true, .adds = true};
   if (r == 0) return OLICA_OK;
-  OLICA_TRY(olica_packed_create(kernel, a, &packed->inner));
-  return olica_packed_create(kernel, b, &packed->outer);
+  OLICA_TRY(pack_one(p, a, &packed->inner));
+  return pack_one(p, b, &packed->outer);
 }
 
-static olica_status pack(olica_maps *maps, const olica_arch *arch) {
-  OLICA_TRY(pack_branch(maps->kernel, maps->layer, arch->hidden, &maps->branch));
-  for (int p = 0; p < OLICA_PROJECTIONS; p++)
-    OLICA_TRY(pack_linear(maps->kernel, &maps->layer->linear[p], &maps->linear[p]));
+static olica_status pack(olica_maps *maps, const olica_context *context, int hidden) {
+  packing p = {maps->kernel, context, maps->shared ? maps->shared->data : NULL};
+  OLICA_TRY(pack_branch(&p, maps->layer, hidden, &maps->branch));
+  for (int i = 0; i < OLICA_PROJECTIONS; i++)
+    OLICA_TRY(pack_linear(&p, &maps->layer->linear[i], &maps->linear[i]));
   return OLICA_OK;
 }
 
-olica_status olica_maps_create(olica_kernel *kernel, const olica_arch *arch, const olica_layer *layer,
-                               int index, olica_maps **out) {
-  olica_maps *maps;
-  OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), maps, 1));
+olica_status olica_maps_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                               const olica_layer *layer, int index, olica_maps **out) {
+  olica_maps *maps = NULL;
+  size_t bytes = olica_maps_bytes(arch, &layer->shape, olica_kernel_precision(kernel));
+  OLICA_AGREE(context, OLICA_NEW(context->env, maps, 1));
   *maps = (olica_maps){.kernel = kernel, .layer = layer, .index = index};
-  olica_status status = pack(maps, arch);
-  if (status != OLICA_OK)
-    olica_maps_destroy(maps);
-  else
-    *out = maps;
-  return status;
+  if (bytes > 0) OLICA_TRY(olica_shared_create(context, "packed layer", bytes, &maps->shared));
+  OLICA_AGREE(context, pack(maps, context, arch->hidden));
+  if (bytes > 0) olica_shared_fence(context);
+  *out = maps;
+  return OLICA_OK;
 }
 
 static void unpack(olica_packed_linear *packed) {
@@ -63,5 +79,6 @@ void olica_maps_destroy(olica_maps *maps) {
   if (!maps) return;
   for (int p = 0; p < OLICA_PROJECTIONS; p++) unpack(&maps->linear[p]);
   unpack(&maps->branch);
+  olica_shared_destroy(maps->shared);
   olica_memory_free(olica_kernel_env(maps->kernel), maps);
 }

@@ -5,75 +5,108 @@
 
 #include "olica/par/comm.h"
 
-static olica_status allocate(olica_env *env, const olica_layer *pruned, olica_dropped *dropped) {
+static size_t weight_bytes(int count, int d) {
+  const size_t alignment = 64; /* of what follows them */
+  size_t bytes = 3 * sizeof(float) * (size_t)count * (size_t)d;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+
+/* What the node has once, and this rank for itself. Collective. */
+static olica_status allocate(const olica_layer *pruned, olica_dropped *dropped) {
+  olica_env *env = dropped->context->env;
   size_t n = (size_t)dropped->count, d = (size_t)dropped->d;
-  OLICA_TRY(OLICA_NEW(env, dropped->gate, n * d));
-  OLICA_TRY(OLICA_NEW(env, dropped->up, n * d));
-  OLICA_TRY(OLICA_NEW(env, dropped->down, d * n));
-  if (pruned->linear[OLICA_GATE].bias) OLICA_TRY(OLICA_NEW(env, dropped->gate_bias, n));
-  if (pruned->linear[OLICA_UP].bias) OLICA_TRY(OLICA_NEW(env, dropped->up_bias, n));
+  size_t bytes = olica_dropped_bytes(olica_kernel_precision(dropped->kernel), dropped->count, dropped->d);
+  olica_status status = OLICA_OK;
+  if (pruned->linear[OLICA_GATE].bias) status = OLICA_NEW(env, dropped->gate_bias, n);
+  if (status == OLICA_OK && pruned->linear[OLICA_UP].bias) status = OLICA_NEW(env, dropped->up_bias, n);
+  OLICA_AGREE(dropped->context, status);
+  OLICA_TRY(olica_shared_create(dropped->context, "dropped neurons", bytes, &dropped->shared));
+  dropped->gate = dropped->shared->data;
+  dropped->up = dropped->gate + n * d;
+  dropped->down = dropped->up + n * d;
   return OLICA_OK;
 }
 
-/* Neuron `from` of the dense FFN becomes neuron `to` of the dropped ones. */
-static void copy_neuron(const olica_layer *dense, int from, olica_dropped *dropped, int to) {
+/* Neuron `from` of the dense FFN becomes neuron `to` of the dropped ones; its weights, if they are this
+ * rank's part. */
+static void copy_neuron(const olica_layer *dense, int from, olica_dropped *dropped, int to, bool mine) {
   const olica_linear *gate = &dense->linear[OLICA_GATE], *up = &dense->linear[OLICA_UP];
   const olica_linear *down = &dense->linear[OLICA_DOWN];
   size_t d = (size_t)dropped->d;
-  memcpy(dropped->gate + to * d, gate->weight + from * d, d * sizeof(float));
-  memcpy(dropped->up + to * d, up->weight + from * d, d * sizeof(float));
   if (dropped->gate_bias) dropped->gate_bias[to] = gate->bias[from];
   if (dropped->up_bias) dropped->up_bias[to] = up->bias[from];
+  if (!mine) return;
+  memcpy(dropped->gate + to * d, gate->weight + from * d, d * sizeof(float));
+  memcpy(dropped->up + to * d, up->weight + from * d, d * sizeof(float));
   for (size_t row = 0; row < d; row++)
     dropped->down[row * dropped->count + to] = down->weight[row * down->in + from];
 }
 
-static olica_status pack_dropped(olica_dropped *dropped) {
-  int n = dropped->count, d = dropped->d;
-  olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate}, up = gate;
-  up.w = dropped->up;
-  if (n == 0) return OLICA_OK; /* nothing was cut */
-  OLICA_TRY(olica_packed_create(dropped->kernel, gate, &dropped->packed_gate));
-  OLICA_TRY(olica_packed_create(dropped->kernel, up, &dropped->packed_up));
-  return olica_packed_create(dropped->kernel, (olica_packed_weights){.out = d, .in = n, .w = dropped->down},
-                             &dropped->packed_down);
+static void copy_neurons(const olica_layer *dense, const olica_layer *pruned, olica_dropped *dropped) {
+  olica_range own = olica_shared_part(dropped->context, dropped->count);
+  for (int n = 0, kept = 0, to = 0; n < dense->shape.ffn; n++) {
+    if (kept < pruned->shape.ffn && pruned->ffn_kept[kept] == n) {
+      kept++;
+    } else {
+      copy_neuron(dense, n, dropped, to, to >= own.first && to < own.first + own.count);
+      to++;
+    }
+  }
+  olica_shared_fence(dropped->context);
 }
 
-olica_status olica_dropped_create(olica_kernel *kernel, const olica_arch *arch, const olica_layer *dense,
-                                  const olica_layer *pruned, olica_dropped **out) {
-  olica_env *env = olica_kernel_env(kernel);
-  olica_dropped *dropped;
-  OLICA_TRY(OLICA_NEW(env, dropped, 1));
-  dropped->kernel = kernel;
-  dropped->count = arch->ffn - pruned->shape.ffn;
-  dropped->d = arch->hidden;
-  OLICA_TRY(allocate(env, pruned, dropped));
-  for (int n = 0, kept = 0, to = 0; n < arch->ffn; n++) {
-    if (kept < pruned->shape.ffn && pruned->ffn_kept[kept] == n)
-      kept++;
-    else
-      copy_neuron(dense, n, dropped, to++);
-  }
+static olica_status pack_dropped(olica_dropped *dropped) {
+  int n = dropped->count, d = dropped->d;
+  const olica_context *context = dropped->context;
+  char *room = (char *)dropped->shared->data + weight_bytes(n, d);
+  olica_packed_weights gate = {.out = n,
+                               .in = d,
+                               .w = dropped->gate,
+                               .room = room,
+                               .rank = context->node_rank,
+                               .ranks = context->node_size};
+  olica_packed_weights up = gate, down = gate;
+  size_t bytes = olica_packed_bytes(olica_kernel_precision(dropped->kernel), n, d);
+  up.w = dropped->up;
+  up.room = room + bytes;
+  down.w = dropped->down;
+  down.room = room + 2 * bytes;
+  down.out = d;
+  down.in = n;
+  OLICA_TRY(olica_packed_create(dropped->kernel, gate, &dropped->packed_gate));
+  OLICA_TRY(olica_packed_create(dropped->kernel, up, &dropped->packed_up));
+  return olica_packed_create(dropped->kernel, down, &dropped->packed_down);
+}
+
+olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
+                                  const olica_layer *pruned, int d, olica_dropped **out) {
+  olica_dropped *dropped = NULL;
+  OLICA_AGREE(context, OLICA_NEW(context->env, dropped, 1));
+  *dropped = (olica_dropped){
+      .context = context, .kernel = kernel, .count = dense->shape.ffn - pruned->shape.ffn, .d = d};
   *out = dropped;
-  return pack_dropped(dropped);
+  if (dropped->count == 0) return OLICA_OK; /* nothing was cut */
+  OLICA_TRY(allocate(pruned, dropped));
+  copy_neurons(dense, pruned, dropped);
+  OLICA_AGREE(context, pack_dropped(dropped));
+  olica_shared_fence(context);
+  return OLICA_OK;
 }
 
 void olica_dropped_destroy(olica_dropped *dropped) {
   if (!dropped) return;
-  olica_env *env = olica_kernel_env(dropped->kernel);
+  olica_env *env = dropped->context->env;
   olica_packed_destroy(dropped->packed_gate);
   olica_packed_destroy(dropped->packed_up);
   olica_packed_destroy(dropped->packed_down);
-  olica_memory_free(env, dropped->gate);
-  olica_memory_free(env, dropped->up);
-  olica_memory_free(env, dropped->down);
+  olica_shared_destroy(dropped->shared);
   olica_memory_free(env, dropped->gate_bias);
   olica_memory_free(env, dropped->up_bias);
   olica_memory_free(env, dropped);
 }
 
 size_t olica_dropped_bytes(olica_dtype precision, int count, int d) {
-  return 3 * sizeof(float) * (size_t)count * (size_t)d + 2 * olica_packed_bytes(precision, count, d) +
+  return weight_bytes(count, d) + 2 * olica_packed_bytes(precision, count, d) +
          olica_packed_bytes(precision, d, count);
 }
 

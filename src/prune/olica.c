@@ -277,7 +277,7 @@ static olica_status collect(olica_state *state, int index, const olica_layer *de
                              .stays = true};
   olica_maps *maps = NULL;
   work->tokens = job->stream->tokens;
-  OLICA_AGREE(job->context, olica_maps_create(job->kernel, job->arch, dense, index, &maps));
+  OLICA_TRY(olica_maps_create(job->context, job->kernel, job->arch, dense, index, &maps));
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &watch));
   olica_maps_destroy(maps);
   olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
@@ -331,13 +331,11 @@ typedef struct residual_work {
   float *a, *gate, *up, *residual; /* [sequences x T x d], [.. x count], [.. x count], [.. x d] */
 } residual_work;
 
-static olica_status create_residual(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                    residual_work *r) {
+static olica_status create_residual(const olica_state *state, residual_work *r) {
   const olica_method_job *job = &state->job;
   olica_env *env = job->context->env;
   r->sequences = pack_of(state);
   size_t rows = (size_t)r->sequences * (size_t)job->stream->tokens, d = (size_t)job->stream->hidden;
-  OLICA_TRY(olica_dropped_create(job->kernel, job->arch, dense, pruned, &r->dropped));
   OLICA_TRY(OLICA_NEW(env, r->a, rows * d));
   OLICA_TRY(OLICA_NEW(env, r->gate, rows * (size_t)r->dropped->count));
   OLICA_TRY(OLICA_NEW(env, r->up, rows * (size_t)r->dropped->count));
@@ -365,26 +363,28 @@ static olica_status add_residual(const residual_work *r, const cut_work *work, i
   return olica_fit_sums_passed(sums, count);
 }
 
-/* Sums of the fit of the cut's residual on the FFN's inputs: this rank's sequences. */
-static olica_status add_residuals(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                  const cut_work *work, olica_fit_sums *sums) {
-  const olica_method_job *job = &state->job;
-  residual_work r = {0};
-  OLICA_TRY(create_residual(state, dense, pruned, &r));
-  for (int64_t s = 0; s < job->stream->count; s += r.sequences) {
-    int64_t left = job->stream->count - s;
-    OLICA_TRY(add_residual(&r, work, s, left < r.sequences ? (int)left : r.sequences, sums));
+static olica_status add_residuals(const olica_state *state, const residual_work *r, const cut_work *work,
+                                  olica_fit_sums *sums) {
+  const olica_stream *stream = state->job.stream;
+  for (int64_t s = 0; s < stream->count; s += r->sequences) {
+    int64_t left = stream->count - s;
+    OLICA_TRY(add_residual(r, work, s, left < r->sequences ? (int)left : r->sequences, sums));
   }
-  destroy_residual(job->context->env, &r);
   return olica_fit_sums_finish(sums);
 }
 
-static olica_status collect_residual(olica_state *state, const olica_layer *dense, const olica_layer *pruned,
-                                     const cut_work *work, olica_fit_sums **sums) {
+/* Sums of the fit of the cut's residual on the FFN's inputs. */
+static olica_status collect_residual(const olica_state *state, const olica_layer *dense,
+                                     const olica_layer *pruned, const cut_work *work, olica_fit_sums **sums) {
   const olica_method_job *job = &state->job;
-  OLICA_TRY(olica_fit_sums_create(job->context, job->kernel, job->stream->hidden, job->stream->tokens,
+  olica_context *context = job->context;
+  residual_work r = {0};
+  OLICA_TRY(olica_fit_sums_create(context, job->kernel, job->stream->hidden, job->stream->tokens,
                                   pack_of(state), sums));
-  OLICA_AGREE(job->context, add_residuals(state, dense, pruned, work, *sums));
+  OLICA_TRY(olica_dropped_create(context, job->kernel, dense, pruned, job->stream->hidden, &r.dropped));
+  OLICA_AGREE(context, create_residual(state, &r));
+  OLICA_AGREE(context, add_residuals(state, &r, work, *sums));
+  destroy_residual(context->env, &r);
   return OLICA_OK;
 }
 

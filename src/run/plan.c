@@ -115,9 +115,9 @@ static olica_status decompose_bytes(const olica_job *job, int ranks, const olica
   return OLICA_OK;
 }
 
-/* A layer packed for the products, while blocks pass it. */
-static double packed_bytes(const olica_job *job, const olica_layer_shape *shape) {
-  return (double)olica_maps_bytes(&job->source->arch, shape, job->precision);
+/* A rank's share of a layer packed for the products, while blocks pass it. */
+static double packed_bytes(const olica_job *job, olica_layout layout, const olica_layer_shape *shape) {
+  return node_share((double)olica_maps_bytes(&job->source->arch, shape, job->precision), layout);
 }
 
 /* What the kernel has for itself, and a panel packed at a sweep's end, when no layer is there. */
@@ -129,8 +129,9 @@ static double kernel_bytes(const olica_job *job) {
                                              (double)olica_forward_room(arch, job->precision));
 }
 
-static double packed_panel_bytes(const olica_job *job) {
-  return (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden);
+static double packed_panel_bytes(const olica_job *job, olica_layout layout) {
+  return node_share(
+      (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden), layout);
 }
 
 /* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
@@ -141,11 +142,14 @@ static double survey_bytes(int ranks, double packed, double square, double sums)
 }
 
 /* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
-static double residual_bytes(const olica_job *job, const olica_budget *budget) {
+static double dropped_bytes(const olica_job *job, const olica_budget *budget) {
+  return (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, job->source->arch.hidden);
+}
+
+static double residual_bytes(const olica_job *job, olica_layout layout, const olica_budget *budget) {
   double d = job->source->arch.hidden, n = budget->neurons_dropped;
   double rows = olica_job_pack_rows(job, (int)job->options->calibration.length);
-  return (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, (int)d) +
-         4 * rows * 2 * (d + n);
+  return node_share(dropped_bytes(job, budget), layout) + 4 * rows * 2 * (d + n);
 }
 
 /* The parts of the work: what stays for the whole run, and the largest of its moments. */
@@ -156,7 +160,7 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   bool branches = o->prune.mlp_num > 0;
   olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
   int length = (int)o->calibration.length;
-  double d = arch->hidden, square = d * d, packed = packed_bytes(job, &shape);
+  double d = arch->hidden, square = d * d, packed = packed_bytes(job, layout, &shape);
   double sums =
       (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
                                    olica_stream_pack(job->precision, job->context->most_threads, length)) +
@@ -170,10 +174,12 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   OLICA_TRY(decompose_bytes(job, layout.ranks, &cut_shape, sums, &decomposed));
   double pruning = larger(olica_rotate_bytes(arch, o->prune.ond), packed + inputs + copy);
   pruning = larger(pruning, decomposed);
-  if (inputs > 0) pruning = larger(pruning, inputs + sums + residual_bytes(job, budget));
+  if (inputs > 0) pruning = larger(pruning, inputs + sums + residual_bytes(job, layout, budget));
   double staging =
       larger((double)WRITE_ROUND / layout.ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
-  plan->shared += cut + (double)olica_fit_sums_node_bytes(arch->hidden);
+  /* Beside the layers: sums of a fit, with a layer that passes or the neurons that a cut has dropped. */
+  plan->shared +=
+      cut + (double)olica_fit_sums_node_bytes(arch->hidden) + (inputs > 0 ? dropped_bytes(job, budget) : 0);
   plan->layers += node_share(cut, layout);
   plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
   plan->solver = larger(plan->solver, READ_BACK) + (double)arch->layers * d * 8;
@@ -244,7 +250,10 @@ static olica_status plan_method(const olica_job *job, olica_layout layout, olica
     plan->restart = olica_resume_bytes(job);
     olica_memory_free(env, shapes);
   }
-  plan->solver = larger(plan->solver, larger(packed_bytes(job, dense), packed_panel_bytes(job)));
+  plan->solver =
+      larger(plan->solver, larger(packed_bytes(job, layout, dense), packed_panel_bytes(job, layout)));
+  plan->shared += larger((double)olica_maps_bytes(arch, dense, job->precision),
+                         (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
   plan_flops(job, &budget, plan);
   return OLICA_OK;
 }

@@ -12,14 +12,25 @@ typedef struct table_use {
   bool round, write, embed, score;
 } table_use;
 
+/* Packed by the node's ranks together, like a layer's maps. */
 static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
+  olica_context *context = job->context;
   olica_packed *rows;
-  const olica_packed_weights panel = {
-      .out = (int)count, .in = job->source->arch.hidden, .w = job->panel->data};
-  OLICA_AGREE(job->context, olica_packed_create(job->kernel, panel, &rows));
+  olica_shared *room = NULL;
+  olica_packed_weights panel = {.out = (int)count, .in = job->source->arch.hidden, .w = job->panel->data};
+  size_t bytes = olica_packed_bytes(job->precision, panel.out, panel.in);
+  if (bytes > 0) {
+    OLICA_TRY(olica_shared_create(context, "packed rows of the output matrix", bytes, &room));
+    panel.room = room->data;
+    panel.rank = context->node_rank;
+    panel.ranks = context->node_size;
+  }
+  OLICA_AGREE(context, olica_packed_create(job->kernel, panel, &rows));
+  olica_shared_fence(context);
   if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, rows);
   if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, rows);
   olica_packed_destroy(rows);
+  olica_shared_destroy(room);
   return OLICA_OK;
 }
 
@@ -85,9 +96,9 @@ static olica_status advance(olica_job *job, const char *phase, olica_stream *str
 static olica_status pack_layer(olica_job *job, const char *phase, const olica_layer *layer, int index,
                                olica_maps **maps) {
   olica_timer_start(&job->context->env->timers, phase);
-  OLICA_AGREE(job->context, olica_maps_create(job->kernel, &job->source->arch, layer, index, maps));
+  olica_status status = olica_maps_create(job->context, job->kernel, &job->source->arch, layer, index, maps);
   olica_timer_stop(&job->context->env->timers);
-  return OLICA_OK;
+  return status;
 }
 
 static bool evaluates(const olica_job *job) {

@@ -100,7 +100,8 @@ static void discard(operands *o) {
 
 static olica_packed *pack(olica_env *env, olica_kernel *kernel, const shape *s, const float *w) {
   olica_packed *packed = NULL;
-  olica_packed_weights weights = {s->out, s->in, w, s->transposed, s->adds};
+  olica_packed_weights weights = {
+      .out = s->out, .in = s->in, .w = w, .transposed = s->transposed, .adds = s->adds};
   if (olica_packed_create(kernel, weights, &packed) != OLICA_OK)
     fail_msg("%d x %d: %s", s->out, s->in, env->error.text);
   return packed;

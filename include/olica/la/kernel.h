@@ -58,9 +58,11 @@ typedef struct olica_matmul olica_matmul;
  */
 olica_status olica_matmul_find(olica_kernel *kernel, olica_matmul_shape shape, const olica_matmul **matmul);
 
-/* A right factor in a product's own order, in counted memory. */
+/* A right factor in a product's own order: in `room` (olica_operand_bytes of it, aligned to 64, the
+ * caller's), or NULL: in counted memory of its own. */
 typedef struct olica_operand olica_operand;
-olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, olica_operand **operand);
+olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, void *room,
+                                  olica_operand **operand);
 void olica_operand_destroy(olica_kernel *kernel, olica_operand *operand); /* NULL allowed */
 
 /* operand := w, rounded to nearest even; element (k, n) of [depth x columns] at w[k * row_stride + n *

@@ -23,6 +23,11 @@ typedef struct olica_packed_weights {
   const float *w;
   bool transposed;
   bool adds; /* products are added to y */
+  /* Where the packed form lies: in olica_packed_bytes of the caller's, aligned to 64, or NULL: in counted
+   * memory of its own. With `ranks` > 0 it is packed by so many together, who share that memory; this is
+   * number `rank`. The fence between packing and multiplying is the caller's. */
+  char *room;
+  int rank, ranks;
 } olica_packed_weights;
 
 typedef struct olica_packed olica_packed;

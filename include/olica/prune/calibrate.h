@@ -7,19 +7,22 @@
 
 /* The neurons that a cut drops, as an FFN of their own: its output is the residual R = B - B^ of the cut. */
 typedef struct olica_dropped {
+  olica_context *context;
   olica_kernel *kernel;
   int count, d;
+  olica_shared *shared;       /* of the node: the weights, and what the kernel has packed */
   float *gate, *up;           /* [count x d] */
-  float *gate_bias, *up_bias; /* [count] or NULL */
   float *down;                /* [d x count] */
+  float *gate_bias, *up_bias; /* [count] or NULL, this rank's */
   olica_packed *packed_gate, *packed_up, *packed_down;
 } olica_dropped;
 
-olica_status olica_dropped_create(olica_kernel *kernel, const olica_arch *arch, const olica_layer *dense,
-                                  const olica_layer *pruned, olica_dropped **dropped);
-void olica_dropped_destroy(olica_dropped *dropped); /* NULL allowed */
+/* Collective on the context. OLICA_ERR_MEMORY. */
+olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
+                                  const olica_layer *pruned, int d, olica_dropped **dropped);
+void olica_dropped_destroy(olica_dropped *dropped); /* collective on the node; NULL allowed */
 
-/* Counted bytes of `count` dropped neurons, packed, at most. Pure. */
+/* Bytes of `count` dropped neurons, packed, at most; once on a node. Pure. */
 size_t olica_dropped_bytes(olica_dtype precision, int count, int d);
 
 /* residual [tokens x d] of inputs a [tokens x d]; gate, up [tokens x count] are scratch. Not collective. */
