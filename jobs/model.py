@@ -45,6 +45,7 @@ class Work:
         self.samples, self.T = settings["calibration"]["samples"], settings["calibration"]["length"]
         self.windows, self.W = windows, settings["evaluate"]["length"]
         self.models = 1 + bool(settings["evaluate"]["dense"])
+        self.node_ranks = math.ceil(run["ranks"] / run["nodes"])
         self.P, self.threads, self.nodes, self.bf16 = run["ranks"], run["threads"], run["nodes"], run["precision"] == "bf16"
         self.numbers = self.q * self.d * 2 + self.kv * self.d * 2 + 3 * self.d * self.f  # of a layer
         p, k = settings["prune"]["sparsity"], settings["prune"]["k"]
@@ -64,7 +65,7 @@ def forward(w, rates, sequences, T, kept=1.0):
     tokens = sequences * T
     products = tokens * (2 * w.numbers * kept + 2 * T * w.q) / rates["product"]
     passes = tokens * 4 * (8 * w.d + 4 * (w.q + w.kv) + 5 * w.f * kept + 3 * w.heads * T)
-    packing = 6 * w.numbers * kept if w.bf16 else 0
+    packing = 6 * w.numbers * kept / w.node_ranks if w.bf16 else 0
     return {"products": products, "passes": (passes + packing) / rates["copy"]}
 
 
@@ -97,25 +98,25 @@ def solver_flops(w):
 
 
 def traffic(w):
-    """{phase: (calls, bytes)} of a rank's collectives; nothing at one rank."""
+    """{phase: (calls, bytes)} of a rank's collectives; nothing at one rank. Weights go from node to node, to every rank its part of them
+    (in the background: the program does not book them), and d x d sums are added up over nodes, by one rank of each."""
     if w.P == 1:
         return {}
-    stored = 2 * w.L * 2 * w.numbers + 2 * w.V * w.d * (2 + w.models)
-    pieces = 2 * w.L * (5 + sum(2 * math.ceil(2 * n / PIECE) for n in [w.q * w.d] * 2 + [w.kv * w.d] * 2 + [w.d * w.f] * 3))
+    between = w.nodes > 1
+    stored = (2 * w.L * 2 * w.numbers + 2 * w.V * w.d * (2 + w.models)) / w.node_ranks if between else 0
     panels = max(16, math.ceil(4 * w.V * w.d / PIECE))
-    fit = 8 * 1.5 * w.d**2
-    fit_calls = 2 + math.ceil(w.d**2 / 2 / (1 << 20)) + math.ceil(w.d**2 / (1 << 20))
+    fit = 8 * 1.5 * w.d**2 / w.node_ranks if between else 0
     factors = 4 * (w.rank[0] * (w.d + w.q) + w.rank[1] * (w.d + w.kv))
     energies = 8 * (2 * w.d + w.q + w.f)
     blocks = min(w.P, w.kv_heads)
-    return {"read": (50 + pieces + 2 * (2 + w.models) * panels, stored),
-            "survey": (w.L * (7 + fit_calls), w.L * (fit + 8 * 4 * w.d)),
-            "solve": (w.L * (13 + blocks) + w.calibrated * (12 + fit_calls),
+    return {"read": (34 + 4 * w.L + 2 * (2 + w.models) * panels, stored),
+            "survey": (8 + 13 * w.L + 3 * math.ceil(w.L / w.P), w.L * (fit + 8 * 4 * w.d)),
+            "solve": (w.L * (14 + blocks) + 16 * w.calibrated,
                       w.L * (4 * w.kv_heads * w.head**2 + factors) + w.calibrated * (fit + 8 * w.d * w.branch)),
-            "cut": (w.L * 9, w.L * 4 * (w.f + w.kv)),
-            "collect": (w.L * 4 + w.calibrated, w.L * energies),
-            "advance": (2 * w.L - 1, 4 * w.L),
-            "evaluate": (5 + w.models * (w.L + panels), 0)}
+            "cut": (10 * w.L, w.L * 4 * w.kept * (w.f + w.kv)),
+            "collect": (7 * w.L + 4 * w.calibrated, w.L * energies),
+            "advance": ((4 if w.bf16 else 3) * w.L - 1, 4 * w.L),
+            "evaluate": (5 + w.models * (w.L + (2 if w.bf16 else 1) * panels), 0)}
 
 
 def features(w, machine):
@@ -130,7 +131,7 @@ def features(w, machine):
 
     layer, head = forward(w, rates, own, w.T), {"products": w.share(w.windows) * w.W * 2 * w.d * w.V / rates["product"]}
     add("start", {"start": 1.0})
-    add("read", {"weights": (2 * w.L * w.numbers + 3 * w.V * w.d) * 6 / rates["copy"]})
+    add("read", {"weights": (2 * w.L * w.numbers + 3 * w.V * w.d) * 6 / w.node_ranks / rates["copy"]})
     add("survey", layer, w.L)
     add("survey", sums(w, rates, own), w.L)
     add("solve", {"solvers": solver_flops(w) / rates["fp64"]})
@@ -138,7 +139,7 @@ def features(w, machine):
     dropped = {"sums": own * w.T * 6 * w.d * w.dropped / rates["product"]}
     add("collect", sums(w, rates, own), w.calibrated)
     add("collect", dropped, w.calibrated)
-    add("cut", {"passes": w.L * w.numbers * 16 / rates["copy"]})
+    add("cut", {"passes": w.L * w.numbers * 16 / w.node_ranks / rates["copy"]})
     add("advance", forward(w, rates, own, w.T, w.kept), w.L - 1)
     tables = 1 if w.tied else 2
     add("write", {"files": 2 * (w.L * w.numbers * w.kept + w.V * w.d * tables) / rates["file"], "datasets": 13 * w.L + tables})
@@ -255,6 +256,7 @@ def print_prediction(machine, shape, ranks, samples, length, coefficients):
                 "prune": {"sparsity": 0.2, "k": 3, "mlp_num": 6, "ratio": 0.03}}
     print(f"PREDICTION, not measured: {shape}, {samples} x {length} tokens, bf16, no evaluation, on {machine['name']}\n")
     rows, base = [], None
+    coefficients = dict(coefficients, files=max(1.0, coefficients["files"]))  # a small file stays in a page cache here; there it is written
     for P in ranks:
         work = Work(LLAMA[shape], settings, {"ranks": P, "threads": machine["threads"], "nodes": -(-P // machine["ranks_per_node"]), "precision": "bf16"}, 0)
         terms = features(work, network(machine, P))
