@@ -96,9 +96,10 @@ static olica_status create_panel(olica_packed *packed, packed_panel *part, char 
 }
 
 olica_status olica_packed_load(olica_packed *packed, const float *w) {
-  int ranks = packed->weights.ranks > 0 ? packed->weights.ranks : 1;
+  const olica_context *node = packed->weights.node;
+  int rank = node ? node->node_rank : 0, ranks = node ? node->node_size : 1;
   packed->weights.w = w;
-  for (int i = packed->weights.rank; i < packed->panels * packed->slabs; i += ranks)
+  for (int i = rank; i < packed->panels * packed->slabs; i += ranks)
     OLICA_TRY(load_piece(packed, &packed->panel[i / packed->slabs], i % packed->slabs));
   return OLICA_OK;
 }

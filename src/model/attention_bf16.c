@@ -124,10 +124,6 @@ static void hide(float *s, int from, int until) {
   for (int i = 0; i < VECTOR; i++) s[i] = i < from || i >= until ? -INFINITY : s[i];
 }
 
-static float clamped(float x) {
-  return x < -126.0f ? -126.0f : x;
-}
-
 /* A row of scores over a chunk, of which [from, until) are visible, becomes weights; `scale` leads to powers
  * of two. Its loops go over full vectors: what is hidden in them is -inf, whose power (the least that there
  * is) bf16 cannot add to 1. */
@@ -149,13 +145,13 @@ static void soften(const desk *d, int row, int from, int until, int width, float
     float power[VECTOR];
 #pragma omp simd
     for (int i = 0; i < VECTOR; i++) {
-      power[i] = olica_product_exp2_short(clamped(s[j + i] * scale - top));
+      power[i] = olica_product_exp2_short(s[j + i] * scale - top);
       sums[i] += power[i];
     }
     olica_number_round_vector(power, weight + j);
   }
   clear(weight, end, width);
-  d->shrink[row] = before > -INFINITY ? olica_product_exp2_short(clamped(before - top)) : 0.0f;
+  d->shrink[row] = before > -INFINITY ? olica_product_exp2_short(before - top) : 0.0f;
   d->sum[row] = d->sum[row] * d->shrink[row] + total(sums);
   d->top[row] = top;
 }

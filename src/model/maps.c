@@ -23,8 +23,7 @@ typedef struct packing {
 
 static olica_status pack_one(packing *p, olica_packed_weights weights, olica_packed **packed) {
   weights.room = p->room;
-  weights.rank = p->context->node_rank;
-  weights.ranks = p->context->node_size;
+  weights.node = p->context;
   if (p->room) p->room += olica_packed_bytes(olica_kernel_precision(p->kernel), weights.out, weights.in);
   return olica_packed_create(p->kernel, weights, packed);
 }

@@ -250,11 +250,9 @@ static void use_attention_output(const group *g, void *to, int first, int column
 
 /* gate := silu(gate) * up, to be rounded to bf16. */
 static void make_neurons_of(int count, float *restrict gate, const float *restrict up) {
-  for (int i = 0; i < count; i++) {
-    float x = gate[i] * -1.44269504f;
-    x = x < -126.0f ? -126.0f : x > 125.0f ? 125.0f : x;
-    gate[i] = gate[i] * olica_product_reciprocal(1.0f + olica_product_exp2_short(x)) * up[i];
-  }
+  for (int i = 0; i < count; i++)
+    gate[i] =
+        gate[i] * olica_product_reciprocal(1.0f + olica_product_exp2_short(gate[i] * -1.44269504f)) * up[i];
 }
 
 /* Some rows at a time, which are stored while the innermost cache holds them. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "olica/par/comm.h"
 #include "olica/par/shared.h"
 #include "olica/par/watch.h"
 
@@ -72,10 +73,7 @@ static void find_nodes(olica_context *context) {
 
 static olica_status find_places(olica_context *context) {
   const struct olica_place own = {context->node_index, context->node_rank};
-  int status = OLICA_NEW(context->env, context->place, (size_t)context->size), worst;
-  MPI_Allreduce(&status, &worst, 1, MPI_INT, MPI_MAX, context->comm);
-  if (status != OLICA_OK || worst != OLICA_OK)
-    return olica_error_set(context->env, OLICA_ERR_MEMORY, "no memory for a list of %d ranks", context->size);
+  OLICA_AGREE(context, OLICA_NEW(context->env, context->place, (size_t)context->size));
   MPI_Allgather(&own, 2, MPI_INT, context->place, 2, MPI_INT, context->comm);
   return OLICA_OK;
 }

@@ -57,14 +57,8 @@ static void copy_neurons(const olica_layer *dense, const olica_layer *pruned, ol
 
 static olica_status pack_dropped(olica_dropped *dropped) {
   int n = dropped->count, d = dropped->d;
-  const olica_context *context = dropped->context;
   char *room = (char *)dropped->shared->data + weight_bytes(n, d);
-  olica_packed_weights gate = {.out = n,
-                               .in = d,
-                               .w = dropped->gate,
-                               .room = room,
-                               .rank = context->node_rank,
-                               .ranks = context->node_size};
+  olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate, .room = room, .node = dropped->context};
   olica_packed_weights up = gate, down = gate;
   size_t bytes = olica_packed_bytes(olica_kernel_precision(dropped->kernel), n, d);
   up.w = dropped->up;

@@ -22,8 +22,7 @@ static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
   if (bytes > 0) {
     OLICA_TRY(olica_shared_create(context, "packed rows of the output matrix", bytes, &room));
     panel.room = room->data;
-    panel.rank = context->node_rank;
-    panel.ranks = context->node_size;
+    panel.node = context;
   }
   OLICA_AGREE(context, olica_packed_create(job->kernel, panel, &rows));
   olica_shared_fence(context);

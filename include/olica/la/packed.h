@@ -10,6 +10,7 @@
 #define OLICA_LA_PACKED_H
 
 #include "olica/la/kernel.h"
+#include "olica/par/context.h"
 
 enum {
   OLICA_BLOCK_ROWS = 64,
@@ -24,10 +25,10 @@ typedef struct olica_packed_weights {
   bool transposed;
   bool adds; /* products are added to y */
   /* Where the packed form lies: in olica_packed_bytes of the caller's, aligned to 64, or NULL: in counted
-   * memory of its own. With `ranks` > 0 it is packed by so many together, who share that memory; this is
-   * number `rank`. The fence between packing and multiplying is the caller's. */
+   * memory of its own. With `node` that memory is the node's, whose ranks pack it together; the fence between
+   * packing and multiplying is the caller's. */
   char *room;
-  int rank, ranks;
+  const olica_context *node;
 } olica_packed_weights;
 
 typedef struct olica_packed olica_packed;

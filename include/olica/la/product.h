@@ -57,8 +57,10 @@ static inline float olica_product_exp(float x) {
   return x < -87.33f ? 0.0f : p * scale;
 }
 
-/* 2^x (|x| <= 126) and 1/x (1 <= x < 2^126) for what is rounded to bf16 next: relative errors below 1e-5. */
+/* 2^x (x clamped to [-126, 125]) and 1/x (1 <= x < 2^126) for what is rounded to bf16 next: relative errors
+ * below 1e-5. */
 static inline float olica_product_exp2_short(float x) {
+  x = x < -126.0f ? -126.0f : x > 125.0f ? 125.0f : x;
   float k = x + 12582912.0f; /* the sum's low bits are round(x) */
   uint32_t bits, power;
   memcpy(&power, &k, sizeof power);
