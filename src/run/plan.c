@@ -141,11 +141,11 @@ static double survey_bytes(int ranks, double packed, double square, double sums)
   return larger(larger(waiting + sums + packed, fit + sums + sum_bytes(square)), fit + 8 * square);
 }
 
-/* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
 static double dropped_bytes(const olica_job *job, const olica_budget *budget) {
   return (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, job->source->arch.hidden);
 }
 
+/* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
 static double residual_bytes(const olica_job *job, olica_layout layout, const olica_budget *budget) {
   double d = job->source->arch.hidden, n = budget->neurons_dropped;
   double rows = olica_job_pack_rows(job, (int)job->options->calibration.length);
