@@ -1,5 +1,5 @@
 """The house: tests/check_rooms.py finds nothing in this repository, and finds every kind of breach in one that has it."""
-import subprocess, sys
+import re, subprocess, sys
 
 import pytest
 from helpers import OBJECTS, ROOT
@@ -9,6 +9,16 @@ SCRIPT = ROOT / "tests" / "check_rooms.py"
 
 def check(*arguments):
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+
+
+def test_members_of_the_report():
+    """doc/report.md names every member that report.json can have, and each phase."""
+    told = (ROOT / "doc" / "report.md").read_text()  # `wall` gets its _s when it is put
+    sources = [(ROOT / "src" / "run" / name).read_text() for name in ("report.c", "passage.c")]
+    members = {word for text in sources for word in re.findall(r'"([a-z_]{2,})"', text)}
+    phases = {word for path in (ROOT / "src").glob("*/*.c") for word in re.findall(r'olica_timer_start\([^;"]*"([a-z]+)"', path.read_text())}
+    assert len(members) > 60 and len(phases) > 5
+    assert not [word for word in sorted((members | phases) - {"wall"}) if f"`{word}`" not in told]
 
 
 def test_rooms():

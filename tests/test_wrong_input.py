@@ -421,8 +421,8 @@ def test_ends_well(trial, outcomes):
     assert kept in (b"precious", None)
     if trial.reported:
         report = json.loads(report)
-        assert report["status"] == "failed" and report["error"]["code"] == trial.code
-        assert said[0].endswith(": " + report["error"]["message"])
+        assert report["status"] == "failed" and report["exit_code"] == trial.code
+        assert said[0].endswith(": " + report["message"])
     elif trial.how == "check":
         assert report is None
 
@@ -460,7 +460,7 @@ def test_a_failure_spares_a_good_report(tmp_path):
     (job.out / "pruned.h5").unlink()
     report.write_bytes(good.replace(b'"ok"', b'"failed"'))
     put("prune", sparsity=0.99)(job)
-    assert job.run(2).returncode == USAGE and json.loads(report.read_text())["error"]["message"]
+    assert job.run(2).returncode == USAGE and json.loads(report.read_text())["message"]
 
 
 def test_more_than_the_node_has(tmp_path):

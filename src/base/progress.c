@@ -21,7 +21,9 @@ static void time_text(double seconds, char text[LEFT]) {
     snprintf(text, LEFT, "%d h %02d min", (int)(seconds / 3600), (int)(seconds / 60) % 60);
 }
 
-void olica_progress_bar(const olica_progress *progress, int done, double left, int columns, char *text) {
+/* The bar, of at most `columns` - 1 characters: what, steps, bar, share, time left; what does not fit is left
+ * out, the bar first. text [OLICA_LOG_BAR]. */
+static void draw(const olica_progress *progress, int done, double left, int columns, char *text) {
   char time[LEFT], head[64], tail[64], bar[BAR_MOST + 4] = "";
   int most = columns - 1 < OLICA_LOG_BAR - 1 ? columns - 1 : OLICA_LOG_BAR - 1;
   time_text(left, time);
@@ -45,7 +47,7 @@ void olica_progress_step(olica_env *env, const olica_progress *progress, int don
   if (!log->speaks || log->quiet) return;
   double left = (olica_timer_now() - progress->since) / (done - progress->first) * (progress->steps - done);
   if (log->on_terminal) {
-    olica_progress_bar(progress, done, left, olica_terminal_columns(log->terminal), text);
+    draw(progress, done, left, olica_terminal_columns(log->terminal), text);
     olica_log_bar(env, text);
     return;
   }

@@ -70,26 +70,26 @@ static olica_status prepare(const olica_stream *stream, const olica_forward *for
 }
 
 static olica_status pass_all(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
-                             const olica_watch *watch, const work *w) {
+                             const olica_onlooker *onlooker, const work *w) {
   for (int64_t s = 0; s < stream->count; s += w->sequences) {
     int count = stream->count - s < w->sequences ? (int)(stream->count - s) : w->sequences;
     const olica_pack pack = {.rows = count * stream->tokens, .segments = count, .segment = w->segment};
     float *x = olica_stream_sequence(stream, s);
     if (w->copy) x = memcpy(w->copy, x, (size_t)pack.rows * (size_t)stream->hidden * sizeof *x);
-    OLICA_TRY(olica_forward_pass(forward, maps, &pack, x, watch ? &watch->observer : NULL));
-    if (watch && watch->passed) OLICA_TRY(watch->passed(watch->observer.self, count));
+    OLICA_TRY(olica_forward_pass(forward, maps, &pack, x, onlooker ? &onlooker->observer : NULL));
+    if (onlooker && onlooker->passed) OLICA_TRY(onlooker->passed(onlooker->observer.self, count));
     olica_context_progress(stream->context);
   }
   return OLICA_OK;
 }
 
 olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
-                                  const olica_watch *watch) {
+                                  const olica_onlooker *onlooker) {
   if (!stream) return OLICA_OK;
   olica_env *env = stream->context->env;
   work w = {0};
-  olica_status status = prepare(stream, forward, watch && watch->stays, &w);
-  if (status == OLICA_OK) status = pass_all(stream, forward, maps, watch, &w);
+  olica_status status = prepare(stream, forward, onlooker && onlooker->stays, &w);
+  if (status == OLICA_OK) status = pass_all(stream, forward, maps, onlooker, &w);
   olica_memory_free(env, w.segment);
   olica_memory_free(env, w.copy);
   return olica_comm_agree(stream->context, stream->context->comm, status);

@@ -19,12 +19,13 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
   return OLICA_OK;
 }
 
-int olica_windows_scored(const olica_windows *windows, int64_t window) {
+/* Predicted tokens of one window. */
+static int scored(const olica_windows *windows, int64_t window) {
   return window == 0 || windows->stride >= windows->length ? windows->length - 1 : windows->stride;
 }
 
 int64_t olica_windows_scored_all(const olica_windows *windows) {
-  return olica_windows_scored(windows, 0) + (windows->count - 1) * (int64_t)olica_windows_scored(windows, 1);
+  return scored(windows, 0) + (windows->count - 1) * (int64_t)scored(windows, 1);
 }
 
 /* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
@@ -90,7 +91,7 @@ void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
 void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, olica_packed *rows) {
   int T = p->windows.length, d = p->arch->hidden;
   for (int64_t w = 0; w < p->stream->count; w++) {
-    int from = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w);
+    int from = T - 1 - scored(&p->windows, p->stream->first + w);
     const float *x = olica_stream_sequence(p->stream, w) + (size_t)from * d;
     const int32_t *ids = p->stream->ids + w * T;
     olica_packed_multiply(rows, T - 1 - from, x, d, p->logits);
@@ -109,7 +110,7 @@ olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {
   double nll = 0.0;
   for (int64_t w = 0; w < p->stream->count; w++) {
     double window = 0.0;
-    for (int t = T - 1 - olica_windows_scored(&p->windows, p->stream->first + w); t < T - 1; t++)
+    for (int t = T - 1 - scored(&p->windows, p->stream->first + w); t < T - 1; t++)
       window -= olica_likelihood_log(p->target[w * T + t], p->top[w * T + t], p->sum[w * T + t]);
     nll += window;
   }

@@ -57,13 +57,6 @@ olica_status olica_file_open(olica_env *env, const char *path, int *fd, int64_t 
   return OLICA_OK;
 }
 
-olica_status olica_file_size(olica_env *env, const char *path, int64_t *bytes) {
-  int fd;
-  OLICA_TRY(olica_file_open(env, path, &fd, bytes));
-  close(fd);
-  return OLICA_OK;
-}
-
 olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t offset, void *data,
                              size_t bytes) {
   for (size_t done = 0; done < bytes;) {

@@ -192,7 +192,7 @@ static olica_status walk_link(walk *its, hid_t group, const char *link, const H5
   olica_status status;
   if (info->type != H5L_TYPE_HARD)
     status = refuse(its, "is a soft or external link", "a dataset of this file");
-  else if (its->links++ > LINKS_MAX)
+  else if (its->links++ >= LINKS_MAX)
     status = refuse(its, "is one of too many members", "a checkpoint");
   else
     status = walk_object(its, group, link);

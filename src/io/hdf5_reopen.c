@@ -1,6 +1,5 @@
 /* Going on with a file whose writing was interrupted. */
 #include <assert.h>
-#include <string.h>
 #include <zlib.h>
 
 #include "hdf5_private.h"

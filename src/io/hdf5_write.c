@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <sys/statvfs.h>
 #include <zlib.h>
 

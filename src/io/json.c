@@ -1,6 +1,5 @@
 #include "olica/io/json.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

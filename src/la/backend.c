@@ -2,7 +2,6 @@
 #include "backend.h"
 
 #include <limits.h>
-#include <string.h>
 
 static const olica_backend_ops *const table[OLICA_BACKENDS] = {
     [OLICA_BACKEND_LAPACK] = &olica_backend_lapack,
@@ -20,12 +19,6 @@ const char *olica_backend_name(olica_backend backend) {
 
 const char *olica_backend_about(olica_backend backend) {
   return table[backend] ? table[backend]->about : "lapack for small problems, scalapack for large ones";
-}
-
-olica_backend olica_backend_parse(const char *name) {
-  for (int i = 0; i < OLICA_BACKENDS; i++)
-    if (strcmp(name, olica_backend_name((olica_backend)i)) == 0) return (olica_backend)i;
-  return OLICA_BACKENDS;
 }
 
 olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space) {

@@ -3,24 +3,21 @@
 #include "olica/la/packed.h"
 
 enum {
-  SLAB = 608,  /* columns at most: times a panel of weights 456 KiB */
+  SLAB = 608,  /* columns at most: times a panel of weights 228 KiB */
   COLUMNS = 32 /* slabs are multiples of it */
 };
-
-static int round_up(int n, int unit) {
-  return (n + unit - 1) / unit * unit;
-}
 
 olica_blocks olica_blocks_in(void *room, int width) {
   int slabs = (width + SLAB - 1) / SLAB;
   return (olica_blocks){.width = width,
-                        .padded = round_up(width, COLUMNS),
-                        .slab = round_up((width + slabs - 1) / slabs, COLUMNS),
+                        .padded = olica_round_up(width, COLUMNS),
+                        .slab = olica_round_up((width + slabs - 1) / slabs, COLUMNS),
                         .x = room};
 }
 
 size_t olica_blocks_bytes(int rows, int width) {
-  return (size_t)round_up(rows, OLICA_BLOCK_ROWS) * (size_t)round_up(width, COLUMNS) * sizeof(uint16_t);
+  return (size_t)olica_round_up(rows, OLICA_BLOCK_ROWS) * (size_t)olica_round_up(width, COLUMNS) *
+         sizeof(uint16_t);
 }
 
 /* Columns of the slab that column `col` lies in. */

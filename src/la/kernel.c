@@ -62,10 +62,6 @@ struct olica_kernel {
   loader *loaders;
 };
 
-static size_t round_up(int n, int unit) {
-  return (size_t)((n + unit - 1) / unit * unit);
-}
-
 bool olica_kernel_has_bf16(void) {
   return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
@@ -335,7 +331,7 @@ void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *le
 /* ---- operands ---- */
 
 size_t olica_operand_bytes(int depth, int columns) {
-  return round_up(depth, DEPTH) * round_up(columns, COLUMNS) * sizeof(uint16_t);
+  return (size_t)olica_round_up(depth, DEPTH) * (size_t)olica_round_up(columns, COLUMNS) * sizeof(uint16_t);
 }
 
 olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, void *room,

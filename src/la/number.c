@@ -18,12 +18,6 @@ const char *olica_number_name(olica_dtype dtype) {
   return formats[dtype].name;
 }
 
-olica_dtype olica_number_parse(const char *name) {
-  for (int i = 0; i < OLICA_DTYPES; i++)
-    if (strcmp(name, formats[i].name) == 0) return (olica_dtype)i;
-  return OLICA_DTYPES;
-}
-
 static float float_of(uint32_t bits) {
   float x;
   memcpy(&x, &bits, sizeof x);

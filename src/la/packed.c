@@ -29,14 +29,10 @@ struct olica_packed {
   packed_panel *panel;
 };
 
-static int round_up(int n, int unit) {
-  return (n + unit - 1) / unit * unit;
-}
-
 /* Columns of all panels but the last. */
 static int panel_columns(int out) {
   int panels = (out + OLICA_PANEL_COLUMNS - 1) / OLICA_PANEL_COLUMNS;
-  return panels ? round_up((out + panels - 1) / panels, COLUMNS) : COLUMNS;
+  return panels ? olica_round_up((out + panels - 1) / panels, COLUMNS) : COLUMNS;
 }
 
 size_t olica_packed_bytes(olica_dtype precision, int out, int in) {
@@ -95,10 +91,10 @@ static olica_status create_panel(olica_packed *packed, packed_panel *part, char 
   return OLICA_OK;
 }
 
-olica_status olica_packed_load(olica_packed *packed, const float *w) {
+/* All pieces, of which the node's ranks load each its own. */
+static olica_status load(olica_packed *packed) {
   const olica_context *node = packed->weights.node;
   int rank = node ? node->node_rank : 0, ranks = node ? node->node_size : 1;
-  packed->weights.w = w;
   for (int i = rank; i < packed->panels * packed->slabs; i += ranks)
     OLICA_TRY(load_piece(packed, &packed->panel[i / packed->slabs], i % packed->slabs));
   return OLICA_OK;
@@ -118,7 +114,7 @@ static olica_status create(olica_packed *packed) {
     part->columns = out - first < columns ? out - first : columns;
     OLICA_TRY(create_panel(packed, part, &room));
   }
-  return olica_packed_load(packed, packed->weights.w);
+  return load(packed);
 }
 
 olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weights, olica_packed **out) {

@@ -135,10 +135,6 @@ int olica_solver_member(const olica_solver *solver) {
   return olica_grid_member(solver->grid);
 }
 
-olica_placement olica_solver_placement(const olica_solver *solver) {
-  return solver->place;
-}
-
 void olica_solver_describe(const olica_solver *solver, char text[OLICA_SOLVER_TEXT]) {
   const olica_grid *grid = solver->grid;
   int last = grid->first + grid->count - 1;

@@ -39,11 +39,6 @@ void olica_product_general(olica_env *env, int a_transposed, int b_transposed, i
   olica_timer_work(&env->timers, 2.0 * m * n * k, 0);
 }
 
-void olica_product_linear(olica_env *env, int rows, int out, int in, const float *x, int x_stride,
-                          const float *w, float beta, float *y, int y_stride) {
-  olica_product_general(env, 0, 1, rows, out, in, 1.0f, x, x_stride, w, in, beta, y, y_stride);
-}
-
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float beta, float *c, int c_stride) {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,

@@ -1,7 +1,6 @@
 #include "olica/model/arch.h"
 
 #include <limits.h>
-#include <math.h>
 #include <string.h>
 
 #include "olica/io/json.h"
@@ -194,7 +193,6 @@ static olica_status read_config(const reader *r, olica_arch *arch) {
     return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: hidden_act is \"%.40s\", expected silu", r->name,
                            activation);
   arch->bos = token_id(json_object_get(r->root, "bos_token_id"));
-  arch->eos = token_id(json_object_get(r->root, "eos_token_id"));
   return OLICA_OK;
 }
 

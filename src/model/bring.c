@@ -1,11 +1,9 @@
 #include "bring.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "olica/par/partition.h"
-#include "olica/par/shared.h"
 #include "olica/par/watch.h"
 
 enum { PIECE_BYTES = 8 << 20 };

@@ -2,7 +2,6 @@
  * cache: norm, query, key, value; then, after everybody's attention, output, norm, and the three products of
  * the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a product reads;
  * tiles, the residual stream, norms, softmax and silu are fp32. */
-#include <math.h>
 #include <omp.h>
 
 #include "olica/la/product.h"
@@ -11,18 +10,9 @@
 
 enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 
-static int wider(int a, int b) {
-  return a > b ? a : b;
-}
-
-/* Between low-rank factors; no rank passes the width of what it factors. */
-static int low_width(const olica_arch *arch) {
-  return wider(arch->hidden, arch->heads * arch->head);
-}
-
 /* A room of a thread: a group of blocks on its way. */
 typedef struct room {
-  char *input, *neurons, *low; /* room for blocks [d], [f], [low_width] */
+  char *input, *neurons, *low; /* room for blocks [d], [f], [olica_pass_low_width] */
   float *normed;               /* [64 x d] */
   float *tiles, *other;        /* [GROUP_ROWS x PANEL] */
 } room;
@@ -30,7 +20,7 @@ typedef struct room {
 static size_t lay_out(const olica_arch *arch, char *at, room *r) {
   size_t input = olica_blocks_bytes(GROUP_ROWS, arch->hidden),
          neurons = olica_blocks_bytes(GROUP_ROWS, arch->ffn);
-  size_t low = olica_blocks_bytes(GROUP_ROWS, low_width(arch));
+  size_t low = olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch));
   size_t normed = OLICA_BLOCK_ROWS * (size_t)arch->hidden * sizeof(float);
   size_t tiles = GROUP_ROWS * OLICA_PANEL_COLUMNS * sizeof(float);
   if (r)
@@ -184,26 +174,36 @@ static void apply(const group *g, olica_projection projection, const olica_block
   apply_map(g, map->outer, linear->bias, &low, 0, use, to);
 }
 
+/* A block's rows of x, normed into the room, and rounded into blocks while the innermost cache holds them. */
+static void norm_block(const group *g, int row, int rows, const float *gains, const olica_blocks *input) {
+  enum { ROWS = 8 };
+  const olica_arch *arch = g->pass->f->arch;
+  size_t d = (size_t)arch->hidden;
+  for (int t = 0, n; t < rows; t += n) {
+    float *normed = g->room.normed + (size_t)t * d;
+    n = rows - t < ROWS ? rows - t : ROWS;
+    for (int i = 0; i < n; i++)
+      olica_pass_norm_row(arch, g->pass->x + (size_t)(g->row + row + t + i) * d, gains,
+                          normed + (size_t)i * d);
+    olica_blocks_store(input, row + t, n, 0, arch->hidden, normed, arch->hidden);
+  }
+}
+
 /* The group's rows of x, normed, as blocks. */
 static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
-  const olica_arch *arch = g->pass->f->arch;
-  int d = arch->hidden;
+  int d = g->pass->f->arch->hidden;
   const olica_blocks input = olica_blocks_in(g->room.input, d);
   olica_blocks_clear(&input, g->rows);
   for (int b = 0; b < g->blocks; b++) {
     int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
-    float *normed = g->room.normed;
-    for (int t = 0; t < rows; t++)
-      olica_pass_norm_row(arch, g->pass->x + (size_t)(g->row + row + t) * (size_t)d, gains,
-                          normed + (size_t)t * (size_t)d);
-    olica_blocks_store(&input, row, rows, 0, d, normed, d);
+    norm_block(g, row, rows, gains, &input);
     olica_pass_see(g->pass, (olica_view){.tap = tap,
                                          .thread = g->thread,
                                          .row = g->row + row,
                                          .rows = rows,
                                          .cols = d,
                                          .stride = d,
-                                         .x = normed});
+                                         .x = g->room.normed});
   }
   return input;
 }

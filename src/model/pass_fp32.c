@@ -6,23 +6,14 @@
 #include "olica/la/product.h"
 #include "passes.h"
 
-static size_t wide(int a, int b) {
-  return (size_t)(a > b ? a : b);
-}
-
-/* Rows of scratch between low-rank factors: no rank passes the width of what it factors. */
-static size_t low_width(const olica_arch *arch) {
-  return wide(arch->hidden, arch->heads * arch->head);
-}
-
 static size_t score_floats(int tokens, int threads) {
   return (size_t)threads * (size_t)(tokens < OLICA_QUERY_ROWS ? tokens : OLICA_QUERY_ROWS) * (size_t)tokens;
 }
 
 size_t olica_pass_fp32_bytes(const olica_arch *arch, int rows, int tokens, int threads) {
   size_t d = (size_t)arch->hidden, h = (size_t)arch->head;
-  size_t row =
-      2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn + low_width(arch);
+  size_t row = 2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn +
+               (size_t)olica_pass_low_width(arch);
   return sizeof(float) * ((size_t)rows * row + score_floats(tokens, threads));
 }
 
@@ -40,7 +31,7 @@ olica_status olica_pass_fp32_create(olica_forward *f) {
   OLICA_TRY(OLICA_NEW(f->env, s->scores, score_floats(f->tokens, f->threads)));
   OLICA_TRY(OLICA_NEW(f->env, s->gate, rows * (size_t)arch->ffn));
   OLICA_TRY(OLICA_NEW(f->env, s->up, rows * (size_t)arch->ffn));
-  return OLICA_NEW(f->env, s->low, rows * low_width(arch));
+  return OLICA_NEW(f->env, s->low, rows * (size_t)olica_pass_low_width(arch));
 }
 
 void olica_pass_fp32_destroy(olica_forward *f) {

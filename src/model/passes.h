@@ -79,6 +79,12 @@ static inline void olica_pass_see(const olica_pass *pass, olica_view view) {
 /* A row of olica_forward_norm, by the calling thread alone. */
 void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g, float *y);
 
+/* Columns at most between low-rank factors: no rank passes the width of what it factors. */
+static inline int olica_pass_low_width(const olica_arch *arch) {
+  int queries = arch->heads * arch->head;
+  return arch->hidden > queries ? arch->hidden : queries;
+}
+
 /* Pairs of a query and a key. */
 double olica_pass_pairs(const olica_pack *pack);
 

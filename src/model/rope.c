@@ -4,7 +4,8 @@
 
 #include "olica/la/product.h"
 
-double olica_rope_frequency(const olica_rope *rope, int head, int i) {
+/* The angle per position of pair i, 0 <= i < head/2: theta^(-2i/h), scaled. */
+static double frequency_of(const olica_rope *rope, int head, int i) {
   double plain = pow(rope->theta, -2.0 * i / head);
   if (rope->kind == OLICA_ROPE_LINEAR) return plain / rope->factor;
   if (rope->kind == OLICA_ROPE_PLAIN) return plain;
@@ -24,7 +25,7 @@ olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head,
   OLICA_TRY(OLICA_NEW(env, *cosine, (size_t)tokens * pairs));
   OLICA_TRY(OLICA_NEW(env, *sine, (size_t)tokens * pairs));
   for (int i = 0; i < pairs; i++) {
-    double frequency = olica_rope_frequency(rope, head, i);
+    double frequency = frequency_of(rope, head, i);
     for (int t = 0; t < tokens; t++) {
       (*cosine)[(size_t)t * pairs + i] = (float)cos(t * frequency);
       (*sine)[(size_t)t * pairs + i] = (float)sin(t * frequency);

@@ -62,7 +62,10 @@ static olica_status share_config(olica_source *source) {
   return OLICA_OK;
 }
 
-int olica_source_panel_rows(const olica_arch *arch) {
+/* Rows of a panel: they do not depend on the number of ranks, and so neither does what is computed with
+ * panels.
+ */
+static int rows_of_panel(const olica_arch *arch) {
   int rows = PANEL_BYTES / (int)sizeof(float) / arch->hidden;
   /* Small vocabularies are cut too, so that many ranks have something to read. */
   int share = (arch->vocabulary - 1) / PANELS_LEAST + 1;
@@ -73,7 +76,7 @@ int olica_source_panel_rows(const olica_arch *arch) {
 static olica_status plan_panels(olica_source *source) {
   const olica_context *context = source->context;
   const olica_arch *arch = &source->arch;
-  source->panel_rows = olica_source_panel_rows(arch);
+  source->panel_rows = rows_of_panel(arch);
   source->panels = (arch->vocabulary + source->panel_rows - 1) / source->panel_rows;
   olica_range own = olica_partition_block(source->panels, context->nodes, context->node_index);
   source->own_first = (int)own.first;
@@ -158,8 +161,10 @@ olica_source_needs olica_source_plan(const olica_source *source, int nodes, int 
   return needs;
 }
 
+/* Lets the next layer come nearer: this MPI moves nothing by itself. */
 static void progress(void *self) {
-  olica_source_progress(self);
+  const olica_source *source = self;
+  olica_bring_progress(source->bring);
 }
 
 olica_status olica_source_begin(olica_source *source, olica_source_options options) {
@@ -240,10 +245,6 @@ olica_status olica_source_layer(olica_source *source, int layer, olica_layer **o
   *out = source->next;
   source->next = NULL;
   return layer + 1 < source->arch.layers ? expect_layer(source, layer + 1) : OLICA_OK;
-}
-
-void olica_source_progress(olica_source *source) {
-  olica_bring_progress(source->bring);
 }
 
 void olica_source_settle(olica_source *source) {

@@ -2,11 +2,6 @@
 
 #include <math.h>
 
-olica_prune_options olica_prune_defaults(void) {
-  return (olica_prune_options){
-      .sparsity = 0.2, .k = 3.0, .mlp_num = 6, .ratio = 0.03, .percdamp = 0.5, .skip_lowest = 0.01};
-}
-
 /* Rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 where two factors would not be smaller.
  */
 static int rank_for(double rho, int d, int rows) {

@@ -1,7 +1,6 @@
 /* The Olica method, composed of the parts of this room. Survey: how linear is every FFN, and the output
  * energies that fix the rotation of value neurons. Cut: rotate, collect, decompose query and key, select
  * neurons, calibrate. */
-#include <math.h>
 #include <string.h>
 
 #include "methods.h"
@@ -175,9 +174,9 @@ static void reduce_output_energy(const olica_state *state, const survey_view *vi
 
 static olica_status survey_stream(olica_state *state, const olica_maps *maps, survey_view *view) {
   olica_context *context = state->job.context;
-  const olica_watch watch = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
+  const olica_onlooker onlooker = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
   OLICA_TRY(create_survey(state, view));
-  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &watch));
+  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &onlooker));
   OLICA_AGREE(context, olica_fit_sums_finish(view->sums));
   reduce_output_energy(state, view, state->output_energy + (size_t)maps->index * (size_t)view->d);
   return queue_fit(state, maps->index, view->sums);
@@ -272,13 +271,13 @@ static olica_status collect_passed(void *self, int sequences) {
  * inputs. The stream stays where it is. */
 static olica_status collect(olica_state *state, int index, const olica_layer *dense, cut_work *work) {
   const olica_method_job *job = &state->job;
-  const olica_watch watch = {.observer = {.see = see_collect, .self = work, .to_neurons = true},
-                             .passed = collect_passed,
-                             .stays = true};
+  const olica_onlooker onlooker = {.observer = {.see = see_collect, .self = work, .to_neurons = true},
+                                   .passed = collect_passed,
+                                   .stays = true};
   olica_maps *maps = NULL;
   work->tokens = job->stream->tokens;
   OLICA_TRY(olica_maps_create(job->context, job->kernel, job->arch, dense, index, &maps));
-  OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &watch));
+  OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
   olica_maps_destroy(maps);
   olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
   return OLICA_OK;
@@ -469,7 +468,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
 
 const olica_method olica_method_olica = {
     .name = "olica",
-    .about = "orthogonal neuron decomposition and linear calibration (arXiv 2506.08436)",
+    .about = "low-rank query/key, orthogonal value/output neurons, calibrated FFN (arXiv 2506.08436)",
     .create = create,
     .destroy = destroy,
     .survey = survey,

@@ -37,7 +37,7 @@ static const struct {
     {{"--ranks-per-node", "M", "with --check: so many of them on a node"}, RANKS_PER_NODE},
     {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"}, VERIFY},
     {{"--quiet", "", "warnings and the closing table only"}, QUIET},
-    {{"--fresh", "", "ignores a restart file"}, FRESH},
+    {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, FRESH},
     {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"}, TOKENIZE},
     {{"--detokenize", "DIR FILE", "turns a line of ids back into text"}, DETOKENIZE},
     {{"--special", "",
@@ -46,7 +46,7 @@ static const struct {
     {{"--dump-tokens", "FILE.npy", "writes the calibration's ids; with --check too, and only them"},
      DUMP_TOKENS},
     {{"--predictions", "FILE.jsonl", "writes every question's log-likelihoods and answers"}, PREDICTIONS},
-    {{"--list", "", "every setting, and the methods, solvers and model families known"}, LIST},
+    {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, LIST},
     {{"--help", "", "this text"}, HELP},
     {{"--version", "", "version, git hash, libraries"}, VERSION},
 };

@@ -1,5 +1,4 @@
 /* Between two layers: is it time for a restart file, or to stop? */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 

@@ -1,8 +1,6 @@
 /* Opening a job: model, ids, method, streams. */
 #include "job.h"
 
-#include <stdio.h>
-
 #include "olica/io/file.h"
 #include "olica/io/filesystem.h"
 #include "olica/par/comm.h"
@@ -89,7 +87,7 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
   OLICA_TRY(olica_source_open(context, options->model.path, &job->source));
-  job->method = olica_method_find(options->prune.method == OLICA_METHOD_NONE ? "none" : "olica");
+  job->method = olica_method_at(options->prune.method);
   job->dtype = olica_options_dtype(options, job->source->dtype);
   if (olica_job_prunes(job) && job->source->is_pruned)
     return olica_error_set(

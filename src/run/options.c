@@ -8,6 +8,7 @@
 
 #include "olica/eval/task_files.h"
 #include "olica/io/file.h"
+#include "olica/prune/method.h"
 #include "olica/run/ini.h"
 #include "olica/run/value.h"
 #include "olica/text/sources.h"
@@ -19,17 +20,11 @@ enum {
   HINTS_MAX = 256        /* keys of [io] */
 };
 
-/* Where a setting's value comes from. */
-typedef struct origin {
-  int line;         /* of the config file; 0: --set */
-  const char *text; /* the value as given; NULL: the default */
-} origin;
-
 typedef struct reader {
   olica_env *env;
   const char *config;
   olica_options *options;
-  origin from[OLICA_SETTINGS_MAX]; /* by number of the setting */
+  int line[OLICA_SETTINGS_MAX]; /* of the config file, by number of the setting; 0: --set, or the default */
 } reader;
 
 static void *field(olica_options *options, const olica_setting *setting) {
@@ -87,7 +82,7 @@ static olica_status take(reader *in, int line, const char *section, const char *
   const olica_setting *setting = olica_settings_find(section, key);
   if (!setting) return refuse_unknown(in, line, section, key);
   char where[WHERE];
-  in->from[setting - olica_settings_at(0)] = (origin){line, value};
+  in->line[setting - olica_settings_at(0)] = line;
   return olica_value_parse(in->env, place(in, line, where), setting, value, field(in->options, setting));
 }
 
@@ -165,7 +160,7 @@ static olica_status check_texts(const reader *in) {
   const olica_setting *setting = olica_settings_find("calibration", "text");
   if (!*list) return OLICA_OK;
   snprintf(where, sizeof where, "%s: [calibration] text",
-           place(in, in->from[setting - olica_settings_at(0)].line, line));
+           place(in, in->line[setting - olica_settings_at(0)], line));
   OLICA_TRY(olica_sources_parse(in->env, where, in->config, list, &sources));
   olica_sources_free(in->env, &sources);
   return OLICA_OK;
@@ -176,7 +171,7 @@ static olica_status check_tasks(const reader *in) {
   char where[WHERE];
   olica_task_files files;
   const olica_setting *setting = olica_settings_find("evaluate", "tasks");
-  place(in, in->from[setting - olica_settings_at(0)].line, where);
+  place(in, in->line[setting - olica_settings_at(0)], where);
   OLICA_TRY(olica_task_files_parse(in->env, where, in->config, in->options->evaluate.tasks, &files));
   olica_task_files_free(in->env, &files);
   return OLICA_OK;

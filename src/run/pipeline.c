@@ -2,7 +2,6 @@
 #include "olica/run/pipeline.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "job.h"
 #include "olica/la/product.h"
@@ -84,6 +83,7 @@ static olica_status prune(olica_job *job) {
   env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->options->output.checkpoint;
+  job->report->checkpoint_bytes = (double)olica_checkpoint_bytes(&job->source->arch, job->shapes, job->dtype);
   return OLICA_OK;
 }
 

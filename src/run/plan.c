@@ -8,7 +8,6 @@
 #include "job.h"
 #include "olica/par/comm.h"
 #include "olica/par/node_memory.h"
-#include "olica/par/partition.h"
 #include "olica/par/shared.h"
 #include "olica/prune/calibrate.h"
 #include "olica/prune/decompose.h"

@@ -132,14 +132,6 @@ static json_t *program_json(void) {
   return object;
 }
 
-static json_t *error_json(const olica_report *report) {
-  json_t *object = json_object();
-  put_integer(object, "code", report->status);
-  put_text(object, "kind", olica_status_name(report->status));
-  put_text(object, "message", report->message);
-  return object;
-}
-
 static json_t *run_json(const olica_report *report) {
   json_t *object = json_object();
   if (report->job_ranks) put_integer(object, "ranks", report->job_ranks);
@@ -318,7 +310,6 @@ json_t *olica_report_json(const olica_report *report) {
   put_text(root, "status", status_word(report->status));
   put_integer(root, "exit_code", report->status);
   if (report->status != OLICA_OK) put_text(root, "message", report->message);
-  if (report->status != OLICA_OK && report->status != OLICA_STOPPED) put(root, "error", error_json(report));
   put(root, "run", run_json(report));
   if (report->restart.runs) put(root, "restart", restart_json(report));
   put(root, "settings", json_incref(report->settings));

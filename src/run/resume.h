@@ -37,7 +37,7 @@ typedef struct olica_resume {
 } olica_resume;
 
 /* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
- * signals and learns when the time is up. `bytes` of one file; where they do not fit on the disk beside a
+ * signals. `bytes` of one file; where they do not fit on the disk beside a
  * checkpoint of `checkpoint` bytes, none are written, with a warning. */
 olica_status olica_resume_open(struct olica_job *job, double bytes, double checkpoint);
 

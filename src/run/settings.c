@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "olica/prune/method.h"
 #include "olica/run/options.h"
 
 /* Choices: names in the order of the enum that they are stored as. */
@@ -17,10 +18,13 @@ static const char *pick(const char *const *names, int count, int i) {
     return pick(names, sizeof names / sizeof *names, i);                                                     \
   }
 
-CHOICES(methods, "none", "olica")
 CHOICES(onds, "fast", "standard")
 CHOICES(precisions, "auto", "fp32", "bf16")
 CHOICES(answers, "auto", "yes", "no")
+
+static const char *methods(int i) {
+  return olica_method_at(i) ? olica_method_at(i)->name : NULL;
+}
 
 static const char *backends(int i) {
   return i >= 0 && i < OLICA_BACKENDS ? olica_backend_name((olica_backend)i) : NULL;
@@ -66,7 +70,7 @@ static const olica_setting table[] = {
   SETTING(solver, eigen, CHOICE, "auto", "back end of the decompositions", .choice = backends),
   SETTING(solver, block, INTEGER, "64", "block size of distributed matrices", IN(1, 1024), .unit = "rows"),
 
-  SETTING(compute, precision, CHOICE, "auto", "of the linear maps; sums stay in fp32 and fp64; auto: fp32; bf16: see doc/methods.md",
+  SETTING(compute, precision, CHOICE, "auto", "of the products; sums stay in fp32 and fp64; auto: fp32; bf16: see doc/methods.md",
           .choice = precisions),
   SETTING(compute, threads, COUNT, "auto", "of a rank; auto: its share of the node's cores", IN(1, 1024), .unit = "threads"),
   SETTING(compute, memory, SIZE, "auto", "limit of a rank's own allocations; auto: none", IN(0x1p20, 0x1p50)),

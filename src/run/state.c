@@ -2,7 +2,6 @@
  * (base/random.h), and the sample is drawn again. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "job.h"

@@ -1,5 +1,4 @@
 /* From texts to ids: the model's tokenizer, the calibration sample, the evaluation's text. */
-#include <string.h>
 
 #include "job.h"
 #include "olica/io/file.h"

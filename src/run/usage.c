@@ -13,9 +13,10 @@
 #include <utf8proc.h>
 #include <zlib.h>
 
-#include "olica/la/packed.h"
+#include "olica/la/kernel.h"
 #include "olica/la/solver.h"
 #include "olica/model/family.h"
+#include "olica/prune/method.h"
 #include "olica/run/arguments.h"
 #include "olica/run/value.h"
 
@@ -154,8 +155,8 @@ void olica_usage_list(FILE *to) {
   fputs("settings: key = default, meaning, what is expected\n", to);
   print_settings(to);
   fputs("\nmethods ([prune] method)\n", to);
-  print_name(to, "olica", "low-rank query/key, orthogonal value/output neurons, calibrated FFN (ICML 2025)");
-  print_name(to, "none", "prunes nothing, only evaluates");
+  const olica_method *method;
+  for (int i = 0; (method = olica_method_at(i)); i++) print_name(to, method->name, method->about);
   fputs("\nsolvers ([solver] eigen)\n", to);
   for (int i = 0; i < OLICA_BACKENDS; i++)
     print_name(to, olica_backend_name((olica_backend)i), olica_backend_about((olica_backend)i));

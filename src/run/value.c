@@ -7,8 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "olica/run/options.h"
-
 enum { SHOWN = 120 }; /* characters of a bad value that a message repeats */
 
 static bool in_range(const olica_setting *setting, double x) {

@@ -1,7 +1,6 @@
 #include "olica/store/checkpoint.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

@@ -31,7 +31,8 @@ static int64_t aligned(int64_t bytes) {
   return (bytes + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-int64_t olica_restart_bytes(int count, const olica_restart_section *sections) {
+/* Of a file with these sections, but for the table. */
+static int64_t file_bytes(int count, const olica_restart_section *sections) {
   int64_t bytes = BLOCK;
   for (int i = 0; i < count; i++) bytes += aligned(sections[i].bytes);
   return bytes;
@@ -375,7 +376,7 @@ static olica_status commit(olica_restart *restart, const char *path, int64_t seq
   if (!text) return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory for its table", path);
   olica_status status = strlen(text) > TEXT_BYTES_MAX
                             ? olica_error_set(env, OLICA_ERR_INTERNAL, "%s: its table is too long", path)
-                            : end_file(env, path, olica_restart_bytes(count, sections), sequence, text);
+                            : end_file(env, path, file_bytes(count, sections), sequence, text);
   free(text);
   return status;
 }
@@ -384,7 +385,7 @@ static olica_status save(olica_restart *restart, const char *path, int64_t seque
                          const olica_restart_section *sections, uint64_t *sums) {
   olica_context *context = restart->context;
   bool root = context->rank == 0;
-  int64_t bytes = olica_restart_bytes(count, sections);
+  int64_t bytes = file_bytes(count, sections);
   OLICA_AGREE(context, root ? begin_file(context->env, path, bytes) : OLICA_OK);
   OLICA_AGREE(context, write_pieces(restart, path, count, sections, sums));
   add_up(restart, count, sums);

@@ -1,6 +1,5 @@
 #include "olica/text/rows.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

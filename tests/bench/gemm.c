@@ -69,10 +69,10 @@ int main(int argc, char **argv) {
       OLICA_NEW(env, c, N * N) != OLICA_OK)
     stop(env);
   for (int i = 0; i < N * N; i++) a[i] = (float)(i % 7) - 3, b[i] = (float)(i % 5) - 2;
-  olica_product_linear(env, N, N, N, a, N, b, 0.0f, c, N);
+  olica_product_general(env, 0, 1, N, N, N, 1.0f, a, N, b, N, 0.0f, c, N);
   MPI_Barrier(context->comm);
   double since = olica_timer_now();
-  for (int i = 0; i < TIMES; i++) olica_product_linear(env, N, N, N, a, N, b, 0.0f, c, N);
+  for (int i = 0; i < TIMES; i++) olica_product_general(env, 0, 1, N, N, N, 1.0f, a, N, b, N, 0.0f, c, N);
   MPI_Barrier(context->comm);
   double rate = 2.0 * N * N * N * TIMES * context->size / (olica_timer_now() - since) * 1e-9;
   if (context->rank == 0)

@@ -29,7 +29,7 @@ static void stop(const olica_env *env) {
 }
 
 static void fp32(machine *m) {
-  olica_product_linear(m->context->env, ROWS, N, N, m->x, N, m->w, 0.0f, m->y, N);
+  olica_product_general(m->context->env, 0, 1, ROWS, N, N, 1.0f, m->x, N, m->w, N, 0.0f, m->y, N);
 }
 
 static void bf16(machine *m) {

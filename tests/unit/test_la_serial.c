@@ -108,10 +108,8 @@ static void arrays(void **state) {
     olica_number_round(dtype, rounded, 3);
     assert_memory_equal(back, rounded, sizeof back);
     assert_true(back[0] == x[0] && back[1] == x[1] && fabsf(back[2] - x[2]) < 1e-5f);
-    assert_int_equal(olica_number_parse(olica_number_name(dtype)), dtype);
     assert_int_equal(olica_number_size(dtype), dtype == OLICA_FP32 ? 4 : 2);
   }
-  assert_int_equal(olica_number_parse("fp8"), OLICA_DTYPES);
 }
 
 static void nonfinite(void **state) {
@@ -148,10 +146,10 @@ static void grid_shapes(void **state) {
 static void backends(void **state) {
   (void)state;
   for (int i = 0; i < OLICA_BACKENDS; i++) {
-    assert_int_equal(olica_backend_parse(olica_backend_name((olica_backend)i)), i);
     assert_true(strlen(olica_backend_about((olica_backend)i)) > 0);
+    for (int j = 0; j < i; j++)
+      assert_string_not_equal(olica_backend_name((olica_backend)i), olica_backend_name((olica_backend)j));
   }
-  assert_int_equal(olica_backend_parse("elpa"), OLICA_BACKENDS);
 }
 
 /* ---- placement ---- */

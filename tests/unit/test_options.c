@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "olica/prune/method.h"
 #include "olica/run/options.h"
 #include "olica/run/usage.h"
 #include "olica/run/value.h"
@@ -115,7 +116,8 @@ static void command_line_errors(void **state) {
 static void defaults_are_those_of_the_interface(void **state) {
   olica_options o = options_of(*state, LEAST, NULL);
   assert_true(o.calibration.samples == 256 && o.calibration.length == 128 && o.calibration.seed == 0);
-  assert_true(o.prune.method == OLICA_METHOD_OLICA && o.prune.sparsity == 0.2 && o.prune.k == 3);
+  assert_true(strcmp(olica_method_at(o.prune.method)->name, "olica") == 0 && o.prune.sparsity == 0.2 &&
+              o.prune.k == 3);
   assert_true(o.prune.mlp_num == 6 && o.prune.ratio == 0.03 && o.prune.percdamp == 0.5);
   assert_true(o.prune.skip_lowest == 0.01 && o.prune.ond == OLICA_OND_FAST);
   assert_true(o.solver.eigen == OLICA_BACKEND_AUTO && o.solver.block == 64);
@@ -333,9 +335,10 @@ static void load_tells_a_missing_file(void **state) {
 
 /* The examples in input/ are read with the program's own eyes. */
 static void examples_are_valid(void **state) {
-  const char *const files[] = {"input/example.ini", "input/smollm2.ini", "input/evaluate.ini"};
+  const char *const files[] = {"input/example.ini", "input/smollm2.ini", "input/evaluate.ini",
+                               "input/from-text.ini", "input/demo/config.ini"};
   if (access(files[0], R_OK) != 0) skip();
-  for (int i = 0; i < 3; i++) {
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     char *text;
     size_t bytes;
     assert_int_equal(olica_options_load(*state, files[i], &text, &bytes), OLICA_OK);
@@ -358,6 +361,11 @@ static void example_is_complete(void **state) {
     const char *next = section ? strstr(section + 2, "\n[") : NULL;
     if (!key || (next && key > next))
       fail_msg("input/example.ini lacks [%s] %s", setting->section, setting->key);
+    if (setting->kind == OLICA_KIND_PATH) continue; /* names of files are examples */
+    const char *value = key + strlen(line) + strspn(key + strlen(line), " ");
+    size_t length = strlen(setting->fallback);
+    if (strncmp(value, setting->fallback, length) != 0 || !strchr(" ;\n", value[length]))
+      fail_msg("input/example.ini has not the default of [%s] %s", setting->section, setting->key);
   }
 }
 

@@ -21,8 +21,4 @@ void olica_progress_step(olica_env *env, const olica_progress *progress, int don
 /* Takes the bar away. */
 void olica_progress_end(olica_env *env);
 
-/* The bar as it is drawn, of at most `columns` - 1 characters: what, steps, bar, share, time left; what does
- * not fit is left out, the bar first. Pure. `text` [OLICA_LOG_BAR]. */
-void olica_progress_bar(const olica_progress *progress, int done, double left, int columns, char *text);
-
 #endif

@@ -35,15 +35,15 @@ float *olica_stream_sequence(const olica_stream *stream, int64_t s);
 int olica_stream_pack(olica_dtype precision, int threads, int tokens);
 
 /* Who looks on while a stream passes a layer. */
-typedef struct olica_watch {
+typedef struct olica_onlooker {
   olica_observer observer;
   olica_status (*passed)(void *self, int sequences); /* a pack of them has passed; NULL allowed */
   bool stays; /* the stream's states stay as they are: a copy of them passes */
-} olica_watch;
+} olica_onlooker;
 
-/* Every local sequence passes a layer, in packs of what the forward has rows for; watch NULL: nobody looks.
- * Collective on the stream's context, which agrees on failures; stream NULL: nothing. */
+/* Every local sequence passes a layer, in packs of what the forward has rows for; onlooker NULL: nobody
+ * looks. Collective on the stream's context, which agrees on failures; stream NULL: nothing. */
 olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
-                                  const olica_watch *watch);
+                                  const olica_onlooker *onlooker);
 
 #endif

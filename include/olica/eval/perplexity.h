@@ -20,8 +20,7 @@ typedef struct olica_windows {
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows);
 
-/* Predicted tokens of window w, and of all. Pure. */
-int olica_windows_scored(const olica_windows *windows, int64_t window);
+/* Predicted tokens of all windows. Pure. */
 int64_t olica_windows_scored_all(const olica_windows *windows);
 
 typedef struct olica_perplexity {

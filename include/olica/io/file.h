@@ -12,9 +12,6 @@
  * directory, a pipe, a device: none of them is waited for): OLICA_ERR_INPUT; not readable: OLICA_ERR_IO. */
 olica_status olica_file_open(olica_env *env, const char *path, int *fd, int64_t *bytes);
 
-/* Size of a regular file; errors as above. */
-olica_status olica_file_size(olica_env *env, const char *path, int64_t *bytes);
-
 /* Reads exactly `bytes` bytes at `offset` of an open file (pread, whatever its short reads and EINTR).
  * `path` is for the message; an early end is OLICA_ERR_INPUT, the system's refusal OLICA_ERR_IO. */
 olica_status olica_file_read(olica_env *env, int fd, const char *path, int64_t offset, void *data,

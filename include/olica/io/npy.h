@@ -10,7 +10,7 @@
 typedef struct olica_npy {
   char *path;         /* counted, owned */
   int dims;           /* as in the file, 1 or more */
-  int64_t rows, cols; /* the last dimension, and all before it; 1-d: 1 x n */
+  int64_t rows, cols; /* all dimensions but the last, and the last; 1-d: 1 x n */
   int item;           /* bytes of an element */
   int is_signed;
   int64_t offset; /* of the first element in the file */

@@ -12,6 +12,11 @@
 
 typedef struct olica_kernel olica_kernel;
 
+/* The least multiple of `unit` that is not below n. */
+static inline int olica_round_up(int n, int unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
 /* Does this processor multiply bf16 (AVX512_BF16 or AMX)? ONEDNN_MAX_CPU_ISA can deny it. */
 bool olica_kernel_has_bf16(void);
 

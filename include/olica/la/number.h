@@ -16,9 +16,6 @@ typedef enum olica_dtype { OLICA_FP32, OLICA_FP16, OLICA_BF16, OLICA_DTYPES } ol
 size_t olica_number_size(olica_dtype dtype);
 const char *olica_number_name(olica_dtype dtype);
 
-/* The format of that name, or OLICA_DTYPES if there is none. */
-olica_dtype olica_number_parse(const char *name);
-
 /* n stored numbers at `from` (any alignment) to fp32, and back. */
 void olica_number_decode(olica_dtype dtype, const void *from, float *to, size_t n);
 void olica_number_encode(olica_dtype dtype, const float *from, void *to, size_t n);

@@ -4,7 +4,7 @@
  * the other rows nor on the number of threads. Not collective.
  *
  * In bf16 a product is cut in three directions, always at the same places: rows into blocks of 64, columns of
- * y into panels of at most 384, columns of x into slabs of at most 608. A block of one slab times one panel
+ * y into panels of at most 192, columns of x into slabs of at most 608. A block of one slab times one panel
  * is what the second cache of a core holds; all three lie dense in memory, as the kernel wants them. */
 #ifndef OLICA_LA_PACKED_H
 #define OLICA_LA_PACKED_H
@@ -36,9 +36,6 @@ typedef struct olica_packed olica_packed;
 /* Packs W, which must stay as it is until the product is destroyed. OLICA_ERR_MEMORY. */
 olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weights, olica_packed **packed);
 void olica_packed_destroy(olica_packed *packed); /* NULL allowed */
-
-/* Packs other weights of the same shape in the place of the old ones. */
-olica_status olica_packed_load(olica_packed *packed, const float *w);
 
 /* Bytes of counted memory of one packed matrix, at most. Pure. */
 size_t olica_packed_bytes(olica_dtype precision, int out, int in);

@@ -16,10 +16,6 @@ enum { OLICA_PRODUCT_PARALLEL = 1 << 15 };
  * told here, as OLICA_ERR_MEMORY. Called once, before the first product. */
 olica_status olica_product_reserve(olica_env *env, int threads);
 
-/* y [rows x out] := x [rows x in] Wᵀ + beta y, W [out x in], row strides of x and y given. */
-void olica_product_linear(olica_env *env, int rows, int out, int in, const float *x, int x_stride,
-                          const float *w, float beta, float *y, int y_stride);
-
 /* c [m x n] := alpha op(a) op(b) + beta c; a is [m x k] (or [k x m] if a_transposed), b [k x n] (or [n x k]).
  */
 void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,

@@ -22,7 +22,6 @@ typedef enum olica_backend {
 } olica_backend;
 
 const char *olica_backend_name(olica_backend backend);  /* "auto", "lapack", ... */
-olica_backend olica_backend_parse(const char *name);    /* OLICA_BACKENDS if unknown */
 const char *olica_backend_about(olica_backend backend); /* one line for --list */
 
 typedef struct olica_solver olica_solver;
@@ -85,8 +84,8 @@ long olica_pool_eigenproblems(const olica_pool *pool);
 olica_pool_options olica_pool_settings(const olica_pool *pool);
 
 int olica_solver_member(const olica_solver *solver);
-olica_placement olica_solver_placement(const olica_solver *solver);
-/* "lapack on rank 0", "scalapack on a 2 x 2 grid of ranks 0-3, blocks of 64": for the log. */
+/* "lapack on rank 0", "scalapack on a 2 x 2 grid of ranks 0-3, blocks of 64": for messages of tests and
+ * benches. */
 enum { OLICA_SOLVER_TEXT = 96 };
 void olica_solver_describe(const olica_solver *solver, char text[OLICA_SOLVER_TEXT]);
 
@@ -104,7 +103,8 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
 /* The `wanted` largest eigenvalues of the symmetric A [n x n], descending, and their eigenvectors, the
  * columns of V [n x wanted] (orthonormal; the component of largest modulus is positive). A is destroyed.
  * values [wanted] on every member. Each solution is checked by its residual and orthogonality and, where it
- * fails, solved again by the back end's second algorithm; then OLICA_ERR_NUMERIC, naming `what`. */
+ * fails, solved again by the back end's next algorithm, while it has one; then OLICA_ERR_NUMERIC, naming
+ * `what`. */
 olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                 double *values, olica_matrix *v);
 

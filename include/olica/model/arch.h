@@ -38,7 +38,7 @@ typedef struct olica_arch {
   bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
   olica_rope rope;
   int window, window_from; /* sliding attention over `window` tokens (0: none) in layers >= window_from */
-  int bos, eos;            /* -1: none */
+  int bos;                 /* -1: none */
 } olica_arch;
 
 /* Rows and columns of a projection of the unpruned model: q [H·h x d], k, v [K·h x d], o [d x H·h],

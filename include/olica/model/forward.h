@@ -1,7 +1,7 @@
 /* The forward pass of one layer on a pack of rows, with taps: places where a caller may look at the rows that
  * pass. A row's result depends on its own sequence alone, so nothing depends on how sequences lie in packs or
  * on ranks. In fp32 the pass is a product after the other over the whole pack, by BLAS; in bf16 it goes over
- * blocks of rows that stay in the cache (forward_bf16.c). Not collective. */
+ * blocks of rows that stay in the cache (pass_bf16.c). Not collective. */
 #ifndef OLICA_MODEL_FORWARD_H
 #define OLICA_MODEL_FORWARD_H
 

@@ -14,10 +14,8 @@ typedef struct olica_rope {
   double original_context;    /* llama3 */
 } olica_rope;
 
-/* The angle per position of pair i, 0 <= i < head/2: theta^(-2i/h), scaled. Pure. */
-double olica_rope_frequency(const olica_rope *rope, int head, int i);
-
-/* cosine and sine [tokens x head/2] for positions 0 .. tokens-1, counted memory, owned by the caller. */
+/* cosine and sine [tokens x head/2] of position times the frequency of the pair, theta^(-2i/h), scaled:
+ * counted memory, owned by the caller. */
 olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head, int tokens, float **cosine,
                                float **sine);
 

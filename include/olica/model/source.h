@@ -13,10 +13,6 @@
 /* The two V x d tables: rows are tokens. */
 typedef enum olica_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD, OLICA_TABLES } olica_table;
 
-/* Rows of a panel: they do not depend on the number of ranks, and so neither does what is computed with
- * panels. Pure. */
-int olica_source_panel_rows(const olica_arch *arch);
-
 /* How layers are brought. */
 typedef struct olica_source_options {
   bool prefetch; /* the next layer is on its way between nodes while this one computes */
@@ -71,10 +67,6 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
  * behind each the next is expected. Collective. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
  * tensor and index; so is what went wrong in the background. */
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **weights);
-
-/* Lets the next layer come nearer; called between the sequences of a sweep, since this MPI moves nothing by
- * itself. Not collective. Also what olica_context_progress calls. */
-void olica_source_progress(olica_source *source);
 
 /* Ends what is under way in the background, whatever has failed: nobody waits for it any more. Collective;
  * NULL allowed. */

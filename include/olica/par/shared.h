@@ -1,5 +1,5 @@
 /* Memory that the ranks of a node share: what every rank needs and none changes on its own (the layer in
- * work) lies there once. Few and large blocks, made before the work begins.
+ * work) lies there once. Few and large blocks.
  *
  * Who writes: the ranks of the node each their block of the items (olica_shared_part), or its first rank
  * (node_rank 0) alone. olica_shared_fence stands between such writing and the others' reading, and between

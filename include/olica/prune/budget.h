@@ -1,4 +1,5 @@
-/* The budget: how many neurons and ranks a sparsity leaves every layer (ALGORITHM: Budget). Pure. */
+/* The budget: how many neurons and ranks a sparsity leaves every layer (doc/methods.md, "The budget"). Pure.
+ */
 #ifndef OLICA_PRUNE_BUDGET_H
 #define OLICA_PRUNE_BUDGET_H
 
@@ -7,7 +8,7 @@
 /* How the orthogonal neuron decomposition is found; see rotate.h. */
 typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 
-/* The method's settings, with the published experiments' defaults (olica_prune_defaults). */
+/* The method's settings. */
 typedef struct olica_prune_options {
   double sparsity;    /* p, of all parameters of the model */
   double k;           /* ratio of query/key to value/output sparsity */
@@ -17,8 +18,6 @@ typedef struct olica_prune_options {
   double skip_lowest; /* share of the least important FFN neurons that is kept */
   olica_ond_choice ond;
 } olica_prune_options;
-
-olica_prune_options olica_prune_defaults(void);
 
 typedef struct olica_budget {
   double rho_qk, rho_vo, rho_ffn; /* shares that go */

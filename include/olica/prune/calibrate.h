@@ -1,5 +1,5 @@
-/* Linear calibration of a cut FFN (ALGORITHM: sweep 2, step 4): a low-rank linear branch that gives back what
- * a linear map of the FFN's input can of what the dropped neurons did. */
+/* Linear calibration of a cut FFN (doc/methods.md, sweep 2, step 6): a low-rank linear branch that gives back
+ * what a linear map of the FFN's input can of what the dropped neurons did. */
 #ifndef OLICA_PRUNE_CALIBRATE_H
 #define OLICA_PRUNE_CALIBRATE_H
 
@@ -44,8 +44,8 @@ olica_problem olica_branch_problem(int d, int rank);
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
 /* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */
 olica_status olica_branch_solve(olica_branch *branch, double damping);
-/* Every rank gets the branch, and fit and room are given back. Collective on the context. */
-/* (NULL: this rank takes none, another one of its node does.) */
+/* Every rank gets the branch (NULL: this rank takes none, another one of its node does), and fit and room are
+ * given back. Collective on the context. */
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b);
 
 #endif

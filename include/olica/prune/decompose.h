@@ -1,5 +1,5 @@
 /* The independent decompositions of a layer's cut at the same time, each on its own ranks: query, key, linear
- * calibration (ALGORITHM: sweep 2, steps 1 and 4). */
+ * calibration (doc/methods.md, sweep 2, steps 3 and 6). */
 #ifndef OLICA_PRUNE_DECOMPOSE_H
 #define OLICA_PRUNE_DECOMPOSE_H
 

@@ -1,5 +1,5 @@
 /* The damped linear fit that both sweeps rest on: B on A by ridge regression, and how well it does, column by
- * column (ALGORITHM: sweep 1, step 1; sweep 2, step 4). */
+ * column (doc/methods.md, "The ridge fit" and sweep 2, step 6). */
 #ifndef OLICA_PRUNE_FIT_H
 #define OLICA_PRUNE_FIT_H
 

@@ -1,4 +1,4 @@
-/* Query and key by a truncated weighted decomposition (ALGORITHM: sweep 2, step 1). */
+/* Query and key by a truncated weighted decomposition (doc/methods.md, sweep 2, step 3). */
 #ifndef OLICA_PRUNE_LOWRANK_H
 #define OLICA_PRUNE_LOWRANK_H
 
@@ -23,8 +23,8 @@ olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linea
                                  olica_lowrank *lowrank);
 /* root [d] = sqrt(s). Collective on the solver's ranks, called by them alone. */
 olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root);
-/* Every rank gets b and a, and the room is given back. Collective on the context. */
-/* (NULL: this rank takes none, another one of its node does.) */
+/* Every rank gets b and a (NULL: this rank takes none, another one of its node does), and the room is given
+ * back. Collective on the context. */
 olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
 
 /* ||b·a - W||_F / ||W||_F of a projection as `pruned` holds it now; 0 where it was left whole. Rows are

@@ -37,7 +37,7 @@ enum { OLICA_METHOD_MEMORIES = 4 };
 
 typedef struct olica_method olica_method;
 struct olica_method {
-  const char *name, *about;
+  const char *name, *about; /* about: one line for --list */
 
   /* Checks the budget and makes the method's state. Collective. Free with destroy. */
   olica_status (*create)(const olica_method_job *job, void **state);
@@ -63,9 +63,9 @@ struct olica_method {
                       olica_cut_record *record);
 };
 
-/* The method of that name, or NULL; number i of the table, or NULL past its end. "none" only evaluates: all
- * of its operations are NULL. */
-const olica_method *olica_method_find(const char *name);
+/* Method number i of the table, or NULL past its end. "none" only evaluates: all of its operations are NULL.
+ */
+enum { OLICA_METHOD_NONE };
 const olica_method *olica_method_at(int i);
 
 #endif

@@ -1,5 +1,6 @@
-/* Orthogonal neuron decomposition of value and output (ALGORITHM: sweep 1, step 2): every key/value head's
- * value neurons become orthogonal and ordered; the product W_o W_v of each query head stays what it is. */
+/* Orthogonal neuron decomposition of value and output (doc/methods.md, sweep 2, step 1): every key/value
+ * head's value neurons become orthogonal and ordered; the product W_o W_v of each query head stays what it
+ * is. */
 #ifndef OLICA_PRUNE_ROTATE_H
 #define OLICA_PRUNE_ROTATE_H
 

@@ -1,5 +1,5 @@
-/* Selection of neurons by importance (ALGORITHM: sweep 2, steps 2 and 3), and the layer without the others.
- * Not collective but for the copying. */
+/* Selection of neurons by importance (doc/methods.md, sweep 2, steps 4 and 5), and the layer without the
+ * others. Not collective but for the copying. */
 #ifndef OLICA_PRUNE_SELECT_H
 #define OLICA_PRUNE_SELECT_H
 

@@ -36,12 +36,12 @@ typedef struct olica_arguments {
 /* Strings point into argv, which must outlive them. A usage error is OLICA_ERR_CONFIG. */
 olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments);
 
-/* The options of the command line, for --help: number i of the table, or false past its end. */
+/* The options of the command line, for --help: number i of the table, or NULL past its end. */
 typedef struct olica_argument {
   const char *name;    /* "--set" */
   const char *operand; /* "section.key=value", "" if it has none */
   const char *about;
 } olica_argument;
-const olica_argument *olica_arguments_at(int i); /* NULL past the end */
+const olica_argument *olica_arguments_at(int i);
 
 #endif

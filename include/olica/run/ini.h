@@ -30,7 +30,8 @@ typedef struct olica_ini {
   char *text;             /* what the strings point into */
 } olica_ini;
 
-/* Parses a text of `bytes` bytes; `name` is the file's name in messages. Free with olica_ini_free. */
+/* Parses a text of `bytes` bytes; `name` is the file's name in messages. Free with olica_ini_free, or with
+ * all that is the environment's. */
 olica_status olica_ini_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                              olica_ini *ini);
 void olica_ini_free(olica_env *env, olica_ini *ini);

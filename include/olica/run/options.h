@@ -23,7 +23,6 @@
 #include "olica/run/arguments.h"
 #include "olica/run/settings.h"
 
-typedef enum olica_method_choice { OLICA_METHOD_NONE, OLICA_METHOD_OLICA } olica_method_choice;
 typedef enum olica_precision_choice {
   OLICA_PRECISION_AUTO,
   OLICA_PRECISION_FP32,
@@ -54,7 +53,7 @@ typedef struct olica_options {
     const char *save;
   } calibration;
   struct {
-    olica_method_choice method;
+    int method; /* its number in the table of methods */
     double sparsity, k;
     int64_t mlp_num;
     double ratio, percdamp, skip_lowest;
@@ -106,7 +105,7 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 
 /* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
  * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
- * tokens or text, there is something to do, this build can do it. Pure, the same on every rank.
+ * tokens or text, there is something to do. Pure, the same on every rank.
  * OLICA_ERR_CONFIG names file and line (or --set), key, found and expected. Strings live in counted memory
  * until env goes. */
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,

@@ -90,7 +90,7 @@ typedef struct olica_report_phase {
 typedef struct olica_report_rank {
   char host[64];                    /* set by gather */
   int64_t sequences;                /* calibration sequences */
-  double bytes_read, bytes_written; /* file bytes */
+  double bytes_read, bytes_written; /* of the model's files; of the checkpoint's datasets */
   int64_t eigenproblems;            /* solved with this rank's part */
   double resident_start;            /* bytes: olica_report_resident() once the libraries have started */
   double counted, resident;         /* bytes, high-water marks: set by gather */
@@ -125,7 +125,7 @@ typedef struct olica_report {
   } restart;
   double estimate;         /* bytes of counted memory a rank was expected to need */
   const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
-  double checkpoint_bytes; /* its size, for the table */
+  double checkpoint_bytes; /* of its datasets, for the table */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */

@@ -16,11 +16,11 @@ void olica_usage_list(FILE *to);
 /* Answers --help, --version and --list; false: another command, nothing printed. */
 bool olica_usage_answer(olica_command command, FILE *to);
 
-/* "0.1" and the git hash of this build. */
+/* "0.1.0" and the git hash of this build. */
 const char *olica_usage_release(void);
 const char *olica_usage_git(void);
 
-/* {"Open MPI": "4.1.4", "HDF5": "1.10.8", ...}: a new reference, NULL when there is no memory. */
+/* {"MPI": "Open MPI v4.1.4", "HDF5": "1.10.8", ...}: a new reference, NULL when there is no memory. */
 json_t *olica_usage_libraries(void);
 
 #endif

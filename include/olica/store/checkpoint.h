@@ -66,7 +66,6 @@ void olica_checkpoint_discard(olica_env *env, const char *path);
 
 /* The rows of the embedding and of the output matrix, in ascending order, in pieces; the final norm [d].
  * Every rank holds the piece, each writes its part. Numbers are already rounded to the checkpoint's dtype. */
-
 olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
                                          int64_t count, const float *rows);
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm);

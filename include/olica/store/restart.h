@@ -72,7 +72,4 @@ olica_status olica_restart_save(olica_restart *restart, json_t *state, int count
 /* Removes them all, whole or not. Not collective: rank 0's part; the others forget them. */
 void olica_restart_remove(olica_restart *restart);
 
-/* Bytes of a file with these sections, but for the table. Pure. */
-int64_t olica_restart_bytes(int count, const olica_restart_section *sections);
-
 #endif
