@@ -193,10 +193,11 @@ bench-scaling: deps-check
 	  --set calibration.samples=64 --set evaluate.windows=64
 
 # Layers of LLaMA-7B's and 70B's shape with random weights (BENCH='--help': settings); and the performance model, fitted
-# to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json.
+# to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json; and Olica's
+# published Python code beside this program (BENCH='--code CHECKOUT --python PYTHON').
 BENCH =
-.PHONY: bench-7b bench-model
-bench-7b bench-model: deps-check
+.PHONY: bench-7b bench-model bench-published
+bench-7b bench-model bench-published: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
 
@@ -287,6 +288,7 @@ help:
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
 	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
+	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON')"
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
