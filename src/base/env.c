@@ -18,18 +18,12 @@ void olica_env_destroy(olica_env *env) {
   free(env);
 }
 
-/* A message is one line: what a file says must not bring line breaks or terminal controls of its own. */
-static void make_printable(char *text) {
-  for (unsigned char *c = (unsigned char *)text; *c; c++)
-    if (*c < 0x20 || *c == 0x7f) *c = '?';
-}
-
 olica_status olica_error_set(olica_env *env, olica_status code, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   vsnprintf(env->error.text, sizeof env->error.text, format, arguments);
   va_end(arguments);
-  make_printable(env->error.text);
+  olica_log_printable(env->error.text); /* what a file says must not bring lines of its own */
   return env->error.code = code;
 }
 
@@ -42,7 +36,7 @@ olica_status olica_error_context(olica_env *env, const char *format, ...) {
   va_end(arguments);
   if (used >= 0 && used < OLICA_ERROR_TEXT)
     snprintf(env->error.text + used, sizeof env->error.text - (size_t)used, "%s", inner);
-  make_printable(env->error.text);
+  olica_log_printable(env->error.text);
   return env->error.code;
 }
 

@@ -27,7 +27,7 @@ void olica_log_close(olica_env *env) {
   env->log.on_terminal = env->log.colour = false;
 }
 
-static void make_printable(char *text) {
+void olica_log_printable(char *text) {
   for (unsigned char *c = (unsigned char *)text; *c; c++)
     if (*c < 0x20 || *c == 0x7f) *c = '?';
 }
@@ -41,7 +41,7 @@ static void write_line(const olica_log *log, log_level level, char *text) {
   struct tm utc;
   bool colour = log->colour && *colours[level], bar = *log->bar;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  make_printable(text);
+  olica_log_printable(text);
   snprintf(line, sizeof line, "%s%s %s%s%s %s\n%s", bar ? ERASE : "", when, colour ? colours[level] : "",
            names[level], colour ? "\033[0m" : "", text, log->bar);
   fputs(line, stderr);

@@ -14,10 +14,10 @@ static void add_squares(double *energy, const float *x, int rows, int cols, int 
   }
 }
 
-void olica_statistics_energy(double *energy, const float *x, int rows, int cols, int stride) {
+void olica_statistics_add_squares(double *sum, const float *x, int rows, int cols, int stride) {
 #pragma omp parallel for schedule(static) if ((double)rows * cols >= OLICA_PRODUCT_PARALLEL)
   for (int from = 0; from < cols; from += COLUMNS)
-    add_squares(energy + from, x + from, rows, cols - from < COLUMNS ? cols - from : COLUMNS, stride);
+    add_squares(sum + from, x + from, rows, cols - from < COLUMNS ? cols - from : COLUMNS, stride);
 }
 
 /* A sum must not depend on how sequences lie on ranks: the last bit of an energy can turn a rounding to bf16,

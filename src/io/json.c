@@ -6,12 +6,6 @@
 
 enum { EXPECTATION = 96 };
 
-/* Messages are one line: what a file says must not bring line breaks or terminal controls of its own. */
-static void make_printable(char *text) {
-  for (unsigned char *c = (unsigned char *)text; *c; c++)
-    if (*c < 0x20 || *c == 0x7f) *c = ' ';
-}
-
 /* A text to parse: where it stands, and what is allowed. */
 typedef struct document {
   const char *name;
@@ -25,7 +19,6 @@ static olica_status malformed(olica_env *env, const document *from, json_error_t
   /* Without memory for its own buffers jansson gives neither code nor place. */
   if (json_error_code(error) == json_error_out_of_memory || error->line < 0)
     return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
-  make_printable(error->text);
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld, column %d: %s; expected JSON", name,
                          (long long)(from->line + error->line), error->column, error->text);
 }
@@ -80,7 +73,7 @@ static void describe_string(const char *string, char *text) {
     length = keep;
   }
   snprintf(text, OLICA_JSON_TEXT, "the string \"%.*s%s\"", length, string, cut ? "..." : "");
-  make_printable(text);
+  olica_log_printable(text);
 }
 
 void olica_json_describe(const json_t *value, char *text) {

@@ -29,7 +29,8 @@ typedef struct header {
   int64_t rows, cols; /* of all dimensions but the last, of the last */
 } header;
 
-static void make_printable(char *text) {
+/* A header is ASCII; what of one that is none stands in a message, is not. */
+static void keep_ascii(char *text) {
   for (; *text; text++)
     if (!isprint((unsigned char)*text)) *text = '?';
 }
@@ -37,7 +38,7 @@ static void make_printable(char *text) {
 static olica_status malformed(const header *h, const char *expected) {
   char found[WORD];
   snprintf(found, sizeof found, *h->at ? "\"%.20s\"" : "the end", h->at);
-  make_printable(found);
+  keep_ascii(found);
   return olica_error_set(h->env, OLICA_ERR_INPUT, "%s: header: byte %td: found %s, expected %s", h->path,
                          h->at - h->start, found, expected);
 }
@@ -104,7 +105,7 @@ static olica_status read_item(header *h, unsigned *seen) {
   OLICA_TRY(read_string(h, "descr, fortran_order or shape", key));
   unsigned i = 0;
   while (i < 3 && strcmp(keys[i], key) != 0) i++;
-  make_printable(key);
+  keep_ascii(key);
   if (i == 3 || (*seen & 1u << i))
     return olica_error_set(h->env, OLICA_ERR_INPUT,
                            "%s: header: found key '%s'%s, expected descr, fortran_order and shape once each",
@@ -147,7 +148,7 @@ static olica_status set_type(const header *h, olica_npy *npy) {
   }
   char found[WORD];
   memcpy(found, h->descr, sizeof found);
-  make_printable(found);
+  keep_ascii(found);
   return olica_error_set(h->env, OLICA_ERR_INPUT, "%s: descr is '%s', expected token ids as %s", h->path,
                          found, known_types);
 }

@@ -44,7 +44,7 @@ static double weighted_norm(const float *w, const double *energy, int n) {
 /* square[c] = sum over rows of w[r, c]². */
 static void column_squares(const float *w, int rows, int cols, double *square) {
   memset(square, 0, (size_t)cols * sizeof *square);
-  olica_statistics_energy(square, w, rows, cols, cols);
+  olica_statistics_add_squares(square, w, rows, cols, cols);
 }
 
 olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,

@@ -5,7 +5,7 @@
  *
  * with the time in UTC and the level INFO, WARN or ERROR in five columns; control characters become `?`. On a
  * terminal the levels WARN and ERROR are coloured (unless NO_COLOR is set), and the last line may be a
- * progress bar (base/progress.h); anywhere else no escape codes are written. */
+ * progress bar (base/progress.h); anywhere else no escape codes are written. Not collective. */
 #ifndef OLICA_BASE_LOG_H
 #define OLICA_BASE_LOG_H
 
@@ -51,6 +51,10 @@ void olica_log_pass_on(struct olica_env *env, const char *text);
 
 /* The message of the failure under way, even if quiet: ERROR, or WARN where the work only stopped early. */
 void olica_log_failure(struct olica_env *env);
+
+/* Control characters become `?`: a message is one line, and what a file says must not bring breaks or
+ * terminal controls of its own. */
+void olica_log_printable(char *text);
 
 /* Puts `bar` (plain text of less than the terminal's columns) in place of the one that stands, "" none. Only
  * where there is a terminal. */

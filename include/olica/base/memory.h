@@ -1,5 +1,5 @@
 /* Counted memory: every block the program allocates for itself goes through here, so that the high-water mark
- * can be predicted, limited and reported. Blocks are zeroed and aligned to 64 bytes. */
+ * can be predicted, limited and reported. Blocks are zeroed and aligned to 64 bytes. Not collective. */
 #ifndef OLICA_BASE_MEMORY_H
 #define OLICA_BASE_MEMORY_H
 

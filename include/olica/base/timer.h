@@ -1,6 +1,7 @@
 /* Named timers. Phases ("read", "survey", "solve") never overlap: starting one inside another pauses the
  * outer one, so that their sum is the wall time. Finer timers have a dot ("solve.query"), lie inside a phase
- * and pause nothing. Work and traffic are booked on every timer that is running. */
+ * and pause nothing. Work and traffic are booked on every timer that is running. Not
+ * collective. */
 #ifndef OLICA_BASE_TIMER_H
 #define OLICA_BASE_TIMER_H
 

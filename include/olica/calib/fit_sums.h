@@ -37,7 +37,7 @@ void olica_fit_sums_destroy(olica_fit_sums *sums);
 size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack);
 size_t olica_fit_sums_node_bytes(int d);
 
-/* Takes a piece of the rows of the pack that passes. By any thread. */
+/* Takes a piece of the rows of the pack that passes. By any thread; not collective. */
 void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view);
 
 /* The pack of so many sequences has passed: all their rows have been seen. Not collective. */

@@ -1,16 +1,16 @@
 /* The statistics of a layer over the calibration tokens: energies of channels. Each rank sums over its own
  * sequences, a piece of a sequence at a time; ranks then add theirs up. The sums come out the same, to the
- * last bit, however the sequences lie on ranks. */
+ * last bit, however the sequences lie on ranks. Not collective unless said. */
 #ifndef OLICA_CALIB_STATISTICS_H
 #define OLICA_CALIB_STATISTICS_H
 
 #include "olica/model/forward.h"
 #include "olica/par/context.h"
 
-/* energy[c] += sum over rows of x[t, c]², element (t, c) at x[t * stride + c]. Not collective. */
-void olica_statistics_energy(double *energy, const float *x, int rows, int cols, int stride);
+/* sum[c] += sum over rows of x[t, c]², element (t, c) at x[t * stride + c]. */
+void olica_statistics_add_squares(double *sum, const float *x, int rows, int cols, int stride);
 
-/* The same for one piece of a sequence, so that a sum of pieces is the same in any order. */
+/* The same of one piece of a sequence, put on a grid, so that a sum of pieces is the same in any order. */
 void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols, int stride);
 
 /* x rounded to a grid of 2^-22 of `scale`, and the power of two at or below x >= 0 (0 of 0), which makes a
@@ -40,7 +40,7 @@ typedef struct olica_energies {
   double *all; /* [threads x total]: the four, one after the other, first of all threads, then their sum */
 } olica_energies;
 
-/* For an observer on so many threads. */
+/* For an observer on so many threads. OLICA_ERR_MEMORY; free with destroy. */
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
                                    olica_energies **energies);
 void olica_energies_destroy(olica_env *env, olica_energies *energies); /* NULL allowed */

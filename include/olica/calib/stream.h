@@ -1,5 +1,5 @@
 /* A stream: sequences of token ids and their hidden states, as they advance through the model. Every rank
- * owns a contiguous block of the sequences for the whole run. */
+ * owns a contiguous block of the sequences for the whole run. Not collective unless said. */
 #ifndef OLICA_CALIB_STREAM_H
 #define OLICA_CALIB_STREAM_H
 
@@ -17,8 +17,8 @@ typedef struct olica_stream {
   float *x;             /* [count x T x d] hidden states */
 } olica_stream;
 
-/* Room for this rank's block of `sequences` sequences of `tokens` tokens; ids are for the caller to fill. Not
- * collective (the failure of one rank is the caller's to agree on). */
+/* Room for this rank's block of `sequences` sequences of `tokens` tokens; ids are for the caller to fill.
+ * OLICA_ERR_MEMORY: the failure of one rank is the caller's to agree on. */
 olica_status olica_stream_create(olica_context *context, int hidden, int64_t sequences, int tokens,
                                  olica_stream **stream);
 void olica_stream_destroy(olica_stream *stream); /* NULL allowed */

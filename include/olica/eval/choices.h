@@ -41,7 +41,8 @@ typedef struct olica_choices {
   double seconds;         /* spent here since embed began */
 } olica_choices;
 
-/* Bytes of counted memory of the rank that needs most, of `ranks`. Fails without memory for its own lists. */
+/* Bytes of counted memory of the rank that needs most, of `ranks`. OLICA_ERR_MEMORY for its own lists. Not
+ * collective. */
 olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
                                  int ranks, int threads, int panel_rows, double *bytes);
 
@@ -49,10 +50,11 @@ olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *pack
  * largest number of rows a panel will have. Collective on the context. */
 olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
                                   const olica_packs *packs, int panel_rows, olica_choices **choices);
-void olica_choices_destroy(olica_choices *choices); /* NULL allowed */
+void olica_choices_destroy(olica_choices *choices); /* not collective; NULL allowed */
 
 /* As for a stream: rows [first, first + count) of the embedding; one layer (collective on the context, which
- * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. */
+ * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. But
+ * for the layer not collective. */
 void olica_choices_embed(olica_choices *choices, int64_t first, int64_t count, const float *rows);
 olica_status olica_choices_advance(olica_choices *choices, const olica_maps *maps);
 void olica_choices_begin(olica_choices *choices, const float *gains);

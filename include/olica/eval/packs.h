@@ -26,12 +26,13 @@ typedef struct olica_packs {
   int most_rows, most_scored; /* of a pack */
 } olica_packs;
 
-/* Questions join a pack while they fit; one that is longer has its own. */
+/* Questions join a pack while they fit; one that is longer has its own. OLICA_ERR_MEMORY. */
 olica_status olica_packs_make(olica_env *env, const olica_arch *arch, const olica_questions *questions,
                               olica_packs **packs);
 void olica_packs_free(olica_packs *packs); /* NULL allowed */
 
-/* owner[pack], 0 <= owner < ranks: the dearest first, each to the rank that has least so far. */
+/* owner[pack], 0 <= owner < ranks: the dearest first, each to the rank that has least so far.
+ * OLICA_ERR_MEMORY. */
 olica_status olica_packs_deal(const olica_packs *packs, int ranks, int *owner);
 
 /* The sizes of all packs that `owner` gives to a rank. */

@@ -16,7 +16,7 @@ typedef struct olica_windows {
 
 /* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in
  * an overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or
- * fewer than `limit`. */
+ * fewer than `limit`. Pure. */
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows);
 

@@ -54,7 +54,8 @@ olica_status olica_questions_open(olica_context *context, olica_encoder *encoder
                                   const olica_questions_options *options, olica_questions **questions);
 void olica_questions_close(olica_questions *questions); /* not collective; NULL allowed */
 
-/* Lets the tokens go, once whoever needs them has copied them: olica_choice.id is NULL from here on. */
+/* Lets the tokens go, once whoever needs them has copied them: olica_choice.id is NULL from here on. Not
+ * collective. */
 void olica_questions_forget(olica_questions *questions);
 
 #endif

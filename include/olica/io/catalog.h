@@ -46,7 +46,7 @@ olica_status olica_catalog_share(olica_catalog *catalog, olica_status status);
 /* The tensor of that name, or NULL. Not collective; the catalog has been shared. */
 const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char *name);
 
-/* The path of the file a tensor lies in, for messages. */
+/* The path of the file a tensor lies in, for messages: the catalog's. Not collective. */
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor);
 
 /* Reads `count` elements from element `first` on, raw as stored. Elements outside the

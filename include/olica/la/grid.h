@@ -19,8 +19,9 @@ typedef struct olica_grid {
  * the rest stays idle (5 ranks: 2 x 2). Pure. */
 void olica_grid_shape(int ranks, int *rows, int *cols);
 
-/* Makes a grid of rows x cols over the ranks [first, first + rows * cols). Collective on context. Free with
- * olica_grid_destroy (collective; NULL allowed). */
+/* Makes a grid of rows x cols over the ranks [first, first + rows * cols). Collective on context; a
+ * failure (OLICA_ERR_MEMORY, OLICA_ERR_INTERNAL) is agreed on. Free with olica_grid_destroy (collective; NULL
+ * allowed). */
 olica_status olica_grid_create(olica_context *context, int first, int rows, int cols, olica_grid **grid);
 void olica_grid_destroy(olica_grid *grid);
 

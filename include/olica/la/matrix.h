@@ -20,7 +20,7 @@ olica_status olica_matrix_create(const olica_grid *grid, int rows, int cols, int
                                  olica_matrix **matrix);
 void olica_matrix_destroy(olica_matrix *matrix); /* NULL allowed */
 
-/* ScaLAPACK's array descriptor, for the back ends. */
+/* ScaLAPACK's array descriptor, for the back ends. Pure, like the two below. */
 void olica_matrix_describe(const olica_matrix *matrix, int descriptor[9]);
 
 /* The global index of a local row or column of this rank. */

@@ -1,4 +1,5 @@
-/* The architecture: the numbers of a LLaMA-type model, read from its config.json. */
+/* The architecture: the numbers of a LLaMA-type model, read from its config.json. Pure, not collective.
+ */
 #ifndef OLICA_MODEL_ARCH_H
 #define OLICA_MODEL_ARCH_H
 
@@ -46,7 +47,7 @@ typedef struct olica_arch {
 void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in);
 
 /* Reads the text of a config.json; `name` is for messages. Unknown families, activations and rope scalings,
- * missing keys and sizes that do not fit each other are OLICA_ERR_INPUT. Not collective, pure. */
+ * missing keys and sizes that do not fit each other are OLICA_ERR_INPUT. */
 olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                               olica_arch *arch);
 

@@ -1,4 +1,5 @@
-/* Model families: what differs between LLaMA-type models in names and numbers. One line each in family.c. */
+/* Model families: what differs between LLaMA-type models in names and numbers. One line each in family.c.
+ * Pure. */
 #ifndef OLICA_MODEL_FAMILY_H
 #define OLICA_MODEL_FAMILY_H
 

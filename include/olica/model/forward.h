@@ -55,7 +55,8 @@ typedef struct olica_forward olica_forward;
 size_t olica_forward_bytes(const olica_arch *arch, int rows, int tokens, olica_dtype precision, int threads);
 size_t olica_forward_room(const olica_arch *arch, olica_dtype precision);
 
-/* Its products are the kernel's, which must outlive it. */
+/* Its products are the kernel's, which must outlive it. OLICA_ERR_MEMORY; of bf16 also what the kernel
+ * refuses. */
 olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int rows, int tokens,
                                   olica_forward **forward);
 void olica_forward_destroy(olica_forward *forward); /* NULL allowed */

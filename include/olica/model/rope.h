@@ -1,4 +1,5 @@
-/* Rotary position embedding: frequencies, their scalings, and the tables of cosines and sines. */
+/* Rotary position embedding: frequencies, their scalings, and the tables of cosines and sines. Not
+ * collective. */
 #ifndef OLICA_MODEL_ROPE_H
 #define OLICA_MODEL_ROPE_H
 

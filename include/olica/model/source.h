@@ -47,7 +47,9 @@ typedef struct olica_source {
   bool *kept_layer_valid;     /* [L] */
 } olica_source;
 
-/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint. */
+/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint. What
+ * is wrong with its files is OLICA_ERR_INPUT, naming file and key or tensor; the system's refusal
+ * OLICA_ERR_IO. */
 olica_status olica_source_open(olica_context *context, const char *path, olica_source **source);
 void olica_source_close(olica_source *source); /* collective; NULL allowed */
 
@@ -76,7 +78,7 @@ void olica_source_settle(olica_source *source);
 olica_status olica_source_norm(olica_source *source, float *gains);
 
 /* Rows [*first, *first + *count) of a table, panel `panel` of source->panels, at rows [panel_rows x d] in
- * memory of the node. Collective. */
+ * memory of the node. Collective. Errors as of a layer. */
 olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
                                 int64_t *first, int64_t *count);
 

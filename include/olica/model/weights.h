@@ -60,7 +60,7 @@ olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const ol
 void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
 
 /* Rounds n numbers to what `dtype` holds; NULL is nothing. A number that becomes infinite is OLICA_ERR_CONFIG
- * naming `name`: [output] dtype is too narrow. */
+ * naming `name`: [output] dtype is too narrow. Not collective. */
 olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *name, float *x, size_t n);
 
 /* Rounds every number of a layer in memory of the node to what `dtype` holds, each rank its part. Errors as

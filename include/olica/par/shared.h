@@ -35,10 +35,10 @@ void olica_shared_destroy(olica_shared *shared);
 /* What the ranks of a node have written so far is seen by all of them. Collective on the node. */
 void olica_shared_fence(const olica_context *context);
 
-/* This rank's block of `items` items of work on memory of the node. */
+/* This rank's block of `items` items of work on memory of the node. Pure. */
 olica_range olica_shared_part(const olica_context *context, int64_t items);
 
-/* Does this rank do for its node what is not worth sharing out? */
+/* Does this rank do for its node what is not worth sharing out? Pure. */
 bool olica_shared_leads(const olica_context *context);
 
 /* Bytes that one rank counts of a block, on a node with that many ranks. Pure. */
@@ -48,7 +48,7 @@ size_t olica_shared_counted(size_t bytes, int node_size);
  */
 double olica_shared_room(void);
 
-/* The directory they lie in: /dev/shm, or what the environment tells Open MPI. */
+/* The directory they lie in: /dev/shm, or what the environment tells Open MPI. Not collective. */
 const char *olica_shared_directory(void);
 
 #endif

@@ -111,7 +111,7 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options);
 
-/* Is anything evaluated? */
+/* Is anything evaluated? Pure, like the three below. */
 bool olica_options_evaluates(const olica_options *options);
 
 /* Are restart files asked for? */

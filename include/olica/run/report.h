@@ -143,10 +143,11 @@ typedef struct olica_report {
   olica_warning *warnings;
 } olica_report;
 
+/* Not collective, like all but the gathering. OLICA_ERR_MEMORY. */
 olica_status olica_report_create(olica_env *env, olica_report **report);
 void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed */
 
-/* Makes room for L layers; not collective. */
+/* Makes room for L layers. OLICA_ERR_MEMORY. */
 olica_status olica_report_layers(olica_env *env, olica_report *report, int layers);
 
 /* Fills `model` from the architecture. */

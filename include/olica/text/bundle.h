@@ -32,10 +32,11 @@ olica_status olica_bundle_load(olica_context *context, const char *directory, ol
 olica_status olica_bundle_extract(olica_context *context, olica_catalog *catalog, olica_bundle **bundle);
 void olica_bundle_free(olica_env *env, olica_bundle *bundle); /* NULL allowed */
 
-/* Is there a tokenizer in it? */
+/* Is there a tokenizer in it? Pure. */
 bool olica_bundle_holds(const olica_bundle *bundle);
 
-/* "DIRECTORY/tokenizer.json", "FILE.h5: meta/tokenizer_json": a part's name for messages; counted. */
+/* "DIRECTORY/tokenizer.json", "FILE.h5: meta/tokenizer_json": a part's name for messages; counted, the
+ * caller's. Not collective. */
 olica_status olica_bundle_name(olica_env *env, const olica_bundle *bundle, olica_bundle_part part,
                                char **name);
 

@@ -50,7 +50,7 @@ olica_status olica_rows_read(const olica_rows *rows, int64_t row, int64_t first,
                              int64_t vocabulary, int32_t *ids);
 
 /* The line of the file a row of text begins in, from 1 on; reads the file up to there: for messages. 0 of
- * npy, and where the file cannot be read again. */
+ * npy, and where the file cannot be read again. Not collective. */
 int64_t olica_rows_line(const olica_rows *rows, int64_t row);
 
 #endif
