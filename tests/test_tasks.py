@@ -214,7 +214,7 @@ def test_line_ends_and_mark(room, tmp_path):
 
 
 def test_table_and_plan(room, tmp_path):
-    """What --check says comes true: memory within a fifth. The table has a line a task, the mean, and how fast."""
+    """What --check says comes true: memory within a tenth. The table has a line a task, the mean, and how fast."""
     path, rows = room
     sections = {"model": {"path": path / "llama"}, "prune": {"method": "none"}, "evaluate": {"tasks": asked(rows, path)},
                 "output": {"report": tmp_path / "r.json"}}
@@ -227,7 +227,8 @@ def test_table_and_plan(room, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "r.json").read_text())
     predicted = float(re.search(r"^memory +([0-9.]+) MiB a rank", planned.stdout, re.M)[1]) * 2**20
-    assert abs(predicted / report["memory"]["counted"]["max"] - 1) < 0.2
+    counted = report["memory"]["counted"]["max"]
+    assert counted <= predicted <= 1.1 * counted + 2**18  # the plan's allowance for what is small
     for task in rows:
         score, norm = report["tasks"][task]["dense"], task not in ("boolq", "winogrande")
         value, error = (score["acc_norm"], score["stderr_norm"]) if norm else (score["acc"], score["stderr"])

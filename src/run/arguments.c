@@ -33,8 +33,8 @@ static const struct {
 } table[] = {
     {{"--set", "section.key=value", "overrides one setting; repeatable, the last one counts"}, SET},
     {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, CHECK},
-    {{"--ranks", "N", "with --check: as for mpirun -n N"}, RANKS},
-    {{"--ranks-per-node", "M", "with --check: so many of them on a node"}, RANKS_PER_NODE},
+    {{"--ranks", "N", "with --check: as for mpirun -n N, on this machine alone"}, RANKS},
+    {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"}, RANKS_PER_NODE},
     {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"}, VERIFY},
     {{"--quiet", "", "warnings and the closing table only"}, QUIET},
     {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, FRESH},

@@ -417,8 +417,9 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   olica_job job = {.context = context, .options = options};
   olica_inputs inputs = {0};
   olica_plan plan;
+  if (ranks_per_node == 0) ranks_per_node = ranks ? ranks : context->node_size;
   if (ranks == 0) ranks = context->size;
-  if (ranks_per_node == 0) ranks_per_node = ranks < context->node_size ? ranks : context->node_size;
+  if (ranks_per_node > ranks) ranks_per_node = ranks;
   const olica_layout layout = lay_out(ranks, ranks_per_node);
   OLICA_TRY(olica_job_open(&job, &inputs));
   OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));

@@ -42,7 +42,7 @@ def check_shared_work(report, ranks, samples, model, sweeps=2):
     phases = sum(p["mean_s"] for p in report["phases"] if "." not in p["name"])
     assert abs(phases / report["run"]["wall_s"] - 1) <= 0.05
     counted, estimate = report["memory"]["counted"]["max"], report["memory"]["estimate"]
-    assert abs(estimate / counted - 1) <= 0.2, (estimate, counted)
+    assert abs(estimate / counted - 1) <= 0.1, (estimate, counted)
     return counted
 
 
@@ -53,6 +53,9 @@ def test_published(tmp_path):
     print("perplexity", report["perplexity"], "parameters", report["parameters"], "wall", report["run"]["wall_s"])
     judge("SmolLM2-135M.published.json", tmp_path / "job.json", tmp_path / "job.h5")
     assert report["parameters"]["pruned"] == 118492992
+    counted, resident = (report["memory"][kind]["max"] for kind in ("counted", "resident"))
+    print(f"counted {counted / 2**20:.1f} MiB, resident {resident / 2**20:.1f}")
+    assert resident <= 1.25 * counted  # libraries take some MiB of their own, which count for more in small jobs
 
 
 def test_native(tmp_path):
@@ -136,5 +139,5 @@ def test_memory_falls_with_ranks(tmp_path):
         assert done.returncode == 0, done.stderr
         predicted = float(re.search(r"^memory +([0-9.]+) MiB a rank", done.stdout, re.M).group(1)) * 2**20
         print(f"{ranks} ranks: counted {peaks[-1] / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f}, resident {report['memory']['resident']['max'] / 2**20:.1f}")
-        assert abs(predicted / peaks[-1] - 1) <= 0.2
+        assert abs(predicted / peaks[-1] - 1) <= 0.1
     assert peaks[0] > peaks[1] > peaks[2]

@@ -10,8 +10,8 @@
  * resident: bytes of memory (olica_report_resident) when the libraries had started. */
 olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident);
 
-/* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run.
- */
+/* --check: opens every input, makes the budget and prints the plan; writes nothing. ranks 0: those that run;
+ * ranks_per_node 0: as they run, or `ranks` on one node. */
 olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
                                   int ranks_per_node);
 
