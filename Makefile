@@ -57,8 +57,9 @@ deps_slurm = slurm-wlm munge
 all: $(O)/olica_mpi
 
 # The program is what the last build made: release, debug and asan objects live side by side.
-$(O)/olica_mpi: $(objects_in)/olica_mpi
-	@cp $< $@.new && mv -f $@.new $@
+.PHONY: FORCE
+$(O)/olica_mpi: $(objects_in)/olica_mpi FORCE
+	@cmp -s $< $@ || { cp $< $@.new && mv -f $@.new $@; }
 
 $(objects_in)/olica_mpi: $(objects_in)/src/main.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)

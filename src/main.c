@@ -1,12 +1,16 @@
 /* olica_mpi: start, run, and turn a status into an exit code. */
+#include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "olica/base/signals.h"
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
+#include "olica/run/outputs.h"
 #include "olica/run/pipeline.h"
 #include "olica/run/tokenize.h"
 #include "olica/run/usage.h"
@@ -15,6 +19,31 @@
 static void yield_when_crowded(void) {
   const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
   if (local && atol(local) > sysconf(_SC_NPROCESSORS_ONLN)) setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+}
+
+/* What main's libraries have made of malloc before it: a dependency of PETSc (SuperLU_DIST) takes all from
+ * the heap and gives nothing back. Large blocks are to go as they came. */
+static void restore_malloc(void) {
+  mallopt(M_MMAP_MAX, 1 << 16);
+  mallopt(M_MMAP_THRESHOLD, 4 << 20);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
+/* MPI and its libraries must not get the numbers of standard streams that somebody has closed: what is
+ * printed would end up in their pipes. */
+static void hold_streams(void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", O_RDWR) < 0) return;
+}
+
+/* The answer of a command is what it prints: one that nobody could read is a failure. */
+static olica_status finish_output(olica_context *context) {
+  bool printed = fflush(stdout) == 0 && !ferror(stdout);
+  OLICA_AGREE(context,
+              printed ? OLICA_OK
+                      : olica_error_set(context->env, OLICA_ERR_IO,
+                                        "standard output: cannot write to it, expected room for the answer"));
+  return OLICA_OK;
 }
 
 static olica_status read_options(olica_context *context, const olica_arguments *arguments,
@@ -39,6 +68,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
+  OLICA_TRY(olica_outputs_check(context, &options));
   OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
@@ -50,11 +80,14 @@ int main(int argc, char **argv) {
   olica_env *env = olica_env_create();
   olica_arguments arguments;
   if (!env) return OLICA_ERR_MEMORY;
+  restore_malloc();
+  hold_streams();
   olica_timer_start(&env->timers, "start"); /* MPI, options: until the pipeline runs */
   olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
   if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout))
-    return olica_env_destroy(env), OLICA_OK;
+    return olica_env_destroy(env), fflush(stdout) == 0 ? OLICA_OK : OLICA_ERR_IO;
   signal(SIGXFSZ, SIG_IGN); /* ulimit -f is to be an error of write, not our end */
+  if (status == OLICA_OK && arguments.command == OLICA_COMMAND_RUN) olica_signals_catch();
   yield_when_crowded();
   olica_hdf5_start();
   MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
@@ -66,6 +99,7 @@ int main(int argc, char **argv) {
   if (rank == 0) olica_log_open(env);
   if (status == OLICA_OK) status = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
   if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
+  if (status == OLICA_OK && arguments.command != OLICA_COMMAND_RUN) status = finish_output(context);
   if (status != OLICA_OK) olica_log_failure(env);
   olica_context_destroy(context);
   olica_env_destroy(env);

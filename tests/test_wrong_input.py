@@ -167,7 +167,9 @@ SETTINGS = [
     ("binary config", text(b"\0\1\2\3"), USAGE, "config.ini:1|0x00"),
     ("empty config", text(""), USAGE, "config.ini|[model] path"),
     ("no calibration", lambda job: job.sections.pop("calibration"), USAGE, "[calibration]|tokens"),
-    ("same file twice", put("output", report="out/pruned.h5"), USAGE, "checkpoint and report"),
+    ("same file twice", put("output", report="out/pruned.h5"), USAGE, "[output] report|[output] checkpoint|are both|two files"),
+    ("hint without a key", arguments("--set", "io.=x"), USAGE, "[io]|1 to"),
+    ("verify twice", arguments("--verify", "a.h5", "--verify", "b.h5", alone=True), USAGE, "--verify|expected one command"),
     ("--set without key", arguments("--set", "sparsity=0.3"), USAGE, "--set|sparsity=0.3|section.key=value"),
     ("--set without value", arguments("--set", "prune.sparsity"), USAGE, "--set|section.key=value"),
     ("--set unknown", arguments("--set", "prune.sparsiti=0.3"), USAGE, "--set|sparsiti|[prune] sparsity"),
@@ -271,7 +273,30 @@ TASK_LISTS = [
     ("limit below 0", tasks(limit=-1), USAGE, "[evaluate] limit"),
     ("predictions of nothing", arguments("--predictions", "p.jsonl"), USAGE, "tasks is empty|--predictions"),
     ("predictions are the report", both(tasks(), put("output", report="p.jsonl"), arguments("--predictions", "p.jsonl")),
-     USAGE, "p.jsonl|two files"),
+     USAGE, "[output] report|--predictions|p.jsonl|two files"),
+]
+def moved_to(name, new):
+    """The file has another name, and a link its own."""
+    def act(job):
+        (job.dir / name).rename(job.dir / new)
+        (job.dir / name).symlink_to(new)
+    return act
+
+
+# Outputs that are inputs, or each other, under whatever name.
+CLASHES = [
+    ("report over weights", put("output", report="model/model.safetensors"), USAGE, "[output] report|[model] path|model.safetensors"),
+    ("report over the config", put("output", report="config.ini"), USAGE, "[output] report|the config file|config.ini"),
+    ("report over ids", put("output", report="./out/../calibration.npy"), USAGE, "[output] report|[calibration] tokens|calibration.npy"),
+    ("report over what ids link to", both(put("output", report="real.npy"), moved_to("calibration.npy", "real.npy")), USAGE,
+     "[output] report|[calibration] tokens|real.npy"),
+    ("report over the checkpoint", put("output", report="out/../out/pruned.h5"), USAGE, "checkpoint|[output] report|pruned.h5"),
+    ("report as a restart file", put("output", report="out/pruned.h5.restart.1"), USAGE, "a restart file|[output] report"),
+    ("checkpoint over weights", put("output", checkpoint="model/model.safetensors", overwrite="yes"), USAGE,
+     "[output] checkpoint|[model] path|model.safetensors"),
+    ("statistics as the part", put("calibration", save="out/pruned.h5.part"), USAGE, "[calibration] save|pruned.h5.part"),
+    ("ids over ids", arguments("--dump-tokens", "calibration.npy"), USAGE, "--dump-tokens|[calibration] tokens|calibration.npy"),
+    ("predictions over a task", both(tasks(), arguments("--predictions", "rows.jsonl")), USAGE, "--predictions|[evaluate] tasks|rows.jsonl"),
 ]
 PREDICTIONS = [
     ("no directory of predictions", both(tasks(), arguments("--predictions", "none/p.jsonl")), IO, "none/p.jsonl|directory"),
@@ -372,7 +397,7 @@ class Trial:
 def trials():
     out, number = [], 0
     for table, reported, checked in (INPUTS, True, True), (SETTINGS, False, True), (OUTPUTS, True, True), \
-                                    (REPORTS, False, True), (NUMBERS, True, False), \
+                                    (REPORTS, False, True), (CLASHES, False, True), (NUMBERS, True, False), \
                                     (TEXTS, True, True), (LISTS, False, True), \
                                     (TASKS, True, True), (TASK_LISTS, False, True), (PREDICTIONS, True, True):
         for name, act, code, words in table:
@@ -428,6 +453,16 @@ def test_ends_well(trial, outcomes):
 
 
 # ---- what takes more than one step ----
+
+def test_inputs_stay(tmp_path):
+    """A run that fails writes its report over nothing that it would have read."""
+    job = Job(tmp_path)
+    before = {path: path.read_bytes() for path in job.dir.rglob("*") if path.is_file()}
+    for report in "model/model.safetensors", "evaluation.npy", "model/config.json":
+        both(put("output", report=report, overwrite="yes"), put("prune", sparsity=0.99))(job)
+        assert job.run(2).returncode == USAGE
+        assert {path: path.read_bytes() for path in before} == before
+
 
 def test_pruned_twice(good, tmp_path):
     job = Job(tmp_path, good)

@@ -12,9 +12,15 @@ static void note(int number) {
 void olica_signals_catch(void) {
   struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
-  caught = 0;
   sigaction(SIGUSR1, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+}
+
+void olica_signals_release(void) {
+  int number = caught;
+  signal(SIGUSR1, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+  if (number) raise(number);
 }
 
 int olica_signals_caught(void) {

@@ -155,7 +155,7 @@ olica_status olica_file_save(olica_env *env, const char *path, const void *data,
   char *part = part_name(env, path);
   if (!part) return env->error.code;
   olica_status status = write_new(env, part, data, bytes);
-  if (status == OLICA_OK) status = olica_file_publish(env, part, path);
+  if (status == OLICA_OK) status = olica_file_publish(env, part, path, true);
   if (status != OLICA_OK) unlink(part);
   olica_memory_free(env, part);
   return status;
@@ -228,10 +228,19 @@ olica_status olica_file_probe(olica_env *env, const char *path, bool touch) {
   return status;
 }
 
-olica_status olica_file_publish(olica_env *env, const char *from, const char *to) {
+static int rename_to(const char *from, const char *to, bool replace) {
+  if (replace) return rename(from, to);
+  if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return -1;
+  if (access(to, F_OK) != 0) return rename(from, to); /* the file system has no better way */
+  errno = EEXIST;
+  return -1;
+}
+
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace) {
   OLICA_TRY(check_replaced(env, to));
   OLICA_TRY(sync_file(env, from));
-  if (rename(from, to) != 0)
+  if (rename_to(from, to, replace) != 0)
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot rename %s to it: %s", to, from, strerror(errno));
   return olica_file_sync_name(env, to);
 }

@@ -22,10 +22,12 @@ size_t olica_hdf5_type_size(olica_hdf5_type type) {
  * not take without a word, or keep the others waiting, and sieving mixes up small writes. Our ranks' parts
  * are contiguous: there is nothing to aggregate. HDF5, when it starts before MPI, does not hook itself into
  * MPI_Finalize; there it would close abandoned files, and ranks that fail at that would leave the others
- * waiting. */
+ * waiting. Shared file pointers, which nobody here uses, would have a lock file made beside ours, whose name
+ * Open MPI 4.1 builds in 256 bytes, whatever the path's length. */
 void olica_hdf5_start(void) {
   setenv("OMPI_MCA_fcoll", "individual", 0);
   setenv("OMPI_MCA_fbtl_posix_write_datasieving", "0", 0);
+  setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
   H5dont_atexit();
   H5open();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);

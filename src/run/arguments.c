@@ -93,9 +93,9 @@ static olica_status read_count(olica_env *env, const char *name, const char *tex
 /* One command only: --check --verify FILE means nothing. */
 static olica_status take_command(olica_env *env, const char *name, olica_command command,
                                  olica_arguments *out) {
-  if (out->command != OLICA_COMMAND_RUN && out->command != command)
-    return olica_error_set(env, OLICA_ERR_CONFIG,
-                           "%s beside another command, expected one of them; try --help", name);
+  if (out->command != OLICA_COMMAND_RUN)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s %s, expected one command; try --help", name,
+                           out->command == command ? "twice" : "beside another command");
   out->command = command;
   return OLICA_OK;
 }

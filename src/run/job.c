@@ -154,6 +154,18 @@ static void warn_of_network(const olica_job *job, const char *path) {
                    found->name, found->advice);
 }
 
+/* Reports of ours replace each other; what is none is somebody's. */
+static olica_status probe_report(olica_env *env, const olica_options *options, bool touch) {
+  const char *path = options->output.report;
+  OLICA_TRY(olica_file_probe(env, path, touch));
+  if (options->output.overwrite || olica_report_look(env, path) != OLICA_REPORT_OTHER) return OLICA_OK;
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[output] report: %s exists and is no report that can be read; [output] overwrite = yes "
+      "would replace it",
+      path);
+}
+
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
@@ -164,7 +176,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
   if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   bool report = context->rank == 0 && *options->output.report;
-  OLICA_AGREE(context, report ? olica_file_probe(context->env, options->output.report, touch) : OLICA_OK);
+  OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
   bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;
   OLICA_AGREE(context, saves ? olica_file_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;

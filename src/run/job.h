@@ -51,6 +51,7 @@ typedef struct olica_job {
   olica_job_tasks tasks;
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
+  int lock;                  /* on the checkpoint's name, rank 0's; -1: none */
   olica_checkpoint *checkpoint;
   olica_shared *panel; /* [panel_rows x d] of a table */
   float *gains;        /* [d] of the final norm */

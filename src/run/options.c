@@ -58,10 +58,10 @@ static olica_status refuse_unknown(reader *in, int line, const char *section, co
 /* A free key of [io]; a later one of the same name takes its place. */
 static olica_status add_hint(reader *in, int line, const char *key, const char *value) {
   char where[WHERE];
-  if (strlen(key) >= MPI_MAX_INFO_KEY || strlen(value) >= MPI_MAX_INFO_VAL || !*value)
+  if (strlen(key) >= MPI_MAX_INFO_KEY || strlen(value) >= MPI_MAX_INFO_VAL || !*value || !*key)
     return olica_error_set(
         in->env, OLICA_ERR_CONFIG,
-        "%s: [io] %.80s = \"%.80s\", expected a hint of 1 to %d characters, its name of at most %d",
+        "%s: [io] %.80s = \"%.80s\", expected a hint of 1 to %d characters, its name of 1 to %d",
         place(in, line, where), key, value, MPI_MAX_INFO_VAL - 1, MPI_MAX_INFO_KEY - 1);
   int i = 0;
   while (i < in->options->io.count && strcmp(in->options->io.hint[i].key, key) != 0) i++;
@@ -197,21 +197,12 @@ static olica_status check_together(const reader *in) {
     return refuse(in, "nothing to do: [prune] method = none, and [evaluate] has no tokens, text or tasks");
   if (o->predictions && !*o->evaluate.tasks)
     return refuse(in, "[evaluate] tasks is empty, expected some with --predictions");
-  if (o->predictions && strcmp(o->predictions, o->output.report) == 0)
-    return refuse(in, "[output] report and --predictions are both %s, expected two files", o->predictions);
   if (prunes && o->run.walltime > 0 && !olica_options_restarts(o))
     return refuse(in,
                   "[run] walltime with [restart] every = off would stop for nothing, expected one of them");
   if (o->evaluate.stride > o->evaluate.length)
     return refuse(in, "[evaluate] stride = %lld, expected at most length = %lld",
                   (long long)o->evaluate.stride, (long long)o->evaluate.length);
-  if (prunes && *o->calibration.save &&
-      (strcmp(o->calibration.save, o->output.checkpoint) == 0 ||
-       strcmp(o->calibration.save, o->output.report) == 0))
-    return refuse(in, "[calibration] save is %s, which is an output too, expected two files",
-                  o->calibration.save);
-  if (prunes && strcmp(o->output.checkpoint, o->output.report) == 0)
-    return refuse(in, "[output] checkpoint and report are both %s, expected two files", o->output.report);
   return OLICA_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "job.h"
+#include "olica/io/lock.h"
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 
@@ -20,6 +21,9 @@ static olica_status check_needs(olica_job *job, olica_source_options *source) {
   OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
   OLICA_TRY(olica_job_probe_outputs(job, plan.checkpoint, true));
+  bool locks = context->rank == 0 && olica_job_prunes(job);
+  OLICA_AGREE(context,
+              locks ? olica_lock_take(context->env, job->options->output.checkpoint, &job->lock) : OLICA_OK);
   return olica_resume_open(job, plan.restart, plan.checkpoint);
 }
 
@@ -74,6 +78,8 @@ static olica_status prune(olica_job *job) {
   OLICA_TRY(olica_job_create_checkpoint(job));
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_prune(job));
+  /* Before the checkpoint has its name: a run that cannot write them goes on from its restart file. */
+  OLICA_TRY(olica_job_write_predictions(job));
   olica_timer_start(&env->timers, "write");
   olica_checkpoint *checkpoint = job->checkpoint;
   job->checkpoint = NULL; /* finish frees it, whatever comes of it */
@@ -129,15 +135,13 @@ static olica_status run(olica_job *job) {
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_survey(job));
-  if (olica_job_prunes(job)) {
-    OLICA_TRY(prune(job));
-    OLICA_TRY(record_solvers(job));
-  }
-  return olica_job_write_predictions(job);
+  if (!olica_job_prunes(job)) return olica_job_write_predictions(job);
+  OLICA_TRY(prune(job));
+  return record_solvers(job);
 }
 
 static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
-  olica_job job = {.context = context, .options = options, .report = report};
+  olica_job job = {.context = context, .options = options, .report = report, .lock = -1};
   olica_status status = run(&job);
   if (status != OLICA_OK) olica_source_settle(job.source);
   fill_report(&job);
@@ -146,16 +150,18 @@ static olica_status run_reported(olica_context *context, const olica_options *op
     olica_checkpoint_leave(job.checkpoint);
   else
     olica_checkpoint_abandon(job.checkpoint);
+  olica_lock_release(context->env, options->output.checkpoint, job.lock);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
   if (status == OLICA_OK) olica_job_close(&job);
   return status;
 }
 
 /* The report beside a checkpoint that is not to be overwritten is not to be either: a run that failed keeps
- * its hands off it. */
+ * its hands off it, and off what is no report of ours. */
 static bool may_write_report(olica_env *env, const olica_options *options, olica_status status) {
-  return status == OLICA_OK || options->output.overwrite ||
-         !olica_report_is_good(env, options->output.report);
+  if (status == OLICA_OK || options->output.overwrite) return true;
+  olica_report_found found = olica_report_look(env, options->output.report);
+  return found == OLICA_REPORT_NONE || found == OLICA_REPORT_FAILED;
 }
 
 /* What only other ranks have seen has not been said yet. */
@@ -172,6 +178,7 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
     if (may_write_report(env, options, status))
       written = olica_report_write(env, report, options->output.report);
+    if (written != OLICA_OK && status != OLICA_OK) olica_log_warn(env, "no report: %s", env->error.text);
     say_warnings(env, report);
     if (status == OLICA_OK || status == OLICA_STOPPED) olica_report_table(report, stdout);
     fflush(stdout);

@@ -1,10 +1,12 @@
 #include "olica/run/report.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "olica/io/file.h"
 #include "olica/io/json.h"
@@ -344,19 +346,24 @@ olica_status olica_report_write(olica_env *env, const olica_report *report, cons
   return status;
 }
 
-bool olica_report_is_good(olica_env *env, const char *path) {
+static olica_report_found judge(const json_t *root) {
+  const char *status = json_string_value(json_object_get(root, "status"));
+  if (!status || !json_object_get(root, "olica_mpi")) return OLICA_REPORT_OTHER;
+  return strcmp(status, status_word(OLICA_OK)) == 0 ? OLICA_REPORT_GOOD : OLICA_REPORT_FAILED;
+}
+
+olica_report_found olica_report_look(olica_env *env, const char *path) {
   enum { MOST_BYTES = 256 << 20 };
   char *text = NULL;
   size_t bytes;
   json_t *root = NULL;
-  bool good = false;
+  olica_report_found found = OLICA_REPORT_OTHER;
+  if (access(path, F_OK) != 0 && errno == ENOENT) return OLICA_REPORT_NONE;
   if (olica_file_load(env, path, MOST_BYTES, &text, &bytes) == OLICA_OK &&
-      olica_json_parse(env, path, text, bytes, &root) == OLICA_OK) {
-    const char *status = json_string_value(json_object_get(root, "status"));
-    good = status && strcmp(status, status_word(OLICA_OK)) == 0;
-  }
+      olica_json_parse(env, path, text, bytes, &root) == OLICA_OK)
+    found = judge(root);
   json_decref(root);
   olica_memory_free(env, text);
   olica_error_clear(env);
-  return good;
+  return found;
 }

@@ -13,7 +13,7 @@
 #include "olica/par/comm.h"
 
 /* "pruned.h5.restart", beside the checkpoint or in the directory that the user names. */
-static olica_status make_name(olica_env *env, const olica_options *options, char **name) {
+olica_status olica_resume_name(olica_env *env, const olica_options *options, char **name) {
   const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
   const char *slash = strrchr(checkpoint, '/'), *last = slash ? slash + 1 : checkpoint;
   size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.restart";
@@ -76,9 +76,9 @@ olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) 
   char *name;
   bool exists;
   resume->from = (olica_position){1, 0};
-  if (!olica_job_prunes(job)) return OLICA_OK;
+  if (!olica_job_prunes(job)) return olica_signals_release(), OLICA_OK;
   resume->writes = olica_options_restarts(o);
-  OLICA_AGREE(context, make_name(context->env, o, &name));
+  OLICA_AGREE(context, olica_resume_name(context->env, o, &name));
   if (resume->writes) OLICA_TRY(check_room(job, name, bytes, checkpoint));
   OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files, &exists));
   olica_memory_free(context->env, name);
@@ -87,7 +87,7 @@ olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) 
     olica_restart_remove(resume->files);
     if (context->rank == 0) olica_checkpoint_discard(context->env, o->output.checkpoint);
   }
-  if (resume->writes) olica_signals_catch();
+  if (!resume->writes) olica_signals_release();
   return OLICA_OK;
 }
 

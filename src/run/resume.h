@@ -5,6 +5,7 @@
 #define OLICA_RUN_RESUME_H
 
 #include "olica/io/hdf5.h"
+#include "olica/run/options.h"
 #include "olica/store/restart.h"
 
 struct olica_job;
@@ -35,6 +36,9 @@ typedef struct olica_resume {
     int layers;         /* since then */
   } time;
 } olica_resume;
+
+/* The name that those of all restart files of a run that prunes begin with: counted, the caller's. Pure. */
+olica_status olica_resume_name(olica_env *env, const olica_options *options, char **name);
 
 /* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
  * signals. `bytes` of one file; where they do not fit on the disk beside a

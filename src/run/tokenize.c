@@ -49,11 +49,6 @@ static olica_status open_encoder(olica_context *context, const char *path, olica
 
 /* ---- the commands ---- */
 
-static olica_status flush(olica_env *env) {
-  if (fflush(stdout) == 0 && !ferror(stdout)) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_IO, "standard output: cannot write: %s", strerror(errno));
-}
-
 static olica_status print_ids(olica_encoder *encoder, const char *file, bool special) {
   olica_env *env = encoder->env;
   olica_tokens tokens = {0};
@@ -66,7 +61,7 @@ static olica_status print_ids(olica_encoder *encoder, const char *file, bool spe
   putchar('\n');
   olica_memory_free(env, text);
   OLICA_FREE(env, tokens.id);
-  return flush(env);
+  return OLICA_OK;
 }
 
 static olica_status misread(olica_env *env, const char *file, size_t at) {
@@ -107,7 +102,7 @@ static olica_status print_text(olica_encoder *encoder, const char *file, bool sp
   olica_memory_free(env, line);
   olica_memory_free(env, id);
   olica_memory_free(env, text);
-  return flush(env);
+  return OLICA_OK;
 }
 
 typedef olica_status command(olica_encoder *encoder, const char *file, bool special);

@@ -16,6 +16,8 @@
 struct olica_checkpoint {
   olica_context *context;
   char *path, *part; /* the final name, and the name while it is written */
+  bool overwrite;    /* what lies under the final name may be replaced */
+  bool stays;        /* the .part file, whole, which could not get its name */
   olica_dtype dtype;
   olica_arch arch;
   olica_layer_shape *shape; /* [L] */
@@ -154,6 +156,7 @@ static olica_status allocate(olica_context *context, const olica_checkpoint_opti
   size_t layers = (size_t)arch->layers;
   OLICA_TRY(OLICA_NEW(env, checkpoint, 1));
   checkpoint->context = context;
+  checkpoint->overwrite = options->overwrite;
   checkpoint->dtype = options->dtype;
   checkpoint->arch = *arch;
   if (!(checkpoint->path = olica_memory_string(env, options->path))) return env->error.code;
@@ -332,6 +335,15 @@ static olica_status read_back(olica_checkpoint *checkpoint) {
   return context->env->error.code = OLICA_ERR_IO;
 }
 
+/* Rank 0's. What somebody else has put under the name meanwhile stays, and so does what we have made. */
+static olica_status publish(olica_checkpoint *checkpoint) {
+  olica_env *env = checkpoint->context->env;
+  olica_status status = olica_file_publish(env, checkpoint->part, checkpoint->path, checkpoint->overwrite);
+  if (status == OLICA_OK || checkpoint->overwrite || access(checkpoint->path, F_OK) != 0) return status;
+  checkpoint->stays = true;
+  return olica_error_context(env, "%s is whole and stays, but ", checkpoint->part);
+}
+
 static olica_status finish(olica_checkpoint *checkpoint) {
   olica_context *context = checkpoint->context;
   OLICA_TRY(olica_hdf5_seal(checkpoint->file));
@@ -339,16 +351,14 @@ static olica_status finish(olica_checkpoint *checkpoint) {
   OLICA_TRY(olica_hdf5_close(checkpoint->file));
   checkpoint->file = NULL;
   OLICA_TRY(read_back(checkpoint));
-  olica_status status = OLICA_OK;
-  if (context->rank == 0) status = olica_file_publish(context->env, checkpoint->part, checkpoint->path);
-  OLICA_AGREE(context, status);
+  OLICA_AGREE(context, context->rank == 0 ? publish(checkpoint) : OLICA_OK);
   return OLICA_OK;
 }
 
 olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, bool keep, double *bytes_written) {
   *bytes_written = olica_hdf5_bytes_written(checkpoint->file);
   olica_status status = finish(checkpoint);
-  if (status == OLICA_OK || keep)
+  if (status == OLICA_OK || keep || checkpoint->stays)
     olica_checkpoint_leave(checkpoint);
   else
     olica_checkpoint_abandon(checkpoint);

@@ -73,8 +73,9 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
     return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
   olica_status status = write_part(context, part, items);
   if (status == OLICA_OK)
-    status = olica_comm_agree(context, context->comm,
-                              context->rank == 0 ? olica_file_publish(context->env, part, path) : OLICA_OK);
+    status =
+        olica_comm_agree(context, context->comm,
+                         context->rank == 0 ? olica_file_publish(context->env, part, path, true) : OLICA_OK);
   if (status != OLICA_OK && context->rank == 0) unlink(part);
   return status;
 }

@@ -235,7 +235,6 @@ static void settings_must_fit_each_other(void **state) {
   is_refused(*state, "[model]\npath=m\n", NULL, "neither tokens nor text");
   is_refused(*state, "[model]\npath=m\n[prune]\nmethod=none\n", NULL, "nothing to do");
   set_refused(*state, "output.checkpoint=", "checkpoint is empty");
-  set_refused(*state, "output.report=pruned.h5", "both");
   set_refused(*state, "evaluate.stride=129", "at most length = 128");
   options_of(*state, "[model]\npath=m\n[prune]\nmethod=none\n[evaluate]\ntokens=e.npy\n",
              "output.checkpoint=");

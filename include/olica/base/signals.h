@@ -3,8 +3,12 @@
 #ifndef OLICA_BASE_SIGNALS_H
 #define OLICA_BASE_SIGNALS_H
 
-/* From here on both signals are noted and do nothing else. System calls go on. */
+/* From here on both signals are noted and do nothing else. System calls go on. As early as can be: what comes
+ * before would end the process. */
 void olica_signals_catch(void);
+
+/* Nobody will look: from here on they do again what they did before, one that has come included. */
+void olica_signals_release(void);
 
 /* The number of the signal that has come last, 0: none. */
 int olica_signals_caught(void);

@@ -44,8 +44,9 @@ olica_status olica_file_save(olica_env *env, const char *path, const void *data,
 olica_status olica_file_probe(olica_env *env, const char *path, bool touch);
 
 /* fsync of `from`, rename to `to`, fsync of the directory: the file is there whole or not at all. What exists
- * as `to` and is no regular file is left alone. On failure `from` stays, its owner decides about it. */
-olica_status olica_file_publish(olica_env *env, const char *from, const char *to);
+ * as `to` and is no regular file is left alone; without `replace` whatever exists. On failure `from` stays,
+ * its owner decides about it. */
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace);
 
 /* `name` as seen from the directory that holds `base` (absolute names stay). Counted string. */
 olica_status olica_file_resolve(olica_env *env, const char *base, const char *name, char **path);

@@ -24,9 +24,9 @@ typedef enum olica_hdf5_type {
 const char *olica_hdf5_type_name(olica_hdf5_type type);
 size_t olica_hdf5_type_size(olica_hdf5_type type);
 
-/* To be called by main (and a test) before MPI_Init: sets OMPI_MCA_fcoll=individual and
- * OMPI_MCA_fbtl_posix_write_datasieving=0 unless the user has set them, and starts HDF5, silent and so that
- * it leaves abandoned files alone when MPI ends. */
+/* To be called by main (and a test) before MPI_Init: sets OMPI_MCA_fcoll=individual,
+ * OMPI_MCA_fbtl_posix_write_datasieving=0 and OMPI_MCA_sharedfp=^lockedfile unless the user has set them, and
+ * starts HDF5, silent and so that it leaves abandoned files alone when MPI ends. */
 void olica_hdf5_start(void);
 
 /* Creates (truncates) the file for collective writing; `hints` go to MPI-IO (MPI_INFO_NULL: none). Collective

@@ -174,8 +174,15 @@ olica_status olica_report_gather(olica_context *context, MPI_Comm comm, olica_re
 /* Writes report.json, whole or not at all. Not collective: rank 0. A path of "" writes nothing. */
 olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path);
 
-/* Does `path` hold the report of a run that went well? Not collective. */
-bool olica_report_is_good(olica_env *env, const char *path);
+/* What lies under a report's name: nothing, something else (also what cannot be read), the report of a run
+ * that failed or stopped early, of one that went well. */
+typedef enum olica_report_found {
+  OLICA_REPORT_NONE,
+  OLICA_REPORT_OTHER,
+  OLICA_REPORT_FAILED,
+  OLICA_REPORT_GOOD
+} olica_report_found;
+olica_report_found olica_report_look(olica_env *env, const char *path);
 
 /* The same as a JSON object: a new reference, NULL when there is no memory. */
 json_t *olica_report_json(const olica_report *report);

@@ -73,8 +73,10 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
                                           const olica_layer *weights);
 
 /* Flush, complete = 1, close, verify, rename; *bytes_written is this rank's. Frees the checkpoint, whatever
- * comes of it. A failure leaves no file, or with `keep` the .part file, to be reopened. What does not read
- * back as it was written (NaN too) is OLICA_ERR_IO naming the tensor; that file is not kept. */
+ * comes of it. A failure leaves no file, or with `keep` the .part file, to be reopened; where
+ * without overwrite somebody has taken the name meanwhile, the whole .part file stays, and the message says
+ * so. What does not read back as it was written (NaN too) is OLICA_ERR_IO naming the tensor; that file is not
+ * kept. */
 olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, bool keep, double *bytes_written);
 
 /* Gives up after a failure that all ranks know of: the .part file is removed. Not collective; NULL

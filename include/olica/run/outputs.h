@@ -1,0 +1,14 @@
+/* What a run writes is nothing that it reads, and no two of its outputs are the same file: asked before
+ * anything is written, a report of the failure included. */
+#ifndef OLICA_RUN_OUTPUTS_H
+#define OLICA_RUN_OUTPUTS_H
+
+#include "olica/par/context.h"
+#include "olica/run/options.h"
+
+/* Compares places in directories, not names: "./out/x", "out/x" and a link to it are one. An output that is
+ * an input, or another output (also as NAME.part or a restart file, which are written beside it), is
+ * OLICA_ERR_CONFIG, naming both settings. Collective: rank 0 looks. */
+olica_status olica_outputs_check(olica_context *context, const olica_options *options);
+
+#endif

@@ -1,0 +1,166 @@
+#include "olica/run/outputs.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "olica/eval/task_files.h"
+#include "olica/io/file.h"
+#include "olica/par/comm.h"
+#include "olica/prune/method.h"
+#include "olica/text/sources.h"
+#include "resume.h"
+
+enum { OUTPUTS_MAX = 6 };
+
+/* A file under its setting, and where it lies: the canonical path of its directory, and its name there. */
+typedef struct place {
+  const char *setting;
+  char *directory; /* realpath's own memory; NULL: there is no such directory, and so no such file */
+  const char *name;
+} place;
+
+typedef struct outputs {
+  olica_env *env;
+  const olica_options *options;
+  int count;
+  place place[OUTPUTS_MAX];
+  char *restart_name; /* NAME.restart, */
+  place restart;      /* where: what begins with it is written, too */
+} outputs;
+
+static olica_status find_place(olica_env *env, const char *setting, const char *path, place *at) {
+  const char *slash = strrchr(path, '/');
+  char *directory;
+  OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
+  *at = (place){setting, realpath(directory, NULL), slash ? slash + 1 : path};
+  olica_memory_free(env, directory);
+  return OLICA_OK;
+}
+
+static olica_status add(outputs *o, const char *setting, const char *path) {
+  if (!path || !*path) return OLICA_OK;
+  return find_place(o->env, setting, path, &o->place[o->count++]);
+}
+
+/* Is `at` the file that lies there, or one that is written beside it? */
+static bool takes(const place *output, const place *at) {
+  if (!output->directory || !at->directory || strcmp(output->directory, at->directory) != 0) return false;
+  size_t length = strlen(output->name);
+  if (strncmp(at->name, output->name, length) != 0) return false;
+  return at->name[length] == '\0' || strcmp(at->name + length, ".part") == 0;
+}
+
+static bool is_restart(const place *restart, const place *at) {
+  return restart->directory && at->directory && strcmp(restart->directory, at->directory) == 0 &&
+         strncmp(at->name, restart->name, strlen(restart->name)) == 0;
+}
+
+/* `input`: the other one is read; else it is written too. */
+static olica_status clash(const outputs *o, const char *output, const place *at, bool input) {
+  const char *format = input ? "%s: %s would be written over %s, %s/%s; expected a file of its own"
+                             : "%s: %s and %s are both %s/%s, expected two files";
+  return olica_error_set(o->env, OLICA_ERR_CONFIG, format, o->options->config, output, at->setting,
+                         at->directory, at->name);
+}
+
+static olica_status check_place(const outputs *o, const place *at, bool input) {
+  for (int i = 0; i < o->count; i++)
+    if (&o->place[i] != at && takes(&o->place[i], at)) return clash(o, o->place[i].setting, at, input);
+  return is_restart(&o->restart, at) ? clash(o, "a restart file", at, input) : OLICA_OK;
+}
+
+/* An input under its own name, and what that leads to if it is a link. */
+static olica_status check_input(const outputs *o, const char *setting, const char *path) {
+  if (!*path) return OLICA_OK;
+  char *target = realpath(path, NULL);
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < 2 && status == OLICA_OK; i++) {
+    const char *file = i == 0 ? path : target;
+    place at = {0};
+    if (!file) continue;
+    status = find_place(o->env, setting, file, &at);
+    if (status == OLICA_OK) status = check_place(o, &at, true);
+    free(at.directory);
+  }
+  free(target);
+  return status;
+}
+
+/* Files of a model that may lie in its directory, whichever of them this one has. */
+static bool is_of_model(const char *name) {
+  static const char *const patterns[] = {"config.json",    "*.safetensors",   "*.safetensors.index.json",
+                                         "tokenizer.json", "tokenizer.model", "tokenizer_config.json"};
+  for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+    if (fnmatch(patterns[i], name, 0) == 0) return true;
+  return false;
+}
+
+/* A model's or a tokenizer's directory, or a checkpoint. */
+static olica_status check_model(const outputs *o, const char *setting, const char *path) {
+  OLICA_TRY(check_input(o, setting, path));
+  char *directory = *path ? realpath(path, NULL) : NULL;
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < o->count && directory && status == OLICA_OK; i++) {
+    const place *at = &o->place[i];
+    if (at->directory && strcmp(at->directory, directory) == 0 && is_of_model(at->name))
+      status = clash(o, at->setting, &(place){setting, at->directory, at->name}, true);
+  }
+  free(directory);
+  return status;
+}
+
+static olica_status check_lists(const outputs *o) {
+  olica_text_sources texts = {0};
+  olica_task_files tasks = {0};
+  olica_status status = OLICA_OK;
+  if (*o->options->calibration.text)
+    OLICA_TRY(olica_sources_parse(o->env, o->options->config, o->options->config,
+                                  o->options->calibration.text, &texts));
+  OLICA_TRY(olica_task_files_parse(o->env, o->options->config, o->options->config, o->options->evaluate.tasks,
+                                   &tasks));
+  for (int i = 0; i < texts.count && status == OLICA_OK; i++)
+    status = check_input(o, "[calibration] text", texts.source[i].path);
+  for (int i = 0; i < tasks.count && status == OLICA_OK; i++)
+    status = check_input(o, "[evaluate] tasks", tasks.file[i].path);
+  olica_sources_free(o->env, &texts);
+  olica_task_files_free(o->env, &tasks);
+  return status;
+}
+
+static olica_status add_all(outputs *o) {
+  const olica_options *options = o->options;
+  bool prunes = options->prune.method != OLICA_METHOD_NONE;
+  OLICA_TRY(add(o, "[output] report", options->output.report));
+  OLICA_TRY(add(o, "--predictions", options->predictions));
+  OLICA_TRY(add(o, "--dump-tokens", options->dump_tokens));
+  if (!prunes) return OLICA_OK;
+  OLICA_TRY(add(o, "[output] checkpoint", options->output.checkpoint));
+  OLICA_TRY(add(o, "[calibration] save", options->calibration.save));
+  OLICA_TRY(olica_resume_name(o->env, options, &o->restart_name));
+  return find_place(o->env, "a restart file", o->restart_name, &o->restart);
+}
+
+static olica_status check(outputs *o) {
+  const olica_options *options = o->options;
+  OLICA_TRY(add_all(o));
+  for (int i = 0; i < o->count; i++) OLICA_TRY(check_place(o, &o->place[i], false));
+  OLICA_TRY(check_input(o, "the config file", options->config));
+  OLICA_TRY(check_model(o, "[model] path", options->model.path));
+  OLICA_TRY(check_model(o, "[model] tokenizer", options->model.tokenizer));
+  OLICA_TRY(check_input(o, "[calibration] tokens", options->calibration.tokens));
+  OLICA_TRY(check_input(o, "[evaluate] tokens", options->evaluate.tokens));
+  OLICA_TRY(check_input(o, "[evaluate] text", options->evaluate.text));
+  return check_lists(o);
+}
+
+olica_status olica_outputs_check(olica_context *context, const olica_options *options) {
+  outputs o = {.env = context->env, .options = options};
+  olica_status status = context->rank == 0 ? check(&o) : OLICA_OK;
+  for (int i = 0; i < o.count; i++) free(o.place[i].directory);
+  free(o.restart.directory);
+  olica_memory_free(context->env, o.restart_name);
+  OLICA_AGREE(context, status);
+  return OLICA_OK;
+}

@@ -1,0 +1,122 @@
+"""Outputs: nothing is written over by mistake, nothing is lost, and what cannot be told is a failure."""
+import json, os, signal, subprocess, time
+from pathlib import Path
+
+from damage import Job, both, put, tasks
+from faults import inject
+from helpers import BINARY, DEMO, environment, mpirun, write_config
+
+IO, USAGE, STOPPED = 4, 2, 75
+
+
+def demo(directory, **output):
+    return write_config(directory / "demo.ini", {
+        "model": {"path": DEMO}, "calibration": {"tokens": DEMO / "calibration.npy"}, "prune": {"mlp_num": 1},
+        "output": {"checkpoint": directory / "p.h5", "report": directory / "r.json", **output}})
+
+
+def start(config, ranks=2):
+    return subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), BINARY, config], stderr=subprocess.PIPE,
+                            stdout=subprocess.DEVNULL, text=True, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
+
+
+def wait_for(condition, seconds=30):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    return found
+
+
+def test_long_paths(tmp_path):
+    """Open MPI builds names beside the checkpoint's in 256 bytes."""
+    job = Job(tmp_path)
+    name = "/".join(["out", "d" * 120, "e" * 150, "f" * 100])
+    (job.dir / name).mkdir(parents=True)
+    put("output", checkpoint=f"{name}/pruned.h5", report=f"{name}/report.json")(job)
+    put("calibration", save=f"{name}/stats.h5")(job)
+    done = job.run(2)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (job.dir / name).iterdir()) == ["pruned.h5", "report.json", "stats.h5"]
+
+
+def test_what_appears_meanwhile_stays(tmp_path):
+    """overwrite = no holds to the end; the new checkpoint stays under its other name, whole."""
+    running = start(demo(tmp_path))
+    wait_for((tmp_path / "p.h5.part").exists)
+    (tmp_path / "p.h5").write_text("precious")
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == IO and "p.h5.part is whole and stays, but" in said, said
+    assert (tmp_path / "p.h5").read_text() == "precious"
+    assert mpirun(1, "--verify", tmp_path / "p.h5.part").returncode == 0
+
+
+def test_one_job_at_a_time(tmp_path):
+    """The second of two jobs of one config ends at once, the first is none the worse for it."""
+    first = start(demo(tmp_path))
+    wait_for((tmp_path / "p.h5.lock").exists)
+    second = mpirun(2, tmp_path / "demo.ini")
+    _, said = first.communicate(timeout=120)
+    assert second.returncode == IO and "another job is writing it" in second.stderr, second.stderr
+    assert first.returncode == 0, said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "ok"
+
+
+def test_what_is_no_report_stays(tmp_path):
+    job = Job(tmp_path)
+    notes = job.out / "report.json"
+    for text in "my precious notes", '{"status": "ok"}':
+        notes.write_text(text)
+        done = job.run(2)
+        assert done.returncode == USAGE and "is no report" in done.stderr, done.stderr
+        assert notes.read_text() == text and job.content() is None
+    put("output", overwrite="yes")(job)
+    assert job.run(2).returncode == 0
+
+
+def test_predictions_that_cannot_be_written(tmp_path):
+    """The checkpoint has no name before they are written: the same config goes on."""
+    job = Job(tmp_path)
+    both(tasks(), put("restart", cost=1))(job)
+    job.arguments = ["--predictions", "p.jsonl"]
+    environment = {"LD_PRELOAD": inject.SHIM, "OLICA_FAULT": "rank=0 call=write path=p.jsonl do=ENOSPC"}
+    job.shell = "; ".join(f"export {name}='{value}'" for name, value in environment.items())
+    done = job.run(2)
+    assert done.returncode == IO and "p.jsonl" in done.stderr and "goes on from" in done.stderr and job.content() is None, done.stderr
+    job.shell = ""
+    done = job.run(2)
+    assert done.returncode == 0 and "going on from" in done.stderr, done.stderr
+    assert job.content() and (job.dir / "p.jsonl").exists()
+
+
+def test_answers_that_nobody_can_read(tmp_path):
+    job = Job(tmp_path)
+    assert job.run(2).returncode == 0
+    config = write_config(tmp_path / "c.ini", {**job.sections, "output": {"checkpoint": "other.h5"}})
+    for arguments in (["--help"], ["--list"], ["--version"], ["--check", config], ["--verify", job.out / "pruned.h5"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([BINARY, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=job.dir, timeout=60)
+        assert done.returncode == IO, arguments
+    closed = subprocess.run(f"exec {BINARY} --verify {job.out / 'pruned.h5'} <&- >&- 2>&-", shell=True, env=environment(), timeout=60)
+    assert closed.returncode == 0
+
+
+def catches(pid):
+    try:
+        line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    except (OSError, StopIteration):
+        return False
+    return int(line.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1
+
+
+def test_signal_before_the_work(tmp_path):
+    """USR1 while MPI starts and inputs are read: noted, and the run stops at its first boundary."""
+    running = start(demo(tmp_path), ranks=1)
+    children = lambda: Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    pid = int(wait_for(children)[0])
+    wait_for(lambda: catches(pid) and "olica_mpi" in Path(f"/proc/{pid}/comm").read_text())
+    os.kill(pid, signal.SIGUSR1)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == STOPPED and "survey layer 2" not in said, said
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
