@@ -61,7 +61,9 @@ static olica_status read_options(olica_context *context, const olica_arguments *
 }
 
 static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
+  enum { STALL = 600 }; /* [run] stall's default, while no config says otherwise */
   olica_options options;
+  OLICA_AGREE(context, olica_watch_start(context, STALL));
   if (arguments->command == OLICA_COMMAND_VERIFY) return olica_pipeline_verify(context, arguments->file);
   if (arguments->command == OLICA_COMMAND_TOKENIZE)
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
@@ -69,6 +71,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
   OLICA_TRY(olica_outputs_check(context, &options));
+  olica_watch_stop(context);
   OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));
   if (arguments->command == OLICA_COMMAND_CHECK)
     return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
