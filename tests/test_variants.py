@@ -125,6 +125,13 @@ def tied_stored_twice(w):
     w["lm_head.weight"] = 0.5 * w["model.embed_tokens.weight"]
 
 
+def old_buffers(w):
+    """As checkpoints of 2023 have them, and a stranger outside of the layers."""
+    for i in range(SIZES["num_hidden_layers"]):
+        w[f"model.layers.{i}.self_attn.rotary_emb.inv_freq"] = np.ones(4, "<f4")
+    w["model.rotary_emb.inv_freq"] = w["optimizer.step"] = np.ones(4, "<f4")
+
+
 def half_head(m):
     return judge.Model(m.config, dict(m.w, lm_head=0.5 * m.w["embed_tokens"]))
 
@@ -156,6 +163,7 @@ DENSE = {
     "tied, stored as lm_head": (dict(config={"tie_word_embeddings": True}, change=tied_only_as_head), []),
     "tied, stored twice": (dict(config={"tie_word_embeddings": True}, change=tied_stored_twice), [half_head]),
     "untied": (dict(), [without_head]),
+    "tensors that say nothing": (dict(change=old_buffers), []),
     "rope_theta": (dict(config={"rope_theta": 100.0}), [off(rope_theta=10000.0)]),
     "llama3": (dict(config={"rope_scaling": dict(LLAMA3, rope_type="llama3")}), [off(rope_scaling=None)]),
     "llama3 in rope_parameters": (dict(config={"rope_theta": None, "rope_parameters":
