@@ -102,9 +102,28 @@ INPUTS = [
     ("unknown model_type", config(model_type="gpt\n2"), INPUT, "config.json|model_type|gpt|expected one of llama"),
     ("no model_type", config(model_type=None), INPUT, "config.json|model_type|missing"),
     ("hidden_act gelu", config(hidden_act="gelu\nnew"), INPUT, "config.json|hidden_act|gelu|expected silu"),
-    ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling|rn|expected default"),
-    ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json|factor|missing"),
+    ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling: type|rn|expected default"),
+    ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json: rope_scaling: factor is missing"),
     ("rope is a number", config(rope_scaling=5), INPUT, "config.json|rope_scaling|is 5|an object"),
+    ("rope yarn in parameters", config(rope_parameters={"rope_type": "yarn"}), INPUT, "rope_parameters|yarn|expected default"),
+    ("rope twice, factors", config(rope_scaling={"type": "linear", "factor": 2}, rope_parameters={
+        "rope_type": "linear", "factor": 4, "rope_theta": 1e4}), INPUT, "config.json|rope_parameters|rope_scaling|contradict"),
+    ("rope twice, thetas", config(rope_scaling={"rope_type": "default", "rope_theta": 2e4},
+                                  rope_parameters={"rope_theta": 1e4}), INPUT, "config.json|rope_scaling|contradict"),
+    ("rope by layer, none for these", config(rope_parameters={"sliding_attention": {"rope_theta": 1e4}}), INPUT,
+     "config.json: rope_parameters: full_attention is missing|an object"),
+    ("rope by layer, wrong", config(rope_parameters={"full_attention": {"rope_type": "linear"}}), INPUT,
+     "config.json: rope_parameters: full_attention: factor is missing"),
+    ("rope by layer, mixed layers", config(model_type="qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1,
+     rope_parameters={"full_attention": {"rope_theta": 1e4}, "sliding_attention": {"rope_theta": 1e5}}), INPUT,
+     "config.json: rope_parameters: differs by layer|from layer 1 on"),
+    ("layers of another type", config(layer_types=["full_attention", "sliding_attention"]), INPUT,
+     'config.json: layer_types[1] is the string "sliding_attention"|expected "full_attention"'),
+    ("layers of no type", config(layer_types=["full_attention"]), INPUT, "layer_types has 1 elements|num_hidden_layers = 2"),
+    ("partial rotary in parameters", config(rope_parameters={"partial_rotary_factor": 0.25}), INPUT,
+     "config.json: rope_parameters: partial_rotary_factor is 0.25|expected 1"),
+    ("partial rotary in scaling", config(rope_scaling={"type": "default", "partial_rotary_factor": 0.5}), INPUT,
+     "config.json: rope_scaling: partial_rotary_factor is 0.5|expected 1"),
     ("theta zero", config(rope_theta=0), INPUT, "config.json|rope_theta|is 0"),
     ("hidden zero", config(hidden_size=0), INPUT, "config.json|hidden_size|is 0"),
     ("hidden text", config(hidden_size="16"), INPUT, 'config.json|hidden_size|"16"|integer'),
@@ -151,6 +170,13 @@ INPUTS = [
     ("windows too long", put("evaluate", length=33), USAGE, "[evaluate] length = 33|max_position_embeddings = 32"),
     ("memory limit", put("compute", memory="1MiB"), MEMORY, "[compute] memory|1.0 MiB|expected at least"),
 ]
+# Keys of a config that ask for what is not computed -> a value that does.
+FEATURES = {"partial_rotary_factor": 0.5, "rope_interleaved": True, "no_rope_layers": [1, 0], "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30, "logit_scale": 0.25, "logits_scaling": 8, "residual_multiplier": 0.22,
+            "embedding_multiplier": 12, "attention_multiplier": 0.015625, "query_pre_attn_scalar": 256, "qk_layernorm": True,
+            "qk_norm": True, "use_qk_norm": True, "clip_qkv": 8, "parallel_attn": True, "num_experts": 8, "num_local_experts": 8,
+            "quantization_config": {"quant_method": "gptq"}}
+INPUTS += [(key, config(**{key: value}), INPUT, f"config.json: {key} is |expected ") for key, value in FEATURES.items()]
 # The command line and the config file: no report, since nobody knows where.
 SETTINGS = [
     ("no config", arguments("absent.ini", alone=True), USAGE, "absent.ini|No such file"),
@@ -436,6 +462,23 @@ def test_ends_well(trial, outcomes):
 
 
 # ---- what takes more than one step ----
+
+def test_features_that_are_none(tmp_path):
+    """The values of those keys that ask for nothing: heads have size 8."""
+    job = Job(tmp_path)
+    none = {"partial_rotary_factor": 1.0, "rope_interleaved": False, "no_rope_layers": [1, 1], "attn_logit_softcapping": None,
+            "final_logit_softcapping": None, "logit_scale": 1, "logits_scaling": 1.0, "residual_multiplier": 1.0,
+            "embedding_multiplier": 1, "attention_multiplier": 0.353553, "query_pre_attn_scalar": 8, "qk_layernorm": False,
+            "qk_norm": False, "use_qk_norm": None, "clip_qkv": None, "parallel_attn": False, "num_experts": 0,
+            "num_local_experts": None, "quantization_config": None}
+    assert none.keys() == FEATURES.keys()
+    config(**none, pretraining_tp=2, layer_types=["full_attention"] * 2, rope_scaling={},
+           rope_parameters={"partial_rotary_factor": 1})(job)
+    config_text = json.loads((job.model / "config.json").read_text())
+    (job.model / "config.json").write_text(json.dumps(config_text | none))  # null and all
+    done = job.run(0, "--check")
+    assert done.returncode == 0, done.stderr
+
 
 def test_pruned_twice(good, tmp_path):
     job = Job(tmp_path, good)
