@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import (Job, model, config, content, weight_file, header, entry, shift, raw_header, sharded, moved, array,
-                    with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken,
+                    with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken, tokenizer, ENDLESS,
                     instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, without, linked, looped, heaped, outside, FILE,
                     INDEX, NORM, Q, SECONDS)
 from helpers import BINARY, mpirun
@@ -246,7 +246,11 @@ TEXTS = [
     ("text without a tokenizer", texts("jsonl:rows.jsonl", tokenizer=False), INPUT, "model|neither tokenizer.json nor|[model] tokenizer"),
     ("tokenizer is garbage", both(texts("jsonl:rows.jsonl"), content("model/tokenizer.json", b"{")), INPUT, "tokenizer.json|line 1"),
     ("tokenizer of another model", texts("jsonl:rows.jsonl", bytes_in_model=False), INPUT,
-     "line |of rows.jsonl: token 1|tokenizer.json gives id |[0, 64)"),
+     "input error: rows.jsonl: line |: token 1: model/tokenizer.json gives id |[0, 64)"),
+    ("pattern without end on a row", both(texts("jsonl:rows.jsonl"), tokenizer(pre_tokenizer=ENDLESS)), INPUT,
+     "input error: rows.jsonl: line |: model/tokenizer.json: pattern.Regex: the pattern on this text"),
+    ("pattern without end on a text", both(texts(evaluation="rows.jsonl"), tokenizer(pre_tokenizer=ENDLESS)), INPUT,
+     "input error: rows.jsonl: model/tokenizer.json: pattern.Regex: the pattern on this text"),
     ("evaluation by another model's", texts(evaluation="rows.jsonl", bytes_in_model=False), INPUT,
      "rows.jsonl: token 1|tokenizer.json gives id 126|[0, 64)"),
     ("no text", texts("plain:none.txt"), INPUT, "none.txt|No such file"),
