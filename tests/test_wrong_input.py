@@ -253,6 +253,9 @@ TEXTS = [
      "input error: rows.jsonl: line |: model/tokenizer.json: pattern.Regex: the pattern on this text"),
     ("pattern without end on a text", both(texts(evaluation="rows.jsonl"), tokenizer(pre_tokenizer=ENDLESS)), INPUT,
      "input error: rows.jsonl: model/tokenizer.json: pattern.Regex: the pattern on this text"),
+    ("normalizer that grows", both(texts("jsonl:rows.jsonl"), tokenizer(normalizer={"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"String": "s"}, "content": "ss"}] * 40})), INPUT,
+     "input error: rows.jsonl: line |: model/tokenizer.json: normalizer: step |of a text of 44|at most 64 times"),
     ("evaluation by another model's", texts(evaluation="rows.jsonl", bytes_in_model=False), INPUT,
      "rows.jsonl: token 1|tokenizer.json gives id 126|[0, 64)"),
     ("no text", texts("plain:none.txt"), INPUT, "none.txt|No such file"),
