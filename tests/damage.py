@@ -144,6 +144,15 @@ def texts(calibration=None, evaluation=None, rows=None, tokenizer=True, bytes_in
     return act
 
 
+def tokenizer(**members):
+    """Other members of the tokenizer.json that texts() has put there."""
+    def change(old):
+        return json.dumps(json.loads(old) | members).encode()
+    return content("model/tokenizer.json", change)
+
+
+# A pattern that takes steps without end on the words of ROW.
+ENDLESS = {"type": "Split", "pattern": {"Regex": r"(\w*\s*)*[!?]"}, "behavior": "Isolated", "invert": False}
 PIQA = '{"goal": "g", "sol1": "a", "sol2": "b", "label": 1}'
 
 

@@ -111,6 +111,8 @@ def load_checkpoint(path):
 def rope_frequencies(c, h):
     """[h/2] angles a position turns by: plain, linear or llama3."""
     rope = c.get("rope_parameters") or c.get("rope_scaling") or {}
+    if any(isinstance(value, dict) for value in rope.values()):  # by the kind of layer: all are of one
+        rope = rope["sliding_attention" if sliding_window(c, 0) else "full_attention"]
     theta = rope.get("rope_theta") or c.get("rope_theta") or 10000.0
     plain = theta ** (-np.arange(0, h, 2) / h)
     kind = rope.get("rope_type") or rope.get("type") or "default"

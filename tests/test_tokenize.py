@@ -4,6 +4,7 @@ import json, shutil
 
 import pytest
 from helpers import DEMO, mpirun, run_job, shared
+from tiny_model import make_byte_model
 
 MERGES = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<s>": 3}, "merges": ["a b"]}, "decoder": {"type": "Fuse"},
           "added_tokens": [{"id": 3, "content": "<s>", "special": True}],
@@ -83,6 +84,27 @@ def test_special(tiny):
     (tiny / "ids").write_text("3 2\n0 ")
     assert run("--detokenize", tiny, tiny / "ids").stdout == "<s>aba"
     assert run("--detokenize", tiny, tiny / "ids", "--special").stdout == "aba"
+
+
+def test_truncation_is_told(tiny):
+    """Once, by whichever rank; nothing is cut."""
+    said = "tokenizer.json: truncation is not applied"
+    assert said not in run("--tokenize", tiny, tiny / "text").stderr
+    truncation = {"max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    (tiny / "tokenizer.json").write_text(json.dumps(MERGES | {"truncation": truncation}))
+    done = run("--tokenize", tiny, tiny / "text", ranks=2)
+    assert done.stdout == "2 2\n" and done.stderr.count(said) == 1, done.stderr
+
+
+def test_truncation_in_the_report(tmp_path):
+    """A warning that is counted once, at any number of ranks."""
+    model = make_byte_model(tmp_path / "model")
+    text = json.loads((model / "tokenizer.json").read_text())
+    (model / "tokenizer.json").write_text(json.dumps(text | {"truncation": {"max_length": 4}}))
+    (tmp_path / "text").write_text("some words " * 30)
+    report = run_job(tmp_path, 3, {"model": {"path": model}, "prune": {"method": "none"}, "evaluate": {"text": tmp_path / "text", "length": 16}})
+    told = [w for w in report["warnings"] if "truncation" in w["text"]]
+    assert [w["count"] for w in told] == [1] and report["perplexity"]["tokens"] > 100
 
 
 def test_ranks_print_once(tiny):

@@ -125,6 +125,13 @@ def tied_stored_twice(w):
     w["lm_head.weight"] = 0.5 * w["model.embed_tokens.weight"]
 
 
+def old_buffers(w):
+    """As checkpoints of 2023 have them, and a stranger outside of the layers."""
+    for i in range(SIZES["num_hidden_layers"]):
+        w[f"model.layers.{i}.self_attn.rotary_emb.inv_freq"] = np.ones(4, "<f4")
+    w["model.rotary_emb.inv_freq"] = w["optimizer.step"] = np.ones(4, "<f4")
+
+
 def half_head(m):
     return judge.Model(m.config, dict(m.w, lm_head=0.5 * m.w["embed_tokens"]))
 
@@ -156,6 +163,7 @@ DENSE = {
     "tied, stored as lm_head": (dict(config={"tie_word_embeddings": True}, change=tied_only_as_head), []),
     "tied, stored twice": (dict(config={"tie_word_embeddings": True}, change=tied_stored_twice), [half_head]),
     "untied": (dict(), [without_head]),
+    "tensors that say nothing": (dict(change=old_buffers), []),
     "rope_theta": (dict(config={"rope_theta": 100.0}), [off(rope_theta=10000.0)]),
     "llama3": (dict(config={"rope_scaling": dict(LLAMA3, rope_type="llama3")}), [off(rope_scaling=None)]),
     "llama3 in rope_parameters": (dict(config={"rope_theta": None, "rope_parameters":
@@ -167,6 +175,17 @@ DENSE = {
         "rope_type": "linear", "factor": 4.0, "rope_theta": 100.0}}), [
             off(rope_parameters=None), off(rope_parameters={"rope_type": "linear", "factor": 4.0}),
             off(rope_parameters={"rope_theta": 100.0})]),
+    "rope_parameters and rope_scaling alike": (dict(config={
+        "rope_scaling": {"type": "linear", "factor": 4.0},
+        "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 100.0}}), [
+            off(rope_parameters=None), off(rope_parameters={"rope_theta": 100.0})]),
+    "rope_parameters by layer, full": (dict(config={"rope_parameters": {
+        "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 100.0},
+        "sliding_attention": {"rope_theta": 1000.0}}}), [
+            off(rope_parameters=None), off(rope_parameters={"rope_theta": 1000.0})]),
+    "rope_parameters by layer, sliding": (dict(config=MISTRAL | {"sliding_window": 5, "rope_parameters": {
+        "full_attention": {"rope_theta": 100.0}, "sliding_attention": {"rope_theta": 1000.0}}}), [
+            off(rope_parameters=None), off(rope_parameters={"rope_theta": 100.0})]),
     "qwen2": (dict(config=QWEN2, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
     "all seven biases": (dict(config={"attention_bias": True, "mlp_bias": True}, biases=SEVEN),
                          [no_bias(p) for p in SEVEN]),
@@ -175,7 +194,8 @@ DENSE = {
     "mistral knows no max_window_layers": (dict(config=MISTRAL | {"sliding_window": 5, "max_window_layers": 2}),
                                            [off(sliding_window=None), off(model_type="qwen2",
                                                                           use_sliding_window=True)]),
-    "qwen2, windows in upper layers": (dict(config=QWEN2 | SLIDING | {"max_window_layers": 1}, biases=QKV),
+    "qwen2, windows in upper layers": (dict(config=QWEN2 | SLIDING | {"max_window_layers": 1, "layer_types": [
+        "full_attention", "sliding_attention", "sliding_attention"]}, biases=QKV),
                                        [off(sliding_window=4096), off(max_window_layers=0), off(max_window_layers=2)]),
     "qwen2, window not used": (dict(config=QWEN2 | {"sliding_window": 5, "use_sliding_window": False,
                                                     "max_window_layers": 0}, biases=QKV),

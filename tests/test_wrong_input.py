@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damage import (Job, model, config, content, weight_file, header, entry, shift, raw_header, sharded, moved, array,
-                    with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken,
+                    with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken, tokenizer, ENDLESS,
                     instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, without, linked, looped, heaped, outside, FILE,
                     INDEX, NORM, Q, SECONDS)
 from helpers import BINARY, mpirun
@@ -69,6 +69,14 @@ INPUTS = [
     ("norm missing", model(tensors={NORM: None}), INPUT, FILE + "|no tensor " + NORM),
     ("head missing", model(tensors={"lm_head.weight": None}), INPUT, FILE + "|no tensor lm_head.weight"),
     ("layers more than said", config(num_hidden_layers=1), INPUT, "model.layers.1.|none beyond|num_hidden_layers = 1"),
+    ("a norm of queries", model(tensors={"model.layers.0.self_attn.q_norm.weight": np.ones(8)}), INPUT,
+     FILE + "|model.layers.0.self_attn.q_norm.weight|expected no tensor of a layer beside"),
+    ("an adapter", model(tensors={Q.replace("weight", "lora_A.weight"): np.ones((2, 16))}), INPUT,
+     FILE + "|model.layers.1.self_attn.q_proj.lora_A.weight|beside"),
+    ("a bias of a norm", model(tensors={"model.layers.1.input_layernorm.bias": np.ones(16)}), INPUT,
+     FILE + "|model.layers.1.input_layernorm.bias|beside"),
+    ("a layer's tensor beyond", model(tensors={"model.layers.00000002.mlp.router": np.ones(16)}), INPUT,
+     FILE + "|model.layers.00000002.mlp.router|beside"),
     # ---- the index ----
     ("shard missing", both(sharded(lambda m: None), content("model/b.safetensors", None)), INPUT,
      INDEX + "|b.safetensors|missing"),
@@ -94,9 +102,28 @@ INPUTS = [
     ("unknown model_type", config(model_type="gpt\n2"), INPUT, "config.json|model_type|gpt|expected one of llama"),
     ("no model_type", config(model_type=None), INPUT, "config.json|model_type|missing"),
     ("hidden_act gelu", config(hidden_act="gelu\nnew"), INPUT, "config.json|hidden_act|gelu|expected silu"),
-    ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling|rn|expected default"),
-    ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json|factor|missing"),
+    ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling: type|rn|expected default"),
+    ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json: rope_scaling: factor is missing"),
     ("rope is a number", config(rope_scaling=5), INPUT, "config.json|rope_scaling|is 5|an object"),
+    ("rope yarn in parameters", config(rope_parameters={"rope_type": "yarn"}), INPUT, "rope_parameters|yarn|expected default"),
+    ("rope twice, factors", config(rope_scaling={"type": "linear", "factor": 2}, rope_parameters={
+        "rope_type": "linear", "factor": 4, "rope_theta": 1e4}), INPUT, "config.json|rope_parameters|rope_scaling|contradict"),
+    ("rope twice, thetas", config(rope_scaling={"rope_type": "default", "rope_theta": 2e4},
+                                  rope_parameters={"rope_theta": 1e4}), INPUT, "config.json|rope_scaling|contradict"),
+    ("rope by layer, none for these", config(rope_parameters={"sliding_attention": {"rope_theta": 1e4}}), INPUT,
+     "config.json: rope_parameters: full_attention is missing|an object"),
+    ("rope by layer, wrong", config(rope_parameters={"full_attention": {"rope_type": "linear"}}), INPUT,
+     "config.json: rope_parameters: full_attention: factor is missing"),
+    ("rope by layer, mixed layers", config(model_type="qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1,
+     rope_parameters={"full_attention": {"rope_theta": 1e4}, "sliding_attention": {"rope_theta": 1e5}}), INPUT,
+     "config.json: rope_parameters: differs by layer|from layer 1 on"),
+    ("layers of another type", config(layer_types=["full_attention", "sliding_attention"]), INPUT,
+     'config.json: layer_types[1] is the string "sliding_attention"|expected "full_attention"'),
+    ("layers of no type", config(layer_types=["full_attention"]), INPUT, "layer_types has 1 elements|num_hidden_layers = 2"),
+    ("partial rotary in parameters", config(rope_parameters={"partial_rotary_factor": 0.25}), INPUT,
+     "config.json: rope_parameters: partial_rotary_factor is 0.25|expected 1"),
+    ("partial rotary in scaling", config(rope_scaling={"type": "default", "partial_rotary_factor": 0.5}), INPUT,
+     "config.json: rope_scaling: partial_rotary_factor is 0.5|expected 1"),
     ("theta zero", config(rope_theta=0), INPUT, "config.json|rope_theta|is 0"),
     ("hidden zero", config(hidden_size=0), INPUT, "config.json|hidden_size|is 0"),
     ("hidden text", config(hidden_size="16"), INPUT, 'config.json|hidden_size|"16"|integer'),
@@ -143,6 +170,13 @@ INPUTS = [
     ("windows too long", put("evaluate", length=33), USAGE, "[evaluate] length = 33|max_position_embeddings = 32"),
     ("memory limit", put("compute", memory="1MiB"), MEMORY, "[compute] memory|1.0 MiB|expected at least"),
 ]
+# Keys of a config that ask for what is not computed -> a value that does.
+FEATURES = {"partial_rotary_factor": 0.5, "rope_interleaved": True, "no_rope_layers": [1, 0], "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30, "logit_scale": 0.25, "logits_scaling": 8, "residual_multiplier": 0.22,
+            "embedding_multiplier": 12, "attention_multiplier": 0.015625, "query_pre_attn_scalar": 256, "qk_layernorm": True,
+            "qk_norm": True, "use_qk_norm": True, "clip_qkv": 8, "parallel_attn": True, "num_experts": 8, "num_local_experts": 8,
+            "quantization_config": {"quant_method": "gptq"}}
+INPUTS += [(key, config(**{key: value}), INPUT, f"config.json: {key} is |expected ") for key, value in FEATURES.items()]
 # The command line and the config file: no report, since nobody knows where.
 SETTINGS = [
     ("no config", arguments("absent.ini", alone=True), USAGE, "absent.ini|No such file"),
@@ -153,7 +187,9 @@ SETTINGS = [
     ("unknown key", put("prune", sparsty=0.3), USAGE, "config.ini:12|sparsty|[prune] sparsity"),
     ("key of nowhere", put("prune", zzz=1), USAGE, "zzz|--list"),
     ("out of range", put("prune", sparsity=1.5), USAGE, "config.ini:8|sparsity|1.5|[0, 1)"),
-    ("negative", put("calibration", samples=-1), USAGE, "samples|-1|at least 1"),
+    ("negative", put("calibration", samples=-1), USAGE, "samples|-1|from 1 to 1000000000"),
+    ("more than can be", put("calibration", samples=10**12), USAGE, "samples|1000000000000|from 1 to 1000000000"),
+    ("hexadecimal", put("prune", k="0X10"), USAGE, '[prune] k = "0X10"|a number'),
     ("no number", put("prune", k="three"), USAGE, "[prune] k|three|a number"),
     ("not a number", put("prune", sparsity="nan"), USAGE, "sparsity|nan|[0, 1)"),
     ("half a number", put("calibration", length="8x"), USAGE, "length|8x|whole number"),
@@ -214,7 +250,14 @@ TEXTS = [
     ("text without a tokenizer", texts("jsonl:rows.jsonl", tokenizer=False), INPUT, "model|neither tokenizer.json nor|[model] tokenizer"),
     ("tokenizer is garbage", both(texts("jsonl:rows.jsonl"), content("model/tokenizer.json", b"{")), INPUT, "tokenizer.json|line 1"),
     ("tokenizer of another model", texts("jsonl:rows.jsonl", bytes_in_model=False), INPUT,
-     "line |of rows.jsonl: token 1|tokenizer.json gives id |[0, 64)"),
+     "input error: rows.jsonl: line |: token 1: model/tokenizer.json gives id |[0, 64)"),
+    ("pattern without end on a row", both(texts("jsonl:rows.jsonl"), tokenizer(pre_tokenizer=ENDLESS)), INPUT,
+     "input error: rows.jsonl: line |: model/tokenizer.json: pattern.Regex: the pattern on this text"),
+    ("pattern without end on a text", both(texts(evaluation="rows.jsonl"), tokenizer(pre_tokenizer=ENDLESS)), INPUT,
+     "input error: rows.jsonl: model/tokenizer.json: pattern.Regex: the pattern on this text"),
+    ("normalizer that grows", both(texts("jsonl:rows.jsonl"), tokenizer(normalizer={"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"String": "s"}, "content": "ss"}] * 40})), INPUT,
+     "input error: rows.jsonl: line |: model/tokenizer.json: normalizer: step |of a text of 44|at most 64 times"),
     ("evaluation by another model's", texts(evaluation="rows.jsonl", bytes_in_model=False), INPUT,
      "rows.jsonl: token 1|tokenizer.json gives id 126|[0, 64)"),
     ("no text", texts("plain:none.txt"), INPUT, "none.txt|No such file"),
@@ -258,6 +301,8 @@ TASKS = [
     ("row lacks a field", tasks('{"goal": "g", "sol1": "a", "label": 1}'), INPUT, "rows.jsonl:7|sol2 is missing|a string"),
     ("field is a number", tasks('{"goal": 3, "sol1": "a", "sol2": "b", "label": 1}'), INPUT, "rows.jsonl:7|goal is 3|a string"),
     ("gold out of range", tasks('{"goal": "g", "sol1": "a", "sol2": "b", "label": 2}'), INPUT, "rows.jsonl:7|label is 2|0 to 1"),
+    ("gold is no whole number", tasks('{"goal": "g", "sol1": "a", "sol2": "b", "label": 1.0}'), INPUT,
+     "rows.jsonl:7|label is 1.0|a whole number, one of the choices, 0 to 1"),
     ("gold is missing", tasks('{"goal": "g", "sol1": "a", "sol2": "b"}'), INPUT, "rows.jsonl:7|label is missing|0 to 1"),
     ("choice is empty", tasks('{"goal": "g", "sol1": "a", "sol2": "", "label": 1}'), INPUT, "rows.jsonl:7|choice 2 is empty"),
     ("context is only spaces", both(tasks(asked="openbookqa:rows.jsonl"),
@@ -462,6 +507,23 @@ def test_inputs_stay(tmp_path):
         both(put("output", report=report, overwrite="yes"), put("prune", sparsity=0.99))(job)
         assert job.run(2).returncode == USAGE
         assert {path: path.read_bytes() for path in before} == before
+
+
+def test_features_that_are_none(tmp_path):
+    """The values of those keys that ask for nothing: heads have size 8."""
+    job = Job(tmp_path)
+    none = {"partial_rotary_factor": 1.0, "rope_interleaved": False, "no_rope_layers": [1, 1], "attn_logit_softcapping": None,
+            "final_logit_softcapping": None, "logit_scale": 1, "logits_scaling": 1.0, "residual_multiplier": 1.0,
+            "embedding_multiplier": 1, "attention_multiplier": 0.353553, "query_pre_attn_scalar": 8, "qk_layernorm": False,
+            "qk_norm": False, "use_qk_norm": None, "clip_qkv": None, "parallel_attn": False, "num_experts": 0,
+            "num_local_experts": None, "quantization_config": None}
+    assert none.keys() == FEATURES.keys()
+    config(**none, pretraining_tp=2, layer_types=["full_attention"] * 2, rope_scaling={},
+           rope_parameters={"partial_rotary_factor": 1})(job)
+    config_text = json.loads((job.model / "config.json").read_text())
+    (job.model / "config.json").write_text(json.dumps(config_text | none))  # null and all
+    done = job.run(0, "--check")
+    assert done.returncode == 0, done.stderr
 
 
 def test_pruned_twice(good, tmp_path):

@@ -38,7 +38,8 @@ static olica_status encode(reader *r, const char *where, const char *text, size_
                            olica_tokens *tokens) {
   tokens->count = 0;
   olica_special special = r->options->bos ? OLICA_SPECIAL_BOS : OLICA_SPECIAL_NONE;
-  return olica_encoder_encode(r->encoder, where, text, bytes, special, tokens);
+  olica_status status = olica_encoder_encode(r->encoder, text, bytes, special, tokens);
+  return status == OLICA_OK ? OLICA_OK : olica_error_context(r->env, "%s: ", where);
 }
 
 /* The choices of a question mostly have one context: it is tokenized once. */

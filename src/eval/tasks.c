@@ -199,7 +199,7 @@ static olica_status read_gold(const maker *m, const olica_task *task, olica_ques
     return OLICA_OK;
   }
   char expected[MEMBER];
-  snprintf(expected, sizeof expected, "one of the choices, %d to %d", task->gold_first, last);
+  snprintf(expected, sizeof expected, "a whole number, one of the choices, %d to %d", task->gold_first, last);
   return refuse(m, member, value, expected);
 }
 

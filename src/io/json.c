@@ -76,6 +76,12 @@ static void describe_string(const char *string, char *text) {
   olica_log_printable(text);
 }
 
+/* 1.0 is no 1 where a whole number is expected. */
+static void describe_real(double real, char *text) {
+  int length = snprintf(text, OLICA_JSON_TEXT - 2, "%.15g", real);
+  if (text[strspn(text, "-0123456789")] == '\0') memcpy(text + length, ".0", 3);
+}
+
 void olica_json_describe(const json_t *value, char *text) {
   const char *word = "missing";
   if (value) switch (json_typeof(value)) {
@@ -86,7 +92,7 @@ void olica_json_describe(const json_t *value, char *text) {
       snprintf(text, OLICA_JSON_TEXT, "%lld", (long long)json_integer_value(value));
       return;
     case JSON_REAL:
-      snprintf(text, OLICA_JSON_TEXT, "%.15g", json_real_value(value));
+      describe_real(json_real_value(value), text);
       return;
     case JSON_OBJECT:
       word = "an object";

@@ -1,9 +1,13 @@
 #include "olica/model/arch.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "features.h"
 #include "olica/io/json.h"
+
+enum { PLACE = 1280 }; /* of a message: file and key */
 
 static const char *const projection_names[OLICA_PROJECTIONS] = {
     [OLICA_Q] = "q_proj",       [OLICA_K] = "k_proj",   [OLICA_V] = "v_proj",      [OLICA_O] = "o_proj",
@@ -97,53 +101,6 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   return OLICA_OK;
 }
 
-/* Scaling parameters under rope_scaling (or rope_parameters, as newer files have it). */
-static olica_status read_rope_scaling(const reader *r, const json_t *scaling, const char *key,
-                                      olica_arch *arch) {
-  olica_env *env = r->env;
-  olica_rope *rope = &arch->rope;
-  if (!json_is_object(scaling)) {
-    char found[OLICA_JSON_TEXT];
-    olica_json_describe(scaling, found);
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected an object", r->name, key, found);
-  }
-  const char *type = "default";
-  OLICA_TRY(olica_json_string(env, r->name, scaling, "type", false, &type));
-  OLICA_TRY(olica_json_string(env, r->name, scaling, "rope_type", false, &type));
-  OLICA_TRY(olica_json_real(env, r->name, scaling, "rope_theta", false, 1.0, 1e30, &rope->theta));
-  if (strcmp(type, "default") == 0) return OLICA_OK;
-  if (strcmp(type, "linear") == 0) {
-    rope->kind = OLICA_ROPE_LINEAR;
-    return olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor);
-  }
-  if (strcmp(type, "llama3") != 0)
-    return olica_error_set(env, OLICA_ERR_INPUT,
-                           "%s: %s has type \"%.40s\", expected default, linear or llama3", r->name, key,
-                           type);
-  rope->kind = OLICA_ROPE_LLAMA3;
-  rope->original_context = arch->context;
-  OLICA_TRY(olica_json_real(env, r->name, scaling, "factor", true, 1e-6, 1e6, &rope->factor));
-  OLICA_TRY(olica_json_real(env, r->name, scaling, "low_freq_factor", true, 1e-6, 1e6, &rope->low_freq));
-  OLICA_TRY(olica_json_real(env, r->name, scaling, "high_freq_factor", true, 1e-6, 1e6, &rope->high_freq));
-  OLICA_TRY(olica_json_real(env, r->name, scaling, "original_max_position_embeddings", false, 1, 1e12,
-                            &rope->original_context));
-  if (rope->high_freq > rope->low_freq) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_INPUT,
-                         "%s: %s has high_freq_factor %g, expected more than low_freq_factor %g", r->name,
-                         key, rope->high_freq, rope->low_freq);
-}
-
-static olica_status read_rope(const reader *r, olica_arch *arch) {
-  arch->rope = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
-  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope.theta));
-  static const char *const keys[] = {"rope_parameters", "rope_scaling"};
-  for (int i = 0; i < 2; i++) {
-    const json_t *scaling = json_object_get(r->root, keys[i]);
-    if (scaling && !json_is_null(scaling)) return read_rope_scaling(r, scaling, keys[i], arch);
-  }
-  return OLICA_OK;
-}
-
 /* Keys that are absent count as in Hugging Face's configurations of the family. */
 static olica_status read_window(const reader *r, olica_arch *arch) {
   enum { WINDOW = 4096, FIRST_LAYER = 28 };
@@ -159,6 +116,131 @@ static olica_status read_window(const reader *r, olica_arch *arch) {
   int64_t from = FIRST_LAYER;
   OLICA_TRY(olica_json_integer(r->env, r->name, r->root, "max_window_layers", false, 0, INT_MAX, &from));
   arch->window_from = (int)from;
+  return OLICA_OK;
+}
+
+static bool is_windowed(const olica_arch *arch, int layer) {
+  return arch->window > 0 && layer >= arch->window_from;
+}
+
+/* As layer_types calls it. */
+static const char *kind_of_layer(const olica_arch *arch, int layer) {
+  return is_windowed(arch, layer) ? "sliding_attention" : "full_attention";
+}
+
+/* layer_types says once more which layers have a window; what it alone says is not computed. */
+static olica_status check_layer_types(const reader *r, const olica_arch *arch) {
+  const json_t *types = json_object_get(r->root, "layer_types");
+  if (!types || json_is_null(types)) return OLICA_OK;
+  if (!json_is_array(types) || json_array_size(types) != (size_t)arch->layers)
+    return olica_error_set(r->env, OLICA_ERR_INPUT,
+                           "%s: layer_types has %zu elements, expected num_hidden_layers = %d", r->name,
+                           json_array_size(types), arch->layers);
+  for (int i = 0; i < arch->layers; i++) {
+    const json_t *type = json_array_get(types, (size_t)i);
+    const char *word = json_string_value(type), *expected = kind_of_layer(arch, i);
+    if (word && strcmp(word, expected) == 0) continue;
+    char found[OLICA_JSON_TEXT];
+    olica_json_describe(type, found);
+    return olica_error_set(
+        r->env, OLICA_ERR_INPUT,
+        "%s: layer_types[%d] is %s, expected \"%s\" as model_type and sliding_window have it", r->name, i,
+        found, expected);
+  }
+  return OLICA_OK;
+}
+
+/* What rope_parameters or rope_scaling (the reader's root) say, over what rope holds already. */
+static olica_status read_scaling(const reader *r, const olica_arch *arch, olica_rope *rope) {
+  olica_env *env = r->env;
+  const char *type = "default";
+  OLICA_TRY(olica_features_refuse(env, r->name, r->root, arch->head));
+  OLICA_TRY(olica_json_string(env, r->name, r->root, "type", false, &type));
+  OLICA_TRY(olica_json_string(env, r->name, r->root, "rope_type", false, &type));
+  OLICA_TRY(olica_json_real(env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &rope->theta));
+  if (strcmp(type, "default") == 0) return OLICA_OK;
+  if (strcmp(type, "linear") == 0) {
+    rope->kind = OLICA_ROPE_LINEAR;
+    return olica_json_real(env, r->name, r->root, "factor", true, 1e-6, 1e6, &rope->factor);
+  }
+  if (strcmp(type, "llama3") != 0)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: type is \"%.40s\", expected default, linear or llama3",
+                           r->name, type);
+  rope->kind = OLICA_ROPE_LLAMA3;
+  rope->original_context = arch->context;
+  OLICA_TRY(olica_json_real(env, r->name, r->root, "factor", true, 1e-6, 1e6, &rope->factor));
+  OLICA_TRY(olica_json_real(env, r->name, r->root, "low_freq_factor", true, 1e-6, 1e6, &rope->low_freq));
+  OLICA_TRY(olica_json_real(env, r->name, r->root, "high_freq_factor", true, 1e-6, 1e6, &rope->high_freq));
+  OLICA_TRY(olica_json_real(env, r->name, r->root, "original_max_position_embeddings", false, 1, 1e12,
+                            &rope->original_context));
+  if (rope->high_freq > rope->low_freq) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_INPUT,
+                         "%s: high_freq_factor is %g, expected more than low_freq_factor %g", r->name,
+                         rope->high_freq, rope->low_freq);
+}
+
+/* The object under a key of the reader's root, as a reader of its own; `place` [PLACE] for its name. */
+static olica_status enter(const reader *r, const char *key, char *place, reader *inner) {
+  const json_t *value = json_object_get(r->root, key);
+  if (json_is_object(value)) {
+    snprintf(place, PLACE, "%.1024s: %s", r->name, key);
+    *inner = (reader){r->env, place, value};
+    return OLICA_OK;
+  }
+  char found[OLICA_JSON_TEXT];
+  olica_json_describe(value, found);
+  return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: %s is %s, expected an object", r->name, key, found);
+}
+
+static bool holds_objects(const json_t *object) {
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)object, key, value) if (json_is_object(value)) return true;
+  return false;
+}
+
+/* Newer files may have one object for each kind of layer: it counts where all layers are of one kind. */
+static olica_status read_scaling_of_layers(const reader *r, const olica_arch *arch, olica_rope *rope) {
+  reader inner = *r;
+  char place[PLACE];
+  if (!holds_objects(r->root)) return read_scaling(r, arch, rope);
+  if (is_windowed(arch, 0) != is_windowed(arch, arch->layers - 1))
+    return olica_error_set(
+        r->env, OLICA_ERR_INPUT,
+        "%s: differs by layer, and from layer %d on there is a sliding window, expected one "
+        "for all layers",
+        r->name, arch->window_from);
+  OLICA_TRY(enter(r, kind_of_layer(arch, 0), place, &inner));
+  return read_scaling(&inner, arch, rope);
+}
+
+static bool same_rope(const olica_rope *a, const olica_rope *b) {
+  return a->kind == b->kind && a->theta == b->theta && a->factor == b->factor && a->low_freq == b->low_freq &&
+         a->high_freq == b->high_freq && a->original_context == b->original_context;
+}
+
+/* Older files say it in rope_theta and rope_scaling, newer ones in rope_parameters, some in both. */
+static olica_status read_rope(const reader *r, olica_arch *arch) {
+  static const char *const keys[] = {"rope_parameters", "rope_scaling"};
+  bool given = false;
+  arch->rope = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
+  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope.theta));
+  for (int i = 0; i < 2; i++) {
+    const json_t *value = json_object_get(r->root, keys[i]);
+    if (!value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0)) continue;
+    reader inner = *r;
+    char place[PLACE];
+    olica_rope rope = {.kind = OLICA_ROPE_PLAIN, .theta = arch->rope.theta};
+    OLICA_TRY(enter(r, keys[i], place, &inner));
+    OLICA_TRY(read_scaling_of_layers(&inner, arch, &rope));
+    if (given && !same_rope(&rope, &arch->rope))
+      return olica_error_set(r->env, OLICA_ERR_INPUT,
+                             "%s: rope_parameters and rope_scaling contradict each other, expected one of "
+                             "them, or the same in both",
+                             r->name);
+    arch->rope = rope;
+    given = true;
+  }
   return OLICA_OK;
 }
 
@@ -181,8 +263,10 @@ static int token_id(const json_t *value) {
 static olica_status read_config(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_family(r, arch));
   OLICA_TRY(read_sizes(r, arch));
-  OLICA_TRY(read_rope(r, arch));
+  OLICA_TRY(olica_features_refuse(r->env, r->name, r->root, arch->head));
   OLICA_TRY(read_window(r, arch));
+  OLICA_TRY(check_layer_types(r, arch));
+  OLICA_TRY(read_rope(r, arch));
   OLICA_TRY(read_biases(r, arch));
   arch->eps = 1e-6;
   OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rms_norm_eps", false, 0.0, 1.0, &arch->eps));

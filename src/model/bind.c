@@ -1,6 +1,8 @@
 #include "bind.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static const char *const part_names[OLICA_PARTS] = {"weight", "b", "a", "bias"};
 
@@ -224,9 +226,46 @@ static olica_status check_no_more_layers(const olica_source *source) {
                          olica_catalog_file(source->catalog, tensor), tensor->name, layers);
 }
 
+/* Is this one of the tensors of that layer that we know? Old checkpoints also keep the tables of the rotary
+ * embedding, which follow from the config. */
+static bool belongs_to_layer(const olica_source *source, const char *tensor, int layer) {
+  const olica_family *family = source->arch.family;
+  char name[OLICA_TENSOR_NAME];
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    for (int part = 0; part < OLICA_PARTS; part++)
+      if (part_name(source, layer, (olica_projection)p, (olica_part)part, name) && strcmp(tensor, name) == 0)
+        return true;
+  for (int e = 0; e < OLICA_EXTRAS; e++)
+    if (extra_name(source, layer, (olica_extra)e, name) && strcmp(tensor, name) == 0) return true;
+  int used = snprintf(name, sizeof name, family->layers, layer);
+  used += snprintf(name + used, sizeof name - (size_t)used, "%srotary_emb.", family->attention);
+  return strncmp(tensor, name, (size_t)used) == 0;
+}
+
+/* What a layer has and we do not compute with (norms of queries, adapters, scales of quantization) would make
+ * it another function. Our own checkpoints are held to their schema by --verify. */
+static olica_status check_no_strangers(const olica_source *source) {
+  const olica_catalog *catalog = source->catalog;
+  const char *layers = source->arch.family->layers;
+  size_t prefix = strcspn(layers, "%");
+  for (int i = 0; i < catalog->count && !source->is_checkpoint; i++) {
+    const olica_tensor *tensor = &catalog->tensor[i];
+    if (strncmp(tensor->name, layers, prefix) != 0) continue;
+    long layer = strtol(tensor->name + prefix, NULL, 10);
+    if (layer >= 0 && layer < source->arch.layers && belongs_to_layer(source, tensor->name, (int)layer))
+      continue;
+    return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
+                           "%s: holds tensor %s, expected no tensor of a layer beside its two norms and the "
+                           "weights and biases of its projections",
+                           olica_catalog_file(catalog, tensor), tensor->name);
+  }
+  return OLICA_OK;
+}
+
 olica_status olica_bind_all(olica_source *source) {
   OLICA_TRY(OLICA_NEW(source->context->env, source->shape, (size_t)source->arch.layers));
   OLICA_TRY(bind_tables(source));
   for (int layer = 0; layer < source->arch.layers; layer++) OLICA_TRY(bind_layer(source, layer));
-  return check_no_more_layers(source);
+  OLICA_TRY(check_no_more_layers(source));
+  return check_no_strangers(source);
 }

@@ -101,10 +101,9 @@ static olica_status tokenize(olica_job *job, const char *path, olica_tokens *tok
   size_t bytes;
   OLICA_TRY(olica_file_load(env, path, TEXT_BYTES, &text, &bytes));
   olica_timer_work(&env->timers, 0, (double)bytes);
-  olica_status status =
-      olica_encoder_encode(job->encoder, path, text, bytes, special_of(job->options), tokens);
+  olica_status status = olica_encoder_encode(job->encoder, text, bytes, special_of(job->options), tokens);
   olica_memory_free(env, text);
-  return status;
+  return status == OLICA_OK ? OLICA_OK : olica_error_context(env, "%s: ", path);
 }
 
 olica_status olica_job_tokenize(olica_job *job, const char *path, olica_ids **ids) {

@@ -55,8 +55,9 @@ static olica_status print_ids(olica_encoder *encoder, const char *file, bool spe
   char *text;
   size_t bytes;
   OLICA_TRY(olica_file_load(env, file, TEXT_BYTES, &text, &bytes));
-  OLICA_TRY(olica_encoder_encode(encoder, file, text, bytes,
-                                 special ? OLICA_SPECIAL_AUTO : OLICA_SPECIAL_NONE, &tokens));
+  olica_status status =
+      olica_encoder_encode(encoder, text, bytes, special ? OLICA_SPECIAL_AUTO : OLICA_SPECIAL_NONE, &tokens);
+  if (status != OLICA_OK) return olica_error_context(env, "%s: ", file);
   for (size_t i = 0; i < tokens.count; i++) printf("%s%d", i ? " " : "", (int)tokens.id[i]);
   putchar('\n');
   olica_memory_free(env, text);

@@ -27,7 +27,8 @@ static bool read_integer(const char *text, int64_t *value) {
 /* A decimal number (strtod alone would also take "nan", "inf" and hexadecimal). *end is behind it. */
 static bool read_decimal(const char *text, double *value, char **end) {
   *end = (char *)text;
-  if (!strchr("+-.0123456789", *text) || text[strspn(text, "+-.0123456789eE")] == 'x') return false;
+  size_t decimal = strspn(text, "+-.0123456789eE");
+  if (!strchr("+-.0123456789", *text) || text[decimal] == 'x' || text[decimal] == 'X') return false;
   errno = 0;
   *value = strtod(text, end);
   return errno == 0 && *end > text && isfinite(*value);
@@ -184,13 +185,18 @@ static const char *expect_choice(const olica_setting *setting, char *text) {
 /* "a whole number from 1 to 1024", "a number in [0, 1)". */
 static const char *expect_number(const olica_setting *setting, const char *what, char *text) {
   const char *open = setting->open[0] ? setting->open : "[]";
-  if (setting->high >= 1e9)
-    snprintf(text, OLICA_VALUE_TEXT, "%s of at least %.10g", what, setting->low);
-  else if (setting->kind == OLICA_KIND_REAL)
+  if (setting->kind == OLICA_KIND_REAL)
     snprintf(text, OLICA_VALUE_TEXT, "%s in %c%.10g, %.10g%c", what, open[0], setting->low, setting->high,
              open[1]);
   else
-    snprintf(text, OLICA_VALUE_TEXT, "%s from %.10g to %.10g", what, setting->low, setting->high);
+    snprintf(text, OLICA_VALUE_TEXT, "%s from %.16g to %.16g", what, setting->low, setting->high);
+  return text;
+}
+
+/* The units are powers of two, so are the bounds. */
+static const char *expect_size(const olica_setting *setting, char *text) {
+  snprintf(text, OLICA_VALUE_TEXT, "auto or a size from %.10gMiB to %.10gTiB, as 512MiB or 4GiB",
+           setting->low / 0x1p20, setting->high / 0x1p40);
   return text;
 }
 
@@ -218,11 +224,13 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
   case OLICA_KIND_CHOICE:
     return expect_choice(setting, text);
   case OLICA_KIND_SIZE:
-    return expect_words("auto or a size of at least 1MiB, as 512MiB or 4GiB", text);
+    return expect_size(setting, text);
   case OLICA_KIND_DURATION:
     return expect_words("auto, off or a time as HH:MM:SS", text);
   case OLICA_KIND_CADENCE:
-    return expect_words("off, N layers or N min", text);
+    snprintf(text, OLICA_VALUE_TEXT, "off, N layers or N min with N from %.16g to %.16g", setting->low,
+             setting->high);
+    return text;
   }
   return expect_words("a value", text);
 }

@@ -6,6 +6,10 @@
 enum { LEAST = 64 };
 
 olica_status olica_bytes_reserve(olica_env *env, olica_bytes *bytes, size_t more) {
+  if (bytes->most && more > bytes->most - bytes->count) {
+    bytes->full = true;
+    return olica_error_set(env, OLICA_ERR_INPUT, "more than %zu bytes", bytes->most);
+  }
   return OLICA_GROW(env, bytes->data, bytes->room, bytes->count, bytes->count + more);
 }
 

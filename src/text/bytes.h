@@ -20,7 +20,17 @@ typedef struct olica_span {
 typedef struct olica_bytes {
   char *data;
   size_t count, room;
+  size_t most; /* to grow past it is OLICA_ERR_INPUT and sets `full`; 0: any number */
+  bool full;
 } olica_bytes;
+
+/* What a file's steps may make of so many bytes. Unicode's own forms make up to 11 times as many of a text,
+ * byte-level letters twice as many of that; a file whose steps feed each other would grow it without end. */
+enum { OLICA_GROWTH = 64, OLICA_GROWTH_LEAST = 4096 };
+
+static inline size_t olica_bytes_bound(size_t bytes) {
+  return OLICA_GROWTH * bytes + OLICA_GROWTH_LEAST;
+}
 
 /* Room for `more` bytes (ids) past those there are. */
 olica_status olica_bytes_reserve(olica_env *env, olica_bytes *bytes, size_t more);

@@ -309,12 +309,23 @@ static olica_status join_words(olica_env *env, const olica_parts *tokens, olica_
   return OLICA_OK;
 }
 
+static olica_status grown(const olica_decoders *all, size_t i, size_t bytes) {
+  return olica_error_set(all->env, OLICA_ERR_INPUT,
+                         "%s: decoder: step %zu makes more than %zu bytes of tokens of %zu, expected at most "
+                         "%d times as many, and %d",
+                         all->name, i + 1, olica_bytes_bound(bytes), bytes, OLICA_GROWTH, OLICA_GROWTH_LEAST);
+}
+
 olica_status olica_decoders_apply(olica_decoders *all, olica_parts *tokens, olica_bytes *text) {
   olica_parts next = {0};
   olica_status status = OLICA_OK;
+  size_t bytes = tokens->text.count + tokens->count; /* WordPiece adds a space to a token */
   for (size_t i = 0; i < all->count && tokens->count > 0 && status == OLICA_OK; i++) {
     next.count = next.text.count = 0;
+    next.text.most = olica_bytes_bound(bytes);
+    next.text.full = false;
     status = all->part[i].apply(&all->part[i], tokens, &next);
+    if (status != OLICA_OK && next.text.full) status = grown(all, i, bytes);
     olica_parts old = *tokens;
     *tokens = next;
     next = old;

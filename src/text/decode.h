@@ -42,7 +42,8 @@ olica_status olica_decoders_read(const olica_node *node, olica_decoders *decoder
 olica_status olica_decoders_add(olica_decoders *all, olica_decoder_apply *apply, olica_decoder **part);
 void olica_decoders_free(olica_decoders *decoders);
 
-/* Turns tokens into one text, which belongs to the caller. `tokens` is used up. */
+/* Turns tokens into one text, which belongs to the caller. `tokens` is used up. What grows past
+ * olica_bytes_bound (of bytes and tokens together) is OLICA_ERR_INPUT. */
 olica_status olica_decoders_apply(olica_decoders *decoders, olica_parts *tokens, olica_bytes *text);
 
 olica_status olica_parts_append(olica_env *env, olica_parts *parts, const char *data, size_t bytes);

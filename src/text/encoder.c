@@ -57,11 +57,11 @@ void olica_encoder_close(olica_encoder *encoder) {
 }
 
 /* One id in front of all that follow. */
-static olica_status append_bos(olica_encoder *encoder, const char *name, olica_tokens *tokens) {
+static olica_status append_bos(olica_encoder *encoder, olica_tokens *tokens) {
   olica_env *env = encoder->env;
   if (encoder->bos < 0)
     return olica_error_set(env, OLICA_ERR_INPUT,
-                           "%s: [evaluate] bos = yes, but neither %s nor the model's config has a BOS", name,
+                           "[evaluate] bos = yes, but neither %s nor the model's config has a BOS",
                            encoder->name);
   if (tokens->count == tokens->room) {
     int32_t *id;
@@ -76,17 +76,16 @@ static olica_status append_bos(olica_encoder *encoder, const char *name, olica_t
   return OLICA_OK;
 }
 
-olica_status olica_encoder_encode(olica_encoder *encoder, const char *name, const char *text, size_t bytes,
+olica_status olica_encoder_encode(olica_encoder *encoder, const char *text, size_t bytes,
                                   olica_special special, olica_tokens *tokens) {
   size_t first = tokens->count;
-  if (special == OLICA_SPECIAL_BOS) OLICA_TRY(append_bos(encoder, name, tokens));
+  if (special == OLICA_SPECIAL_BOS) OLICA_TRY(append_bos(encoder, tokens));
   bool adds = special == OLICA_SPECIAL_AUTO && encoder->adds;
   OLICA_TRY(olica_tokenizer_encode(encoder->tokenizer, text, bytes, adds, tokens));
   for (size_t i = first; i < tokens->count; i++)
     if (tokens->id[i] < 0 || tokens->id[i] >= encoder->vocabulary)
-      return olica_error_set(
-          encoder->env, OLICA_ERR_INPUT,
-          "%s: token %zu: %s gives id %d, expected one of the model's vocabulary, [0, %lld)", name, i - first,
-          encoder->name, tokens->id[i], (long long)encoder->vocabulary);
+      return olica_error_set(encoder->env, OLICA_ERR_INPUT,
+                             "token %zu: %s gives id %d, expected one of the model's vocabulary, [0, %lld)",
+                             i - first, encoder->name, tokens->id[i], (long long)encoder->vocabulary);
   return OLICA_OK;
 }

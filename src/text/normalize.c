@@ -262,12 +262,22 @@ void olica_normalizers_free(olica_normalizers *all) {
   for (int i = 0; i < 2; i++) OLICA_FREE(all->env, all->scratch[i].data);
 }
 
+static olica_status grown(const olica_normalizers *all, size_t i, size_t bytes) {
+  return olica_error_set(all->env, OLICA_ERR_INPUT,
+                         "%s: normalizer: step %zu makes more than %zu bytes of a text of %zu, expected at "
+                         "most %d times as many, and %d",
+                         all->name, i + 1, olica_bytes_bound(bytes), bytes, OLICA_GROWTH, OLICA_GROWTH_LEAST);
+}
+
 olica_status olica_normalizers_apply(olica_normalizers *all, olica_span text, olica_span *out) {
   *out = text;
   for (size_t i = 0; i < all->count && out->bytes > 0; i++) {
     olica_bytes *next = &all->scratch[i % 2];
     next->count = 0;
-    OLICA_TRY(all->part[i].apply(&all->part[i], *out, next));
+    next->most = olica_bytes_bound(text.bytes);
+    next->full = false;
+    olica_status status = all->part[i].apply(&all->part[i], *out, next);
+    if (status != OLICA_OK) return next->full ? grown(all, i, text.bytes) : status;
     *out = olica_bytes_span(next);
   }
   return OLICA_OK;

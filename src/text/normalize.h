@@ -37,7 +37,8 @@ olica_status olica_normalizers_read(const olica_node *node, olica_normalizers *n
 olica_status olica_normalizers_add(olica_normalizers *all, olica_normalizer **part);
 void olica_normalizers_free(olica_normalizers *normalizers);
 
-/* *out lies in `text` or in a buffer of the normalizers, until the next call. */
+/* *out lies in `text` or in a buffer of the normalizers, until the next call. A text that grows past
+ * olica_bytes_bound is OLICA_ERR_INPUT. */
 olica_status olica_normalizers_apply(olica_normalizers *normalizers, olica_span text, olica_span *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* tokenizer.json into a tokenizer. `truncation` and `padding` are not looked at: they are habits of the
- * program that saved the file. */
+/* tokenizer.json into a tokenizer. `truncation` and `padding` are habits of the program that saved the file,
+ * not applied; of a truncation it is said, since the tokenizers package would cut texts. */
 #include <stdio.h>
 
 #include "tokenizer_parts.h"
@@ -310,6 +310,13 @@ static olica_status check_surround(const olica_tokenizer *t, const olica_tokens 
   return OLICA_OK;
 }
 
+/* Every rank has read it: one of them raises the warning. */
+static void tell_truncation(const olica_tokenizer *t, const olica_node *root) {
+  const json_t *truncation = json_object_get(root->value, "truncation");
+  if (truncation && !json_is_null(truncation) && t->env->log.speaks)
+    olica_log_warn(t->env, "%.160s: truncation is not applied: texts stay whole", t->name);
+}
+
 static olica_status read_root(olica_tokenizer *t, const olica_node *root) {
   olica_node processor;
   OLICA_TRY(read_model(t, root));
@@ -321,6 +328,7 @@ static olica_status read_root(olica_tokenizer *t, const olica_node *root) {
   OLICA_TRY(
       olica_node_parts(&processor, "processors", processors, sizeof processors / sizeof *processors, t));
   OLICA_TRY(olica_tokenizer_index(t));
+  tell_truncation(t, root);
   OLICA_TRY(check_surround(t, &t->before));
   return check_surround(t, &t->after);
 }

@@ -53,11 +53,11 @@ static olica_status try_text(const draw *d, int64_t at, int32_t *found) {
   char *text;
   size_t bytes, length = (size_t)d->options->length;
   OLICA_TRY(olica_rows_text(d->rows, d->order[at], &text, &bytes));
-  olica_status status =
-      olica_encoder_encode(d->encoder, d->rows->source->path, text, bytes, OLICA_SPECIAL_AUTO, &tokens);
+  olica_status status = olica_encoder_encode(d->encoder, text, bytes, OLICA_SPECIAL_AUTO, &tokens);
   olica_memory_free(env, text);
   if (status != OLICA_OK)
-    return olica_error_context(env, "line %lld of ", (long long)olica_rows_line(d->rows, d->order[at]));
+    return olica_error_context(env, "%s: line %lld: ", d->rows->source->path,
+                               (long long)olica_rows_line(d->rows, d->order[at]));
   if (tokens.count >= length) {
     found[0] = 1;
     memcpy(found + 1, tokens.id + window(d, at, (int64_t)tokens.count), length * sizeof *found);

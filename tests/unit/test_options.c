@@ -187,6 +187,8 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "prune.k=inf", "\"inf\"");
   set_refused(*state, "prune.k=1e400", "\"1e400\"");
   set_refused(*state, "prune.k=0x10", "\"0x10\"");
+  set_refused(*state, "prune.k=0X10", "\"0X10\"");
+  set_refused(*state, "prune.k=-0X.8p1", "\"-0X.8p1\"");
   set_refused(*state, "prune.k=0", "in (0, 1000000]");
   set_refused(*state, "prune.sparsity=0.2x", "\"0.2x\"");
   set_refused(*state, "prune.sparsity=0,2", "\"0,2\"");
@@ -194,12 +196,16 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "solver.eigen=elpa", "one of auto, lapack, scalapack, slepc");
   set_refused(*state, "solver.block=0", "a whole number from 1 to 1024");
   set_refused(*state, "solver.block=64.0", "a whole number");
-  set_refused(*state, "calibration.samples=0", "a whole number of at least 1");
+  set_refused(*state, "calibration.samples=0", "a whole number from 1 to 1000000000");
+  set_refused(*state, "calibration.samples=1000000001", "a whole number from 1 to 1000000000");
+  set_refused(*state, "calibration.seed=-1", "a whole number from 0 to 9007199254740992");
   set_refused(*state, "calibration.samples=99999999999999999999", "a whole number");
   set_refused(*state, "evaluate.length=1", "from 2");
   set_refused(*state, "compute.threads=0", "auto or a whole number");
   set_refused(*state, "compute.memory=4", "a size");
   set_refused(*state, "compute.memory=4GB", "a size");
+  set_refused(*state, "compute.memory=0X10MiB", "a size");
+  set_refused(*state, "compute.memory=1025TiB", "a size from 1MiB to 1024TiB");
   set_refused(*state, "compute.memory=1KiB", "a size");
   set_refused(*state, "compute.memory=-1GiB", "a size");
   set_refused(*state, "output.overwrite=maybe", "yes or no");
@@ -207,6 +213,7 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "run.walltime=1:99:00", "HH:MM:SS");
   set_refused(*state, "run.walltime=00:00:00", "HH:MM:SS");
   set_refused(*state, "restart.every=2 hours", "N layers or N min");
+  set_refused(*state, "restart.every=1000001 layers", "N layers or N min with N from 1 to 1000000");
   set_refused(*state, "io.cb_nodes=", "a hint of 1 to");
   const char *const lists[] = {"x.txt", "plain:", "plain: ,jsonl:y", ":x", "plain:x,", ",plain:x", "Plain:x"};
   for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {

@@ -64,6 +64,66 @@ static void hostile_patterns(void **state) {
   olica_tokenizer_close(t);
 }
 
+enum { STEPS = 40 };
+
+/* Forty times "s" becomes "ss", on the way in (the normalizer) or back (the decoder). */
+static olica_tokenizer *open_growing(fixture *f, const char *member, const char *parts, const char *content) {
+  char json[2 * FILE_BYTES];
+  size_t n =
+      (size_t)snprintf(json, sizeof json, "{'model': {'vocab': {'s': 0}, 'merges': []}, '%s': ", member);
+  n += (size_t)snprintf(json + n, sizeof json - n, "{'type': 'Sequence', '%s': [", parts);
+  for (int i = 0; i < STEPS; i++)
+    n += (size_t)snprintf(json + n, sizeof json - n,
+                          "%s{'type': 'Replace', 'pattern': {'String': 's'}, 'content': '%s'}", i ? ", " : "",
+                          content);
+  snprintf(json + n, sizeof json - n, "]}}");
+  return open_json(f, json);
+}
+
+/* 2^40 bytes are not tried: what a text grows to is bounded. */
+static void growing_texts(void **state) {
+  fixture *f = *state;
+  olica_tokens tokens = {0};
+  olica_tokenizer *t = open_growing(f, "normalizer", "normalizers", "ss");
+  fixture_expect(f, olica_tokenizer_encode(t, "s", 1, false, &tokens), OLICA_ERR_INPUT,
+                 "t.json: normalizer: step 13 makes more than 4160 bytes of a text of 1",
+                 "expected at most 64 times as many, and 4096");
+  assert_int_equal(tokens.count, 0);
+  char text[1000];
+  memset(text, 's', sizeof text);
+  fixture_expect(f, olica_tokenizer_encode(t, text, sizeof text, false, &tokens), OLICA_ERR_INPUT,
+                 "t.json: normalizer: step 7 makes more than 68096 bytes", "a text of 1000");
+  assert_string_equal(ids(f, t, "", 0, false), "");
+  olica_tokenizer_close(t);
+}
+
+/* One step alone is stopped on its way, too. */
+static void growing_at_once(void **state) {
+  fixture *f = *state;
+  enum { BYTES = 1 << 18 };
+  char content[1000] = "", *text = olica_memory_get(f->env, "text", BYTES, 1);
+  olica_tokens tokens = {0};
+  memset(content, 'x', sizeof content - 1);
+  olica_tokenizer *t = open_growing(f, "normalizer", "normalizers", content);
+  memset(text, 's', BYTES);
+  fixture_expect(f, olica_tokenizer_encode(t, text, BYTES, false, &tokens), OLICA_ERR_INPUT, "step 1 makes",
+                 "a text of 262144");
+  assert_true(f->env->memory.peak < 200 * (size_t)BYTES);
+  olica_tokenizer_close(t);
+}
+
+static void growing_back(void **state) {
+  fixture *f = *state;
+  char *text;
+  size_t bytes;
+  olica_tokenizer *t = open_growing(f, "decoder", "decoders", "ss");
+  fixture_expect(f, olica_tokenizer_decode(t, (int32_t[]){0}, 1, true, &text, &bytes), OLICA_ERR_INPUT,
+                 "t.json: decoder: step 13 makes more than 4224 bytes of tokens of 2",
+                 "expected at most 64 times as many");
+  assert_null(text);
+  olica_tokenizer_close(t);
+}
+
 /* ---- files that are refused ---- */
 
 #define MODEL "'model': {" VOCABULARY ", 'merges': []}"
@@ -149,9 +209,15 @@ static void missing_unk_is_an_error_where_it_is_needed(void **state) {
 
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
-      FIXTURE_TEST(any_bytes),        FIXTURE_TEST(long_texts),
-      FIXTURE_TEST(hostile_patterns), FIXTURE_TEST(files_that_are_refused),
-      FIXTURE_TEST(parts_in_parts),   FIXTURE_TEST(missing_unk_is_an_error_where_it_is_needed),
+      FIXTURE_TEST(growing_texts),
+      FIXTURE_TEST(growing_at_once),
+      FIXTURE_TEST(growing_back),
+      FIXTURE_TEST(any_bytes),
+      FIXTURE_TEST(long_texts),
+      FIXTURE_TEST(hostile_patterns),
+      FIXTURE_TEST(files_that_are_refused),
+      FIXTURE_TEST(parts_in_parts),
+      FIXTURE_TEST(missing_unk_is_an_error_where_it_is_needed),
   };
   MPI_Init(&argc, &argv);
   int failed = cmocka_run_group_tests_name("tokenizer files", tests, NULL, NULL);

@@ -47,7 +47,8 @@ typedef struct olica_arch {
 void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in);
 
 /* Reads the text of a config.json; `name` is for messages. Unknown families, activations and rope scalings,
- * missing keys and sizes that do not fit each other are OLICA_ERR_INPUT. */
+ * features that are not computed (src/model/features.c), keys that are missing or contradict each other and
+ * sizes that do not fit each other are OLICA_ERR_INPUT. */
 olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                               olica_arch *arch);
 

@@ -29,8 +29,8 @@ olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int6
 void olica_encoder_close(olica_encoder *encoder); /* NULL allowed */
 
 /* Appends the ids of a text. An id that the model does not have, or a BOS that nobody knows, is
- * OLICA_ERR_INPUT; `name` (the text's file) begins the message. */
-olica_status olica_encoder_encode(olica_encoder *encoder, const char *name, const char *text, size_t bytes,
+ * OLICA_ERR_INPUT. The message does not say which text: the caller puts that in front. */
+olica_status olica_encoder_encode(olica_encoder *encoder, const char *text, size_t bytes,
                                   olica_special special, olica_tokens *tokens);
 
 #endif

@@ -1,0 +1,13 @@
+/* What a config.json can ask for and we do not compute. Private to model. */
+#ifndef OLICA_MODEL_FEATURES_H
+#define OLICA_MODEL_FEATURES_H
+
+#include <jansson.h>
+
+#include "olica/base/env.h"
+
+/* Refuses (OLICA_ERR_INPUT, by name) a key of the object that changes the model's function, unless its value
+ * says that nothing is changed. `name`: the file and where in it; `head`: the size of a head. Pure. */
+olica_status olica_features_refuse(olica_env *env, const char *name, const json_t *object, int head);
+
+#endif
