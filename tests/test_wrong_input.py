@@ -69,6 +69,7 @@ INPUTS = [
     ("norm missing", model(tensors={NORM: None}), INPUT, FILE + "|no tensor " + NORM),
     ("head missing", model(tensors={"lm_head.weight": None}), INPUT, FILE + "|no tensor lm_head.weight"),
     ("layers more than said", config(num_hidden_layers=1), INPUT, "model.layers.1.|none beyond|num_hidden_layers = 1"),
+    ("the head has a bias", model(tensors={"lm_head.bias": np.ones(64)}), INPUT, FILE + "|lm_head.bias|without biases"),
     ("a norm of queries", model(tensors={"model.layers.0.self_attn.q_norm.weight": np.ones(8)}), INPUT,
      FILE + "|model.layers.0.self_attn.q_norm.weight|expected no tensor of a layer beside"),
     ("an adapter", model(tensors={Q.replace("weight", "lora_A.weight"): np.ones((2, 16))}), INPUT,

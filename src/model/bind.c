@@ -171,7 +171,7 @@ static olica_status bind_layer(olica_source *source, int layer) {
       part_name(source, bias[p] ? 0 : layer, (olica_projection)p, OLICA_PART_BIAS, name);
       return missing(source, name);
     }
-    if (layer == 0 && bias[p] && !arch->bias[p])
+    if (layer == 0 && bias[p] && !arch->bias[p] && source->context->rank == 0) /* all ranks know */
       olica_log_warn(source->context->env, "%s has a bias that config.json does not announce; it is used",
                      olica_projection_name((olica_projection)p));
   }
@@ -250,6 +250,10 @@ static olica_status check_no_strangers(const olica_source *source) {
   size_t prefix = strcspn(layers, "%");
   for (int i = 0; i < catalog->count && !source->is_checkpoint; i++) {
     const olica_tensor *tensor = &catalog->tensor[i];
+    if (strcmp(tensor->name, "lm_head.bias") == 0 || strcmp(tensor->name, "model.norm.bias") == 0)
+      return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
+                             "%s: holds tensor %s, expected an output matrix and a norm without biases",
+                             olica_catalog_file(catalog, tensor), tensor->name);
     if (strncmp(tensor->name, layers, prefix) != 0) continue;
     long layer = strtol(tensor->name + prefix, NULL, 10);
     if (layer >= 0 && layer < source->arch.layers && belongs_to_layer(source, tensor->name, (int)layer))
