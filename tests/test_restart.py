@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import h5py
 import pytest
 
+from faults import inject
 from helpers import BINARY, environment, mpirun, write_config
 from test_variants import build, ids
 from tiny_model import BYTE_VOCABULARY, make_tokenizer
@@ -39,8 +40,8 @@ class Job:
     def arguments(self, *arguments):
         return [*arguments, "--predictions", self.dir / "predictions.jsonl", self.config]
 
-    def run(self, ranks, *arguments):
-        return mpirun(ranks, *self.arguments(*arguments))
+    def run(self, ranks, *arguments, fault=None):
+        return mpirun(ranks, *self.arguments(*arguments), options=inject.preload(fault))
 
     def stop(self, ranks, *arguments):
         """One layer of the run, and no more: its time is up at once."""
@@ -51,6 +52,13 @@ class Job:
 
     def files(self):
         return sorted(p.name for p in self.dir.iterdir() if p.name.startswith("pruned"))
+
+    def images(self):
+        return {name: (self.dir / name).read_bytes() for name in self.files()}
+
+    def restarts(self):
+        """The oldest first."""
+        return sorted(self.dir.glob("pruned.h5.restart.*"), key=lambda path: path.stat().st_mtime_ns)
 
     def report(self):
         return json.loads((self.dir / "report.json").read_text())
@@ -188,7 +196,7 @@ def test_another_run_is_refused(job, whole):
     """Nothing is touched; --fresh starts over; what changes no number is not asked."""
     for _ in range(LAYERS + 1):  # to the middle of sweep 2
         job.stop(2)
-    before = {name: (job.dir / name).read_bytes() for name in job.files()}
+    before = job.images()
     assert "pruned.h5.part" in before
 
     def refuse(case):
@@ -212,7 +220,7 @@ def test_another_run_is_refused(job, whole):
     with ThreadPoolExecutor(2) as pool:
         for code, words, done in pool.map(refuse, REFUSALS):
             assert done.returncode == code and words in done.stderr and "--fresh starts over" in done.stderr, done.stderr
-    assert before == {name: (job.dir / name).read_bytes() for name in job.files()}
+    assert before == job.images()
     harmless = ["--set", "output.overwrite=yes", "--set", "compute.threads=2", "--set", "restart.keep=3"]
     assert "going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
     fresh = job.stop(2, "--fresh")
@@ -221,17 +229,83 @@ def test_another_run_is_refused(job, whole):
     job.matches(whole)
 
 
+UNREADABLE = ["call=open path=pruned.h5.restart.0 nth=1+ do=EACCES", "rank=0 call=read path=pruned.h5.restart nth=1+ do=EIO",
+              "rank=1 call=read path=pruned.h5.restart nth=1 do=EIO"]  # the last: its pieces
+
+
+def test_files_that_cannot_be_read(job, whole):
+    """What the system does not let us read may be hours of work: exit code 4, and nothing is touched."""
+    for _ in range(LAYERS + 2):
+        job.stop(1)
+    before = job.images()
+    assert {"pruned.h5.part", "pruned.h5.restart.0", "pruned.h5.restart.1"} == set(before)
+    for fault in UNREADABLE:
+        done = job.run(2, fault=fault)
+        assert done.returncode == IO and done.stderr.count("ERROR") == 1, done.stderr
+        assert re.search(r"I/O error: \S*pruned.h5.restart.\d: cannot (open: Permission denied|read: Input/output error) "
+                         r"\(--fresh starts over\)", done.stderr), done.stderr
+        assert before == job.images()
+    done = job.run(2)
+    assert done.returncode == 0 and "going on from layer 2 of sweep 2" in done.stderr, done.stderr
+    job.matches(whole)
+
+
+def test_fresh_needs_to_read_nothing(job):
+    job.stop(1)
+    done = job.run(1, "--fresh", fault=UNREADABLE[0].replace("nth=1+", "nth=1"))
+    assert done.returncode == 0 and "going on" not in done.stderr and job.files() == ["pruned.h5"], done.stderr
+
+
+def flipped(at):
+    def act(path):
+        image = bytearray(path.read_bytes())
+        image[at] ^= 1
+        path.write_bytes(image)
+    return act
+
+
+DAMAGE = {"empty": (lambda path: os.truncate(path, 0), "holds 0 bytes, expected at least 4096"),
+          "cut short": (lambda path: os.truncate(path, path.stat().st_size - 9), "bytes, expected a table of"),
+          "header": (flipped(20), "its first block is damaged"),
+          "torn": (lambda path: path.write_bytes(bytes(4096) + path.read_bytes()[4096:]), "was not written to its end"),
+          "table": (flipped(-9), "its table has checksum"),
+          "section": (flipped(4200), "its section output_energy has checksum"),  # the first one begins at 4096
+          "directory": (lambda path: (path.unlink(), path.mkdir()), "is a directory, expected a regular file")}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_files_are_told(kind, job):
+    """The newest: the older one is gone on with; both: the run begins anew. Never without a word."""
+    act, words = DAMAGE[kind]
+    for _ in range(2):
+        job.stop(1)
+    older, newest = job.restarts()
+
+    def told(path):
+        return re.search(rf"WARN  \[restart\] a restart file is not used: {re.escape(str(path))}: .*{words}", done.stderr)
+
+    act(newest)
+    done = job.stop(2, "--set", "restart.keep=3")
+    assert told(newest) and not told(older) and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    if kind == "directory":
+        return
+    for path in job.restarts():
+        act(path)
+    expected = job.restarts()
+    done = job.stop(2)
+    assert all(told(path) for path in expected) and "going on" not in done.stderr, done.stderr
+    assert "no restart file can be used: the run begins anew" in done.stderr
+    assert sum("is not used" in w["text"] for w in job.report()["warnings"]) == len(expected)
+
+
 def test_damaged_files_are_not_used(job, whole):
     """A torn restart file: the older one; none: from the beginning; a .part file that is gone: sweep 2 anew."""
     for _ in range(2):
         job.stop(1)
-    newest = max(job.dir.glob("pruned.h5.restart.*"), key=lambda p: p.stat().st_mtime_ns)
-    image = bytearray(newest.read_bytes())
-    image[4200] ^= 1  # the first section begins at 4096
-    newest.write_bytes(image)
+    flipped(4200)(job.restarts()[-1])
     done = job.stop(2)
-    assert "restart file is damaged" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
-    for path in job.dir.glob("pruned.h5.restart.*"):
+    assert "a restart file is not used" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
+    for path in job.restarts():
         os.truncate(path, 3000)
     done = job.run(2, "--set", "run.walltime=off")
     assert done.returncode == 0 and "going on" not in done.stderr, done.stderr

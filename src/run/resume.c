@@ -69,29 +69,44 @@ static olica_status check_room(olica_job *job, const char *name, double bytes, d
   return OLICA_OK;
 }
 
+/* A refusal, with what can be done about it. */
+static olica_status refuse(olica_env *env, olica_status status) {
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", env->error.text);
+  return olica_error_set(env, status, "%s (--fresh starts over)", text);
+}
+
+/* What an earlier run has left. Files that cannot be read may be hours of work: nothing is begun on top of
+ * them. */
+static olica_status look_at_files(olica_job *job) {
+  olica_resume *resume = &job->resume;
+  olica_context *context = job->context;
+  if (olica_restart_exists(resume->files) && job->options->fresh) {
+    olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
+    olica_restart_remove(resume->files);
+    if (context->rank == 0) olica_checkpoint_discard(context->env, job->options->output.checkpoint);
+  }
+  olica_status status = olica_restart_look(resume->files);
+  return status == OLICA_ERR_IO ? refuse(context->env, status) : status;
+}
+
 olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) {
   olica_context *context = job->context;
   const olica_options *o = job->options;
   olica_resume *resume = &job->resume;
   char *name;
-  bool exists;
   resume->from = (olica_position){1, 0};
   if (!olica_job_prunes(job)) return OLICA_OK;
   resume->writes = olica_options_restarts(o);
   OLICA_AGREE(context, make_name(context->env, o, &name));
   if (resume->writes) OLICA_TRY(check_room(job, name, bytes, checkpoint));
-  OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files, &exists));
+  OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files));
   olica_memory_free(context->env, name);
-  if (exists && o->fresh) {
-    olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
-    olica_restart_remove(resume->files);
-    if (context->rank == 0) olica_checkpoint_discard(context->env, o->output.checkpoint);
-  }
+  OLICA_TRY(look_at_files(job));
   if (resume->writes) olica_signals_catch();
   return OLICA_OK;
 }
 
-/* A refusal, with what can be done about it. */
 static olica_status check_same(olica_job *job, const json_t *state) {
   olica_resume *resume = &job->resume;
   olica_env *env = job->context->env;
@@ -99,11 +114,7 @@ static olica_status check_same(olica_job *job, const json_t *state) {
   if (job->context->rank == 0)
     status = olica_fingerprint_compare(env, resume->files->name, json_object_get(state, "fingerprint"),
                                        resume->fingerprint);
-  if (status != OLICA_OK) {
-    char text[OLICA_ERROR_TEXT];
-    snprintf(text, sizeof text, "%s", env->error.text);
-    olica_error_set(env, status, "%s (--fresh starts over)", text);
-  }
+  if (status != OLICA_OK) refuse(env, status);
   OLICA_AGREE(job->context, status);
   return OLICA_OK;
 }
@@ -136,26 +147,46 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
                  resume->files->name, resume->files->found);
 }
 
-olica_status olica_resume_load(olica_job *job) {
+/* Takes up the file that was found, if it can: *good. Else it does not count any more. */
+static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   olica_resume *resume = &job->resume;
   olica_position at;
   int datasets;
-  json_t *state;
+  *good = false;
+  OLICA_TRY(check_same(job, state));
+  if (!olica_resume_place(job, state, &at, &datasets)) {
+    olica_restart_skip(resume->files, "names a place that a run of this model does not have");
+    return OLICA_OK;
+  }
+  olica_status status = load(job, at, datasets, good);
+  if (status == OLICA_ERR_IO) return refuse(job->context->env, status);
+  if (status == OLICA_OK && *good) take_up(job, state, at);
+  return status;
+}
+
+/* There may be files all the same, of which none counts. */
+static void begin_anew(const olica_job *job) {
+  const olica_restart *files = job->resume.files;
+  if (olica_restart_exists(files) && job->context->rank == 0)
+    olica_log_warn(job->context->env, "[restart] no restart file can be used: the run begins anew (%s)",
+                   files->name);
+}
+
+olica_status olica_resume_load(olica_job *job) {
+  olica_resume *resume = &job->resume;
+  bool good = false;
   if (!resume->files || !olica_options_restarts(job->options)) return OLICA_OK;
   OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint));
-  for (;;) {
-    bool good = false;
+  while (!good) {
+    json_t *state;
     OLICA_TRY(olica_restart_find(resume->files, &state));
-    if (!state) return OLICA_OK;
-    olica_status status = check_same(job, state);
-    if (status == OLICA_OK && olica_resume_place(job, state, &at, &datasets))
-      status = load(job, at, datasets, &good);
-    if (good) take_up(job, state, at);
+    if (!state) break;
+    olica_status status = try_file(job, state, &good);
     json_decref(state);
-    if (status != OLICA_OK || good) return status;
-    olica_restart_skip(resume->files);
-    olica_log_warn(job->context->env, "[restart] the newest restart file is damaged: an older one is used");
+    OLICA_TRY(status);
   }
+  if (!good) begin_anew(job);
+  return OLICA_OK;
 }
 
 bool olica_resume_needs_part(const olica_job *job) {
