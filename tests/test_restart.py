@@ -325,7 +325,11 @@ def test_burst_buffer(job, whole):
     elsewhere = ["--set", "restart.path=fast"]
     job.stop(2, *elsewhere)
     assert job.files() == [] and (job.dir / "fast" / "pruned.h5.restart.0").is_file()
-    assert job.run(2, "--set", "restart.path=nowhere").returncode == IO
+    for path, fault, words in (("nowhere", None, "nowhere: No such file or directory, expected a directory"),
+                               ("job.ini", None, "job.ini: is no directory, expected one"),
+                               ("fast", "call=open path=olica-probe do=EACCES", "fast: cannot create files in it: Permission denied")):
+        done = job.run(2, "--set", f"restart.path={path}", fault=fault)
+        assert done.returncode == IO and re.search(rf"I/O error: \[restart\] path: \S*{words}\n", done.stderr), done.stderr
     done = job.run(1, *elsewhere)
     assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     assert list((job.dir / "fast").iterdir()) == []

@@ -1,10 +1,13 @@
 #include "resume.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "fingerprint.h"
 #include "job.h"
@@ -33,6 +36,30 @@ static double checkpoint_blocks(const char *path) {
   return 512.0 * (double)info.st_blocks;
 }
 
+/* Can files be made in the directory that the user names? Beside the checkpoint its own probe has asked. One
+ * is made for a moment, to be sure. */
+static olica_status probe_directory(olica_env *env, const char *directory) {
+  char *path;
+  struct stat info;
+  size_t bytes = strlen(directory) + 48;
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: %s, expected a directory", directory,
+                           strerror(errno));
+  if (!S_ISDIR(info.st_mode))
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: is no directory, expected one", directory);
+  OLICA_TRY(OLICA_NEW(env, path, bytes));
+  snprintf(path, bytes, "%s/olica-probe.%ld", directory, (long)getpid());
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), error = errno;
+  if (fd >= 0) {
+    close(fd);
+    unlink(path);
+  }
+  olica_memory_free(env, path);
+  if (fd >= 0 || error == EEXIST) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: cannot create files in it: %s", directory,
+                         strerror(error));
+}
+
 /* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
  * of old ones are given back. */
 static olica_status look_for_room(const olica_job *job, const char *name, double bytes, double checkpoint,
@@ -49,7 +76,6 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
     if (stat(path, &info) == 0) own += 512.0 * (double)info.st_blocks;
   }
   if (!*job->options->restart.path) needed += checkpoint - checkpoint_blocks(job->options->output.checkpoint);
-  OLICA_TRY(olica_file_probe(env, path, true));
   OLICA_TRY(olica_file_resolve(env, name, ".", &directory));
   *fits = statvfs(directory, &fs) != 0 || fs.f_blocks == 0 ||
           (double)fs.f_bavail * (double)fs.f_frsize + own >= needed;
@@ -61,6 +87,9 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
 static olica_status check_room(olica_job *job, const char *name, double bytes, double checkpoint) {
   olica_context *context = job->context;
   bool fits = true;
+  const char *directory = job->options->restart.path;
+  OLICA_AGREE(context,
+              context->rank == 0 && *directory ? probe_directory(context->env, directory) : OLICA_OK);
   OLICA_AGREE(context, context->rank == 0 ? look_for_room(job, name, bytes, checkpoint, &fits) : OLICA_OK);
   olica_comm_bcast(context, context->comm, &fits, sizeof fits, 0);
   if (fits) return OLICA_OK;
