@@ -319,6 +319,23 @@ def test_damaged_files_are_not_used(job, whole):
     job.matches(whole)
 
 
+def test_every_off_goes_on(job, whole):
+    """It only writes none: what an earlier start has done is not lost, and what is of another run is refused."""
+    off = ["--set", "restart.every=off"]
+    for _ in range(LAYERS + 2):
+        job.stop(1)
+    before = job.images()
+    assert job.run(1, *off, fault=UNREADABLE[1]).returncode == IO and before == job.images()
+    assert job.run(1, *off, "--set", "prune.sparsity=0.25").returncode == CONFIG and before == job.images()
+    code, said = interrupt(1, signal.SIGKILL, 3, 0, job.arguments(*off))  # the third line is that of a layer
+    assert code == 0 or {name for name in before if "restart" in name} <= set(job.files()), said
+    if code != 0:
+        done = job.run(2, *off)
+        code, said = done.returncode, done.stderr
+    assert code == 0 and "going on from layer 2 of sweep 2" in said, said
+    job.matches(whole)
+
+
 def test_burst_buffer(job, whole):
     """[restart] path; a directory that is not there is refused at once."""
     (job.dir / "fast").mkdir()

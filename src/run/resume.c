@@ -204,7 +204,7 @@ static void begin_anew(const olica_job *job) {
 olica_status olica_resume_load(olica_job *job) {
   olica_resume *resume = &job->resume;
   bool good = false;
-  if (!resume->files || !olica_options_restarts(job->options)) return OLICA_OK;
+  if (!resume->files || !(resume->writes || olica_restart_exists(resume->files))) return OLICA_OK;
   OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint));
   while (!good) {
     json_t *state;

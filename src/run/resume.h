@@ -41,8 +41,8 @@ typedef struct olica_resume {
  * checkpoint of `checkpoint` bytes, none are written, with a warning. */
 olica_status olica_resume_open(struct olica_job *job, double bytes, double checkpoint);
 
-/* Once the streams are there: takes up what the newest sound file holds, if there is one. That it is of
- * another run is the failure of olica_fingerprint_compare. */
+/* Once the streams are there: takes up what the newest sound file holds, if there is one, also where this run
+ * writes none. That it is of another run is the failure of olica_fingerprint_compare. */
 olica_status olica_resume_load(struct olica_job *job);
 
 /* A place where the run could be interrupted: `next` is what it would go on with. Writes a restart file where
