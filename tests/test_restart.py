@@ -341,7 +341,8 @@ def test_burst_buffer(job, whole):
     (job.dir / "fast").mkdir()
     elsewhere = ["--set", "restart.path=fast"]
     job.stop(2, *elsewhere)
-    assert job.files() == [] and (job.dir / "fast" / "pruned.h5.restart.0").is_file()
+    [name] = [path.name for path in (job.dir / "fast").iterdir()]
+    assert job.files() == [] and re.fullmatch(r"pruned\.h5\.[0-9a-f]{8}\.restart\.0", name)
     for path, fault, words in (("nowhere", None, "nowhere: No such file or directory, expected a directory"),
                                ("job.ini", None, "job.ini: is no directory, expected one"),
                                ("fast", "call=open path=olica-probe do=EACCES", "fast: cannot create files in it: Permission denied")):
@@ -350,6 +351,27 @@ def test_burst_buffer(job, whole):
     done = job.run(1, *elsewhere)
     assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     assert list((job.dir / "fast").iterdir()) == []
+    job.matches(whole)
+
+
+def test_burst_buffer_of_two_jobs(job, whole):
+    """Checkpoints of the same name in other directories: neither takes, refuses or removes what is the other's."""
+    (job.dir / "fast").mkdir()
+    (job.dir / "other").mkdir()
+    (job.dir / "link").symlink_to("other")
+    shared = ["--set", "restart.path=fast"]
+    other = [*shared, "--set", "output.checkpoint=other/pruned.h5", "--set", "prune.sparsity=0.25"]
+    job.stop(2, *shared)
+    [mine] = (job.dir / "fast").iterdir()
+    image = mine.read_bytes()
+    done = job.stop(1, *other)
+    assert "has restart files of other checkpoints of this name" in done.stderr and "going on" not in done.stderr, done.stderr
+    job.stop(1, *other, "--fresh")
+    done = job.run(1, *other, "--set", "output.checkpoint=link/pruned.h5")  # the same place
+    assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    assert list((job.dir / "fast").iterdir()) == [mine] and mine.read_bytes() == image
+    done = job.run(1, *shared)
+    assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     job.matches(whole)
 
 

@@ -1,13 +1,16 @@
 #include "resume.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "fingerprint.h"
 #include "job.h"
@@ -15,17 +18,57 @@
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
 
-/* "pruned.h5.restart", beside the checkpoint or in the directory that the user names. */
-static olica_status make_name(olica_env *env, const olica_options *options, char **name) {
-  const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
-  const char *slash = strrchr(checkpoint, '/'), *last = slash ? slash + 1 : checkpoint;
-  size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.restart";
-  OLICA_TRY(OLICA_NEW(env, *name, bytes));
-  if (*directory)
-    snprintf(*name, bytes, "%s/%s.restart", directory, last);
-  else
-    snprintf(*name, bytes, "%s.restart", checkpoint);
+static const char *last_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* Rank 0: the checksum of the checkpoint's own place, whichever way the config leads there. */
+static olica_status mark_place(olica_env *env, const char *checkpoint, uint32_t *mark) {
+  char *directory, whole[PATH_MAX];
+  OLICA_TRY(olica_file_resolve(env, checkpoint, ".", &directory));
+  const char *found = realpath(directory, whole);
+  int error = errno;
+  olica_memory_free(env, directory);
+  if (!found)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: cannot find its directory: %s", checkpoint,
+                           strerror(error));
+  uLong crc = crc32_z(0, (const Bytef *)whole, strlen(whole));
+  *mark = (uint32_t)crc32_z(crc, (const Bytef *)last_of(checkpoint), strlen(last_of(checkpoint)));
   return OLICA_OK;
+}
+
+/* "pruned.h5.restart", beside the checkpoint. The directory that the user names may be that of many jobs,
+ * which like to call their checkpoints the same: there it is "pruned.h5.1a2b3c4d.restart". */
+static olica_status make_name(olica_context *context, const olica_options *options, char **name) {
+  const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
+  uint32_t mark = 0;
+  size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.12345678.restart";
+  OLICA_AGREE(context, OLICA_NEW(context->env, *name, bytes));
+  if (!*directory) {
+    snprintf(*name, bytes, "%s.restart", checkpoint);
+    return OLICA_OK;
+  }
+  OLICA_AGREE(context, context->rank == 0 ? mark_place(context->env, checkpoint, &mark) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &mark, sizeof mark, 0);
+  snprintf(*name, bytes, "%s/%s.%08x.restart", directory, last_of(checkpoint), mark);
+  return OLICA_OK;
+}
+
+/* Rank 0: has that directory restart files of another checkpoint of this name? It may be this one, moved. */
+static bool has_others(const olica_options *options) {
+  const char *last = last_of(options->output.checkpoint);
+  bool found = false;
+  DIR *directory = opendir(options->restart.path);
+  const struct dirent *entry;
+  while (directory && !found && (entry = readdir(directory))) {
+    unsigned mark;
+    int slot;
+    found = strncmp(entry->d_name, last, strlen(last)) == 0 &&
+            sscanf(entry->d_name + strlen(last), ".%8x.restart.%d", &mark, &slot) == 2;
+  }
+  if (directory) closedir(directory);
+  return found;
 }
 
 /* Bytes on the disk of the checkpoint under way that an earlier run has left. */
@@ -114,7 +157,10 @@ static olica_status look_at_files(olica_job *job) {
     olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
     olica_restart_remove(resume->files);
     if (context->rank == 0) olica_checkpoint_discard(context->env, job->options->output.checkpoint);
-  }
+  } else if (!olica_restart_exists(resume->files) && context->rank == 0 && has_others(job->options))
+    olica_log_line(context->env,
+                   "[restart] path: %s has restart files of other checkpoints of this name; none is of %s",
+                   job->options->restart.path, job->options->output.checkpoint);
   olica_status status = olica_restart_look(resume->files);
   return status == OLICA_ERR_IO ? refuse(context->env, status) : status;
 }
@@ -127,7 +173,7 @@ olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) 
   resume->from = (olica_position){1, 0};
   if (!olica_job_prunes(job)) return OLICA_OK;
   resume->writes = olica_options_restarts(o);
-  OLICA_AGREE(context, make_name(context->env, o, &name));
+  OLICA_TRY(make_name(context, o, &name));
   if (resume->writes) OLICA_TRY(check_room(job, name, bytes, checkpoint));
   OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files));
   olica_memory_free(context->env, name);
