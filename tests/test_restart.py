@@ -1,6 +1,6 @@
 """A run that is interrupted, however often and at whatever number of ranks, ends as if it had not been: the same bytes in
 the checkpoint, the same figures. What does not belong to it is refused, what is damaged is not used."""
-import json, os, random, re, shutil, signal, subprocess, threading, time
+import json, os, random, re, shutil, signal, struct, subprocess, threading, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
@@ -269,7 +269,7 @@ DAMAGE = {"empty": (lambda path: os.truncate(path, 0), "holds 0 bytes, expected 
           "header": (flipped(20), "its first block is damaged"),
           "torn": (lambda path: path.write_bytes(bytes(4096) + path.read_bytes()[4096:]), "was not written to its end"),
           "table": (flipped(-9), "its table has checksum"),
-          "section": (flipped(4200), "its section output_energy has checksum"),  # the first one begins at 4096
+          "section": (flipped(8200), "its section output_energy has checksum"),  # it lies behind the first block and the place
           "directory": (lambda path: (path.unlink(), path.mkdir()), "is a directory, expected a regular file")}
 
 
@@ -298,11 +298,42 @@ def test_damaged_files_are_told(kind, job):
     assert sum("is not used" in w["text"] for w in job.report()["warnings"]) == len(expected)
 
 
+def change_state(path, **members):
+    """Another state, with all checksums that guard the table."""
+    image = path.read_bytes()
+    magic, sequence, offset, size, *_ = struct.unpack_from("<16sqqqII", image)
+    root = json.loads(image[offset:offset + size])
+    root["state"] |= members
+    text = json.dumps(root).encode()
+    head = struct.pack("<16sqqqI", magic, sequence, offset, len(text), zlib.crc32(text))
+    head += struct.pack("<I", zlib.crc32(head))
+    path.write_bytes(head + image[len(head):offset] + text)
+
+
+@pytest.mark.parametrize("sweep, stops", [(1, 1), (2, LAYERS + 1)])
+def test_another_place(sweep, stops, job, whole):
+    """Of a file about layer 1: another number would leave layers out. The older file serves, or the run begins anew."""
+    for _ in range(stops):
+        job.stop(1)
+    before = job.images()
+    for layer in 1, 2, LAYERS:  # the first: as it is
+        for name in job.files():
+            (job.dir / name).unlink()
+        for name, image in before.items():
+            (job.dir / name).write_bytes(image)
+        change_state(job.dir / f"pruned.h5.restart.{(stops - 1) % 2}", layer=layer)
+        done = job.run(2)
+        assert done.returncode == 0, done.stderr
+        told = f"its table is of layer {layer} of sweep {sweep}, its sections of layer 1 of sweep {sweep}"
+        assert (told in done.stderr) == (layer > 1), done.stderr
+        job.matches(whole)
+
+
 def test_damaged_files_are_not_used(job, whole):
     """A torn restart file: the older one; none: from the beginning; a .part file that is gone: sweep 2 anew."""
     for _ in range(2):
         job.stop(1)
-    flipped(4200)(job.restarts()[-1])
+    flipped(8200)(job.restarts()[-1])
     done = job.stop(2)
     assert "a restart file is not used" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
     for path in job.restarts():

@@ -194,6 +194,22 @@ static olica_status check_same(olica_job *job, const json_t *state) {
   return OLICA_OK;
 }
 
+/* The place stands in the table and among the sections: numbers of one layer must not go on as another's.
+ * Asked before anything else is read into the job. */
+static olica_status load_place(olica_job *job, olica_position at, const olica_resume_state *sections,
+                               bool *good) {
+  olica_resume *resume = &job->resume;
+  const olica_position *place = &resume->place;
+  char why[160];
+  OLICA_TRY(olica_restart_load(resume->files, 1, sections->section, good));
+  if (!*good || (at.sweep == place->sweep && at.layer == place->layer)) return OLICA_OK;
+  snprintf(why, sizeof why, "its table is of layer %d of sweep %d, its sections of layer %d of sweep %d",
+           at.layer, at.sweep, place->layer, place->sweep);
+  olica_restart_skip(resume->files, why);
+  *good = false;
+  return OLICA_OK;
+}
+
 static olica_status load(olica_job *job, olica_position at, int datasets, bool *good) {
   olica_resume *resume = &job->resume;
   olica_context *context = job->context;
@@ -203,7 +219,8 @@ static olica_status load(olica_job *job, olica_position at, int datasets, bool *
   olica_status status = OLICA_NEW(context->env, resume->progress, (size_t)datasets);
   if (status == OLICA_OK) status = olica_resume_sections(job, at, &sections);
   OLICA_AGREE(context, status);
-  OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
+  OLICA_TRY(load_place(job, at, &sections, good));
+  if (*good) OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
   olica_resume_free(job, &sections);
   return OLICA_OK;
 }

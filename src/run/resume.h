@@ -21,6 +21,7 @@ typedef struct olica_resume {
   json_t *fingerprint;           /* on rank 0 */
   olica_position from;           /* where this run has begun */
   olica_position kept;           /* of the newest restart file; sweep 0: there is none of this run */
+  olica_position place;          /* of the file that is written or read, as its sections have it */
   int runs;                      /* that were interrupted before this one, */
   double seconds;                /* and the time they had taken */
   int datasets;                  /* of the checkpoint's progress, when it is gone on with: */
@@ -71,8 +72,8 @@ typedef struct olica_resume_state {
   olica_restart_piece shared[OLICA_RESUME_SECTIONS]; /* the pieces of those that are shared */
 } olica_resume_state;
 
-/* The sections of a run at that place, over the job's own memory; free with olica_resume_free. Not
- * collective: a failure is the caller's to agree on. */
+/* The sections of a run at that place, the place itself the first of them, over the job's own memory; free
+ * with olica_resume_free. Not collective: a failure is the caller's to agree on. */
 olica_status olica_resume_sections(struct olica_job *job, olica_position at, olica_resume_state *state);
 void olica_resume_free(struct olica_job *job, olica_resume_state *state);
 

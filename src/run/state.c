@@ -62,6 +62,8 @@ olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resu
   olica_method_memory memory[OLICA_METHOD_MEMORIES];
   int memories = job->method->memory(job->state, memory);
   *state = (olica_resume_state){0};
+  job->resume.place = at;
+  add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
   for (int i = 0; i < memories; i++) add_shared(state, memory[i].name, memory[i].data, memory[i].bytes);
   if (at.sweep == 2 && job->tasks.likelihood[0])
     add_shared(state, "likelihood", job->tasks.likelihood[0],
