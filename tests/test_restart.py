@@ -187,7 +187,8 @@ REFUSALS = {  # what is changed, exit code, what the message says
     "calibration": ("calibration.npy", INPUT, "calibration was \"144 ids"),
     "evaluation": ("evaluation.npy", INPUT, "evaluation was \"496 ids"),
     "tasks": ("boolq.jsonl", INPUT, "tasks was \"9 questions"),
-    "weights": ("model/model.safetensors", INPUT, "model.safetensors was"),
+    "touched": ("model/model.safetensors", INPUT, ": model.safetensors was"),
+    "weights": ("model/model.safetensors", INPUT, ": weights of model.safetensors was"),
     "config": ("model/config.json", INPUT, "config.json was"),
 }
 
@@ -209,8 +210,12 @@ def test_another_run_is_refused(job, whole):
             (shutil.copytree if name == "model" else shutil.copy2)(job.dir / name, other / name)
         if what.endswith(".npy"):
             ids(other / what, (9, 16) if case == "calibration" else (500,), seed=8)
-        elif case == "weights":
+        elif case == "touched":
             os.utime(other / what, (1, 1))
+        elif case == "weights":
+            times = (other / what).stat()
+            flipped(-3)(other / what)
+            os.utime(other / what, ns=(times.st_atime_ns, times.st_mtime_ns))
         else:
             (other / what).write_text((other / what).read_text().replace("is 3", "is 4") + " ")
         sets = [f"model.path={case}/model", f"calibration.tokens={case}/calibration.npy",
