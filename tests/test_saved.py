@@ -83,6 +83,17 @@ def test_what_is_read_gives_the_same_bytes(surveyed, ranks):
     assert surveyed.stats.read_bytes() == before
 
 
+def test_interrupted_after_reading(place):
+    """Restart files of a run that has not timed the dense model's questions."""
+    stop = ["--set=restart.cost=1", "--set=run.walltime=00:00:01"]
+    for at in "layer 0 of sweep 2", "layer 1 of sweep 2":
+        report, said = place.run("cut", OTHER, options=stop, code=75)
+        assert at in report["message"] and "could not be written" not in said, said
+    _, said = place.run("cut", OTHER, ranks=2)
+    assert "going on from layer 1 of sweep 2" in said, said
+    place.same("cut", "plain")
+
+
 @pytest.mark.parametrize("evaluate", [{"length": 4}, {"limit": 2}, {"dense": "no"}], ids=lambda e: next(iter(e)))
 def test_other_evaluations(surveyed, evaluate):
     """The dense model is evaluated anew where its scores are of something else, and not where nobody asks for them."""

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,7 @@ static olica_status load(olica_job *job, olica_position at, int datasets, bool *
 
 static void take_up(olica_job *job, const json_t *state, olica_position at) {
   olica_resume *resume = &job->resume;
+  const json_t *rate = json_object_get(state, "questions_per_s");
   resume->from = resume->kept = at;
   olica_resume_recall(job, state);
   job->report->restart.sweep = at.sweep;
@@ -234,7 +236,7 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
   job->report->restart.runs = resume->runs;
   job->report->restart.seconds = resume->seconds;
   if (at.sweep == 2 && job->tasks.likelihood[0])
-    olica_job_report_tasks(job, false, json_real_value(json_object_get(state, "questions_per_s")));
+    olica_job_report_tasks(job, false, rate ? json_real_value(rate) : NAN);
   olica_log_line(job->context->env, "going on from layer %d of sweep %d (%s.%d)", at.layer, at.sweep,
                  resume->files->name, resume->files->found);
 }
