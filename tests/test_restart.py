@@ -411,6 +411,14 @@ def test_burst_buffer_of_two_jobs(job, whole):
     job.matches(whole)
 
 
+def test_report_of_a_stopped_run(job):
+    """That it cannot be written is told, and is not how the run ends."""
+    done = job.run(2, "--set", "run.walltime=00:00:01", fault="rank=0 call=write path=report.json do=ENOSPC")
+    assert done.returncode == STOPPED and not (job.dir / "report.json").exists(), done.stderr
+    assert re.search(r"WARN  \S*report.json.part: cannot write: No space left on device\n", done.stderr), done.stderr
+    assert re.search(r"stopped early: by \[run\] walltime .* it goes on from layer 1 of sweep 1\n", done.stderr), done.stderr
+
+
 def test_full_disk(job, whole):
     """A restart file that cannot be written is told, and no failure of the run."""
     ids(job.dir / "evaluation.npy", (40000,))
