@@ -1,11 +1,12 @@
 """A run that is interrupted, however often and at whatever number of ranks, ends as if it had not been: the same bytes in
 the checkpoint, the same figures. What does not belong to it is refused, what is damaged is not used."""
-import json, os, random, re, shutil, signal, subprocess, threading, time
+import json, os, random, re, shutil, signal, struct, subprocess, threading, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import pytest
 
+from faults import inject
 from helpers import BINARY, environment, mpirun, write_config
 from test_variants import build, ids
 from tiny_model import BYTE_VOCABULARY, make_tokenizer
@@ -39,8 +40,8 @@ class Job:
     def arguments(self, *arguments):
         return [*arguments, "--predictions", self.dir / "predictions.jsonl", self.config]
 
-    def run(self, ranks, *arguments):
-        return mpirun(ranks, *self.arguments(*arguments))
+    def run(self, ranks, *arguments, fault=None):
+        return mpirun(ranks, *self.arguments(*arguments), options=inject.preload(fault))
 
     def stop(self, ranks, *arguments):
         """One layer of the run, and no more: its time is up at once."""
@@ -51,6 +52,13 @@ class Job:
 
     def files(self):
         return sorted(p.name for p in self.dir.iterdir() if p.name.startswith("pruned"))
+
+    def images(self):
+        return {name: (self.dir / name).read_bytes() for name in self.files()}
+
+    def restarts(self):
+        """The oldest first."""
+        return sorted(self.dir.glob("pruned.h5.restart.*"), key=lambda path: path.stat().st_mtime_ns)
 
     def report(self):
         return json.loads((self.dir / "report.json").read_text())
@@ -179,7 +187,8 @@ REFUSALS = {  # what is changed, exit code, what the message says
     "calibration": ("calibration.npy", INPUT, "calibration was \"144 ids"),
     "evaluation": ("evaluation.npy", INPUT, "evaluation was \"496 ids"),
     "tasks": ("boolq.jsonl", INPUT, "tasks was \"9 questions"),
-    "weights": ("model/model.safetensors", INPUT, "model.safetensors was"),
+    "touched": ("model/model.safetensors", INPUT, ": model.safetensors was"),
+    "weights": ("model/model.safetensors", INPUT, ": weights of model.safetensors was"),
     "config": ("model/config.json", INPUT, "config.json was"),
 }
 
@@ -188,7 +197,7 @@ def test_another_run_is_refused(job, whole):
     """Nothing is touched; --fresh starts over; what changes no number is not asked."""
     for _ in range(LAYERS + 1):  # to the middle of sweep 2
         job.stop(2)
-    before = {name: (job.dir / name).read_bytes() for name in job.files()}
+    before = job.images()
     assert "pruned.h5.part" in before
 
     def refuse(case):
@@ -201,8 +210,12 @@ def test_another_run_is_refused(job, whole):
             (shutil.copytree if name == "model" else shutil.copy2)(job.dir / name, other / name)
         if what.endswith(".npy"):
             ids(other / what, (9, 16) if case == "calibration" else (500,), seed=8)
-        elif case == "weights":
+        elif case == "touched":
             os.utime(other / what, (1, 1))
+        elif case == "weights":
+            times = (other / what).stat()
+            flipped(-3)(other / what)
+            os.utime(other / what, ns=(times.st_atime_ns, times.st_mtime_ns))
         else:
             (other / what).write_text((other / what).read_text().replace("is 3", "is 4") + " ")
         sets = [f"model.path={case}/model", f"calibration.tokens={case}/calibration.npy",
@@ -212,7 +225,7 @@ def test_another_run_is_refused(job, whole):
     with ThreadPoolExecutor(2) as pool:
         for code, words, done in pool.map(refuse, REFUSALS):
             assert done.returncode == code and words in done.stderr and "--fresh starts over" in done.stderr, done.stderr
-    assert before == {name: (job.dir / name).read_bytes() for name in job.files()}
+    assert before == job.images()
     harmless = ["--set", "output.overwrite=yes", "--set", "compute.threads=2", "--set", "restart.keep=3"]
     assert "going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
     fresh = job.stop(2, "--fresh")
@@ -221,17 +234,114 @@ def test_another_run_is_refused(job, whole):
     job.matches(whole)
 
 
+UNREADABLE = ["call=open path=pruned.h5.restart.0 nth=1+ do=EACCES", "rank=0 call=read path=pruned.h5.restart nth=1+ do=EIO",
+              "rank=1 call=read path=pruned.h5.restart nth=1 do=EIO"]  # the last: its pieces
+
+
+def test_files_that_cannot_be_read(job, whole):
+    """What the system does not let us read may be hours of work: exit code 4, and nothing is touched."""
+    for _ in range(LAYERS + 2):
+        job.stop(1)
+    before = job.images()
+    assert {"pruned.h5.part", "pruned.h5.restart.0", "pruned.h5.restart.1"} == set(before)
+    for fault in UNREADABLE:
+        done = job.run(2, fault=fault)
+        assert done.returncode == IO and done.stderr.count("ERROR") == 1, done.stderr
+        assert re.search(r"I/O error: \S*pruned.h5.restart.\d: cannot (open: Permission denied|read: Input/output error) "
+                         r"\(--fresh starts over\)", done.stderr), done.stderr
+        assert before == job.images()
+    done = job.run(2)
+    assert done.returncode == 0 and "going on from layer 2 of sweep 2" in done.stderr, done.stderr
+    job.matches(whole)
+
+
+def test_fresh_needs_to_read_nothing(job):
+    job.stop(1)
+    done = job.run(1, "--fresh", fault=UNREADABLE[0].replace("nth=1+", "nth=1"))
+    assert done.returncode == 0 and "going on" not in done.stderr and job.files() == ["pruned.h5"], done.stderr
+
+
+def flipped(at):
+    def act(path):
+        image = bytearray(path.read_bytes())
+        image[at] ^= 1
+        path.write_bytes(image)
+    return act
+
+
+DAMAGE = {"empty": (lambda path: os.truncate(path, 0), "holds 0 bytes, expected at least 4096"),
+          "cut short": (lambda path: os.truncate(path, path.stat().st_size - 9), "bytes, expected a table of"),
+          "header": (flipped(20), "its first block is damaged"),
+          "torn": (lambda path: path.write_bytes(bytes(4096) + path.read_bytes()[4096:]), "was not written to its end"),
+          "table": (flipped(-9), "its table has checksum"),
+          "section": (flipped(8200), "its section output_energy has checksum"),  # it lies behind the first block and the place
+          "directory": (lambda path: (path.unlink(), path.mkdir()), "is a directory, expected a regular file")}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_files_are_told(kind, job):
+    """The newest: the older one is gone on with; both: the run begins anew. Never without a word."""
+    act, words = DAMAGE[kind]
+    for _ in range(2):
+        job.stop(1)
+    older, newest = job.restarts()
+
+    def told(path):
+        return re.search(rf"WARN  \[restart\] a restart file is not used: {re.escape(str(path))}: .*{words}", done.stderr)
+
+    act(newest)
+    done = job.stop(2, "--set", "restart.keep=3")
+    assert told(newest) and not told(older) and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    if kind == "directory":
+        return
+    for path in job.restarts():
+        act(path)
+    expected = job.restarts()
+    done = job.stop(2)
+    assert all(told(path) for path in expected) and "going on" not in done.stderr, done.stderr
+    assert "no restart file can be used: the run begins anew" in done.stderr
+    assert sum("is not used" in w["text"] for w in job.report()["warnings"]) == len(expected)
+
+
+def change_state(path, **members):
+    """Another state, with all checksums that guard the table."""
+    image = path.read_bytes()
+    magic, sequence, offset, size, *_ = struct.unpack_from("<16sqqqII", image)
+    root = json.loads(image[offset:offset + size])
+    root["state"] |= members
+    text = json.dumps(root).encode()
+    head = struct.pack("<16sqqqI", magic, sequence, offset, len(text), zlib.crc32(text))
+    head += struct.pack("<I", zlib.crc32(head))
+    path.write_bytes(head + image[len(head):offset] + text)
+
+
+@pytest.mark.parametrize("sweep, stops", [(1, 1), (2, LAYERS + 1)])
+def test_another_place(sweep, stops, job, whole):
+    """Of a file about layer 1: another number would leave layers out. The older file serves, or the run begins anew."""
+    for _ in range(stops):
+        job.stop(1)
+    before = job.images()
+    for layer in 1, 2, LAYERS:  # the first: as it is
+        for name in job.files():
+            (job.dir / name).unlink()
+        for name, image in before.items():
+            (job.dir / name).write_bytes(image)
+        change_state(job.dir / f"pruned.h5.restart.{(stops - 1) % 2}", layer=layer)
+        done = job.run(2)
+        assert done.returncode == 0, done.stderr
+        told = f"its table is of layer {layer} of sweep {sweep}, its sections of layer 1 of sweep {sweep}"
+        assert (told in done.stderr) == (layer > 1), done.stderr
+        job.matches(whole)
+
+
 def test_damaged_files_are_not_used(job, whole):
     """A torn restart file: the older one; none: from the beginning; a .part file that is gone: sweep 2 anew."""
     for _ in range(2):
         job.stop(1)
-    newest = max(job.dir.glob("pruned.h5.restart.*"), key=lambda p: p.stat().st_mtime_ns)
-    image = bytearray(newest.read_bytes())
-    image[4200] ^= 1  # the first section begins at 4096
-    newest.write_bytes(image)
+    flipped(8200)(job.restarts()[-1])
     done = job.stop(2)
-    assert "restart file is damaged" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
-    for path in job.dir.glob("pruned.h5.restart.*"):
+    assert "a restart file is not used" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
+    for path in job.restarts():
         os.truncate(path, 3000)
     done = job.run(2, "--set", "run.walltime=off")
     assert done.returncode == 0 and "going on" not in done.stderr, done.stderr
@@ -245,17 +355,68 @@ def test_damaged_files_are_not_used(job, whole):
     job.matches(whole)
 
 
+def test_every_off_goes_on(job, whole):
+    """It only writes none: what an earlier start has done is not lost, and what is of another run is refused."""
+    off = ["--set", "restart.every=off"]
+    for _ in range(LAYERS + 2):
+        job.stop(1)
+    before = job.images()
+    assert job.run(1, *off, fault=UNREADABLE[1]).returncode == IO and before == job.images()
+    assert job.run(1, *off, "--set", "prune.sparsity=0.25").returncode == CONFIG and before == job.images()
+    code, said = interrupt(1, signal.SIGKILL, 3, 0, job.arguments(*off))  # the third line is that of a layer
+    assert code == 0 or {name for name in before if "restart" in name} <= set(job.files()), said
+    if code != 0:
+        done = job.run(2, *off)
+        code, said = done.returncode, done.stderr
+    assert code == 0 and "going on from layer 2 of sweep 2" in said, said
+    job.matches(whole)
+
+
 def test_burst_buffer(job, whole):
     """[restart] path; a directory that is not there is refused at once."""
     (job.dir / "fast").mkdir()
     elsewhere = ["--set", "restart.path=fast"]
     job.stop(2, *elsewhere)
-    assert job.files() == [] and (job.dir / "fast" / "pruned.h5.restart.0").is_file()
-    assert job.run(2, "--set", "restart.path=nowhere").returncode == IO
+    [name] = [path.name for path in (job.dir / "fast").iterdir()]
+    assert job.files() == [] and re.fullmatch(r"pruned\.h5\.[0-9a-f]{8}\.restart\.0", name)
+    for path, fault, words in (("nowhere", None, "nowhere: No such file or directory, expected a directory"),
+                               ("job.ini", None, "job.ini: is no directory, expected one"),
+                               ("fast", "call=open path=olica-probe do=EACCES", "fast: cannot create files in it: Permission denied")):
+        done = job.run(2, "--set", f"restart.path={path}", fault=fault)
+        assert done.returncode == IO and re.search(rf"I/O error: \[restart\] path: \S*{words}\n", done.stderr), done.stderr
     done = job.run(1, *elsewhere)
     assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     assert list((job.dir / "fast").iterdir()) == []
     job.matches(whole)
+
+
+def test_burst_buffer_of_two_jobs(job, whole):
+    """Checkpoints of the same name in other directories: neither takes, refuses or removes what is the other's."""
+    (job.dir / "fast").mkdir()
+    (job.dir / "other").mkdir()
+    (job.dir / "link").symlink_to("other")
+    shared = ["--set", "restart.path=fast"]
+    other = [*shared, "--set", "output.checkpoint=other/pruned.h5", "--set", "prune.sparsity=0.25"]
+    job.stop(2, *shared)
+    [mine] = (job.dir / "fast").iterdir()
+    image = mine.read_bytes()
+    done = job.stop(1, *other)
+    assert "has restart files of other checkpoints of this name" in done.stderr and "going on" not in done.stderr, done.stderr
+    job.stop(1, *other, "--fresh")
+    done = job.run(1, *other, "--set", "output.checkpoint=link/pruned.h5")  # the same place
+    assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    assert list((job.dir / "fast").iterdir()) == [mine] and mine.read_bytes() == image
+    done = job.run(1, *shared)
+    assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
+    job.matches(whole)
+
+
+def test_report_of_a_stopped_run(job):
+    """That it cannot be written is told, and is not how the run ends."""
+    done = job.run(2, "--set", "run.walltime=00:00:01", fault="rank=0 call=write path=report.json do=ENOSPC")
+    assert done.returncode == STOPPED and not (job.dir / "report.json").exists(), done.stderr
+    assert re.search(r"WARN  \S*report.json.part: cannot write: No space left on device\n", done.stderr), done.stderr
+    assert re.search(r"stopped early: by \[run\] walltime .* it goes on from layer 1 of sweep 1\n", done.stderr), done.stderr
 
 
 def test_full_disk(job, whole):

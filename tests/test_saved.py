@@ -1,6 +1,6 @@
 """[calibration] save: one survey for many sparsities. What is read gives the same bytes as what is found out again; what
 does not fit is refused by name; what is damaged is never believed."""
-import json, shutil, subprocess, zlib
+import json, os, re, shutil, subprocess, zlib
 
 import h5py
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 
 from helpers import BINARY, environment, mpirun, write_config
 from test_ranks import datasets
-from tiny_model import make_byte_model, make_ids
+from tiny_model import BYTE_VOCABULARY, make_byte_model, make_ids
 
 USAGE, INPUT, IO = 2, 3, 4
 OTHER = {"prune": {"sparsity": 0.33, "k": 2, "mlp_num": 2, "ratio": 0.2, "skip_lowest": 0.1}}
@@ -83,6 +83,17 @@ def test_what_is_read_gives_the_same_bytes(surveyed, ranks):
     assert surveyed.stats.read_bytes() == before
 
 
+def test_interrupted_after_reading(place):
+    """Restart files of a run that has not timed the dense model's questions."""
+    stop = ["--set=restart.cost=1", "--set=run.walltime=00:00:01"]
+    for at in "layer 0 of sweep 2", "layer 1 of sweep 2":
+        report, said = place.run("cut", OTHER, options=stop, code=75)
+        assert at in report["message"] and "could not be written" not in said, said
+    _, said = place.run("cut", OTHER, ranks=2)
+    assert "going on from layer 1 of sweep 2" in said, said
+    place.same("cut", "plain")
+
+
 @pytest.mark.parametrize("evaluate", [{"length": 4}, {"limit": 2}, {"dense": "no"}], ids=lambda e: next(iter(e)))
 def test_other_evaluations(surveyed, evaluate):
     """The dense model is evaluated anew where its scores are of something else, and not where nobody asks for them."""
@@ -119,6 +130,32 @@ def test_other_data(place):
     shutil.copy(place.dir / "evaluation.npy", place.dir / "calibration.npy")
     _, said = place.run("other", ranks=3, code=INPUT)
     assert said.count("olica_mpi:") == 1
+
+
+def test_other_weights(place):
+    """Of the same shapes, size and time of change, as in images and package stores that set all times alike: a number in the middle of one tensor."""
+    path, before = place.dir / "model/model.safetensors", place.stats.read_bytes()
+    image, times = bytearray(path.read_bytes()), path.stat()
+    image[-4 * BYTE_VOCABULARY * 16 // 2] ^= 1  # the last tensor is the output matrix
+    path.write_bytes(image)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    for ranks in 0, 2:
+        _, said = place.run("other", ranks=ranks, code=INPUT)
+        assert re.search(r'stats.h5: is of another run: weights of model.safetensors was "index \w+, sample \w+", is "index', said), said
+    assert place.stats.read_bytes() == before
+
+
+def test_an_older_program(place):
+    """Its fingerprint said less."""
+    def act(sets, attributes):
+        value, about = sets["meta/about_json"]
+        text = json.loads(value.tobytes().rstrip(b"\0"))
+        del text["survey"]["program"]["fingerprint"], text["survey"]["model"]["weights of model.safetensors"]
+        value = np.frombuffer(json.dumps(text).encode() + b"\0" * value.tobytes().endswith(b"\0"), value.dtype)
+        sets["meta/about_json"] = value, about | {"crc32": np.uint32(zlib.crc32(value.tobytes()))}
+    rewritten(act)(place.stats)
+    _, said = place.run("other", code=USAGE)
+    assert "fingerprint was not there, is 2; weights of model.safetensors was not there" in said, said
 
 
 @pytest.mark.parametrize("how", ["--fresh", "--set=output.overwrite=yes"])

@@ -4,16 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
+#include "olica/io/file.h"
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
 #include "olica/run/value.h"
 
-/* To be raised with every change after which the same inputs give other numbers. */
-enum { NUMERICS = 1 };
+/* To be raised with every change after which the same inputs give other numbers; and with every one after
+ * which the same run has another fingerprint. */
+enum { NUMERICS = 1, FORM = 2 };
 
-enum { VALUE = 160, DIFFERENCES_TOLD = 6 };
+enum { VALUE = 160, DIFFERENCES_TOLD = 6, SAMPLE = 16 << 10 };
 
 /* Settings that change no number, or whose effect is seen in the model's files, the tokens and the precision.
  * A name that ends with a dot stands for its section. */
@@ -89,18 +92,58 @@ static void put_bytes(json_t *group, const char *name, const void *data, size_t 
   put_text(group, name, text);
 }
 
-static olica_status put_files(const olica_source *source, json_t *group) {
-  const olica_catalog *catalog = source->catalog;
-  for (int i = 0; i < catalog->files; i++) {
-    const char *path = catalog->path[i], *slash = strrchr(path, '/');
-    struct stat info;
-    char text[VALUE];
-    if (stat(path, &info) != 0)
-      return olica_error_set(source->context->env, OLICA_ERR_IO, "%s: cannot stat it any more", path);
-    snprintf(text, sizeof text, "%lld bytes, changed %lld.%09ld, index %08lx", (long long)info.st_size,
-             (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec, (unsigned long)index_checksum(catalog, i));
-    put_text(group, slash ? slash + 1 : path, text);
+/* The checksum of a piece from the middle of each of the file's tensors: times of change may all be the same
+ * (images, package stores), and reading all of a large model is too much. What is read is no part of the
+ * sweeps' bytes. */
+static olica_status add_samples(const olica_catalog *catalog, int file, int fd, char *data, uLong *crc) {
+  olica_env *env = catalog->context->env;
+  double before = env->bytes_read;
+  for (int i = 0; i < catalog->count; i++) {
+    const olica_tensor *tensor = &catalog->tensor[i];
+    int64_t bytes = tensor->bytes < SAMPLE ? tensor->bytes : SAMPLE;
+    if (tensor->file != file) continue;
+    OLICA_TRY(olica_file_read(env, fd, catalog->path[file], tensor->offset + (tensor->bytes - bytes) / 2,
+                              data, (size_t)bytes));
+    *crc = crc32_z(*crc, (const Bytef *)data, (size_t)bytes);
   }
+  env->bytes_read = before;
+  return OLICA_OK;
+}
+
+static olica_status sample_checksum(const olica_catalog *catalog, int file, uint32_t *sum) {
+  olica_env *env = catalog->context->env;
+  uLong crc = 0;
+  char *data;
+  int fd;
+  int64_t size;
+  OLICA_TRY(OLICA_NEW(env, data, SAMPLE));
+  OLICA_TRY(olica_file_open(env, catalog->path[file], &fd, &size));
+  olica_status status = add_samples(catalog, file, fd, data, &crc);
+  close(fd);
+  olica_memory_free(env, data);
+  *sum = (uint32_t)crc;
+  return status;
+}
+
+static olica_status put_file(const olica_catalog *catalog, int file, json_t *group) {
+  const char *path = catalog->path[file], *slash = strrchr(path, '/'), *last = slash ? slash + 1 : path;
+  char name[OLICA_CATALOG_PATH + 16], text[VALUE];
+  struct stat info;
+  uint32_t sample;
+  if (stat(path, &info) != 0)
+    return olica_error_set(catalog->context->env, OLICA_ERR_IO, "%s: cannot stat it any more", path);
+  OLICA_TRY(sample_checksum(catalog, file, &sample));
+  snprintf(text, sizeof text, "%lld bytes, changed %lld.%09ld", (long long)info.st_size,
+           (long long)info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  put_text(group, last, text);
+  snprintf(name, sizeof name, "weights of %s", last);
+  snprintf(text, sizeof text, "index %08x, sample %08x", index_checksum(catalog, file), sample);
+  put_text(group, name, text);
+  return OLICA_OK;
+}
+
+static olica_status put_files(const olica_source *source, json_t *group) {
+  for (int i = 0; i < source->catalog->files; i++) OLICA_TRY(put_file(source->catalog, i, group));
   return OLICA_OK;
 }
 
@@ -159,9 +202,10 @@ olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scop
   *parts = NULL;
   OLICA_AGREE(job->context, root ? put_model(job, scope, model) : OLICA_OK);
   OLICA_TRY(put_tokens(job, scope, tokens));
-  json_t *whole = json_pack("{s:o, s:o, s:o, s:{s:i, s:s}}", "settings", settings_of(job->options, scope),
-                            "model", model, "tokens", tokens, "program", "numerics", NUMERICS, "precision",
-                            olica_number_name(job->precision));
+  json_t *whole =
+      json_pack("{s:o, s:o, s:o, s:{s:i, s:i, s:s}}", "settings", settings_of(job->options, scope), "model",
+                model, "tokens", tokens, "program", "fingerprint", FORM, "numerics", NUMERICS, "precision",
+                olica_number_name(job->precision));
   OLICA_AGREE(job->context, whole ? OLICA_OK
                                   : olica_error_set(job->context->env, OLICA_ERR_MEMORY,
                                                     "memory: no room for the run's fingerprint"));

@@ -5,9 +5,11 @@
  * A JSON object of four groups, {name: value} each:
  *     settings  [section] key: value, of those that change numbers; how many ranks and threads, what is
  * written where, and when it stops do not. Settings that name inputs are not here, but what was read is:
- *     model     each file of the model (and of its tokenizer): size, time of change, checksum of its index
+ *     model     each file of the model (and of its tokenizer): size, time of change, checksums of its index
+ *               and of a piece of every tensor
  *     tokens    calibration, evaluation, tasks: how many ids, and their checksum
- *     program   version of the numerics (raised with every change that moves them), precision of the products
+ *     program   versions of the fingerprint and the numerics (raised with every change that moves them),
+ *               precision of the products
  */
 #ifndef OLICA_RUN_FINGERPRINT_H
 #define OLICA_RUN_FINGERPRINT_H

@@ -138,7 +138,6 @@ static olica_status add_all(outputs *o) {
   if (!prunes) return OLICA_OK;
   OLICA_TRY(add(o, "[output] checkpoint", options->output.checkpoint));
   OLICA_TRY(add(o, "[calibration] save", options->calibration.save));
-  OLICA_TRY(olica_resume_name(o->env, options, &o->restart_name));
   return find_place(o->env, "a restart file", o->restart_name, &o->restart);
 }
 
@@ -157,6 +156,8 @@ static olica_status check(outputs *o) {
 
 olica_status olica_outputs_check(olica_context *context, const olica_options *options) {
   outputs o = {.env = context->env, .options = options};
+  if (options->prune.method != OLICA_METHOD_NONE)
+    OLICA_TRY(olica_resume_name(context, options, &o.restart_name));
   olica_status status = context->rank == 0 ? check(&o) : OLICA_OK;
   for (int i = 0; i < o.count; i++) free(o.place[i].directory);
   free(o.restart.directory);

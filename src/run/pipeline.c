@@ -169,7 +169,7 @@ static void say_warnings(olica_env *env, const olica_report *report) {
   for (int i = 0; i < report->warnings_count; i++) olica_log_pass_on(env, report->warnings[i].text);
 }
 
-/* A failure of the run itself is told, not that of the report about it. */
+/* A run that failed or stopped ends by that; that its report could not be written is a warning. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_status status) {
   olica_env *env = context->env;
@@ -178,11 +178,11 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
     if (may_write_report(env, options, status))
       written = olica_report_write(env, report, options->output.report);
-    if (written != OLICA_OK && status != OLICA_OK) olica_log_warn(env, "no report: %s", env->error.text);
     say_warnings(env, report);
     if (status == OLICA_OK || status == OLICA_STOPPED) olica_report_table(report, stdout);
     fflush(stdout);
   }
+  if (written != OLICA_OK && status != OLICA_OK) olica_log_warn(env, "%s", env->error.text);
   written = olica_comm_agree(context, context->comm, written);
   return status == OLICA_OK ? written : olica_error_set(env, status, "%s", report->message);
 }

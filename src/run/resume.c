@@ -1,10 +1,17 @@
 #include "resume.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "fingerprint.h"
 #include "job.h"
@@ -12,17 +19,57 @@
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
 
-/* "pruned.h5.restart", beside the checkpoint or in the directory that the user names. */
-olica_status olica_resume_name(olica_env *env, const olica_options *options, char **name) {
-  const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
-  const char *slash = strrchr(checkpoint, '/'), *last = slash ? slash + 1 : checkpoint;
-  size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.restart";
-  OLICA_TRY(OLICA_NEW(env, *name, bytes));
-  if (*directory)
-    snprintf(*name, bytes, "%s/%s.restart", directory, last);
-  else
-    snprintf(*name, bytes, "%s.restart", checkpoint);
+static const char *last_of(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* Rank 0: the checksum of the checkpoint's own place, whichever way the config leads there. */
+static olica_status mark_place(olica_env *env, const char *checkpoint, uint32_t *mark) {
+  char *directory, whole[PATH_MAX];
+  OLICA_TRY(olica_file_resolve(env, checkpoint, ".", &directory));
+  const char *found = realpath(directory, whole);
+  int error = errno;
+  olica_memory_free(env, directory);
+  if (!found)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: cannot find its directory: %s", checkpoint,
+                           strerror(error));
+  uLong crc = crc32_z(0, (const Bytef *)whole, strlen(whole));
+  *mark = (uint32_t)crc32_z(crc, (const Bytef *)last_of(checkpoint), strlen(last_of(checkpoint)));
   return OLICA_OK;
+}
+
+/* "pruned.h5.restart", beside the checkpoint. The directory that the user names may be that of many jobs,
+ * which like to call their checkpoints the same: there it is "pruned.h5.1a2b3c4d.restart". */
+olica_status olica_resume_name(olica_context *context, const olica_options *options, char **name) {
+  const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
+  uint32_t mark = 0;
+  size_t bytes = strlen(directory) + strlen(checkpoint) + sizeof "/.12345678.restart";
+  OLICA_AGREE(context, OLICA_NEW(context->env, *name, bytes));
+  if (!*directory) {
+    snprintf(*name, bytes, "%s.restart", checkpoint);
+    return OLICA_OK;
+  }
+  OLICA_AGREE(context, context->rank == 0 ? mark_place(context->env, checkpoint, &mark) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &mark, sizeof mark, 0);
+  snprintf(*name, bytes, "%s/%s.%08x.restart", directory, last_of(checkpoint), mark);
+  return OLICA_OK;
+}
+
+/* Rank 0: has that directory restart files of another checkpoint of this name? It may be this one, moved. */
+static bool has_others(const olica_options *options) {
+  const char *last = last_of(options->output.checkpoint);
+  bool found = false;
+  DIR *directory = opendir(options->restart.path);
+  const struct dirent *entry;
+  while (directory && !found && (entry = readdir(directory))) {
+    unsigned mark;
+    int slot;
+    found = strncmp(entry->d_name, last, strlen(last)) == 0 &&
+            sscanf(entry->d_name + strlen(last), ".%8x.restart.%d", &mark, &slot) == 2;
+  }
+  if (directory) closedir(directory);
+  return found;
 }
 
 /* Bytes on the disk of the checkpoint under way that an earlier run has left. */
@@ -31,6 +78,30 @@ static double checkpoint_blocks(const char *path) {
   struct stat info;
   if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part || stat(part, &info) != 0) return 0;
   return 512.0 * (double)info.st_blocks;
+}
+
+/* Can files be made in the directory that the user names? Beside the checkpoint its own probe has asked. One
+ * is made for a moment, to be sure. */
+static olica_status probe_directory(olica_env *env, const char *directory) {
+  char *path;
+  struct stat info;
+  size_t bytes = strlen(directory) + 48;
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: %s, expected a directory", directory,
+                           strerror(errno));
+  if (!S_ISDIR(info.st_mode))
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: is no directory, expected one", directory);
+  OLICA_TRY(OLICA_NEW(env, path, bytes));
+  snprintf(path, bytes, "%s/olica-probe.%ld", directory, (long)getpid());
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), error = errno;
+  if (fd >= 0) {
+    close(fd);
+    unlink(path);
+  }
+  olica_memory_free(env, path);
+  if (fd >= 0 || error == EEXIST) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: cannot create files in it: %s", directory,
+                         strerror(error));
 }
 
 /* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
@@ -49,7 +120,6 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
     if (stat(path, &info) == 0) own += 512.0 * (double)info.st_blocks;
   }
   if (!*job->options->restart.path) needed += checkpoint - checkpoint_blocks(job->options->output.checkpoint);
-  OLICA_TRY(olica_file_probe(env, path, true));
   OLICA_TRY(olica_file_resolve(env, name, ".", &directory));
   *fits = statvfs(directory, &fs) != 0 || fs.f_blocks == 0 ||
           (double)fs.f_bavail * (double)fs.f_frsize + own >= needed;
@@ -61,6 +131,9 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
 static olica_status check_room(olica_job *job, const char *name, double bytes, double checkpoint) {
   olica_context *context = job->context;
   bool fits = true;
+  const char *directory = job->options->restart.path;
+  OLICA_AGREE(context,
+              context->rank == 0 && *directory ? probe_directory(context->env, directory) : OLICA_OK);
   OLICA_AGREE(context, context->rank == 0 ? look_for_room(job, name, bytes, checkpoint, &fits) : OLICA_OK);
   olica_comm_bcast(context, context->comm, &fits, sizeof fits, 0);
   if (fits) return OLICA_OK;
@@ -69,29 +142,47 @@ static olica_status check_room(olica_job *job, const char *name, double bytes, d
   return OLICA_OK;
 }
 
+/* A refusal, with what can be done about it. */
+static olica_status refuse(olica_env *env, olica_status status) {
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", env->error.text);
+  return olica_error_set(env, status, "%s (--fresh starts over)", text);
+}
+
+/* What an earlier run has left. Files that cannot be read may be hours of work: nothing is begun on top of
+ * them. */
+static olica_status look_at_files(olica_job *job) {
+  olica_resume *resume = &job->resume;
+  olica_context *context = job->context;
+  if (olica_restart_exists(resume->files) && job->options->fresh) {
+    olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
+    olica_restart_remove(resume->files);
+    if (context->rank == 0) olica_checkpoint_discard(context->env, job->options->output.checkpoint);
+  } else if (!olica_restart_exists(resume->files) && context->rank == 0 && has_others(job->options))
+    olica_log_line(context->env,
+                   "[restart] path: %s has restart files of other checkpoints of this name; none is of %s",
+                   job->options->restart.path, job->options->output.checkpoint);
+  olica_status status = olica_restart_look(resume->files);
+  return status == OLICA_ERR_IO ? refuse(context->env, status) : status;
+}
+
 olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) {
   olica_context *context = job->context;
   const olica_options *o = job->options;
   olica_resume *resume = &job->resume;
   char *name;
-  bool exists;
   resume->from = (olica_position){1, 0};
   if (!olica_job_prunes(job)) return olica_signals_release(), OLICA_OK;
   resume->writes = olica_options_restarts(o);
-  OLICA_AGREE(context, olica_resume_name(context->env, o, &name));
+  OLICA_TRY(olica_resume_name(context, o, &name));
   if (resume->writes) OLICA_TRY(check_room(job, name, bytes, checkpoint));
-  OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files, &exists));
+  OLICA_TRY(olica_restart_open(context, name, (int)o->restart.keep, &resume->files));
   olica_memory_free(context->env, name);
-  if (exists && o->fresh) {
-    olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
-    olica_restart_remove(resume->files);
-    if (context->rank == 0) olica_checkpoint_discard(context->env, o->output.checkpoint);
-  }
+  OLICA_TRY(look_at_files(job));
   if (!resume->writes) olica_signals_release();
   return OLICA_OK;
 }
 
-/* A refusal, with what can be done about it. */
 static olica_status check_same(olica_job *job, const json_t *state) {
   olica_resume *resume = &job->resume;
   olica_env *env = job->context->env;
@@ -99,12 +190,24 @@ static olica_status check_same(olica_job *job, const json_t *state) {
   if (job->context->rank == 0)
     status = olica_fingerprint_compare(env, resume->files->name, json_object_get(state, "fingerprint"),
                                        resume->fingerprint);
-  if (status != OLICA_OK) {
-    char text[OLICA_ERROR_TEXT];
-    snprintf(text, sizeof text, "%s", env->error.text);
-    olica_error_set(env, status, "%s (--fresh starts over)", text);
-  }
+  if (status != OLICA_OK) refuse(env, status);
   OLICA_AGREE(job->context, status);
+  return OLICA_OK;
+}
+
+/* The place stands in the table and among the sections: numbers of one layer must not go on as another's.
+ * Asked before anything else is read into the job. */
+static olica_status load_place(olica_job *job, olica_position at, const olica_resume_state *sections,
+                               bool *good) {
+  olica_resume *resume = &job->resume;
+  const olica_position *place = &resume->place;
+  char why[160];
+  OLICA_TRY(olica_restart_load(resume->files, 1, sections->section, good));
+  if (!*good || (at.sweep == place->sweep && at.layer == place->layer)) return OLICA_OK;
+  snprintf(why, sizeof why, "its table is of layer %d of sweep %d, its sections of layer %d of sweep %d",
+           at.layer, at.sweep, place->layer, place->sweep);
+  olica_restart_skip(resume->files, why);
+  *good = false;
   return OLICA_OK;
 }
 
@@ -117,13 +220,15 @@ static olica_status load(olica_job *job, olica_position at, int datasets, bool *
   olica_status status = OLICA_NEW(context->env, resume->progress, (size_t)datasets);
   if (status == OLICA_OK) status = olica_resume_sections(job, at, &sections);
   OLICA_AGREE(context, status);
-  OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
+  OLICA_TRY(load_place(job, at, &sections, good));
+  if (*good) OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
   olica_resume_free(job, &sections);
   return OLICA_OK;
 }
 
 static void take_up(olica_job *job, const json_t *state, olica_position at) {
   olica_resume *resume = &job->resume;
+  const json_t *rate = json_object_get(state, "questions_per_s");
   resume->from = resume->kept = at;
   olica_resume_recall(job, state);
   job->report->restart.sweep = at.sweep;
@@ -131,31 +236,51 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
   job->report->restart.runs = resume->runs;
   job->report->restart.seconds = resume->seconds;
   if (at.sweep == 2 && job->tasks.likelihood[0])
-    olica_job_report_tasks(job, false, json_real_value(json_object_get(state, "questions_per_s")));
+    olica_job_report_tasks(job, false, rate ? json_real_value(rate) : NAN);
   olica_log_line(job->context->env, "going on from layer %d of sweep %d (%s.%d)", at.layer, at.sweep,
                  resume->files->name, resume->files->found);
 }
 
-olica_status olica_resume_load(olica_job *job) {
+/* Takes up the file that was found, if it can: *good. Else it does not count any more. */
+static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   olica_resume *resume = &job->resume;
   olica_position at;
   int datasets;
-  json_t *state;
-  if (!resume->files || !olica_options_restarts(job->options)) return OLICA_OK;
-  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint));
-  for (;;) {
-    bool good = false;
-    OLICA_TRY(olica_restart_find(resume->files, &state));
-    if (!state) return OLICA_OK;
-    olica_status status = check_same(job, state);
-    if (status == OLICA_OK && olica_resume_place(job, state, &at, &datasets))
-      status = load(job, at, datasets, &good);
-    if (good) take_up(job, state, at);
-    json_decref(state);
-    if (status != OLICA_OK || good) return status;
-    olica_restart_skip(resume->files);
-    olica_log_warn(job->context->env, "[restart] the newest restart file is damaged: an older one is used");
+  *good = false;
+  OLICA_TRY(check_same(job, state));
+  if (!olica_resume_place(job, state, &at, &datasets)) {
+    olica_restart_skip(resume->files, "names a place that a run of this model does not have");
+    return OLICA_OK;
   }
+  olica_status status = load(job, at, datasets, good);
+  if (status == OLICA_ERR_IO) return refuse(job->context->env, status);
+  if (status == OLICA_OK && *good) take_up(job, state, at);
+  return status;
+}
+
+/* There may be files all the same, of which none counts. */
+static void begin_anew(const olica_job *job) {
+  const olica_restart *files = job->resume.files;
+  if (olica_restart_exists(files) && job->context->rank == 0)
+    olica_log_warn(job->context->env, "[restart] no restart file can be used: the run begins anew (%s)",
+                   files->name);
+}
+
+olica_status olica_resume_load(olica_job *job) {
+  olica_resume *resume = &job->resume;
+  bool good = false;
+  if (!resume->files || !(resume->writes || olica_restart_exists(resume->files))) return OLICA_OK;
+  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint));
+  while (!good) {
+    json_t *state;
+    OLICA_TRY(olica_restart_find(resume->files, &state));
+    if (!state) break;
+    olica_status status = try_file(job, state, &good);
+    json_decref(state);
+    OLICA_TRY(status);
+  }
+  if (!good) begin_anew(job);
+  return OLICA_OK;
 }
 
 bool olica_resume_needs_part(const olica_job *job) {

@@ -22,6 +22,7 @@ typedef struct olica_resume {
   json_t *fingerprint;           /* on rank 0 */
   olica_position from;           /* where this run has begun */
   olica_position kept;           /* of the newest restart file; sweep 0: there is none of this run */
+  olica_position place;          /* of the file that is written or read, as its sections have it */
   int runs;                      /* that were interrupted before this one, */
   double seconds;                /* and the time they had taken */
   int datasets;                  /* of the checkpoint's progress, when it is gone on with: */
@@ -37,16 +38,16 @@ typedef struct olica_resume {
   } time;
 } olica_resume;
 
-/* The name that those of all restart files of a run that prunes begin with: counted, the caller's. Pure. */
-olica_status olica_resume_name(olica_env *env, const olica_options *options, char **name);
+/* The name that those of all restart files of a run that prunes begin with: counted, the caller's. */
+olica_status olica_resume_name(olica_context *context, const olica_options *options, char **name);
 
 /* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
  * signals. `bytes` of one file; where they do not fit on the disk beside a
  * checkpoint of `checkpoint` bytes, none are written, with a warning. */
 olica_status olica_resume_open(struct olica_job *job, double bytes, double checkpoint);
 
-/* Once the streams are there: takes up what the newest sound file holds, if there is one. That it is of
- * another run is the failure of olica_fingerprint_compare. */
+/* Once the streams are there: takes up what the newest sound file holds, if there is one, also where this run
+ * writes none. That it is of another run is the failure of olica_fingerprint_compare. */
 olica_status olica_resume_load(struct olica_job *job);
 
 /* A place where the run could be interrupted: `next` is what it would go on with. Writes a restart file where
@@ -75,8 +76,8 @@ typedef struct olica_resume_state {
   olica_restart_piece shared[OLICA_RESUME_SECTIONS]; /* the pieces of those that are shared */
 } olica_resume_state;
 
-/* The sections of a run at that place, over the job's own memory; free with olica_resume_free. Not
- * collective: a failure is the caller's to agree on. */
+/* The sections of a run at that place, the place itself the first of them, over the job's own memory; free
+ * with olica_resume_free. Not collective: a failure is the caller's to agree on. */
 olica_status olica_resume_sections(struct olica_job *job, olica_position at, olica_resume_state *state);
 void olica_resume_free(struct olica_job *job, olica_resume_state *state);
 

@@ -93,7 +93,7 @@ static const olica_setting table[] = {
   SETTING(output, report, PATH, "report.json", "the report; empty: none"),
   SETTING(output, overwrite, BOOL, "no", "replace a checkpoint that is there"),
 
-  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written, at most; off: never", IN(1, 1e6)),
+  SETTING(restart, every, CADENCE, "1 layer", "how often a restart file is written, at most; off: never, but one that is there is gone on with", IN(1, 1e6)),
   SETTING(restart, cost, REAL, "0.02", "share of the run's time that restart files may take; 1: any", IN(0, 1), .open = "(]"),
   SETTING(restart, keep, INTEGER, "2", "restart files, written in turn", IN(2, 16), .unit = "files"),
   SETTING(restart, path, PATH, "", "directory of the restart files; empty: beside the checkpoint"),

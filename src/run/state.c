@@ -62,6 +62,8 @@ olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resu
   olica_method_memory memory[OLICA_METHOD_MEMORIES];
   int memories = job->method->memory(job->state, memory);
   *state = (olica_resume_state){0};
+  job->resume.place = at;
+  add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
   for (int i = 0; i < memories; i++) add_shared(state, memory[i].name, memory[i].data, memory[i].bytes);
   if (at.sweep == 2 && job->tasks.likelihood[0])
     add_shared(state, "likelihood", job->tasks.likelihood[0],
@@ -155,6 +157,11 @@ static void recall_warnings(olica_log *log, json_t *object) {
   }
 }
 
+/* JSON has no NaN: what has not been measured in this run (or read with its statistics) is left out. */
+static void put_finite(json_t *state, const char *name, double value) {
+  if (state && isfinite(value)) json_object_set_new(state, name, json_real(value));
+}
+
 olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **out) {
   olica_context *context = job->context;
   const olica_report *report = job->report;
@@ -164,13 +171,12 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
   OLICA_TRY(gather_warnings(context, warnings));
   olica_comm_max(context, context->comm, &questions, 1);
   json_t *state =
-      json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f, s:f}", "sweep", at.sweep, "layer", at.layer,
-                "datasets", job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
+      json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f}", "sweep", at.sweep, "layer", at.layer, "datasets",
+                job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
                 job->resume.seconds + olica_timer_now() - context->env->timers.started, "warnings", warnings,
-                "records", records_json(report), "questions_seconds", questions, "questions_per_s",
-                report->tasks.known[0] ? report->tasks.per_second[0] : 0.0);
-  if (state && isfinite(report->perplexity.dense))
-    json_object_set_new(state, "dense", json_real(report->perplexity.dense));
+                "records", records_json(report), "questions_seconds", questions);
+  put_finite(state, "dense", report->perplexity.dense);
+  if (report->tasks.known[0]) put_finite(state, "questions_per_s", report->tasks.per_second[0]);
   if (context->rank == 0 && state) json_object_set(state, "fingerprint", job->resume.fingerprint);
   OLICA_AGREE(context, state ? OLICA_OK
                              : olica_error_set(context->env, OLICA_ERR_MEMORY,

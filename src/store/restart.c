@@ -1,6 +1,7 @@
 #include "olica/store/restart.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,53 +52,106 @@ static olica_status make_path(const olica_restart *restart, int slot, char **pat
   return OLICA_OK;
 }
 
+/* A file that does not count, and why: a sentence that begins with its name. All ranks know; one says it. */
+static void reject(olica_restart *restart, int slot, const char *why) {
+  restart->slot[slot].whole = false;
+  if (restart->context->rank == 0)
+    olica_log_warn(restart->context->env, "[restart] a restart file is not used: %s", why);
+}
+
 /* ---- looking at what is there: rank 0 ---- */
 
-static bool is_header(const header *head, int64_t bytes) {
-  return memcmp(head->magic, magic, sizeof magic) == 0 &&
-         head->crc == checksum(head, offsetof(header, crc)) && head->sequence > 0 && head->text_bytes > 0 &&
-         head->text_bytes <= TEXT_BYTES_MAX && head->text_offset >= BLOCK &&
-         head->text_offset <= bytes - head->text_bytes;
-}
-
-/* The table of a file as text (counted), NULL where it is not whole: whatever the reason, it does not count.
- */
-static char *read_text(olica_env *env, const char *path, header *head) {
-  int fd;
-  int64_t bytes;
-  char *text = NULL;
-  if (olica_file_open(env, path, &fd, &bytes) != OLICA_OK) return NULL;
-  bool good = bytes >= BLOCK && olica_file_read(env, fd, path, 0, head, sizeof *head) == OLICA_OK &&
-              is_header(head, bytes) &&
-              (text = olica_memory_get(env, path, (size_t)head->text_bytes + 1, 1)) != NULL &&
-              olica_file_read(env, fd, path, head->text_offset, text, (size_t)head->text_bytes) == OLICA_OK &&
-              checksum(text, head->text_bytes) == head->text_crc;
-  close(fd);
-  if (good) return text;
-  olica_memory_free(env, text);
-  return NULL;
-}
-
-static olica_status look(olica_restart *restart, bool *exists) {
-  olica_env *env = restart->context->env;
-  char *path;
-  OLICA_TRY(make_path(restart, 0, &path));
-  for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
-    header head = {0};
-    slot_path(restart, i, path);
-    if (access(path, F_OK) == 0) *exists = true;
-    char *text = read_text(env, path, &head);
-    restart->slot[i].whole = text != NULL;
-    restart->slot[i].sequence = text ? head.sequence : 0;
-    olica_memory_free(env, text);
-  }
-  olica_error_clear(env);
-  olica_memory_free(env, path);
+/* The first block is cleared before a file is written, and filled last of all. */
+static olica_status check_header(olica_env *env, const char *path, const header *head, int64_t bytes) {
+  static const header nothing;
+  if (memcmp(head, &nothing, sizeof nothing) == 0)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: was not written to its end", path);
+  if (memcmp(head->magic, magic, sizeof magic) != 0 || head->crc != checksum(head, offsetof(header, crc)))
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: its first block is damaged, or no restart file's",
+                           path);
+  if (head->sequence <= 0 || head->text_bytes <= 0 || head->text_bytes > TEXT_BYTES_MAX ||
+      head->text_offset < BLOCK || head->text_offset > bytes - head->text_bytes)
+    return olica_error_set(env, OLICA_ERR_INPUT,
+                           "%s: holds %lld bytes, expected a table of %lld at byte %lld", path,
+                           (long long)bytes, (long long)head->text_bytes, (long long)head->text_offset);
   return OLICA_OK;
 }
 
-olica_status olica_restart_open(olica_context *context, const char *name, int keep, olica_restart **out,
-                                bool *exists) {
+/* The first block, and the table as text: a counted string. */
+static olica_status read_open(olica_env *env, int fd, const char *path, int64_t bytes, header *head,
+                              char **text) {
+  if (bytes < BLOCK)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds %lld bytes, expected at least %d", path,
+                           (long long)bytes, BLOCK);
+  OLICA_TRY(olica_file_read(env, fd, path, 0, head, sizeof *head));
+  OLICA_TRY(check_header(env, path, head, bytes));
+  *text = olica_memory_get(env, path, (size_t)head->text_bytes + 1, 1);
+  if (!*text) return env->error.code;
+  OLICA_TRY(olica_file_read(env, fd, path, head->text_offset, *text, (size_t)head->text_bytes));
+  uint32_t sum = checksum(*text, head->text_bytes);
+  if (sum == head->text_crc) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: its table has checksum %08x, expected %08x", path, sum,
+                         head->text_crc);
+}
+
+/* OLICA_ERR_INPUT: the file is not whole, and does not count; what else fails is the system's refusal, and
+ * says nothing about the file. *text is NULL after both. */
+static olica_status read_text(olica_env *env, const char *path, header *head, char **text) {
+  int fd;
+  int64_t bytes;
+  *text = NULL;
+  OLICA_TRY(olica_file_open(env, path, &fd, &bytes));
+  olica_status status = read_open(env, fd, path, bytes, head, text);
+  close(fd);
+  if (status != OLICA_OK) OLICA_FREE(env, *text);
+  return status;
+}
+
+static olica_status look_at(olica_restart *restart, int slot, const char *path) {
+  olica_env *env = restart->context->env;
+  header head = {0};
+  char *text;
+  olica_status status = read_text(env, path, &head, &text);
+  if (status == OLICA_ERR_INPUT) {
+    reject(restart, slot, env->error.text);
+    olica_error_clear(env);
+    return OLICA_OK;
+  }
+  OLICA_TRY(status);
+  restart->slot[slot].whole = true;
+  restart->slot[slot].sequence = head.sequence;
+  olica_memory_free(env, text);
+  return OLICA_OK;
+}
+
+static olica_status look(olica_restart *restart) {
+  char *path;
+  OLICA_TRY(make_path(restart, 0, &path));
+  for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
+    slot_path(restart, i, path);
+    if (restart->slot[i].there) OLICA_TRY(look_at(restart, i, path));
+  }
+  olica_memory_free(restart->context->env, path);
+  return OLICA_OK;
+}
+
+/* That a name cannot be asked for does not mean that there is nothing: reading it will tell. */
+static olica_status list(olica_restart *restart) {
+  char *path;
+  OLICA_TRY(make_path(restart, 0, &path));
+  for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
+    slot_path(restart, i, path);
+    restart->slot[i].there = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+  }
+  olica_memory_free(restart->context->env, path);
+  return OLICA_OK;
+}
+
+static void share_slots(olica_restart *restart) {
+  olica_comm_bcast(restart->context, restart->context->comm, restart->slot, sizeof restart->slot, 0);
+}
+
+olica_status olica_restart_open(olica_context *context, const char *name, int keep, olica_restart **out) {
   olica_restart *restart = NULL;
   OLICA_AGREE(context, OLICA_NEW(context->env, restart, 1));
   assert(restart && keep >= 2 && keep <= OLICA_RESTART_KEEP_MAX);
@@ -106,11 +160,22 @@ olica_status olica_restart_open(olica_context *context, const char *name, int ke
   restart->found = -1;
   restart->name = olica_memory_string(context->env, name);
   OLICA_AGREE(context, restart->name ? OLICA_OK : context->env->error.code);
-  *exists = false;
-  OLICA_AGREE(context, context->rank == 0 ? look(restart, exists) : OLICA_OK);
-  olica_comm_bcast(context, context->comm, restart->slot, sizeof restart->slot, 0);
-  olica_comm_bcast(context, context->comm, exists, sizeof *exists, 0);
+  OLICA_AGREE(context, context->rank == 0 ? list(restart) : OLICA_OK);
+  share_slots(restart);
   *out = restart;
+  return OLICA_OK;
+}
+
+bool olica_restart_exists(const olica_restart *restart) {
+  bool exists = false;
+  for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) exists = exists || restart->slot[i].there;
+  return exists;
+}
+
+olica_status olica_restart_look(olica_restart *restart) {
+  olica_context *context = restart->context;
+  OLICA_AGREE(context, context->rank == 0 ? look(restart) : OLICA_OK);
+  share_slots(restart);
   return OLICA_OK;
 }
 
@@ -135,7 +200,7 @@ void olica_restart_remove(olica_restart *restart) {
   bool root = restart->context->rank == 0;
   if (root && make_path(restart, 0, &path) != OLICA_OK) return;
   for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
-    restart->slot[i].whole = false;
+    restart->slot[i].whole = restart->slot[i].there = false;
     if (!root) continue;
     slot_path(restart, i, path);
     unlink(path);
@@ -145,46 +210,64 @@ void olica_restart_remove(olica_restart *restart) {
 
 /* ---- finding and loading ---- */
 
-/* Rank 0's text of a slot on every rank; *bytes 0: it is not whole (any more). */
+/* Rank 0's text of a slot on every rank, a counted string; OLICA_ERR_INPUT: it is not whole (any more). */
 static olica_status share_text(olica_restart *restart, int slot, char **text, int64_t *bytes) {
   olica_context *context = restart->context;
   header head = {0};
   char *path;
   *text = NULL;
   OLICA_AGREE(context, make_path(restart, slot, &path));
-  if (context->rank == 0) *text = read_text(context->env, path, &head);
-  olica_error_clear(context->env);
-  *bytes = *text ? head.text_bytes : 0;
-  olica_comm_bcast(context, context->comm, bytes, sizeof *bytes, 0);
-  OLICA_AGREE(context, *text || *bytes == 0 ? OLICA_OK : OLICA_NEW(context->env, *text, (size_t)*bytes + 1));
-  if (*bytes > 0) olica_comm_bcast(context, context->comm, *text, (size_t)*bytes, 0);
+  olica_status status = context->rank == 0 ? read_text(context->env, path, &head, text) : OLICA_OK;
   olica_memory_free(context->env, path);
+  OLICA_AGREE(context, status);
+  *bytes = head.text_bytes;
+  olica_comm_bcast(context, context->comm, bytes, sizeof *bytes, 0);
+  OLICA_AGREE(context, *text ? OLICA_OK : OLICA_NEW(context->env, *text, (size_t)*bytes + 1));
+  olica_comm_bcast(context, context->comm, *text, (size_t)*bytes, 0);
   return OLICA_OK;
 }
 
-olica_status olica_restart_find(olica_restart *restart, json_t **state) {
+static olica_status parse(olica_restart *restart, const char *text, int64_t bytes, json_t **state) {
   olica_env *env = restart->context->env;
+  json_t *root;
+  OLICA_TRY(olica_json_parse(env, restart->name, text, (size_t)bytes, &root));
+  json_decref(restart->sections);
+  restart->sections = json_incref(json_object_get(root, "sections"));
+  *state = json_incref(json_object_get(root, "state"));
+  json_decref(root);
+  if (json_is_object(restart->sections) && json_is_object(*state)) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s.%d: its table has no sections, or no state", restart->name,
+                         restart->found);
+}
+
+static olica_status read_state(olica_restart *restart, json_t **state) {
+  olica_context *context = restart->context;
+  char *text;
+  int64_t bytes;
+  OLICA_TRY(share_text(restart, restart->found, &text, &bytes));
+  olica_status status = olica_comm_agree(context, context->comm, parse(restart, text, bytes, state));
+  olica_memory_free(context->env, text);
+  if (status == OLICA_OK) return OLICA_OK;
+  json_decref(*state);
+  *state = NULL;
+  return status;
+}
+
+olica_status olica_restart_find(olica_restart *restart, json_t **state) {
   *state = NULL;
   while ((restart->found = newest(restart)) >= 0) {
-    char *text;
-    int64_t bytes;
-    json_t *root = NULL;
-    OLICA_TRY(share_text(restart, restart->found, &text, &bytes));
-    if (bytes > 0) olica_json_parse(env, restart->name, text, (size_t)bytes, &root);
-    olica_error_clear(env);
-    olica_memory_free(env, text);
-    json_decref(restart->sections);
-    restart->sections = json_incref(json_object_get(root, "sections"));
-    *state = json_incref(json_object_get(root, "state"));
-    json_decref(root);
-    if (restart->sections && *state) return OLICA_OK;
-    olica_restart_skip(restart);
+    olica_status status = read_state(restart, state);
+    if (status != OLICA_ERR_INPUT) return status;
+    reject(restart, restart->found, restart->context->env->error.text);
+    olica_error_clear(restart->context->env);
   }
   return OLICA_OK;
 }
 
-void olica_restart_skip(olica_restart *restart) {
-  restart->slot[restart->found].whole = false;
+void olica_restart_skip(olica_restart *restart, const char *why) {
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s.%d: %s", restart->name, restart->found, why);
+  reject(restart, restart->found, text);
 }
 
 /* Where a section lies in the file that was found, and its checksum; false: it is not there in this size. */
@@ -218,8 +301,7 @@ static olica_status read_pieces(const olica_restart *restart, int count,
   int64_t size, offset;
   uint64_t expected;
   OLICA_TRY(make_path(restart, restart->found, &path));
-  OLICA_TRY(olica_file_open(env, path, &fd, &size));
-  olica_status status = OLICA_OK;
+  olica_status status = olica_file_open(env, path, &fd, &size);
   for (int i = 0; i < count && status == OLICA_OK; i++) {
     const olica_restart_section *section = &sections[i];
     if (!is_mine(restart, section)) continue;
@@ -230,7 +312,7 @@ static olica_status read_pieces(const olica_restart *restart, int count,
       sums[i] += piece_checksum(piece);
     }
   }
-  close(fd);
+  if (fd >= 0) close(fd);
   olica_memory_free(env, path);
   return status;
 }
@@ -241,23 +323,40 @@ static void add_up(const olica_restart *restart, int count, uint64_t *sums) {
   olica_watch_leave(restart->context);
 }
 
-static bool all_there(const olica_restart *restart, int count, const olica_restart_section *sections) {
+static olica_status check_sections(const olica_restart *restart, int count,
+                                   const olica_restart_section *sections) {
   int64_t offset;
   uint64_t sum;
   for (int i = 0; i < count; i++)
-    if (!place_of(restart, &sections[i], &offset, &sum)) return false;
-  return true;
+    if (!place_of(restart, &sections[i], &offset, &sum))
+      return olica_error_set(restart->context->env, OLICA_ERR_INPUT,
+                             "%s.%d: its table has no section %s of %lld bytes", restart->name,
+                             restart->found, sections[i].name, (long long)sections[i].bytes);
+  return OLICA_OK;
 }
 
-static bool all_sound(const olica_restart *restart, int count, const olica_restart_section *sections,
-                      const uint64_t *sums) {
+static olica_status check_sums(const olica_restart *restart, int count, const olica_restart_section *sections,
+                               const uint64_t *sums) {
   int64_t offset;
   uint64_t sum;
   for (int i = 0; i < count; i++) {
     place_of(restart, &sections[i], &offset, &sum);
-    if (sum != sums[i]) return false;
+    if (sum != sums[i])
+      return olica_error_set(restart->context->env, OLICA_ERR_INPUT,
+                             "%s.%d: its section %s has checksum %llx, expected %llx", restart->name,
+                             restart->found, sections[i].name, (unsigned long long)sums[i],
+                             (unsigned long long)sum);
   }
-  return true;
+  return OLICA_OK;
+}
+
+/* OLICA_ERR_INPUT: it is not all there, or damaged. */
+static olica_status load_pieces(const olica_restart *restart, int count,
+                                const olica_restart_section *sections, uint64_t *sums) {
+  OLICA_TRY(check_sections(restart, count, sections));
+  OLICA_AGREE(restart->context, read_pieces(restart, count, sections, sums));
+  add_up(restart, count, sums);
+  return check_sums(restart, count, sections, sums);
 }
 
 static void clear_pieces(int count, const olica_restart_section *sections) {
@@ -272,20 +371,18 @@ olica_status olica_restart_load(olica_restart *restart, int count, const olica_r
   uint64_t *sums;
   assert(restart->found >= 0);
   OLICA_AGREE(context, OLICA_NEW(context->env, sums, (size_t)count));
-  *good = all_there(restart, count, sections);
-  if (*good) {
-    olica_status status =
-        olica_comm_agree(context, context->comm, read_pieces(restart, count, sections, sums));
-    if (status != OLICA_OK && status != OLICA_ERR_INPUT) return status;
-    add_up(restart, count, sums);
-    *good = status == OLICA_OK && all_sound(restart, count, sections, sums);
+  olica_status status = load_pieces(restart, count, sections, sums);
+  olica_memory_free(context->env, sums);
+  if (status != OLICA_OK && status != OLICA_ERR_INPUT) return status;
+  *good = status == OLICA_OK;
+  if (!*good) {
+    reject(restart, restart->found, context->env->error.text);
     olica_error_clear(context->env);
+    clear_pieces(count, sections);
   }
-  if (!*good) clear_pieces(count, sections);
   for (int i = 0; i < count && *good; i++)
     if (sections[i].shared && sections[i].count > 0)
       olica_comm_bcast(context, context->comm, sections[i].piece->data, (size_t)sections[i].bytes, 0);
-  olica_memory_free(context->env, sums);
   return OLICA_OK;
 }
 

@@ -39,6 +39,7 @@ typedef struct olica_restart {
   char *name; /* of the files, without .0 */
   int keep;   /* files that are written in turn */
   struct {
+    bool there;       /* whole or not */
     bool whole;       /* its first block and its table are good */
     int64_t sequence; /* 1, 2, ...: the larger, the newer */
   } slot[OLICA_RESTART_KEEP_MAX];
@@ -46,21 +47,26 @@ typedef struct olica_restart {
   json_t *sections; /* its table */
 } olica_restart;
 
-/* Looks at what files there are; `keep` of them, at least 2, are written in turn. *exists: there is one,
- * whole or not. */
-olica_status olica_restart_open(olica_context *context, const char *name, int keep, olica_restart **restart,
-                                bool *exists);
+/* Which files there are; `keep` of them, at least 2, are written in turn. None is opened. */
+olica_status olica_restart_open(olica_context *context, const char *name, int keep, olica_restart **restart);
 void olica_restart_close(olica_restart *restart); /* not collective; NULL allowed */
 
+/* Is there a file, whole or not? Not collective. */
+bool olica_restart_exists(const olica_restart *restart);
+
+/* Which of them are whole. One that is not is warned of by name, here and below, and does not count. That the
+ * system refuses to read one (OLICA_ERR_IO) says nothing about what is in it: the caller's to decide. */
+olica_status olica_restart_look(olica_restart *restart);
+
 /* The next older whole file, beginning with the newest: the caller's state, a new reference on every rank;
- * NULL: there is none. */
+ * NULL: there is none. Fails only where the system does. */
 olica_status olica_restart_find(olica_restart *restart, json_t **state);
 
-/* The file that was found does not count any more: it makes no sense. Not collective: every rank. */
-void olica_restart_skip(olica_restart *restart);
+/* The file that was found does not count any more, and why: it makes no sense. Not collective: every rank. */
+void olica_restart_skip(olica_restart *restart, const char *why);
 
 /* Fills the sections from the file that was found. *good: they are there, of these sizes, undamaged; if not,
- * they hold zeros. Fails only where the system does. */
+ * they hold zeros, and the file does not count any more. Fails only where the system does. */
 olica_status olica_restart_load(olica_restart *restart, int count, const olica_restart_section *sections,
                                 bool *good);
 
