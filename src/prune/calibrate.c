@@ -136,6 +136,20 @@ olica_problem olica_branch_problem(int d, int rank) {
   return (olica_problem){.order = d, .inner = d, .wanted = rank, .columns = d};
 }
 
+/* Once the fit is solved: C diag(w) for the Gram, then what an eigensolver works in. */
+olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank) {
+  olica_problem_bytes fit = olica_fit_bytes(at, d);
+  double factors = olica_solver_matrix_bytes(at, d, rank) + olica_solver_matrix_bytes(at, rank, d);
+  double work = fmax(olica_solver_matrix_bytes(at, d, d), olica_solver_eigen_bytes(at, d, rank));
+  double solved = fit.left + work + (double)sizeof(double) * rank;
+  return (olica_problem_bytes){
+      .kept = fit.kept + factors, .solved = fmax(fit.solved, solved), .left = fit.left};
+}
+
+double olica_branch_end_bytes(const olica_site *at, int d, int rank) {
+  return fmax(olica_solver_replicate_bytes(at, d, rank), olica_solver_replicate_bytes(at, rank, d));
+}
+
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch) {
   *branch = (olica_branch){.fit = fit};
   OLICA_TRY(olica_solver_matrix(fit->solver, fit->d, rank, &branch->basis));

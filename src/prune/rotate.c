@@ -118,12 +118,13 @@ static olica_status standard(olica_env *env, olica_solver *solver, const olica_a
 static form *const forms[] = {[OLICA_OND_FAST] = fast, [OLICA_OND_STANDARD] = standard};
 
 double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice which) {
-  enum { VECTORS = 90 }; /* and what else of its order an eigensolver works in */
+  const olica_site alone = {.place = {OLICA_BACKEND_LAPACK, 0, 1}, .block = 1, .nodes = 1};
   double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads, k = arch->kv_heads;
-  double everywhere = 4 * (k * h * h + h * d), w = h * d * g;
-  if (which == OLICA_OND_FAST) return everywhere + 8 * (w + 4 * h * h + VECTORS * h);
-  double most = d * d * g > 2 * d * d + VECTORS * d ? d * d * g : 2 * d * d + VECTORS * d;
-  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h + d * d + most);
+  double everywhere = 4 * (k * h * h + h * d) + 8 * d, w = h * d * g;
+  if (which == OLICA_OND_FAST)
+    return everywhere + 8 * (w + 2 * h * h + h) + olica_solver_eigen_bytes(&alone, arch->head, arch->head);
+  double most = fmax(8 * d * d * g, olica_solver_eigen_bytes(&alone, arch->hidden, arch->head));
+  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h + d * d + h) + most;
 }
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
