@@ -37,6 +37,12 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
         "[prune] mlp_num = %d, expected at most %d: the model has %d layers and the last is never "
         "calibrated",
         options->mlp_num, arch->layers - 1, arch->layers);
+  if (options->ond == OLICA_OND_STANDARD && arch->head > arch->hidden)
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[prune] ond = standard with heads of %d and a hidden size of %d, expected heads no "
+        "wider than the hidden size; use fast",
+        arch->head, arch->hidden);
   *budget = (olica_budget){.rho_qk = rho_qk,
                            .rho_vo = rho_vo,
                            .rho_ffn = rho_ffn,
