@@ -52,6 +52,7 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
                            .neurons_dropped = (int)floor(rho_ffn * arch->ffn),
                            .neurons_skipped = (int)floor(options->skip_lowest * arch->ffn),
                            .branch = (int)floor(options->ratio * arch->hidden)};
+  if (budget->neurons_dropped == 0) budget->branch = 0; /* of a residual that is zero */
   int64_t gone = (int64_t)budget->neurons_dropped + budget->neurons_skipped;
   if (gone > arch->ffn || budget->neurons_dropped >= arch->ffn)
     return olica_error_set(
