@@ -226,9 +226,10 @@ def budget(m, o):
     def rank(rows):
         r = math.ceil((1 - rho_qk) * m.d * rows / (m.d + rows))
         return r if r * (m.d + rows) < m.d * rows else None  # None: nothing is gained, whole
+    neurons = math.floor(rho_ffn * m.f)
     return dict(q_proj=rank(m.H * m.h), k_proj=rank(m.K * m.h), values=math.floor(rho_vo * m.h),
-                neurons=math.floor(rho_ffn * m.f), skipped=math.floor(o["skip_lowest"] * m.f),
-                branch=math.floor(o["ratio"] * m.d))
+                neurons=neurons, skipped=math.floor(o["skip_lowest"] * m.f),
+                branch=math.floor(o["ratio"] * m.d) if neurons else 0)
 
 
 def energy(x, S):

@@ -82,6 +82,52 @@ def test_check_foresees_memory(tmp_path, ranks, most):
     assert foreseen == pytest.approx(report["memory"]["estimate"], rel=0.02)
 
 
+# A model, how it is pruned, ranks, how many of them make a node, [compute] and [solver].
+SHAPES = {
+    "nodes in bf16": (dict(hidden_size=608, num_attention_heads=3, num_key_value_heads=1, head_dim=16, intermediate_size=426),
+                      dict(sparsity=0.3, k=0.5, ratio=0), 2, 1, dict(precision="bf16"), {}),
+    "threads": (dict(hidden_size=64, num_attention_heads=2, num_key_value_heads=1, intermediate_size=20001, num_hidden_layers=2),
+                dict(sparsity=0.1), 1, 1, dict(threads=16), {}),
+    "wide heads": (dict(hidden_size=256, num_attention_heads=32, num_key_value_heads=8, head_dim=64, intermediate_size=600),
+                   dict(sparsity=0.1), 1, 1, {}, {}),
+    "many pairs": (dict(hidden_size=1024, num_attention_heads=16, num_key_value_heads=16, intermediate_size=1500, num_hidden_layers=2),
+                   dict(sparsity=0.3), 1, 1, {}, {}),
+    "standard": (dict(hidden_size=320, num_attention_heads=20, num_key_value_heads=10, intermediate_size=400, num_hidden_layers=2),
+                 dict(sparsity=0.2, ond="standard"), 2, 2, {}, {}),
+    "a grid": (dict(hidden_size=320, num_attention_heads=8, num_key_value_heads=4, intermediate_size=400, num_hidden_layers=2),
+               dict(sparsity=0.2, ratio=0.3), 2, 2, {}, dict(eigen="scalapack")),
+    "vocabulary": (dict(hidden_size=96, num_attention_heads=6, num_key_value_heads=3, intermediate_size=300, vocab_size=30011),
+                   dict(sparsity=0.02), 2, 2, dict(precision="bf16"), {}),
+}
+
+
+def shaped(directory, name):
+    """A job on a model of that shape."""
+    config, settings, _, _, compute, solver = SHAPES[name]
+    build(directory / "model", config=config)
+    ids(directory / "ids.npy", (8, 32))
+    return {"model": {"path": directory / "model"}, "prune": {"mlp_num": 1, **settings}, "compute": compute, "solver": solver,
+            "calibration": {"tokens": directory / "ids.npy", "samples": 8, "length": 32},
+            "evaluate": {"tokens": directory / "ids.npy", "length": 32, "windows": 2}}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_estimate_of_any_shape(tmp_path, name):
+    """Where other things than the layers and their streams are large: the estimate bounds them, and by no more than a tenth."""
+    memory = run_job(tmp_path, SHAPES[name][2], shaped(tmp_path, name), env=on_nodes(SHAPES[name][3]))["memory"]
+    assert memory["counted"]["max"] <= memory["estimate"] <= 1.1 * memory["counted"]["max"]
+
+
+@pytest.mark.parametrize("name", ["nodes in bf16", "threads"])
+def test_least_limit_is_enough(tmp_path, name):
+    """The smallest limit that a refusal names is one that the whole job keeps."""
+    job, ranks, env = shaped(tmp_path, name), SHAPES[name][2], on_nodes(SHAPES[name][3])
+    config = write_config(tmp_path / "refused.ini", {**job, "output": {"checkpoint": tmp_path / "none.h5"}})
+    limit = least(mpirun(ranks, "--set", "compute.memory=1MiB", config, env=env))
+    report = run_job(tmp_path, ranks, job, "--set", f"compute.memory={int(limit * 1024)}KiB", env=env)
+    assert report["memory"]["counted"]["max"] <= limit * MIB
+
+
 def least(done):
     """What a refusal says would do."""
     assert done.returncode == MEMORY, done.stderr

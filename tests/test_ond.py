@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import judge
-from helpers import DEMO, run_job
-from test_variants import METHOD, SAME, SEVEN, build, close, compare_layers, prune, relative
+from helpers import DEMO, mpirun, run_job, write_config
+from test_variants import METHOD, SAME, SEVEN, build, close, compare_layers, ids, prune, relative
 
 MODELS = {"GQA": dict(), "MHA": dict(config={"num_key_value_heads": 4}),
           "biases": dict(config={"head_dim": 10, "attention_bias": True, "mlp_bias": True}, biases=SEVEN)}
@@ -40,6 +40,39 @@ def test_products_stay(name, tmp_path):
             gram = rows @ rows.T  # what the fast form does not do
             close(gram, np.eye(len(gram)) * gram[0, 0], METHOD, "value rows are orthogonal and equally long")
     assert relative(*(r["perplexity"]["pruned"] for r in reports)) < 1e-4
+
+
+def dead(rows):
+    rows[:] = 0
+
+
+def equal(rows):
+    rows[1], rows[3] = rows[0], rows[2]
+
+
+@pytest.mark.parametrize("damage", [dead, equal])
+def test_products_stay_where_value_rows_are_dependent(tmp_path, damage):
+    """What of a bias lies outside of what a head's value rows span is kept as well: such heads take the fast form, said once."""
+    build(tmp_path / "model", **MODELS["biases"], change=lambda w: damage(w["model.layers.1.self_attn.v_proj.weight"][:10]))
+    reports, (fast, standard) = both(tmp_path, NOTHING)
+    for i in range(fast.L):
+        compare_layers(standard, fast, i)
+    assert relative(*(r["perplexity"]["pruned"] for r in reports)) < 1e-4
+    warned = [[(w["text"], w["count"]) for w in r["warnings"]] for r in reports]
+    assert warned[0] == [] and len(warned[1]) == 1 and "linearly dependent" in warned[1][0][0] and warned[1][0][1] == 1
+
+
+def test_heads_wider_than_the_model_are_refused_at_the_start(tmp_path):
+    build(tmp_path / "model", config={"head_dim": 34})
+    ids(tmp_path / "ids.npy", (4, 16))
+    config = write_config(tmp_path / "job.ini", {
+        "model": {"path": tmp_path / "model"}, "prune": {"sparsity": 0.05, "mlp_num": 1, "ond": "standard"},
+        "calibration": {"tokens": tmp_path / "ids.npy", "samples": 4, "length": 16}, "output": {"checkpoint": tmp_path / "job.h5"}})
+    for option in [], ["--check"]:
+        done = mpirun(2, *option, config)
+        assert done.returncode == 2 and "[prune] ond = standard" in done.stderr and "34" in done.stderr, done.stderr
+        assert "survey" not in done.stderr
+    assert mpirun(2, "--check", "--set", "prune.ond=fast", config).returncode == 0
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import judge, tiny_model
-from helpers import run_job, shared
+from helpers import mpirun, run_job, shared
 
 CLOSE = 1e-5  # dense perplexity: fp32 activations against float64
 SAME = 1e-6   # one function, weights and activations computed alike
@@ -481,6 +481,20 @@ def test_checkpoint_evaluates_to_the_same(tmp_path, dtype, tied):
     reader = Path(__file__).with_name("h5_reader.py")  # the reader that doc/checkpoint.md shows
     done = subprocess.run([sys.executable, reader, tmp_path / "job.h5"], capture_output=True, text=True)
     assert done.returncode == 0 and " 0 failed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.001])
+def test_no_branch_where_no_neuron_goes(tmp_path, sparsity):
+    """The residual is zero: no branch of zeros is written, no constant columns are warned of; the checkpoint verifies and evaluates."""
+    build(tmp_path / "model")
+    report = prune(tmp_path, 2, dict(SETTINGS, sparsity=sparsity))
+    assert report["calibrated_layers"] and report["warnings"] == []
+    assert [(x["ffn_width"], x["branch_rank"]) for x in report["layers"]] == [(40, 0)] * 3
+    checkpoint = judge.load_checkpoint(tmp_path / "job.h5")
+    assert not [name for name in checkpoint.w if "branch" in name]
+    assert report["parameters"]["pruned"] == checkpoint.parameters() <= report["parameters"]["dense"]
+    assert mpirun(2, "--verify", tmp_path / "job.h5").returncode == 0
+    assert relative(evaluate(tmp_path, tmp_path / "job.h5", tmp_path / "ids.npy", 2), report["perplexity"]["pruned"]) < SAME
 
 
 def test_as_input(tmp_path):

@@ -38,6 +38,10 @@ size_t olica_fit_sums_node_bytes(int d) {
   return 2 * n * n * sizeof(double) + OLICA_SIDES * squares * squares * sizeof(pthread_mutex_t);
 }
 
+size_t olica_fit_sums_room(olica_dtype precision) {
+  return precision == OLICA_FP32 ? 0 : sizeof(float) * BATCH * SQUARE * SQUARE;
+}
+
 static olica_status allocate(olica_fit_sums *sums) {
   olica_env *env = olica_kernel_env(sums->kernel);
   olica_dtype precision = olica_kernel_precision(sums->kernel);
@@ -50,7 +54,7 @@ static olica_status allocate(olica_fit_sums *sums) {
     OLICA_TRY(OLICA_NEW(env, sums->scale[side], room * n));
   }
   if (precision == OLICA_FP32) return OLICA_NEW(env, sums->product, SQUARE * n);
-  OLICA_TRY(olica_kernel_reserve(sums->kernel, sizeof(float) * BATCH * SQUARE * SQUARE));
+  OLICA_TRY(olica_kernel_reserve(sums->kernel, olica_fit_sums_room(precision)));
   return OLICA_NEW(env, sums->turned, rows);
 }
 

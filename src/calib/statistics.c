@@ -35,6 +35,15 @@ void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols
   }
 }
 
+/* The taps that they look at, one after the other. */
+static int channels(const olica_arch *arch) {
+  return 2 * arch->hidden + arch->heads * arch->head + arch->ffn;
+}
+
+size_t olica_energies_bytes(const olica_arch *arch, int threads) {
+  return sizeof(double) * (size_t)threads * (size_t)channels(arch);
+}
+
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
                                    olica_energies **out) {
   olica_energies *e;
@@ -42,7 +51,7 @@ olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int t
   e->d = arch->hidden;
   e->values = arch->heads * arch->head;
   e->neurons = arch->ffn;
-  e->total = 2 * e->d + e->values + e->neurons;
+  e->total = channels(arch);
   e->threads = threads;
   OLICA_TRY(OLICA_NEW(env, e->all, (size_t)threads * (size_t)e->total));
   e->attention = e->all;

@@ -21,10 +21,18 @@ const char *olica_backend_about(olica_backend backend) {
   return table[backend] ? table[backend]->about : "lapack for small problems, scalapack for large ones";
 }
 
-olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space) {
+static double longer(double work) {
   const double more = 1.1, and_more = 1000;
-  lwork = more * lwork + and_more;
-  liwork = more * liwork + and_more;
+  return more * work + and_more;
+}
+
+double olica_workspace_bytes(int n, double lwork, double liwork) {
+  return (double)sizeof(double) * (n + longer(lwork)) + (double)sizeof(int) * longer(liwork);
+}
+
+olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space) {
+  lwork = longer(lwork);
+  liwork = longer(liwork);
   if (lwork > INT_MAX || liwork > INT_MAX)
     return olica_error_set(
         env, OLICA_ERR_MEMORY,

@@ -23,8 +23,10 @@ typedef struct olica_backend_ops {
 
   /* The process grid that a group of `ranks` ranks forms; rows * cols <= ranks. Pure. */
   void (*shape)(int ranks, int *rows, int *cols);
-  /* MB = NB of a matrix with `rows` rows. Pure. */
-  int (*block)(const olica_solver *solver, int rows);
+  /* MB = NB of a matrix with `rows` rows on a grid of so many ranks; `asked` is the setting. Pure. */
+  int (*block)(int asked, int ranks, int rows);
+  /* Bytes that the first of the algorithms below takes beside A and V, on the rank that needs most. Pure. */
+  double (*eigen_bytes)(const olica_site *at, int n, int wanted);
 
   /* What the library needs once in a run; collective on the context. NULL: nothing. */
   olica_status (*start)(olica_context *context, void **session);
@@ -76,6 +78,7 @@ typedef struct olica_workspace {
   int *iwork, lwork, liwork;
 } olica_workspace;
 olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space);
+double olica_workspace_bytes(int n, double lwork, double liwork); /* pure */
 void olica_workspace_free(olica_env *env, olica_workspace *space);
 
 #endif

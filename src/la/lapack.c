@@ -11,9 +11,10 @@ static void shape(int ranks, int *rows, int *cols) {
   *rows = *cols = 1;
 }
 
-static int block(const olica_solver *solver, int rows) {
+static int block(int asked, int ranks, int rows) {
+  (void)ranks;
   (void)rows;
-  return solver->options.block;
+  return asked;
 }
 
 /* Up to this order one thread does nearly as well as several, and then a solution does not depend, in its
@@ -70,20 +71,43 @@ static int tridiagonal_pairs(int n, int wanted, double *d, double *e, double *z,
   return info;
 }
 
+/* What sytrd works in: numbers and integers of the workspace, and the n x n pairs of the tridiagonal matrix
+ * where they are not few. */
+typedef struct room {
+  size_t square;
+  double work, integers;
+} room;
+
+static room room_for(int n, int wanted) {
+  enum { BLOCK = 64, MRRR = 18, MRRR_INTEGERS = 10, DIVIDE = 4, DIVIDE_INTEGERS = 5 };
+  size_t square = few(wanted, n) ? 0 : (size_t)n * (size_t)n;
+  double work = few(wanted, n) ? MRRR * (double)n : DIVIDE * (double)n + (double)square + 1;
+  return (room){.square = square,
+                .work = work > BLOCK * (double)n ? work : BLOCK * (double)n,
+                .integers = (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n};
+}
+
+/* dsytrd's d, e, tau and dstemr's support beside it. */
+static double eigen_bytes(const olica_site *at, int n, int wanted) {
+  (void)at;
+  room r = room_for(n, wanted);
+  return olica_workspace_bytes(n, r.work, r.integers) + 8.0 * (double)r.square +
+         n * (3.0 * sizeof(double) + 2.0 * sizeof(int));
+}
+
 /* Householder's reduction, the wanted pairs of its tridiagonal matrix, and the way back for just these:
  * DSYEVR finds them one by one unless it is asked for all, DSYEVD turns back all. */
 static olica_status sytrd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
-  enum { BLOCK = 64, MRRR = 18, MRRR_INTEGERS = 10, DIVIDE = 4, DIVIDE_INTEGERS = 5 };
   olica_env *env = solver->context->env;
   int n = a->rows, info = 0, *support;
-  size_t order = (size_t)n, square = few(wanted, n) ? 0 : order * order;
-  double *d, *z, work = few(wanted, n) ? MRRR * (double)n : DIVIDE * (double)n + (double)square + 1;
+  size_t order = (size_t)n;
+  double *d, *z;
+  room r = room_for(n, wanted);
   olica_workspace s;
-  OLICA_TRY(olica_workspace_get(env, n, work > BLOCK * (double)n ? work : BLOCK * (double)n,
-                                (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n, &s));
+  OLICA_TRY(olica_workspace_get(env, n, r.work, r.integers, &s));
   OLICA_TRY(OLICA_NEW(env, d, 3 * order)); /* and e, tau */
-  OLICA_TRY(OLICA_NEW(env, z, square));
+  OLICA_TRY(OLICA_NEW(env, z, r.square));
   OLICA_TRY(OLICA_NEW(env, support, 2 * order));
   double *e = d + n, *tau = e + n;
   narrow(n);
@@ -139,6 +163,7 @@ const olica_backend_ops olica_backend_lapack = {
     .about = "LAPACK, each problem on one rank",
     .shape = shape,
     .block = block,
+    .eigen_bytes = eigen_bytes,
     .gram = gram,
     .multiply = multiply,
     .eigen = {{"dsytrd", sytrd}, {"dsyevr", syevr}},

@@ -134,12 +134,33 @@ static void each_panel(const olica_matrix *matrix, int cols, void (*move)(const 
   }
 }
 
+int olica_matrix_most(int n, int block, int places) {
+  return held(n, block, 0, places);
+}
+
+/* Numbers that no panel of rows x cols has more of. */
+static size_t panel_numbers(int rows, int cols) {
+  size_t all = (size_t)rows * (size_t)cols, limit = rows > PIECE ? (size_t)rows : PIECE;
+  return all < limit ? all : limit;
+}
+
 /* What no panel is larger than. Process (0, 0) has most rows and columns. */
 static size_t panel_size(const olica_matrix *matrix, int cols) {
-  size_t rows = (size_t)held(matrix->rows, matrix->mb, 0, matrix->grid->rows);
-  size_t all = rows * (size_t)held(cols, matrix->nb, 0, matrix->grid->cols);
-  size_t limit = rows > PIECE ? rows : PIECE;
-  return all < limit ? all : limit;
+  const olica_grid *grid = matrix->grid;
+  return panel_numbers(held(matrix->rows, matrix->mb, 0, grid->rows), held(cols, matrix->nb, 0, grid->cols));
+}
+
+/* A panel of the sum and, where nodes add up theirs, one of this node's part. */
+static int sum_panels(int nodes) {
+  return nodes > 1 ? 2 : 1;
+}
+
+size_t olica_matrix_sum_bytes(int rows, int cols, int nodes) {
+  return (size_t)sum_panels(nodes) * panel_numbers(rows, cols) * sizeof(double);
+}
+
+size_t olica_matrix_replicate_bytes(int rows, int cols) {
+  return panel_numbers(rows, cols) * sizeof(float);
 }
 
 typedef struct summation {
@@ -211,7 +232,7 @@ olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int uppe
   olica_context *context = matrix->grid->context;
   size_t size = panel_size(matrix, matrix->cols);
   summation s = {.matrix = matrix, .part = part, .upper = upper, .size = size};
-  olica_status status = OLICA_NEW(context->env, s.mine, context->nodes > 1 ? size : 0);
+  olica_status status = OLICA_NEW(context->env, s.mine, sum_panels(context->nodes) > 1 ? size : 0);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, size);
   OLICA_TRY(olica_comm_agree(context, context->comm, status));
   each_panel(matrix, matrix->cols, sum_panel, &s);

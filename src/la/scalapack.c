@@ -1,4 +1,5 @@
 /* ScaLAPACK on a near-square process grid. Its descriptors need MB = NB, which every layout of ours has. */
+#include <math.h>
 #include <string.h>
 
 #include "backend.h"
@@ -10,9 +11,10 @@ static const double zero_weight = 0, full_weight = 1;
 
 typedef int descriptor[9];
 
-static int block(const olica_solver *solver, int rows) {
+static int block(int asked, int ranks, int rows) {
+  (void)ranks;
   (void)rows;
-  return solver->options.block;
+  return asked;
 }
 
 static int minimum(int a, int b) {
@@ -70,12 +72,39 @@ static void take(olica_matrix *z, olica_matrix *v) {
   olica_matrix_destroy(z);
 }
 
+/* Vectors that syevr asks for. */
+static int asked_for(int n, int wanted, int nb) {
+  return minimum(n, maximum(wanted, nb));
+}
+
+/* What pdsyevr_'s query answers: of its MRRR, and of the reduction, which works in blocks of ANB on a square
+ * grid (PDSYNTRD). */
+static double numbers_asked(const olica_site *at, int n, int columns) {
+  enum { ANB = 16, LEAST = 18 };
+  int rows, cols, ranks, nb = at->block, side = 1;
+  olica_grid_shape(at->place.count, &rows, &cols);
+  ranks = rows * cols;
+  while ((side + 1) * (side + 1) <= ranks) side++;
+  double most = (double)olica_matrix_most(n, nb, rows) * olica_matrix_most(columns, nb, cols) + 2.0 * nb * nb;
+  double mrrr = 2 + 5.0 * n + fmax(LEAST * (double)n, most) + (2 + (columns + ranks - 1) / ranks) * (double)n;
+  double nps = maximum(olica_matrix_most(n, 1, side), 2 * ANB);
+  return fmax(mrrr, 5.0 * n + 2.0 * (ANB + 1) * (4 * nps + 2) + (nps + 4) * nps);
+}
+
+static double eigen_bytes(const olica_site *at, int n, int wanted) {
+  enum { TIMES = 12, LEAST = 4 };
+  int columns = asked_for(n, wanted, at->block);
+  double integers = TIMES * (double)maximum(maximum(n, at->place.count + 1), LEAST) + 2.0 * n;
+  double wider = columns != wanted ? olica_solver_matrix_bytes(at, n, columns) : 0;
+  return olica_workspace_bytes(n, numbers_asked(at, n, columns), integers) + wider;
+}
+
 /* MRRR. Asked for fewer vectors than a block, PDSYEVR 2.2.1 returns wrong ones and INFO = 0. It wants to see
  * n columns in Z's descriptor but touches no more than it computes, so that Z need not have them. */
 static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;
-  int n = a->rows, columns = minimum(n, maximum(wanted, a->nb));
+  int n = a->rows, columns = asked_for(n, wanted, a->nb);
   int query = -1, integers = 0, found = 0, vectors = 0, info = 0;
   double answer[3] = {0}, unused = 0;
   descriptor d;
@@ -141,6 +170,7 @@ const olica_backend_ops olica_backend_scalapack = {
     .about = "ScaLAPACK, each problem on a near-square grid of ranks",
     .shape = olica_grid_shape,
     .block = block,
+    .eigen_bytes = eigen_bytes,
     .gram = olica_scalapack_gram,
     .multiply = olica_scalapack_multiply,
     .eigen = {{"pdsyevr", syevr}, {"pdsyevd", olica_scalapack_syevd}},

@@ -67,9 +67,16 @@ static void shape(int ranks, int *rows, int *cols) {
   *cols = 1;
 }
 
-static int block(const olica_solver *solver, int rows) {
-  int ranks = solver->grid->count;
+static int block(int asked, int ranks, int rows) {
+  (void)asked;
   return (rows + ranks - 1) / ranks;
+}
+
+/* PETSc's own memory is not counted. */
+static double eigen_bytes(const olica_site *at, int n, int wanted) {
+  (void)at;
+  (void)n;
+  return (double)sizeof(Vec) * wanted;
 }
 
 /* ---- eigenproblems ---- */
@@ -199,6 +206,7 @@ const olica_backend_ops olica_backend_slepc = {
     .about = "SLEPc's Krylov-Schur on row blocks, each problem on all ranks; products are ScaLAPACK's",
     .shape = shape,
     .block = block,
+    .eigen_bytes = eigen_bytes,
     .start = start,
     .stop = stop,
     .gram = olica_scalapack_gram,

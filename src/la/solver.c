@@ -39,7 +39,7 @@ static void leave(olica_solver *solver) {
 }
 
 olica_status olica_solver_matrix(olica_solver *solver, int rows, int cols, olica_matrix **matrix) {
-  int block = solver->ops->block(solver, rows);
+  int block = solver->ops->block(solver->options.block, solver->grid->count, rows);
   return olica_matrix_create(solver->grid, rows, cols, block, block, matrix);
 }
 
@@ -61,6 +61,45 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
   OLICA_TRY(solver->ops->multiply(solver, transposed, a, b, c));
   book(solver, 2.0 * c->rows * c->cols * b->rows);
   return OLICA_OK;
+}
+
+/* ---- bytes ---- */
+
+/* Rows and columns of the process that has most of a matrix. */
+typedef struct local_part {
+  int rows, cols;
+} local_part;
+
+static local_part most_of(const olica_site *at, int rows, int cols) {
+  const olica_backend_ops *ops = olica_backend_ops_of(at->place.backend);
+  int grid_rows, grid_cols;
+  ops->shape(at->place.count, &grid_rows, &grid_cols);
+  int block = ops->block(at->block, grid_rows * grid_cols, rows);
+  return (local_part){olica_matrix_most(rows, block, grid_rows), olica_matrix_most(cols, block, grid_cols)};
+}
+
+double olica_solver_matrix_bytes(const olica_site *at, int rows, int cols) {
+  local_part most = most_of(at, rows, cols);
+  return (double)sizeof(double) * most.rows * most.cols;
+}
+
+double olica_solver_sum_bytes(const olica_site *at, int rows, int cols) {
+  local_part most = most_of(at, rows, cols);
+  return (double)olica_matrix_sum_bytes(most.rows, most.cols, at->nodes);
+}
+
+double olica_solver_replicate_bytes(const olica_site *at, int rows, int cols) {
+  local_part most = most_of(at, rows, cols);
+  return (double)olica_matrix_replicate_bytes(most.rows, most.cols);
+}
+
+/* The diagonal of A stays while an algorithm works, then while its vectors are checked: by a matrix like V,
+ * and by VᵀV. */
+double olica_solver_eigen_bytes(const olica_site *at, int n, int wanted) {
+  double work = olica_backend_ops_of(at->place.backend)->eigen_bytes(at, n, wanted);
+  double residuals = olica_solver_matrix_bytes(at, n, wanted),
+         products = olica_solver_matrix_bytes(at, wanted, wanted);
+  return (double)sizeof(double) * n + fmax(work, fmax(residuals, products) + (double)sizeof(double) * wanted);
 }
 
 /* ---- eigenproblems ----

@@ -37,6 +37,12 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
         "[prune] mlp_num = %d, expected at most %d: the model has %d layers and the last is never "
         "calibrated",
         options->mlp_num, arch->layers - 1, arch->layers);
+  if (options->ond == OLICA_OND_STANDARD && arch->head > arch->hidden)
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[prune] ond = standard with heads of %d and a hidden size of %d, expected heads no "
+        "wider than the hidden size; use fast",
+        arch->head, arch->hidden);
   *budget = (olica_budget){.rho_qk = rho_qk,
                            .rho_vo = rho_vo,
                            .rho_ffn = rho_ffn,
@@ -46,6 +52,7 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
                            .neurons_dropped = (int)floor(rho_ffn * arch->ffn),
                            .neurons_skipped = (int)floor(options->skip_lowest * arch->ffn),
                            .branch = (int)floor(options->ratio * arch->hidden)};
+  if (budget->neurons_dropped == 0) budget->branch = 0; /* of a residual that is zero */
   int64_t gone = (int64_t)budget->neurons_dropped + budget->neurons_skipped;
   if (gone > arch->ffn || budget->neurons_dropped >= arch->ffn)
     return olica_error_set(

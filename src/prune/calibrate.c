@@ -1,5 +1,6 @@
 #include "olica/prune/calibrate.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -79,7 +80,7 @@ olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, 
   *dropped = (olica_dropped){
       .context = context, .kernel = kernel, .count = dense->shape.ffn - pruned->shape.ffn, .d = d};
   *out = dropped;
-  if (dropped->count == 0) return OLICA_OK; /* nothing was cut */
+  assert(dropped->count > 0); /* else the budget has no branch */
   OLICA_TRY(allocate(pruned, dropped));
   copy_neurons(dense, pruned, dropped);
   OLICA_AGREE(context, pack_dropped(dropped));
@@ -113,10 +114,6 @@ static void add_bias(float *rows, const float *bias, int tokens, int width) {
 void olica_dropped_apply(const olica_dropped *dropped, int tokens, const float *a, float *gate, float *up,
                          float *residual) {
   int n = dropped->count, d = dropped->d;
-  if (n == 0) { /* nothing was cut */
-    memset(residual, 0, (size_t)tokens * d * sizeof *residual);
-    return;
-  }
   olica_packed_multiply(dropped->packed_gate, tokens, a, d, gate);
   olica_packed_multiply(dropped->packed_up, tokens, a, d, up);
   add_bias(gate, dropped->gate_bias, tokens, n);
@@ -134,6 +131,20 @@ static void confidence(double *r, int d) {
 
 olica_problem olica_branch_problem(int d, int rank) {
   return (olica_problem){.order = d, .inner = d, .wanted = rank, .columns = d};
+}
+
+/* Once the fit is solved: C diag(w) for the Gram, then what an eigensolver works in. */
+olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank) {
+  olica_problem_bytes fit = olica_fit_bytes(at, d);
+  double factors = olica_solver_matrix_bytes(at, d, rank) + olica_solver_matrix_bytes(at, rank, d);
+  double work = fmax(olica_solver_matrix_bytes(at, d, d), olica_solver_eigen_bytes(at, d, rank));
+  double solved = fit.left + work + (double)sizeof(double) * rank;
+  return (olica_problem_bytes){
+      .kept = fit.kept + factors, .solved = fmax(fit.solved, solved), .left = fit.left};
+}
+
+double olica_branch_end_bytes(const olica_site *at, int d, int rank) {
+  return fmax(olica_solver_replicate_bytes(at, d, rank), olica_solver_replicate_bytes(at, rank, d));
 }
 
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch) {

@@ -45,6 +45,35 @@ int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *sh
   return k.count;
 }
 
+/* Of problem i at its site, and what its results go through at its end. */
+static olica_problem_bytes bytes_of(const olica_site *at, const olica_problem *p, double *end) {
+  bool branch = p->columns > 0;
+  *end =
+      fmax(*end, branch ? olica_branch_end_bytes(at, p->order, p->wanted) : olica_lowrank_end_bytes(at, p));
+  return branch ? olica_branch_bytes(at, p->order, p->wanted) : olica_lowrank_bytes(at, p);
+}
+
+/* The fit's sums are gone before the others begin. */
+olica_status olica_decompose_bytes(olica_env *env, const olica_decompose_ranks *on, const olica_arch *arch,
+                                   const olica_layer_shape *shape, double sums, double *bytes) {
+  olica_problem problem[OLICA_DECOMPOSE_MOST];
+  olica_placement places[OLICA_DECOMPOSE_MOST];
+  olica_problem_bytes each[OLICA_DECOMPOSE_MOST];
+  int count = olica_decompose_problems(arch, shape, problem), d = arch->hidden;
+  double root = (double)sizeof(double) * d, gathered = 0, end = 0;
+  OLICA_TRY(olica_solver_place(env, on->backend, on->ranks, count, problem, places));
+  for (int i = 0; i < count; i++) {
+    olica_site at = {places[i], on->block, on->nodes};
+    each[i] = bytes_of(&at, &problem[i], &end);
+    if (problem[i].columns > 0)
+      gathered = sums + olica_fit_bytes(&at, d).kept + olica_fit_gather_bytes(&at, d);
+  }
+  if (shape->branch > 0) root += olica_fit_vector_bytes(d);
+  olica_step_bytes step = olica_solver_step_bytes(count, places, each);
+  *bytes = root + fmax(gathered, fmax(step.solved, step.ended + end));
+  return OLICA_OK;
+}
+
 static olica_status place(olica_pool *pool, const olica_arch *arch, tasks *t) {
   olica_context *context = t->context;
   olica_problem problem[OLICA_DECOMPOSE_MOST];

@@ -13,11 +13,28 @@ olica_problem olica_fit_problem(int d) {
   return (olica_problem){.order = d, .columns = d};
 }
 
+enum { VECTORS = 4, SUMS = 3 }; /* of a fit; of its correlations */
+
+double olica_fit_vector_bytes(int d) {
+  return VECTORS * (double)sizeof(double) * d;
+}
+
+double olica_fit_gather_bytes(const olica_site *at, int d) {
+  return olica_solver_sum_bytes(at, d, d);
+}
+
+/* AᵀA and AᵀB, then C; the ridge's diagonal is less than the sums of the correlations. */
+olica_problem_bytes olica_fit_bytes(const olica_site *at, int d) {
+  double square = olica_solver_matrix_bytes(at, d, d);
+  return (olica_problem_bytes){
+      .kept = 2 * square, .solved = square + SUMS * (double)sizeof(double) * d, .left = square};
+}
+
 static olica_status create(olica_context *context, olica_solver *solver, int d, olica_fit **out) {
   olica_fit *fit;
   OLICA_TRY(OLICA_NEW(context->env, fit, 1));
   *fit = (olica_fit){.context = context, .solver = solver, .d = d};
-  OLICA_TRY(OLICA_NEW(context->env, fit->sum_a, 4 * (size_t)d));
+  OLICA_TRY(OLICA_NEW(context->env, fit->sum_a, VECTORS * (size_t)d));
   fit->sum_b = fit->sum_a + d;
   fit->square_b = fit->sum_b + d;
   fit->correlation = fit->square_b + d;
@@ -66,7 +83,7 @@ static olica_status correlations(olica_fit *fit, double delta) {
   olica_env *env = fit->context->env;
   int d = fit->d;
   double *pb, *cc, *sum_p;
-  OLICA_TRY(OLICA_NEW(env, pb, 3 * (size_t)d));
+  OLICA_TRY(OLICA_NEW(env, pb, SUMS * (size_t)d));
   cc = pb + d;
   sum_p = cc + d;
   olica_matrix_column_dots(fit->coef, fit->cross, pb);

@@ -10,6 +10,22 @@ olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
   return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};
 }
 
+/* b and a; W and G, the values, and what an eigensolver works in. */
+olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *p) {
+  double factors =
+      olica_solver_matrix_bytes(at, p->order, p->wanted) + olica_solver_matrix_bytes(at, p->wanted, p->inner);
+  double weights =
+      olica_solver_matrix_bytes(at, p->order, p->inner) + olica_solver_matrix_bytes(at, p->order, p->order);
+  return (olica_problem_bytes){.kept = factors,
+                               .solved = weights + (double)sizeof(double) * p->wanted +
+                                         olica_solver_eigen_bytes(at, p->order, p->wanted)};
+}
+
+double olica_lowrank_end_bytes(const olica_site *at, const olica_problem *p) {
+  return fmax(olica_solver_replicate_bytes(at, p->order, p->wanted),
+              olica_solver_replicate_bytes(at, p->wanted, p->inner));
+}
+
 olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
                                  olica_lowrank *lowrank) {
   *lowrank = (olica_lowrank){.solver = solver, .linear = linear, .name = name};

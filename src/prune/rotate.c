@@ -1,5 +1,6 @@
 #include "olica/prune/rotate.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -93,10 +94,54 @@ static olica_status turn_bias(olica_solver *solver, const olica_matrix *t, const
   return OLICA_OK;
 }
 
+/* Is T so near a matrix without an inverse that nothing can be solved with TᵀT? */
+static olica_status is_singular(olica_env *env, olica_solver *solver, const olica_matrix *t, bool *singular) {
+  const double least = 1e-10; /* of the largest eigenvalue: a condition of 1e5, squared */
+  int h = t->rows;
+  olica_matrix *square, *u;
+  double *values;
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &square));
+  OLICA_TRY(olica_solver_matrix(solver, h, h, &u));
+  OLICA_TRY(OLICA_NEW(env, values, (size_t)h));
+  OLICA_TRY(olica_solver_multiply(solver, 1, t, t, square));
+  OLICA_TRY(olica_solver_eigen(solver, "condition of value neurons", square, h, values, u));
+  *singular = !(values[h - 1] > least * values[0]);
+  release((olica_matrix *[]){square, u}, 2);
+  OLICA_FREE(env, values);
+  return OLICA_OK;
+}
+
+/* The fast form where the standard one has room for values and bias of its own. */
+static olica_status fast_instead(olica_env *env, olica_solver *solver, const olica_arch *arch,
+                                 const double *root, const olica_layer *layer, int group, turn *to) {
+  int h = arch->head, d = arch->hidden;
+  const olica_linear *v = &layer->linear[OLICA_V];
+  olica_log_warn(env,
+                 "[prune] ond = standard: the value rows of a head are linearly dependent, and there is a "
+                 "bias: such heads take the fast form");
+  OLICA_TRY(fast(env, solver, arch, root, layer, group, to));
+  olica_product_general(env, 1, 0, h, d, h, 1.0f, to->t, h, v->weight + (size_t)group * h * d, d, 0.0f,
+                        to->values, d);
+  olica_product_general(env, 1, 0, h, 1, h, 1.0f, to->t, h, v->bias + group * h, 1, 0.0f, to->bias, 1);
+  return OLICA_OK;
+}
+
+/* T / c, c Zᵀ and the bias that goes with them. */
+static olica_status take_standard(olica_solver *solver, const olica_linear *v, int group,
+                                  const olica_matrix *t, const olica_matrix *z, double c, turn *to) {
+  int h = t->rows, d = z->rows;
+  take(t, 1 / c, to->t);
+  for (int i = 0; i < h; i++)
+    for (int j = 0; j < d; j++) to->values[(size_t)i * d + j] = (float)(c * z->a[(size_t)i * z->lld + j]);
+  return v->bias ? turn_bias(solver, t, v->bias + group * h, c, to->bias) : OLICA_OK;
+}
+
+/* A bias outside of what the value rows span would be lost: T has their range. */
 static olica_status standard(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
                              const olica_layer *layer, int group, turn *to) {
   int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
   const olica_linear *v = &layer->linear[OLICA_V];
+  bool singular = false;
   olica_matrix *w, *values, *z, *t;
   OLICA_TRY(olica_solver_matrix(solver, h, d * g, &w));
   OLICA_TRY(olica_solver_matrix(solver, h, d, &values));
@@ -107,23 +152,24 @@ static olica_status standard(olica_env *env, olica_solver *solver, const olica_a
   OLICA_TRY(right_vectors(env, solver, values, w, z));
   OLICA_TRY(olica_solver_multiply(solver, 0, values, z, t));
   double norm = olica_matrix_norm(values), c = norm > 0 ? norm / sqrt(h) : 1;
-  take(t, 1 / c, to->t);
-  for (int i = 0; i < h; i++)
-    for (int j = 0; j < d; j++) to->values[(size_t)i * d + j] = (float)(c * z->a[(size_t)i * z->lld + j]);
-  if (v->bias) OLICA_TRY(turn_bias(solver, t, v->bias + group * h, c, to->bias));
+  if (v->bias) OLICA_TRY(is_singular(env, solver, t, &singular));
+  if (!singular) OLICA_TRY(take_standard(solver, v, group, t, z, c, to));
   release((olica_matrix *[]){w, values, z, t}, 4);
-  return OLICA_OK;
+  return singular ? fast_instead(env, solver, arch, root, layer, group, to) : OLICA_OK;
 }
 
 static form *const forms[] = {[OLICA_OND_FAST] = fast, [OLICA_OND_STANDARD] = standard};
 
 double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice which) {
-  enum { VECTORS = 90 }; /* and what else of its order an eigensolver works in */
+  const olica_site alone = {.place = {OLICA_BACKEND_LAPACK, 0, 1}, .block = 1, .nodes = 1};
   double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads, k = arch->kv_heads;
-  double everywhere = 4 * (k * h * h + h * d), w = h * d * g;
-  if (which == OLICA_OND_FAST) return everywhere + 8 * (w + 4 * h * h + VECTORS * h);
-  double most = d * d * g > 2 * d * d + VECTORS * d ? d * d * g : 2 * d * d + VECTORS * d;
-  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h + d * d + most);
+  double everywhere = 4 * (k * h * h + h * d) + 8 * d, w = h * d * g;
+  if (which == OLICA_OND_FAST)
+    return everywhere + 8 * (w + 2 * h * h + h) + olica_solver_eigen_bytes(&alone, arch->head, arch->head);
+  double vectors =
+      8 * (d * d + h) + fmax(8 * d * d * g, olica_solver_eigen_bytes(&alone, arch->hidden, arch->head));
+  double singular = 8 * (2 * h * h + h) + olica_solver_eigen_bytes(&alone, arch->head, arch->head);
+  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h) + fmax(vectors, singular);
 }
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
@@ -213,10 +259,7 @@ olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const
   size_t h = (size_t)arch->head, d = (size_t)arch->hidden;
   turn *turns = NULL;
   float *scratch = NULL;
-  if (which == OLICA_OND_STANDARD && arch->head > arch->hidden)
-    return olica_error_set(env, OLICA_ERR_CONFIG,
-                           "[prune] ond = standard: heads of %d are wider than the hidden size %d; use fast",
-                           arch->head, arch->hidden);
+  assert(which != OLICA_OND_STANDARD || arch->head <= arch->hidden); /* the budget has refused it */
   OLICA_AGREE(context, allocate(env, arch, which, &turns, &scratch));
   OLICA_TRY(solve_groups(pool, context, arch, which, e, layer, turns));
   share(context, arch, turns->t, h * h);

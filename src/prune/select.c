@@ -33,6 +33,18 @@ olica_status olica_select_kept(olica_env *env, const double *importance, int n, 
   return OLICA_OK;
 }
 
+static size_t larger(size_t a, size_t b) {
+  return a > b ? a : b;
+}
+
+/* The importances, and what one of them or the order of the neurons is made in. */
+size_t olica_select_bytes(const olica_arch *arch) {
+  size_t h = (size_t)arch->head, f = (size_t)arch->ffn;
+  size_t squares = larger((size_t)arch->heads * h, f) * sizeof(double);
+  size_t order = larger(h, f) * (sizeof(candidate) + sizeof(char));
+  return larger((size_t)arch->kv_heads * h, f) * sizeof(double) + larger(squares, order);
+}
+
 /* sqrt(sum_c (w[c]² energy[c])) of one row. */
 static double weighted_norm(const float *w, const double *energy, int n) {
   double sum = 0.0;

@@ -12,14 +12,14 @@
 #include "olica/prune/calibrate.h"
 #include "olica/prune/decompose.h"
 #include "olica/prune/rotate.h"
+#include "olica/prune/select.h"
 #include "olica/run/pipeline.h"
 
 enum {
-  SUM_NUMBERS = 1 << 20,  /* of a matrix on their way to its owners (la/matrix.c) */
   WRITE_ROUND = 16 << 20, /* a collective write of all ranks, */
   WRITE_RANK = 128 << 10, /* and the least of one rank (io/hdf5_write.c) */
   READ_BACK = 8 << 20,    /* of a rank that verifies (store/verify.c) */
-  SMALL = 256 << 10       /* vectors and workspaces that are not worth a term */
+  SMALL = 256 << 10       /* vectors and objects that are not worth a term */
 };
 
 static double share(double items, int ranks) {
@@ -72,46 +72,13 @@ static double panel_bytes(const olica_job *job) {
   return 4.0 * job->source->panel_rows * job->source->arch.hidden;
 }
 
-/* Matrices of one problem of a layer's decompositions, all its ranks together: what stays from its beginning
- * to its end, and more while it is solved. An eigensolver works in two more squares. */
-static double kept_bytes(const olica_problem *p) {
-  double n = p->order, inner = p->inner, wanted = p->wanted, fit = p->columns > 0 ? 2 * n * n : 0;
-  return 8 * (fit + n * wanted + wanted * inner);
-}
-
-static double solved_bytes(const olica_problem *p) {
-  enum { VECTORS = 90 }; /* and what else of order n a solver works in */
-  double n = p->order, inner = p->inner, eigen = 2 * n * n + VECTORS * n;
-  return 8 * (p->columns > 0 ? n * n + larger(n * n, eigen) : n * inner + n * n + eigen);
-}
-
-/* A d x d matrix of all ranks on its way to its owners: a panel of a rank's own numbers, and of their sum. */
-static double sum_bytes(double square) {
-  return 2 * 8 * (square < SUM_NUMBERS ? square : SUM_NUMBERS);
-}
-
 /* The rank that needs most for a layer's decompositions: they are begun together, while the sums of the
  * branch's fit are there too, and solved in turn. */
-static olica_status decompose_bytes(const olica_job *job, int ranks, const olica_layer_shape *shape,
+static olica_status decompose_bytes(const olica_job *job, olica_layout layout, const olica_layer_shape *shape,
                                     double sums, double *most) {
-  olica_problem problem[OLICA_DECOMPOSE_MOST];
-  olica_placement place[OLICA_DECOMPOSE_MOST];
-  int count = olica_decompose_problems(&job->source->arch, shape, problem);
-  OLICA_TRY(olica_solver_place(job->context->env, job->options->solver.eigen, ranks, count, problem, place));
-  *most = 0;
-  for (int i = 0; i < count; i++) { /* on the first rank of this problem's group */
-    double kept = 0, solved = 0;
-    for (int j = 0; j < count; j++) {
-      if (place[i].first < place[j].first || place[i].first >= place[j].first + place[j].count) continue;
-      kept += kept_bytes(&problem[j]) / place[j].count;
-      solved = larger(solved, solved_bytes(&problem[j]) / place[j].count);
-    }
-    *most = larger(*most, kept + solved);
-  }
-  double gathered = shape->branch > 0 ? sums + kept_bytes(&problem[count - 1]) / place[count - 1].count : 0;
-  double square = (double)job->source->arch.hidden * job->source->arch.hidden;
-  *most = larger(*most, gathered + (gathered > 0 ? sum_bytes(square) : 0));
-  return OLICA_OK;
+  const olica_options *o = job->options;
+  const olica_decompose_ranks on = {o->solver.eigen, (int)o->solver.block, layout.ranks, layout.nodes};
+  return olica_decompose_bytes(job->context->env, &on, &job->source->arch, shape, sums, most);
 }
 
 /* A rank's share of a layer packed for the products, while blocks pass it. */
@@ -119,13 +86,15 @@ static double packed_bytes(const olica_job *job, olica_layout layout, const olic
   return node_share((double)olica_maps_bytes(&job->source->arch, shape, job->precision), layout);
 }
 
-/* What the kernel has for itself, and a panel packed at a sweep's end, when no layer is there. */
+/* What the kernel has for itself, and the rooms of its threads. */
 static double kernel_bytes(const olica_job *job) {
   const olica_arch *arch = &job->source->arch;
   double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
+  double room = larger((double)olica_packed_room(job->precision, (int)most),
+                       (double)olica_forward_room(arch, job->precision));
+  if (olica_job_prunes(job)) room = larger(room, (double)olica_fit_sums_room(job->precision));
   return (double)olica_kernel_bytes(job->precision, job->context->most_threads) +
-         job->context->most_threads * larger((double)olica_packed_room(job->precision, (int)most),
-                                             (double)olica_forward_room(arch, job->precision));
+         job->context->most_threads * room;
 }
 
 static double packed_panel_bytes(const olica_job *job, olica_layout layout) {
@@ -133,55 +102,122 @@ static double packed_panel_bytes(const olica_job *job, olica_layout layout) {
       (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden), layout);
 }
 
-/* The largest moment of sweep 1, beside what stays: a layer passes while sums grow, sums become a fit, fits
- * are solved. There is a fit for every rank, each on its own or all on all; with one rank none waits. */
-static double survey_bytes(int ranks, double packed, double square, double sums) {
-  double fit = 8 * 2 * square, waiting = ranks > 1 ? fit : 0;
-  return larger(larger(waiting + sums + packed, fit + sums + sum_bytes(square)), fit + 8 * square);
+/* Bytes of so many fits that wait for each other, on the rank that needs most: the last one's sums become a
+ * fit while all that the survey of a layer works in, `beside`, is still there; then all are solved. */
+static olica_status batch_bytes(const olica_job *job, olica_layout layout, int fits, double beside,
+                                double *most) {
+  const olica_options *o = job->options;
+  int d = job->source->arch.hidden;
+  double gather = 0;
+  olica_env *env = job->context->env;
+  olica_problem *problem;
+  olica_placement *place;
+  olica_problem_bytes *bytes;
+  OLICA_TRY(OLICA_NEW(env, problem, (size_t)fits));
+  OLICA_TRY(OLICA_NEW(env, place, (size_t)fits));
+  OLICA_TRY(OLICA_NEW(env, bytes, (size_t)fits));
+  for (int i = 0; i < fits; i++) problem[i] = olica_fit_problem(d);
+  OLICA_TRY(olica_solver_place(env, o->solver.eigen, layout.ranks, fits, problem, place));
+  for (int i = 0; i < fits; i++) {
+    const olica_site at = {place[i], (int)o->solver.block, layout.nodes};
+    bytes[i] = olica_fit_bytes(&at, d);
+    gather = larger(gather, olica_fit_gather_bytes(&at, d));
+  }
+  olica_step_bytes step = olica_solver_step_bytes(fits, place, bytes);
+  *most = fits * olica_fit_vector_bytes(d) + larger(step.begun + gather + beside, step.solved);
+  olica_memory_free(env, problem);
+  olica_memory_free(env, place);
+  olica_memory_free(env, bytes);
+  return OLICA_OK;
+}
+
+/* The largest moment of sweep 1, beside what stays. There is a fit for every rank, or for every layer that is
+ * left; the packed layer is there while they are gathered and solved. */
+static olica_status survey_bytes(const olica_job *job, olica_layout layout, double packed, double sums,
+                                 double *most) {
+  const olica_arch *arch = &job->source->arch;
+  int fits = layout.ranks < arch->layers ? layout.ranks : arch->layers, rest = arch->layers % fits;
+  double energy = 8.0 * job->context->most_threads * arch->hidden; /* of the attention's output, by threads */
+  double all, last = 0;
+  OLICA_TRY(batch_bytes(job, layout, fits, sums + energy, &all));
+  if (rest > 0) OLICA_TRY(batch_bytes(job, layout, rest, sums + energy, &last));
+  *most = packed + larger(all, last);
+  return OLICA_OK;
 }
 
 static double dropped_bytes(const olica_job *job, const olica_budget *budget) {
   return (double)olica_dropped_bytes(job->precision, budget->neurons_dropped, job->source->arch.hidden);
 }
 
-/* Sums of the cut's residual grow: the dropped neurons, and a pack's inputs and neurons. */
+/* Sums of the cut's residual grow: the dropped neurons with their biases, and a pack's inputs and neurons. */
 static double residual_bytes(const olica_job *job, olica_layout layout, const olica_budget *budget) {
   double d = job->source->arch.hidden, n = budget->neurons_dropped;
   double rows = olica_job_pack_rows(job, (int)job->options->calibration.length);
-  return node_share(dropped_bytes(job, budget), layout) + 4 * rows * 2 * (d + n);
+  return node_share(dropped_bytes(job, budget), layout) + 4 * 2 * n + 4 * rows * 2 * (d + n);
+}
+
+/* Counted bytes of a fit's sums, a rank's share of the node's among them. */
+static double fit_sums_bytes(const olica_job *job, olica_layout layout) {
+  int d = job->source->arch.hidden, length = (int)job->options->calibration.length;
+  int pack = olica_stream_pack(job->precision, job->context->most_threads, length);
+  return (double)olica_fit_sums_bytes(job->precision, d, length, pack) +
+         node_share((double)olica_fit_sums_node_bytes(d), layout);
+}
+
+/* The FFN's inputs in calibrated layers, as the products read them. */
+static double inputs_bytes(const olica_job *job, olica_layout layout, const olica_layer_shape *cut) {
+  const olica_options *o = job->options;
+  double positions = share((double)o->calibration.samples, layout.ranks) * (double)o->calibration.length;
+  if (cut->branch == 0) return 0;
+  return (double)olica_number_size(job->precision) * positions * job->source->arch.hidden;
+}
+
+/* The largest moment of a layer's cut, beside what stays: the rotation; then, with the energies, the uncut
+ * layer's pass over a copy of the states, the choice of neurons, the sums of the residual, the
+ * decompositions; and the cut layer's pass. */
+static olica_status cut_bytes(const olica_job *job, olica_layout layout, const olica_budget *budget,
+                              const olica_layer_shape *cut, double *most) {
+  const olica_arch *arch = &job->source->arch;
+  double inputs = inputs_bytes(job, layout, cut), sums = fit_sums_bytes(job, layout), decomposed;
+  double energies = (double)olica_energies_bytes(arch, job->context->most_threads);
+  double lists = 4.0 * (arch->kv_heads * arch->head + arch->ffn); /* of what is kept */
+  double copy = 4.0 * olica_job_pack_rows(job, (int)job->options->calibration.length) * arch->hidden;
+  OLICA_TRY(decompose_bytes(job, layout, cut, sums, &decomposed));
+  *most = larger(inputs + packed_bytes(job, layout, &job->source->shape[0]) + copy,
+                 inputs + lists + (double)olica_select_bytes(arch));
+  if (inputs > 0) *most = larger(*most, inputs + lists + sums + residual_bytes(job, layout, budget));
+  *most = energies + larger(*most, lists + decomposed);
+  *most = larger(*most, lists + packed_bytes(job, layout, cut));
+  *most = larger(*most, olica_rotate_bytes(arch, job->options->prune.ond));
+  return OLICA_OK;
+}
+
+/* From the checkpoint's beginning to its end: what a rank writes at once and a row, and the list of the
+ * datasets, which grows by doubling. */
+static double staging_bytes(const olica_job *job, int ranks) {
+  enum { DATASETS = 22, DATASET = 288 }; /* of a layer, with biases and branch; bytes of one (io/hdf5.c) */
+  const olica_arch *arch = &job->source->arch;
+  double row = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
+  return larger((double)WRITE_ROUND / ranks, WRITE_RANK) + (double)olica_number_size(job->dtype) * row +
+         2.0 * DATASET * DATASETS * arch->layers;
 }
 
 /* The parts of the work: what stays for the whole run, and the largest of its moments. */
 static olica_status plan_pruning(const olica_job *job, olica_layout layout, const olica_budget *budget,
                                  olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
-  const olica_options *o = job->options;
-  bool branches = o->prune.mlp_num > 0;
-  olica_layer_shape shape = job->source->shape[0], cut_shape = olica_budget_shape(budget, &shape, branches);
-  int length = (int)o->calibration.length;
-  double d = arch->hidden, square = d * d, packed = packed_bytes(job, layout, &shape);
-  double sums =
-      (double)olica_fit_sums_bytes(job->precision, arch->hidden, length,
-                                   olica_stream_pack(job->precision, job->context->most_threads, length)) +
-      node_share((double)olica_fit_sums_node_bytes(arch->hidden), layout);
-  double cut = (double)olica_layer_bytes(arch, &cut_shape), decomposed;
-  double positions = share((double)o->calibration.samples, layout.ranks) * (double)o->calibration.length;
-  double inputs =
-      branches && budget->branch > 0 ? (double)olica_number_size(job->precision) * positions * d : 0;
-  double copy =
-      4.0 * olica_job_pack_rows(job, length) * d; /* of the states that a pass leaves where they are */
-  OLICA_TRY(decompose_bytes(job, layout.ranks, &cut_shape, sums, &decomposed));
-  double pruning = larger(olica_rotate_bytes(arch, o->prune.ond), packed + inputs + copy);
-  pruning = larger(pruning, decomposed);
-  if (inputs > 0) pruning = larger(pruning, inputs + sums + residual_bytes(job, layout, budget));
-  double staging =
-      larger((double)WRITE_ROUND / layout.ranks, WRITE_RANK); /* from the checkpoint's beginning to its end */
+  const olica_layer_shape *dense = &job->source->shape[0];
+  olica_layer_shape cut_shape = olica_budget_shape(budget, dense, job->options->prune.mlp_num > 0);
+  double cut = (double)olica_layer_bytes(arch, &cut_shape), survey, pruning;
+  OLICA_TRY(
+      survey_bytes(job, layout, packed_bytes(job, layout, dense), fit_sums_bytes(job, layout), &survey));
+  OLICA_TRY(cut_bytes(job, layout, budget, &cut_shape, &pruning));
   /* Beside the layers: sums of a fit, with a layer that passes or the neurons that a cut has dropped. */
-  plan->shared +=
-      cut + (double)olica_fit_sums_node_bytes(arch->hidden) + (inputs > 0 ? dropped_bytes(job, budget) : 0);
+  plan->shared += cut + (double)olica_fit_sums_node_bytes(arch->hidden) +
+                  (cut_shape.branch > 0 ? dropped_bytes(job, budget) : 0);
   plan->layers += node_share(cut, layout);
-  plan->solver = larger(survey_bytes(layout.ranks, packed, square, sums), pruning + staging);
-  plan->solver = larger(plan->solver, READ_BACK) + (double)arch->layers * d * 8;
+  plan->solver = larger(survey, larger(pruning + staging_bytes(job, layout.ranks), READ_BACK));
+  plan->solver += (double)arch->layers * arch->hidden * 8; /* energies of the attention's output */
   return OLICA_OK;
 }
 
@@ -238,8 +274,10 @@ static olica_status plan_method(const olica_job *job, olica_layout layout, olica
   const olica_prune_options options = olica_job_prune_options(job->options);
   olica_env *env = job->context->env;
   olica_budget budget = {0};
+  olica_layer_shape largest = *dense; /* of a pruned layer: with a branch */
   if (olica_job_prunes(job)) {
     OLICA_TRY(olica_budget_make(env, &options, arch, dense, job->source->parameters, &budget));
+    largest = olica_budget_shape(&budget, dense, options.mlp_num > 0);
     OLICA_TRY(plan_pruning(job, layout, &budget, plan));
     olica_layer_shape *shapes;
     OLICA_TRY(OLICA_NEW(env, shapes, (size_t)arch->layers));
@@ -251,8 +289,10 @@ static olica_status plan_method(const olica_job *job, olica_layout layout, olica
   }
   plan->solver =
       larger(plan->solver, larger(packed_bytes(job, layout, dense), packed_panel_bytes(job, layout)));
-  plan->shared += larger((double)olica_maps_bytes(arch, dense, job->precision),
-                         (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
+  double maps = larger((double)olica_maps_bytes(arch, dense, job->precision),
+                       (double)olica_maps_bytes(arch, &largest, job->precision));
+  plan->shared +=
+      larger(maps, (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
   plan_flops(job, &budget, plan);
   return OLICA_OK;
 }

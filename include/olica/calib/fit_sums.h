@@ -36,6 +36,7 @@ void olica_fit_sums_destroy(olica_fit_sums *sums);
 /* Counted bytes of a rank, at most, and of what the node has once. Pure. */
 size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack);
 size_t olica_fit_sums_node_bytes(int d);
+size_t olica_fit_sums_room(olica_dtype precision); /* of the kernel's, a thread */
 
 /* Takes a piece of the rows of the pack that passes. By any thread; not collective. */
 void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view);

@@ -44,6 +44,7 @@ typedef struct olica_energies {
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
                                    olica_energies **energies);
 void olica_energies_destroy(olica_env *env, olica_energies *energies); /* NULL allowed */
+size_t olica_energies_bytes(const olica_arch *arch, int threads);      /* counted; pure */
 
 /* Adds what one tap shows; others are ignored. Not collective. */
 void olica_energies_see(olica_energies *energies, const olica_view *view);

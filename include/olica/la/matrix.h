@@ -42,6 +42,13 @@ void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, co
  * full matrix. */
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
 
+/* Rows (or columns) of n, dealt in blocks to so many processes, that the first process has: most. Bytes that
+ * every rank takes in olica_matrix_sum and olica_matrix_replicate beside the matrix, of which the first
+ * process has rows x cols. Pure. */
+int olica_matrix_most(int n, int block, int places);
+size_t olica_matrix_sum_bytes(int rows, int cols, int nodes);
+size_t olica_matrix_replicate_bytes(int rows, int cols);
+
 /* Every rank of the context gets the whole matrix, rounded to fp32, row-major [rows x cols] (its first `cols`
  * columns only, if fewer are asked for); a rank that wants nothing gives NULL. Collective on the context. */
 olica_status olica_matrix_replicate(const olica_matrix *matrix, int cols, float *everywhere);

@@ -53,6 +53,35 @@ enum { OLICA_SOLVER_WHOLE = 1024 };
 olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, int problems,
                                 const olica_problem *problem, olica_placement *place);
 
+/* Where a problem's matrices will lie: for what is said beforehand of bytes. */
+typedef struct olica_site {
+  olica_placement place; /* not auto */
+  int block;             /* the pool's */
+  int nodes;             /* of the context */
+} olica_site;
+
+/* Bytes of the rank that needs most: of a matrix; of what olica_matrix_sum and olica_matrix_replicate take on
+ * every rank, also outside of the solver's; and of what olica_solver_eigen takes beside A and V, checks
+ * included, by the back end's first algorithm. Pure. */
+double olica_solver_matrix_bytes(const olica_site *at, int rows, int cols);
+double olica_solver_sum_bytes(const olica_site *at, int rows, int cols);
+double olica_solver_replicate_bytes(const olica_site *at, int rows, int cols);
+double olica_solver_eigen_bytes(const olica_site *at, int n, int wanted);
+
+/* Bytes of a problem on the rank that needs most: from its beginning to its end, more while it is solved, and
+ * what of these is left until its end. */
+typedef struct olica_problem_bytes {
+  double kept, solved, left;
+} olica_problem_bytes;
+
+/* Bytes of a step's problems, so placed, on the rank that needs most: when all have begun, while one after
+ * the other is solved, and when all are solved. Pure. */
+typedef struct olica_step_bytes {
+  double begun, solved, ended;
+} olica_step_bytes;
+olica_step_bytes olica_solver_step_bytes(int problems, const olica_placement *place,
+                                         const olica_problem_bytes *bytes);
+
 /* The pool keeps the solvers (and grids, and SLEPc's initialisation) of a run: each placement's is made
  * once. */
 typedef struct olica_pool olica_pool;

@@ -25,7 +25,7 @@ typedef struct olica_budget {
   int values_dropped;             /* of each key/value head */
   int neurons_dropped;            /* of the FFN */
   int neurons_skipped;            /* least important ones that are kept all the same */
-  int branch;                     /* rank of a calibration branch */
+  int branch;                     /* rank of a calibration branch; 0 where no neuron is dropped */
 } olica_budget;
 
 /* From the parameters of the whole model and the shape of its (dense) layers. OLICA_ERR_CONFIG, naming the

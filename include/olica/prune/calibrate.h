@@ -40,6 +40,10 @@ typedef struct olica_branch {
 /* What it asks of its solver, the fit included. Pure. */
 olica_problem olica_branch_problem(int d, int rank);
 
+/* Bytes of it, the fit included, and of the scratch, on every rank, that the branch goes through. Pure. */
+olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank);
+double olica_branch_end_bytes(const olica_site *at, int d, int rank);
+
 /* Makes room on the fit's ranks. Not collective, but every rank of the context calls it. */
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
 /* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */

@@ -27,4 +27,13 @@ enum { OLICA_DECOMPOSE_MOST = 3 };
 int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *shape,
                              olica_problem problem[OLICA_DECOMPOSE_MOST]);
 
+/* Bytes of the rank that needs most, of so many on so many nodes; `sums` are those of the branch's fit on a
+ * rank, which are there when it begins. Not collective; OLICA_ERR_MEMORY only. */
+typedef struct olica_decompose_ranks {
+  olica_backend backend; /* asked for */
+  int block, ranks, nodes;
+} olica_decompose_ranks;
+olica_status olica_decompose_bytes(olica_env *env, const olica_decompose_ranks *on, const olica_arch *arch,
+                                   const olica_layer_shape *shape, double sums, double *bytes);
+
 #endif

@@ -22,6 +22,12 @@ typedef struct olica_fit {
 /* What it asks of its solver. Pure. */
 olica_problem olica_fit_problem(int d);
 
+/* Bytes of it; of its vectors, which every rank has; of the scratch, on every rank, that its sums come
+ * through. Pure. */
+olica_problem_bytes olica_fit_bytes(const olica_site *at, int d);
+double olica_fit_vector_bytes(int d);
+double olica_fit_gather_bytes(const olica_site *at, int d);
+
 /* Adds up every rank's sums into a new fit. Collective on the context. */
 olica_status olica_fit_gather(olica_context *context, olica_solver *solver, const olica_fit_sums *sums,
                               double tokens, olica_fit **fit);

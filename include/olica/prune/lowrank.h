@@ -17,6 +17,10 @@ typedef struct olica_lowrank {
 /* What it asks of its solver. Pure. */
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank);
 
+/* Bytes of it, and of the scratch, on every rank, that the factors go through. Pure. */
+olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *problem);
+double olica_lowrank_end_bytes(const olica_site *at, const olica_problem *problem);
+
 /* Makes room for the factors on the solver's ranks. Not collective, but every rank of the context calls it.
  */
 olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,

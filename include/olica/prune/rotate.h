@@ -12,9 +12,10 @@
  * of a group. With e [d] the output energy of o_proj: fast: T = U, the eigenvectors of the sum over i of
  * (diag(sqrt e) O_i)ᵀ (diag(sqrt e) O_i)   [h x h]; standard: from the SVD of the product itself, M_i =
  * diag(sqrt e) O_i W_v one below the other   [g·d x d]: with its right singular vectors Z [d x h] and c =
- * ||W_v||_F / sqrt(h), T = W_v Z / c and T⁻¹ W_v = c Zᵀ. Heads wider than d are refused (OLICA_ERR_CONFIG).
- * Heads are shared out over the ranks and solved with LAPACK. The layer lies in memory of the node, whose
- * ranks change a share of the heads each. Collective on the context. */
+ * ||W_v||_F / sqrt(h), T = W_v Z / c and T⁻¹ W_v = c Zᵀ; heads may not be wider than d (olica_budget_make).
+ * Where T has no inverse and there is a bias, the group takes the fast form, with a warning. Heads are shared
+ * out over the ranks and solved with LAPACK. The layer lies in memory of the node, whose ranks change a share
+ * of the heads each. Collective on the context. */
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                  olica_ond_choice form, const double *e, olica_layer *layer);
 

@@ -20,6 +20,10 @@ olica_status olica_select_value_importance(olica_env *env, const olica_arch *arc
 olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                             const olica_energies *energies, double *importance);
 
+/* Bytes that the selection takes in a layer of that shape, the importances of the larger choice included.
+ * Pure. */
+size_t olica_select_bytes(const olica_arch *arch);
+
 /* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and
  * ffn_kept. Both lie in memory of the node, whose ranks copy a share each. Collective on the node. */
 void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
