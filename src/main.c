@@ -25,8 +25,8 @@ static void yield_when_crowded(void) {
  * the heap and gives nothing back. Large blocks are to go as they came. */
 static void restore_malloc(void) {
   mallopt(M_MMAP_MAX, 1 << 16);
-  mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
 /* MPI and its libraries must not get the numbers of standard streams that somebody has closed: what is
