@@ -209,7 +209,7 @@ def test_line_ends_and_mark(room, tmp_path):
     text = (path / "piqa.jsonl").read_bytes()
     (tmp_path / "dos.jsonl").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n\r\n"))
     lines = [evaluate(tmp_path, path / "llama", 2, f"piqa:{file}", name)[1]
-             for name, file in (("plain", path / "piqa.jsonl"), ("dos", tmp_path / "dos.jsonl"))]
+             for name, file in (("plain", path / "piqa.jsonl"), ("ended", tmp_path / "dos.jsonl"))]
     assert lines[0] == lines[1] and lines[0]
 
 
