@@ -1,6 +1,7 @@
 """A run that is interrupted, however often and at whatever number of ranks, ends as if it had not been: the same bytes in
 the checkpoint, the same figures. What does not belong to it is refused, what is damaged is not used."""
-import json, os, random, re, shutil, signal, struct, subprocess, threading, time, zlib
+import copy, json, os, random, re, shutil, signal, struct, subprocess, threading, time, zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import pytest
@@ -105,6 +106,29 @@ def whole(tmp_path_factory):
     return job
 
 
+def copy_of(job, directory):
+    shutil.copytree(job.dir, directory)  # with the times of the files
+    other = copy.copy(job)
+    other.dir, other.config = directory, directory / "job.ini"
+    return other
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    """A job after 1, 2, ... starts that did a layer each."""
+    job, found = Job(tmp_path_factory.mktemp("stages")), []
+    for n in range(LAYERS + 2):
+        job.stop(1)
+        found.append(copy_of(job, tmp_path_factory.mktemp("stage") / str(n)))
+    return found
+
+
+@pytest.fixture
+def stopped(stages, tmp_path):
+    """stopped(n): a job that has been started, and stopped, n times."""
+    return lambda n, name="job": copy_of(stages[n - 1], tmp_path / name)
+
+
 def test_stopped_after_every_layer(job, whole):
     """Each start does one layer, at another number of ranks."""
     seen = []
@@ -192,38 +216,36 @@ REFUSALS = {  # what is changed, exit code, what the message says
 }
 
 
-def test_another_run_is_refused(job, whole):
+def change(path):
+    """Something else, by the file's kind, and by nothing that its size or times tell."""
+    before = path.stat()
+    if path.suffix == ".npy":
+        ids(path, (9, 16) if path.stem == "calibration" else (500,), seed=8)
+    elif path.suffix == ".safetensors":
+        flipped(-3)(path)
+    else:
+        path.write_text(path.read_text().replace("is 3", "is 4") + " ")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_another_run_is_refused(stopped, whole):
     """Nothing is touched; --fresh starts over; what changes no number is not asked."""
-    for _ in range(LAYERS + 1):  # to the middle of sweep 2
-        job.stop(2)
+    job = stopped(LAYERS + 1)  # in the middle of sweep 2
     before = job.images()
     assert "pruned.h5.part" in before
 
     def refuse(case):
-        what, code, words = REFUSALS[case]
-        if isinstance(what, list):
-            return code, words, job.run(1, *what)
-        other = job.dir / case
-        other.mkdir()
-        for name in ("model", "calibration.npy", "evaluation.npy", "boolq.jsonl"):
-            (shutil.copytree if name == "model" else shutil.copy2)(job.dir / name, other / name)
-        if what.endswith(".npy"):
-            ids(other / what, (9, 16) if case == "calibration" else (500,), seed=8)
-        elif case == "touched":
-            os.utime(other / what, (1, 1))
-        elif case == "weights":
-            times = (other / what).stat()
-            flipped(-3)(other / what)
-            os.utime(other / what, ns=(times.st_atime_ns, times.st_mtime_ns))
-        else:
-            (other / what).write_text((other / what).read_text().replace("is 3", "is 4") + " ")
-        sets = [f"model.path={case}/model", f"calibration.tokens={case}/calibration.npy",
-                f"evaluate.tokens={case}/evaluation.npy", f"evaluate.tasks=boolq:{case}/boolq.jsonl"]
-        return code, words, job.run(1, *[a for s in sets for a in ("--set", s)])
-
-    for code, words, done in map(refuse, REFUSALS):  # one at a time: they are jobs of one checkpoint
+        (what, code, words), other = REFUSALS[case], stopped(LAYERS + 1, case)
+        if case == "touched":
+            os.utime(other.dir / what, (1, 1))
+        elif isinstance(what, str):
+            change(other.dir / what)
+        done = other.run(1, *(what if isinstance(what, list) else []))
         assert done.returncode == code and words in done.stderr and "--fresh starts over" in done.stderr, done.stderr
-    assert before == job.images()
+        assert before == other.images()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(refuse, REFUSALS))
     harmless = ["--set", "output.overwrite=yes", "--set", "compute.threads=2", "--set", "restart.keep=3"]
     assert "going on from layer 1 of sweep 2" in job.stop(3, *harmless).stderr
     fresh = job.stop(2, "--fresh")
@@ -236,10 +258,9 @@ UNREADABLE = ["call=open path=pruned.h5.restart.0 nth=1+ do=EACCES", "rank=0 cal
               "rank=1 call=read path=pruned.h5.restart nth=1 do=EIO"]  # the last: its pieces
 
 
-def test_files_that_cannot_be_read(job, whole):
+def test_files_that_cannot_be_read(stopped, whole):
     """What the system does not let us read may be hours of work: exit code 4, and nothing is touched."""
-    for _ in range(LAYERS + 2):
-        job.stop(1)
+    job = stopped(LAYERS + 2)
     before = job.images()
     assert {"pruned.h5.part", "pruned.h5.restart.0", "pruned.h5.restart.1"} == set(before)
     for fault in UNREADABLE:
@@ -276,12 +297,8 @@ DAMAGE = {"empty": (lambda path: os.truncate(path, 0), "holds 0 bytes, expected 
           "directory": (lambda path: (path.unlink(), path.mkdir()), "is a directory, expected a regular file")}
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_files_are_told(kind, job):
-    """The newest: the older one is gone on with; both: the run begins anew. Never without a word."""
+def tell(kind, job):
     act, words = DAMAGE[kind]
-    for _ in range(2):
-        job.stop(1)
     older, newest = job.restarts()
 
     def told(path):
@@ -301,6 +318,12 @@ def test_damaged_files_are_told(kind, job):
     assert sum("is not used" in w["text"] for w in job.report()["warnings"]) == len(expected)
 
 
+def test_damaged_files_are_told(stopped):
+    """The newest: the older one is gone on with; both: the run begins anew. Never without a word."""
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda kind: tell(kind, stopped(2, kind)), DAMAGE))
+
+
 def change_state(path, **members):
     """Another state, with all checksums that guard the table."""
     image = path.read_bytes()
@@ -314,10 +337,9 @@ def change_state(path, **members):
 
 
 @pytest.mark.parametrize("sweep, stops", [(1, 1), (2, LAYERS + 1)])
-def test_another_place(sweep, stops, job, whole):
+def test_another_place(sweep, stops, stopped, whole):
     """Of a file about layer 1: another number would leave layers out. The older file serves, or the run begins anew."""
-    for _ in range(stops):
-        job.stop(1)
+    job = stopped(stops)
     before = job.images()
     for layer in 1, 2, LAYERS:  # the first: as it is
         for name in job.files():
@@ -332,10 +354,9 @@ def test_another_place(sweep, stops, job, whole):
         job.matches(whole)
 
 
-def test_damaged_files_are_not_used(job, whole):
+def test_damaged_files_are_not_used(stopped, whole):
     """A torn restart file: the older one; none: from the beginning; a .part file that is gone: sweep 2 anew."""
-    for _ in range(2):
-        job.stop(1)
+    job = stopped(2)
     flipped(8200)(job.restarts()[-1])
     done = job.stop(2)
     assert "a restart file is not used" in done.stderr and "going on from layer 1 of sweep 1" in done.stderr
@@ -344,20 +365,16 @@ def test_damaged_files_are_not_used(job, whole):
     done = job.run(2, "--set", "run.walltime=off")
     assert done.returncode == 0 and "going on" not in done.stderr, done.stderr
     job.matches(whole)
-    (job.dir / "pruned.h5").unlink()
-    for _ in range(LAYERS + 2):
-        job.stop(1)
+    job = stopped(LAYERS + 2, "later")
     (job.dir / "pruned.h5.part").unlink()
     done = job.run(3)
     assert done.returncode == 0 and "sweep 2 begins anew" in done.stderr, done.stderr
     job.matches(whole)
 
 
-def test_every_off_goes_on(job, whole):
+def test_every_off_goes_on(stopped, whole):
     """It only writes none: what an earlier start has done is not lost, and what is of another run is refused."""
-    off = ["--set", "restart.every=off"]
-    for _ in range(LAYERS + 2):
-        job.stop(1)
+    job, off = stopped(LAYERS + 2), ["--set", "restart.every=off"]
     before = job.images()
     assert job.run(1, *off, fault=UNREADABLE[1]).returncode == IO and before == job.images()
     assert job.run(1, *off, "--set", "prune.sparsity=0.25").returncode == CONFIG and before == job.images()
