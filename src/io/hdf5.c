@@ -252,11 +252,21 @@ static olica_status take_blocks(olica_hdf5 *file, hsize_t bytes) {
                          (unsigned long long)bytes, strerror(error));
 }
 
+/* What a rank writes at once, as stored. */
+static int64_t scratch_bytes(int ranks, int64_t row_bytes) {
+  return olica_hdf5_round_bytes(ranks) / ranks + row_bytes;
+}
+
+/* The list has grown by doubling. */
+int64_t olica_hdf5_writer_bytes(int ranks, int64_t row_bytes, int64_t datasets) {
+  return scratch_bytes(ranks, row_bytes) + 2 * datasets * (int64_t)sizeof(olica_hdf5_set);
+}
+
 static olica_status make_scratch(olica_hdf5 *file) {
   int64_t row = 0;
   for (int i = 0; i < file->count; i++)
     if (file->set[i].row_bytes > row) row = file->set[i].row_bytes;
-  size_t bytes = (size_t)(olica_hdf5_round_bytes(file->context->size) / file->context->size + row);
+  size_t bytes = (size_t)scratch_bytes(file->context->size, row);
   file->scratch = olica_memory_get(file->context->env, "buffer of the HDF5 writer", bytes, 1);
   return file->scratch ? OLICA_OK : file->context->env->error.code;
 }

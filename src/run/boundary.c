@@ -143,7 +143,8 @@ olica_status olica_resume_boundary(olica_job *job, olica_position next) {
   if (stops) return stop(job, verdicts, next, written);
   if (written != OLICA_OK) {
     olica_log_line(job->context->env, "%s", job->context->env->error.text);
-    olica_log_warn(job->context->env, "[restart] a restart file could not be written; the run goes on");
+    if (job->context->rank == 0)
+      olica_log_warn(job->context->env, "[restart] a restart file could not be written; the run goes on");
     olica_error_clear(job->context->env);
   }
   resume->time.last = olica_timer_now();

@@ -80,7 +80,8 @@ static olica_status reopen(olica_job *job, const olica_checkpoint_options *optio
                                                 resume->datasets, resume->progress, &job->checkpoint);
   if (status == OLICA_OK || status != OLICA_ERR_IO) return status;
   olica_log_line(env, "%s", env->error.text);
-  olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with: sweep 2 begins anew");
+  if (job->context->rank == 0)
+    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with: sweep 2 begins anew");
   olica_error_clear(env);
   resume->from.layer = resume->kept.layer = 0;
   return OLICA_OK;

@@ -173,9 +173,9 @@ static void say_warnings(olica_env *env, const olica_report *report) {
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_status status) {
   olica_env *env = context->env;
-  olica_status written = OLICA_OK;
   olica_report_end(env, report, status);
-  if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
+  olica_status written = olica_report_gather(context, context->comm, report);
+  if (written == OLICA_OK && context->rank == 0) {
     if (may_write_report(env, options, status))
       written = olica_report_write(env, report, options->output.report);
     say_warnings(env, report);

@@ -137,7 +137,8 @@ static olica_status check_room(olica_job *job, const char *name, double bytes, d
   OLICA_AGREE(context, context->rank == 0 ? look_for_room(job, name, bytes, checkpoint, &fits) : OLICA_OK);
   olica_comm_bcast(context, context->comm, &fits, sizeof fits, 0);
   if (fits) return OLICA_OK;
-  olica_log_warn(context->env, "[restart] the disk has no room for restart files: none are written");
+  if (context->rank == 0)
+    olica_log_warn(context->env, "[restart] the disk has no room for restart files: none are written");
   job->resume.writes = false;
   return OLICA_OK;
 }

@@ -83,6 +83,16 @@ olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoi
   return OLICA_OK;
 }
 
+static int64_t larger(int64_t a, int64_t b) {
+  return a > b ? a : b;
+}
+
+int64_t olica_checkpoint_writer_bytes(const olica_arch *arch, olica_dtype dtype, int ranks) {
+  int64_t row = larger(larger(arch->hidden, (int64_t)arch->heads * arch->head), arch->ffn);
+  return olica_hdf5_writer_bytes(ranks, row * (int64_t)olica_number_size(dtype),
+                                 (int64_t)arch->layers * OLICA_CHECKPOINT_LAYER_DATASETS);
+}
+
 int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype) {
   olica_schema_item item[OLICA_SCHEMA_LAYER];
   int64_t bytes = 0;

@@ -12,30 +12,14 @@
 #include "olica/io/json.h"
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
+#include "restart_file.h"
 
-enum { BLOCK = 4096, TEXT_BYTES_MAX = 64 << 20, NAME_ROOM = 8 };
-
-/* The first block of a file, written last. */
-typedef struct header {
-  char magic[16];
-  int64_t sequence, text_offset, text_bytes;
-  uint32_t text_crc, crc; /* the last one of all before it */
-} header;
-
-static const char magic[16] = "olica restart 1";
-
-static uint32_t checksum(const void *data, int64_t bytes) {
-  return (uint32_t)crc32_z(0, data, (size_t)bytes);
-}
-
-static int64_t aligned(int64_t bytes) {
-  return (bytes + BLOCK - 1) / BLOCK * BLOCK;
-}
+enum { NAME_ROOM = 8 };
 
 /* Of a file with these sections, but for the table. */
 static int64_t file_bytes(int count, const olica_restart_section *sections) {
-  int64_t bytes = BLOCK;
-  for (int i = 0; i < count; i++) bytes += aligned(sections[i].bytes);
+  int64_t bytes = OLICA_RESTART_BLOCK;
+  for (int i = 0; i < count; i++) bytes += olica_restart_file_aligned(sections[i].bytes);
   return bytes;
 }
 
@@ -61,57 +45,11 @@ static void reject(olica_restart *restart, int slot, const char *why) {
 
 /* ---- looking at what is there: rank 0 ---- */
 
-/* The first block is cleared before a file is written, and filled last of all. */
-static olica_status check_header(olica_env *env, const char *path, const header *head, int64_t bytes) {
-  static const header nothing;
-  if (memcmp(head, &nothing, sizeof nothing) == 0)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: was not written to its end", path);
-  if (memcmp(head->magic, magic, sizeof magic) != 0 || head->crc != checksum(head, offsetof(header, crc)))
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: its first block is damaged, or no restart file's",
-                           path);
-  if (head->sequence <= 0 || head->text_bytes <= 0 || head->text_bytes > TEXT_BYTES_MAX ||
-      head->text_offset < BLOCK || head->text_offset > bytes - head->text_bytes)
-    return olica_error_set(env, OLICA_ERR_INPUT,
-                           "%s: holds %lld bytes, expected a table of %lld at byte %lld", path,
-                           (long long)bytes, (long long)head->text_bytes, (long long)head->text_offset);
-  return OLICA_OK;
-}
-
-/* The first block, and the table as text: a counted string. */
-static olica_status read_open(olica_env *env, int fd, const char *path, int64_t bytes, header *head,
-                              char **text) {
-  if (bytes < BLOCK)
-    return olica_error_set(env, OLICA_ERR_INPUT, "%s: holds %lld bytes, expected at least %d", path,
-                           (long long)bytes, BLOCK);
-  OLICA_TRY(olica_file_read(env, fd, path, 0, head, sizeof *head));
-  OLICA_TRY(check_header(env, path, head, bytes));
-  *text = olica_memory_get(env, path, (size_t)head->text_bytes + 1, 1);
-  if (!*text) return env->error.code;
-  OLICA_TRY(olica_file_read(env, fd, path, head->text_offset, *text, (size_t)head->text_bytes));
-  uint32_t sum = checksum(*text, head->text_bytes);
-  if (sum == head->text_crc) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: its table has checksum %08x, expected %08x", path, sum,
-                         head->text_crc);
-}
-
-/* OLICA_ERR_INPUT: the file is not whole, and does not count; what else fails is the system's refusal, and
- * says nothing about the file. *text is NULL after both. */
-static olica_status read_text(olica_env *env, const char *path, header *head, char **text) {
-  int fd;
-  int64_t bytes;
-  *text = NULL;
-  OLICA_TRY(olica_file_open(env, path, &fd, &bytes));
-  olica_status status = read_open(env, fd, path, bytes, head, text);
-  close(fd);
-  if (status != OLICA_OK) OLICA_FREE(env, *text);
-  return status;
-}
-
 static olica_status look_at(olica_restart *restart, int slot, const char *path) {
   olica_env *env = restart->context->env;
-  header head = {0};
+  int64_t sequence, bytes;
   char *text;
-  olica_status status = read_text(env, path, &head, &text);
+  olica_status status = olica_restart_file_read(env, path, &sequence, &text, &bytes);
   if (status == OLICA_ERR_INPUT) {
     reject(restart, slot, env->error.text);
     olica_error_clear(env);
@@ -119,7 +57,7 @@ static olica_status look_at(olica_restart *restart, int slot, const char *path) 
   }
   OLICA_TRY(status);
   restart->slot[slot].whole = true;
-  restart->slot[slot].sequence = head.sequence;
+  restart->slot[slot].sequence = sequence;
   olica_memory_free(env, text);
   return OLICA_OK;
 }
@@ -203,7 +141,8 @@ void olica_restart_remove(olica_restart *restart) {
     restart->slot[i].whole = restart->slot[i].there = false;
     if (!root) continue;
     slot_path(restart, i, path);
-    unlink(path);
+    if (unlink(path) != 0 && errno != ENOENT)
+      olica_log_warn(restart->context->env, "[restart] %s cannot be removed: %s", path, strerror(errno));
   }
   olica_memory_free(restart->context->env, path);
 }
@@ -213,14 +152,14 @@ void olica_restart_remove(olica_restart *restart) {
 /* Rank 0's text of a slot on every rank, a counted string; OLICA_ERR_INPUT: it is not whole (any more). */
 static olica_status share_text(olica_restart *restart, int slot, char **text, int64_t *bytes) {
   olica_context *context = restart->context;
-  header head = {0};
+  int64_t sequence;
   char *path;
+  olica_status status = OLICA_OK;
   *text = NULL;
   OLICA_AGREE(context, make_path(restart, slot, &path));
-  olica_status status = context->rank == 0 ? read_text(context->env, path, &head, text) : OLICA_OK;
+  if (context->rank == 0) status = olica_restart_file_read(context->env, path, &sequence, text, bytes);
   olica_memory_free(context->env, path);
   OLICA_AGREE(context, status);
-  *bytes = head.text_bytes;
   olica_comm_bcast(context, context->comm, bytes, sizeof *bytes, 0);
   OLICA_AGREE(context, *text ? OLICA_OK : OLICA_NEW(context->env, *text, (size_t)*bytes + 1));
   olica_comm_bcast(context, context->comm, *text, (size_t)*bytes, 0);
@@ -278,8 +217,8 @@ static bool place_of(const olica_restart *restart, const olica_restart_section *
                *check = json_object_get(entry, "checksum");
   *offset = json_integer_value(at);
   *sum = (uint64_t)json_integer_value(check);
-  return json_is_integer(at) && *offset >= BLOCK && json_is_integer(size) && json_is_integer(check) &&
-         json_integer_value(size) == section->bytes;
+  return json_is_integer(at) && *offset >= OLICA_RESTART_BLOCK && json_is_integer(size) &&
+         json_is_integer(check) && json_integer_value(size) == section->bytes;
 }
 
 /* A piece's part of its section's checksum: where it lies counts too. */
@@ -398,23 +337,11 @@ static int oldest(const olica_restart *restart) {
   return best;
 }
 
-/* Rank 0: the file is there, says that it is not whole, and has its blocks. */
-static olica_status begin_file(olica_env *env, const char *path, int64_t bytes) {
-  static const char nothing[BLOCK];
-  int fd;
-  bool is_new = access(path, F_OK) != 0;
-  OLICA_TRY(olica_file_edit(env, path, &fd));
-  olica_status status = olica_file_write(env, fd, path, 0, nothing, sizeof nothing);
-  if (status == OLICA_OK) status = olica_file_reserve(env, fd, path, bytes);
-  close(fd);
-  return status == OLICA_OK && is_new ? olica_file_sync_name(env, path) : status;
-}
-
 static olica_status write_pieces(const olica_restart *restart, const char *path, int count,
                                  const olica_restart_section *sections, uint64_t *sums) {
   olica_env *env = restart->context->env;
   int fd;
-  int64_t offset = BLOCK;
+  int64_t offset = OLICA_RESTART_BLOCK;
   OLICA_TRY(olica_file_edit(env, path, &fd));
   olica_status status = OLICA_OK;
   for (int i = 0; i < count && status == OLICA_OK; i++) {
@@ -424,7 +351,7 @@ static olica_status write_pieces(const olica_restart *restart, const char *path,
       status = olica_file_write(env, fd, path, offset + piece->offset, piece->data, (size_t)piece->bytes);
       sums[i] += piece_checksum(piece);
     }
-    offset += aligned(section->bytes);
+    offset += olica_restart_file_aligned(section->bytes);
   }
   if (status == OLICA_OK) status = olica_file_sync(env, fd, path);
   close(fd);
@@ -435,12 +362,12 @@ static olica_status write_pieces(const olica_restart *restart, const char *path,
 static char *make_text(json_t *state, int count, const olica_restart_section *sections,
                        const uint64_t *sums) {
   json_t *table = json_object();
-  int64_t offset = BLOCK;
+  int64_t offset = OLICA_RESTART_BLOCK;
   for (int i = 0; i < count; i++) {
     json_object_set_new(table, sections[i].name,
                         json_pack("{s:I, s:I, s:I}", "offset", (json_int_t)offset, "bytes",
                                   (json_int_t)sections[i].bytes, "checksum", (json_int_t)sums[i]));
-    offset += aligned(sections[i].bytes);
+    offset += olica_restart_file_aligned(sections[i].bytes);
   }
   json_t *root = json_pack("{s:o, s:O}", "sections", table, "state", state);
   char *text = root ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
@@ -448,32 +375,12 @@ static char *make_text(json_t *state, int count, const olica_restart_section *se
   return text;
 }
 
-/* Rank 0, once the pieces are safe: the table, and the first block. Its checksum guards the table. */
-static olica_status end_file(olica_env *env, const char *path, int64_t offset, int64_t sequence,
-                             const char *text) {
-  int fd;
-  char block[BLOCK] = {0};
-  header head = {.sequence = sequence, .text_offset = offset, .text_bytes = (int64_t)strlen(text)};
-  memcpy(head.magic, magic, sizeof magic);
-  head.text_crc = checksum(text, head.text_bytes);
-  head.crc = checksum(&head, offsetof(header, crc));
-  memcpy(block, &head, sizeof head);
-  OLICA_TRY(olica_file_edit(env, path, &fd));
-  olica_status status = olica_file_write(env, fd, path, offset, text, (size_t)head.text_bytes);
-  if (status == OLICA_OK) status = olica_file_write(env, fd, path, 0, block, sizeof block);
-  if (status == OLICA_OK) status = olica_file_sync(env, fd, path);
-  close(fd);
-  return status;
-}
-
 static olica_status commit(olica_restart *restart, const char *path, int64_t sequence, json_t *state,
                            int count, const olica_restart_section *sections, const uint64_t *sums) {
   olica_env *env = restart->context->env;
   char *text = make_text(state, count, sections, sums);
   if (!text) return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory for its table", path);
-  olica_status status = strlen(text) > TEXT_BYTES_MAX
-                            ? olica_error_set(env, OLICA_ERR_INTERNAL, "%s: its table is too long", path)
-                            : end_file(env, path, file_bytes(count, sections), sequence, text);
+  olica_status status = olica_restart_file_end(env, path, file_bytes(count, sections), sequence, text);
   free(text);
   return status;
 }
@@ -483,7 +390,7 @@ static olica_status save(olica_restart *restart, const char *path, int64_t seque
   olica_context *context = restart->context;
   bool root = context->rank == 0;
   int64_t bytes = file_bytes(count, sections);
-  OLICA_AGREE(context, root ? begin_file(context->env, path, bytes) : OLICA_OK);
+  OLICA_AGREE(context, root ? olica_restart_file_begin(context->env, path, bytes) : OLICA_OK);
   OLICA_AGREE(context, write_pieces(restart, path, count, sections, sums));
   add_up(restart, count, sums);
   OLICA_AGREE(context, root ? commit(restart, path, sequence, state, count, sections, sums) : OLICA_OK);

@@ -229,6 +229,11 @@ static olica_status check_shared(verifier *its, const piece shared[2]) {
   return status;
 }
 
+/* A block as stored, and decoded. */
+int64_t olica_checkpoint_verify_bytes(void) {
+  return 2 * BLOCK_NUMBERS * (int64_t)sizeof(float);
+}
+
 static olica_status check_bytes(verifier *its, int64_t *total) {
   piece shared[2] = {{.tensor = -1}, {.tensor = -1}};
   *total = 0;

@@ -136,9 +136,10 @@ def kill_at(directory, ranks, delay, victim, reference):
     job = make(directory)
     process, since = start(job, ranks), time.monotonic()
     time.sleep(delay)
-    pid = ranks_of(process).get(victim)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
+    try:
+        os.kill(ranks_of(process)[victim], signal.SIGKILL)
+    except (KeyError, ProcessLookupError):
+        pass  # not there yet, or not any more
     killed = time.monotonic()
     code, _, err = end(process, since)
     out = look(job, code, time.monotonic() - killed, err, KILLED | {0}, reference)

@@ -86,6 +86,10 @@ olica_status olica_hdf5_seal(olica_hdf5 *file);
 olica_status olica_hdf5_close(olica_hdf5 *file);
 void olica_hdf5_abandon(olica_hdf5 *file); /* NULL allowed; not collective */
 
+/* Counted bytes of one of so many ranks from the reservation to the end, at most: the buffer of a write, for
+ * rows of at most so many bytes, and the list of the datasets. Pure. */
+int64_t olica_hdf5_writer_bytes(int ranks, int64_t row_bytes, int64_t datasets);
+
 /* Bytes of datasets this rank has written. Not collective. */
 double olica_hdf5_bytes_written(const olica_hdf5 *file);
 

@@ -7,7 +7,10 @@
 #include "olica/model/source.h"
 
 #define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
-enum { OLICA_CHECKPOINT_SCHEMA = 1 };
+enum {
+  OLICA_CHECKPOINT_SCHEMA = 1,
+  OLICA_CHECKPOINT_LAYER_DATASETS = 8 + 3 * OLICA_PROJECTIONS /* of a layer, at most */
+};
 
 /* A text under /meta, NULs and all; data NULL or bytes 0: the model has none. */
 typedef struct olica_checkpoint_text {
@@ -88,6 +91,11 @@ void olica_checkpoint_abandon(olica_checkpoint *checkpoint);
  * naming file and tensor. Prints nothing. */
 olica_status olica_checkpoint_verify(olica_context *context, const char *path, int64_t *tensors,
                                      int64_t *bytes);
+
+/* Counted bytes of one of so many ranks, at most, while a checkpoint is written, and while one is verified.
+ * Pure. */
+int64_t olica_checkpoint_writer_bytes(const olica_arch *arch, olica_dtype dtype, int ranks);
+int64_t olica_checkpoint_verify_bytes(void);
 
 /* Bytes of the datasets of a checkpoint with these shapes (without metadata). Pure. */
 int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype);

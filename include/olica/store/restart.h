@@ -75,7 +75,8 @@ olica_status olica_restart_load(olica_restart *restart, int count, const olica_r
 olica_status olica_restart_save(olica_restart *restart, json_t *state, int count,
                                 const olica_restart_section *sections);
 
-/* Removes them all, whole or not. Not collective: rank 0's part; the others forget them. */
+/* Removes them all, whole or not; one that stays is warned of. Not collective: rank 0's part; the others
+ * forget them. */
 void olica_restart_remove(olica_restart *restart);
 
 #endif

@@ -1,0 +1,125 @@
+/* --check: everything that a run would do before its first layer, and what it would then need, in words. */
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "job.h"
+#include "olica/par/comm.h"
+#include "olica/run/pipeline.h"
+
+static double mib(double bytes) {
+  return bytes / 1048576.0;
+}
+
+/* What the texts gave. */
+static void print_texts(const olica_job *job, const olica_ids *evaluation) {
+  for (int i = 0; i < job->sources.count; i++)
+    printf("text         %s:%s: %lld of %lld rows tried, %lld sequences\n",
+           olica_sources_kind(job->sources.source[i].kind), job->sources.source[i].path,
+           (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn);
+  if (evaluation)
+    printf("evaluation   %lld windows of %d tokens, of %lld in %s\n", (long long)job->windows.count,
+           job->windows.length, (long long)(evaluation->rows * evaluation->cols), evaluation->name);
+}
+
+static void print_tasks(const olica_job *job) {
+  const olica_job_tasks *tasks = &job->tasks;
+  double rows = 0;
+  if (!tasks->packs) return;
+  for (int64_t p = 0; p < tasks->packs->count; p++) rows += (double)tasks->packs->size[p].rows;
+  printf("tasks        %d with %lld questions of %lld choices: %.0f tokens in %lld packs of at most %d\n",
+         tasks->files.count, (long long)tasks->questions->count, (long long)tasks->questions->choices, rows,
+         (long long)tasks->packs->count, tasks->packs->most_rows);
+}
+
+static void print_memory(const olica_plan *plan, int ranks_per_node) {
+  printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
+         "stored weights %.1f, statistics and solver %.1f, tables %.1f, texts %.1f\n",
+         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
+         mib(plan->layers), mib(plan->weights), mib(plan->solver), mib(plan->tables), mib(plan->texts));
+  printf("layers       once a node: %.1f MiB of shared memory%s; the next one is %s; %s between sweeps\n",
+         mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
+         plan->source.prefetch ? "fetched ahead" : "not fetched ahead",
+         plan->source.keep ? "kept as stored" : "not kept");
+}
+
+static void print_plan(const olica_job *job, const olica_inputs *inputs, const olica_plan *plan, int ranks,
+                       int ranks_per_node) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_options *o = job->options;
+  int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
+  printf("model        %s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d%s\n",
+         o->model.path, arch->family->name, arch->layers, arch->hidden, arch->heads, arch->kv_heads,
+         arch->head, arch->ffn, arch->vocabulary, arch->tied ? ", tied" : "");
+  printf("parameters   %lld stored as %s\n", (long long)job->source->parameters,
+         olica_number_name(job->source->dtype));
+  printf("ranks        %d on %d nodes (%d on each), %d threads each, products in %s\n", ranks, nodes,
+         ranks_per_node, job->context->threads, olica_number_name(job->precision));
+  if (olica_job_prunes(job)) {
+    olica_grid_shape(ranks, &rows, &cols);
+    printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n",
+           (long long)o->calibration.samples, (long long)o->calibration.length,
+           ceil((double)o->calibration.samples / ranks));
+    printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
+           olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
+    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
+           olica_number_name(job->dtype));
+    if (olica_options_restarts(o))
+      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep, mib(plan->restart),
+             *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
+  }
+  if (olica_job_prunes(job) && *o->calibration.save)
+    printf("statistics   %s, %s\n", o->calibration.save,
+           access(o->calibration.save, F_OK) == 0 ? "to be read if they fit" : "to be written");
+  print_texts(job, inputs->evaluation);
+  print_tasks(job);
+  print_memory(plan, ranks_per_node);
+  printf("work         %.3g floating-point operations\n", plan->flops);
+}
+
+static void print_budget(const olica_job *job) {
+  const olica_prune_options options = olica_job_prune_options(job->options);
+  const olica_arch *arch = &job->source->arch;
+  olica_budget b;
+  if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters,
+                        &b))
+    return;
+  printf("budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo,
+         b.rho_ffn);
+  printf("a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN "
+         "neurons\n",
+         b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
+         b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head,
+         arch->ffn - b.neurons_dropped, arch->ffn);
+  printf("calibrated   %d layers, branches of rank %d\n", options.mlp_num, b.branch);
+}
+
+/* Nodes are filled one after the other; the last may have fewer ranks. */
+static olica_layout lay_out(int ranks, int ranks_per_node) {
+  int nodes = (ranks + ranks_per_node - 1) / ranks_per_node, last = ranks - (nodes - 1) * ranks_per_node;
+  return (olica_layout){.ranks = ranks, .nodes = nodes, .node_ranks = last};
+}
+
+olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
+                                  int ranks_per_node) {
+  olica_job job = {.context = context, .options = options};
+  olica_inputs inputs = {0};
+  olica_plan plan;
+  if (ranks_per_node == 0) ranks_per_node = ranks ? ranks : context->node_size;
+  if (ranks == 0) ranks = context->size;
+  if (ranks_per_node > ranks) ranks_per_node = ranks;
+  const olica_layout layout = lay_out(ranks, ranks_per_node);
+  OLICA_TRY(olica_job_open(&job, &inputs));
+  OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
+  if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
+  if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
+  if (context->rank == 0) fflush(stdout);
+  OLICA_TRY(olica_plan_check(&job, layout, &plan));
+  if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));
+  OLICA_TRY(olica_job_check_ids(&job, &inputs));
+  OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
+  olica_ids_close(context, inputs.calibration);
+  olica_ids_close(context, inputs.evaluation);
+  olica_source_close(job.source);
+  return OLICA_OK;
+}
