@@ -6,7 +6,7 @@ DESTDIR =
 ARCH    = native
 O       = build
 MPIRUN  = mpirun
-PYTHON  = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import numpy, h5py, pytest' 2>/dev/null && echo $$p && break; done)
+PYTHON  = $(shell for p in /usr/bin/python3 python3; do $$p -c 'import numpy, h5py, pytest, xdist' 2>/dev/null && echo $$p && break; done)
 
 flags_release = -O3 -march=$(ARCH) -mprefer-vector-width=512 -ffp-contract=fast -fno-math-errno -fno-trapping-math -g
 flags_debug   = -O0 -g3
@@ -47,7 +47,7 @@ replay  := $(fuzz:%=$(objects_in)/tests/fuzz/replay_%)
 # What Debian 12 has to have. `check` also wants the tests' judges, `tidy` and `format` the tools.
 deps_build = gcc make pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev \
              libpetsc-real-dev libslepc-real-dev libopenblas-openmp-dev libdnnl-dev libjansson-dev zlib1g-dev libpcre2-dev libutf8proc-dev
-deps_check = libcmocka-dev mandoc python3 python3-numpy python3-h5py python3-pytest
+deps_check = libcmocka-dev mandoc python3 python3-numpy python3-h5py python3-pytest python3-pytest-xdist
 deps_bench = gnuplot-nox
 deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck shellcheck
@@ -144,9 +144,10 @@ mpi_options = --oversubscribe
 check: deps-check
 	@$(MAKE) --no-print-directory all test-programs check-run
 
+# Two files of tests at a time: much of a test is starts, waits and one rank.
 .PHONY: check-run
 check-run:
-	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
+	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
 
 # The full-size model, two ranks, minutes: the published code's own figures and ours.
 .PHONY: check-full
