@@ -55,6 +55,7 @@ deps_slurm = slurm-wlm munge
 
 .PHONY: all
 all: $(O)/olica_mpi
+	@mkdir -p build/demo # where input/demo/config.ini writes
 
 # The program is what the last build made: release, debug and asan objects live side by side.
 .PHONY: FORCE
@@ -133,7 +134,6 @@ demo: deps
 
 .PHONY: demo-run
 demo-run:
-	@mkdir -p $(O)/demo
 	$(as_root) $(MPIRUN) $(mpi_options) -n 2 $(O)/olica_mpi input/demo/config.ini
 
 # As root (in a container, in CI) Open MPI wants to be told twice.
@@ -234,7 +234,9 @@ check-slurm: deps-check
 	@$(MAKE) --no-print-directory all
 	jobs/test-slurm.sh $(O)/olica_mpi
 
-# What goes where. The manual and the module file are made for a PREFIX, so they are not kept.
+# What goes where. Documents keep their folders, so that their links lead somewhere. The manual and the module file are
+# made for a PREFIX, so they are not kept.
+read_too   = jobs/README.md packaging/README.md tests/README.md
 share      = $(DESTDIR)$(PREFIX)/share
 examples   = $(share)/olica_mpi
 documents  = $(share)/doc/olica_mpi
@@ -251,7 +253,9 @@ install: all
 	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
 	install -m 755 $(filter-out %/test-slurm.sh,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
-	install -m 644 README.md CHANGELOG $(wildcard doc/*.md) $(documents)
+	install -m 644 README.md CHANGELOG $(documents)
+	for file in $(wildcard doc/*.md) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done
+	ln -sfn ../doc/olica_mpi/doc $(examples)/doc
 	install -m 644 packaging/olica_mpi.bash $(completion)
 	awk -v program=$(O)/olica_mpi -f doc/man.awk doc/olica_mpi.1.in | $(for_prefix) >$(manual)
 	$(for_prefix) packaging/modulefile.in >$(modulefile)

@@ -44,6 +44,10 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
+if [ "$how" = --local ] && ! command -v "$OLICA" >/dev/null; then
+  echo "scaling.sh: no program $OLICA; OLICA=/path/to/olica_mpi says where it is" >&2
+  exit 2
+fi
 kinds="strong ${weak:+weak}"
 mkdir -p "$out/strong" ${weak:+"$out/weak"} || exit 4
 out=$(cd "$out" && pwd)

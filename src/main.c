@@ -37,13 +37,24 @@ static void hold_streams(void) {
 }
 
 /* The answer of a command is what it prints: one that nobody could read is a failure. */
+static olica_status flush_answer(olica_env *env) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO,
+                         "standard output: cannot write to it, expected room for the answer");
+}
+
 static olica_status finish_output(olica_context *context) {
-  bool printed = fflush(stdout) == 0 && !ferror(stdout);
-  OLICA_AGREE(context,
-              printed ? OLICA_OK
-                      : olica_error_set(context->env, OLICA_ERR_IO,
-                                        "standard output: cannot write to it, expected room for the answer"));
+  OLICA_AGREE(context, flush_answer(context->env));
   return OLICA_OK;
+}
+
+/* Of what needs no MPI. */
+static int end_answer(olica_env *env) {
+  olica_status status = flush_answer(env);
+  env->log.speaks = true;
+  if (status != OLICA_OK) olica_log_failure(env);
+  olica_env_destroy(env);
+  return (int)status;
 }
 
 static olica_status read_options(olica_context *context, const olica_arguments *arguments,
@@ -87,8 +98,7 @@ int main(int argc, char **argv) {
   hold_streams();
   olica_timer_start(&env->timers, "start"); /* MPI, options: until the pipeline runs */
   olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
-  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout))
-    return olica_env_destroy(env), fflush(stdout) == 0 ? OLICA_OK : OLICA_ERR_IO;
+  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return end_answer(env);
   signal(SIGXFSZ, SIG_IGN); /* ulimit -f is to be an error of write, not our end */
   if (status == OLICA_OK && arguments.command == OLICA_COMMAND_RUN) olica_signals_catch();
   yield_when_crowded();

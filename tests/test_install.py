@@ -44,7 +44,7 @@ def test_all_is_there(installed):
     version = program("--version").split()[1]
     found = {name[len(PREFIX):] for name in files(installed)}
     assert {"bin/olica_mpi", "share/man/man1/olica_mpi.1", "share/bash-completion/completions/olica_mpi",
-            f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/methods.md"} <= found
+            f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/doc/methods.md"} <= found
     expected = {f"share/olica_mpi/{path.relative_to(ROOT)}" for folder in ("input", "jobs") for path in (ROOT / folder).rglob("*")
                 if path.is_file() and path.name != "test-slurm.sh"}
     assert {name for name in found if name.startswith("share/olica_mpi/")} == expected
@@ -52,6 +52,15 @@ def test_all_is_there(installed):
     for name in (f"share/modulefiles/olica_mpi/{version}", "share/man/man1/olica_mpi.1"):
         text = (installed / PREFIX[1:] / name).read_text()
         assert PREFIX in text and version in text and "@" not in text and str(installed) not in text
+
+
+def test_links_of_documents_lead_somewhere(installed):
+    seen = 0
+    for path in (installed / PREFIX[1:] / "share").rglob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text()):
+            seen += 1
+            assert (path.parent / link).exists(), f"{path}: {link}"
+    assert seen > 30
 
 
 def test_the_installed_demo_is_whole(installed):

@@ -80,7 +80,7 @@ class Job:
             return
         mine, its = self.report(), other.report()
         assert mine["status"] == "ok"
-        for key in ("linearity_score", "calibrated_layers", "parameters"):
+        for key in ("linearity_score", "calibrated_layers", "parameters", "survey"):
             assert mine[key] == its[key], key
         assert mine["perplexity"] == pytest.approx(its["perplexity"], rel=1e-12)  # a sum over ranks
         if "tasks" in its:
@@ -402,6 +402,20 @@ def test_burst_buffer(job, whole):
     done = job.run(1, *elsewhere)
     assert done.returncode == 0 and "going on from layer 1 of sweep 1" in done.stderr, done.stderr
     assert list((job.dir / "fast").iterdir()) == []
+    job.matches(whole)
+
+
+def test_burst_buffer_comes_later(job, whole):
+    """Restart files beside the checkpoint are not left behind, nor is anything begun on top of what they are of."""
+    job.stop(2)
+    (job.dir / "fast").mkdir()
+    before = job.images()
+    done = job.run(2, "--set", "restart.path=fast")
+    assert done.returncode == CONFIG, done.stderr
+    assert "pruned.h5.restart.* of an earlier run lie beside the checkpoint" in done.stderr and "--fresh" in done.stderr, done.stderr
+    assert job.images() == before and list((job.dir / "fast").iterdir()) == []
+    done = job.run(1, "--set", "restart.path=fast", "--fresh")
+    assert done.returncode == 0 and "going on" not in done.stderr and job.files() == ["pruned.h5"], done.stderr
     job.matches(whole)
 
 

@@ -223,6 +223,9 @@ OUTPUTS = [
     ("no output directory", put("output", checkpoint="none/pruned.h5"), IO, "none/pruned.h5|directory"),
     ("output below a file", put("output", checkpoint="config.ini/pruned.h5"), IO, "config.ini/pruned.h5"),
     ("full disk", mounted("size=64k"), IO, "out/pruned.h5|needs|free"),
+    ("output is a link to nowhere", lambda job: (job.out / "pruned.h5").symlink_to("nowhere"), USAGE, "out/pruned.h5 exists|overwrite = yes"),
+    ("output's name is too long", put("output", checkpoint="/".join(["y" * 200] * 6)), USAGE, "yyy|the name has 1|expected at most 1018"),
+    ("no restart directory", put("restart", path="none"), IO, "[restart] path|none: No such file"),
 ]
 # Here it has not.
 REPORTS = [

@@ -33,10 +33,10 @@ void olica_memory_uncount(olica_env *env, size_t bytes) {
 /* Large blocks on large pages, where the system has them to give: products walk over more memory than the
  * processor can translate at a time in small ones. */
 static void ask_for_huge_pages(void *block, size_t bytes) {
-  const uintptr_t huge = 2 << 20;
-  uintptr_t from = ((uintptr_t)block + huge - 1) / huge * huge,
-            until = ((uintptr_t)block + bytes) / huge * huge;
-  if (from < until) madvise((void *)from, until - from, MADV_HUGEPAGE);
+  const size_t huge = 2 << 20;
+  size_t before = (huge - (uintptr_t)block % huge) % huge;
+  size_t whole = bytes > before ? (bytes - before) / huge * huge : 0;
+  if (whole > 0) madvise((char *)block + before, whole, MADV_HUGEPAGE);
 }
 
 void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "olica/io/catalog.h"
+
 /* Linux moves at most 2 GiB in one call. */
 enum { CALL_BYTES = 1 << 30 };
 
@@ -219,6 +221,10 @@ static olica_status probe(olica_env *env, const char *path, const char *part, co
 }
 
 olica_status olica_file_probe(olica_env *env, const char *path, bool touch) {
+  enum { MOST = OLICA_CATALOG_PATH - sizeof ".part" }; /* it is read back under that name */
+  if (strlen(path) > MOST)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%.200s...: the name has %zu bytes, expected at most %d",
+                           path, strlen(path), (int)MOST);
   char *part = part_name(env, path), *directory;
   if (!part) return env->error.code;
   OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
@@ -232,7 +238,8 @@ static int rename_to(const char *from, const char *to, bool replace) {
   if (replace) return rename(from, to);
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
   if (errno != EINVAL && errno != ENOSYS) return -1;
-  if (access(to, F_OK) != 0) return rename(from, to); /* the file system has no better way */
+  if (faccessat(AT_FDCWD, to, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+    return rename(from, to); /* the file system has no better way */
   errno = EEXIST;
   return -1;
 }

@@ -397,6 +397,7 @@ olica_status olica_operand_load(olica_kernel *kernel, int thread, olica_operand 
                                 int64_t row_stride, int64_t column_stride) {
   loader *load;
   OLICA_TRY(find_loader(kernel, operand->matmul, row_stride, column_stride, &load));
+  assert(load->from);
   TRY_DNNL(kernel->env, dnnl_memory_set_data_handle(load->from[thread], (void *)w)); /* is only read */
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, load->from[thread]}, {DNNL_ARG_TO, operand->memory}};
   TRY_DNNL(kernel->env, dnnl_primitive_execute(load->run, kernel->worker[thread].stream, 2, arguments));

@@ -105,6 +105,7 @@ static olica_status create(olica_packed *packed) {
   char *room = packed->weights.room;
   olica_env *env = olica_kernel_env(packed->kernel);
   packed->x = olica_blocks_in(NULL, packed->weights.in);
+  assert(packed->x.slab > 0);
   packed->slabs = (packed->x.padded + packed->x.slab - 1) / packed->x.slab;
   OLICA_TRY(olica_kernel_reserve(packed->kernel, olica_packed_room(OLICA_BF16, packed->weights.in)));
   OLICA_TRY(OLICA_NEW(env, packed->panel, (size_t)((out + columns - 1) / columns)));
@@ -201,10 +202,9 @@ static void multiply(const olica_packed *packed, int thread, int rows, const flo
 }
 
 static void multiply_all(const olica_packed *packed, int rows, const float *x, int x_stride, float *y) {
-  int threads = olica_kernel_threads(packed->kernel),
-      blocks = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;
+  int blocks = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;
   double work = (double)rows * packed->weights.out * packed->weights.in;
-#pragma omp parallel num_threads(threads) if (work >= OLICA_PRODUCT_PARALLEL)
+#pragma omp parallel num_threads(olica_kernel_threads(packed->kernel)) if (work >= OLICA_PRODUCT_PARALLEL)
   {
     olica_range own = olica_partition_block(blocks, omp_get_num_threads(), omp_get_thread_num());
     int until = (int)(own.first + own.count) * OLICA_BLOCK_ROWS;

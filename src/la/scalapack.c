@@ -81,12 +81,13 @@ static int asked_for(int n, int wanted, int nb) {
  * grid (PDSYNTRD). */
 static double numbers_asked(const olica_site *at, int n, int columns) {
   enum { ANB = 16, LEAST = 18 };
-  int rows, cols, ranks, nb = at->block, side = 1;
+  int rows, cols, ranks, share, nb = at->block, side = 1;
   olica_grid_shape(at->place.count, &rows, &cols);
   ranks = rows * cols;
+  share = (columns + ranks - 1) / ranks;
   while ((side + 1) * (side + 1) <= ranks) side++;
   double most = (double)olica_matrix_most(n, nb, rows) * olica_matrix_most(columns, nb, cols) + 2.0 * nb * nb;
-  double mrrr = 2 + 5.0 * n + fmax(LEAST * (double)n, most) + (2 + (columns + ranks - 1) / ranks) * (double)n;
+  double mrrr = 2 + 5.0 * n + fmax(LEAST * (double)n, most) + (2.0 + share) * n;
   double nps = maximum(olica_matrix_most(n, 1, side), 2 * ANB);
   return fmax(mrrr, 5.0 * n + 2.0 * (ANB + 1) * (4 * nps + 2) + (nps + 4) * nps);
 }

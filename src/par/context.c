@@ -48,7 +48,7 @@ static void find_node(olica_context *context) {
   MPI_Comm machine;
   MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &machine);
   const char *asked = getenv(OLICA_RANKS_PER_NODE);
-  int rank, ranks, size = asked ? atoi(asked) : 0;
+  int rank, ranks, size = asked ? atoi(asked) : 0; /* what is no number, and 0, asks for nothing */
   MPI_Comm_rank(machine, &rank);
   MPI_Comm_size(machine, &ranks);
   if (size <= 0 || size > ranks) size = ranks;

@@ -162,7 +162,7 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
     operand = argv[*i];
   }
   if (strchr(known->operand, ' ')) {
-    if (++*i >= argc)
+    if (++*i >= argc || strncmp(operand, "--", 2) == 0 || strncmp(argv[*i], "--", 2) == 0)
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     out->file = argv[*i];
   }

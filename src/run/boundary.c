@@ -124,8 +124,8 @@ static olica_status stop(olica_job *job, const double verdicts[VERDICTS], olica_
   if (resume->kept.sweep == 0) return written; /* nothing that a restart could go on with */
   return olica_error_set(
       job->context->env, OLICA_STOPPED,
-      "by %s before layer %d of sweep %d; started again with the same config it goes on from "
-      "layer %d of sweep %d",
+      "by %s before layer %d of sweep %d (layers from 0); started again with the same config it goes on "
+      "from layer %d of sweep %d",
       why, next.layer, next.sweep, resume->kept.layer, resume->kept.sweep);
 }
 

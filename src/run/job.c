@@ -175,6 +175,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
                                                .hints = MPI_INFO_NULL};
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
   if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
+  OLICA_TRY(olica_resume_probe(job, touch));
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
   bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;

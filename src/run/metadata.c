@@ -78,10 +78,10 @@ static olica_status reopen(olica_job *job, const olica_checkpoint_options *optio
   if (resume->from.sweep < 2 || resume->from.layer == 0) return OLICA_OK;
   olica_status status = olica_checkpoint_reopen(job->context, options, &job->source->arch, job->shapes, meta,
                                                 resume->datasets, resume->progress, &job->checkpoint);
-  if (status == OLICA_OK || status != OLICA_ERR_IO) return status;
-  olica_log_line(env, "%s", env->error.text);
+  if (status != OLICA_ERR_IO) return status;
   if (job->context->rank == 0)
-    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with: sweep 2 begins anew");
+    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep 2 begins anew: %s",
+                   env->error.text);
   olica_error_clear(env);
   resume->from.layer = resume->kept.layer = 0;
   return OLICA_OK;

@@ -80,17 +80,10 @@ static double checkpoint_blocks(const char *path) {
   return 512.0 * (double)info.st_blocks;
 }
 
-/* Can files be made in the directory that the user names? Beside the checkpoint its own probe has asked. One
- * is made for a moment, to be sure. */
-static olica_status probe_directory(olica_env *env, const char *directory) {
+/* Can files be made in it? */
+static olica_status touch_directory(olica_env *env, const char *directory) {
   char *path;
-  struct stat info;
   size_t bytes = strlen(directory) + 48;
-  if (stat(directory, &info) != 0)
-    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: %s, expected a directory", directory,
-                           strerror(errno));
-  if (!S_ISDIR(info.st_mode))
-    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: is no directory, expected one", directory);
   OLICA_TRY(OLICA_NEW(env, path, bytes));
   snprintf(path, bytes, "%s/olica-probe.%ld", directory, (long)getpid());
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), error = errno;
@@ -102,6 +95,26 @@ static olica_status probe_directory(olica_env *env, const char *directory) {
   if (fd >= 0 || error == EEXIST) return OLICA_OK;
   return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: cannot create files in it: %s", directory,
                          strerror(error));
+}
+
+static olica_status probe_directory(olica_env *env, const char *directory, bool touch) {
+  struct stat info;
+  if (stat(directory, &info) != 0)
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: %s, expected a directory", directory,
+                           strerror(errno));
+  if (!S_ISDIR(info.st_mode))
+    return olica_error_set(env, OLICA_ERR_IO, "[restart] path: %s: is no directory, expected one", directory);
+  return touch ? touch_directory(env, directory) : OLICA_OK;
+}
+
+/* Beside the checkpoint its own probe has asked. */
+olica_status olica_resume_probe(const olica_job *job, bool touch) {
+  olica_context *context = job->context;
+  const char *directory = job->options->restart.path;
+  bool asks =
+      context->rank == 0 && *directory && olica_job_prunes(job) && olica_options_restarts(job->options);
+  OLICA_AGREE(context, asks ? probe_directory(context->env, directory, touch) : OLICA_OK);
+  return OLICA_OK;
 }
 
 /* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
@@ -131,9 +144,6 @@ static olica_status look_for_room(const olica_job *job, const char *name, double
 static olica_status check_room(olica_job *job, const char *name, double bytes, double checkpoint) {
   olica_context *context = job->context;
   bool fits = true;
-  const char *directory = job->options->restart.path;
-  OLICA_AGREE(context,
-              context->rank == 0 && *directory ? probe_directory(context->env, directory) : OLICA_OK);
   OLICA_AGREE(context, context->rank == 0 ? look_for_room(job, name, bytes, checkpoint, &fits) : OLICA_OK);
   olica_comm_bcast(context, context->comm, &fits, sizeof fits, 0);
   if (fits) return OLICA_OK;
@@ -150,11 +160,35 @@ static olica_status refuse(olica_env *env, olica_status status) {
   return olica_error_set(env, status, "%s (--fresh starts over)", text);
 }
 
+/* Files beside the checkpoint are of a run without [restart] path. Nothing is begun on top of its checkpoint
+ * under way. */
+static olica_status look_beside(olica_job *job) {
+  olica_context *context = job->context;
+  const char *checkpoint = job->options->output.checkpoint;
+  olica_restart *files;
+  char *name;
+  OLICA_AGREE(context, OLICA_NEW(context->env, name, strlen(checkpoint) + sizeof ".restart"));
+  sprintf(name, "%s.restart", checkpoint);
+  OLICA_TRY(olica_restart_open(context, name, (int)job->options->restart.keep, &files));
+  bool there = olica_restart_exists(files);
+  if (job->options->fresh) olica_restart_remove(files);
+  olica_restart_close(files);
+  olica_memory_free(context->env, name);
+  if (!there || job->options->fresh) return OLICA_OK;
+  olica_error_set(
+      context->env, OLICA_ERR_CONFIG,
+      "[restart] path = %s: %s.restart.* of an earlier run lie beside the checkpoint, expected in "
+      "there; without [restart] path the run goes on from them",
+      job->options->restart.path, checkpoint);
+  return refuse(context->env, OLICA_ERR_CONFIG);
+}
+
 /* What an earlier run has left. Files that cannot be read may be hours of work: nothing is begun on top of
  * them. */
 static olica_status look_at_files(olica_job *job) {
   olica_resume *resume = &job->resume;
   olica_context *context = job->context;
+  if (*job->options->restart.path && !olica_restart_exists(resume->files)) OLICA_TRY(look_beside(job));
   if (olica_restart_exists(resume->files) && job->options->fresh) {
     olica_log_line(context->env, "--fresh: restart files of an earlier run are removed");
     olica_restart_remove(resume->files);

@@ -41,6 +41,9 @@ typedef struct olica_resume {
 /* The name that those of all restart files of a run that prunes begin with: counted, the caller's. */
 olica_status olica_resume_name(olica_context *context, const olica_options *options, char **name);
 
+/* [restart] path is a directory; `touch`: in which a file can be made, which is there for a moment. */
+olica_status olica_resume_probe(const struct olica_job *job, bool touch);
+
 /* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
  * signals. `bytes` of one file; where they do not fit on the disk beside a
  * checkpoint of `checkpoint` bytes, none are written, with a warning. */

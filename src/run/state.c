@@ -176,6 +176,7 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
                 job->resume.seconds + olica_timer_now() - context->env->timers.started, "warnings", warnings,
                 "records", records_json(report), "questions_seconds", questions);
   put_finite(state, "dense", report->perplexity.dense);
+  if (state && *report->survey) json_object_set_new(state, "survey", json_string(report->survey));
   if (report->tasks.known[0]) put_finite(state, "questions_per_s", report->tasks.per_second[0]);
   if (context->rank == 0 && state) json_object_set(state, "fingerprint", job->resume.fingerprint);
   OLICA_AGREE(context, state ? OLICA_OK
@@ -202,9 +203,11 @@ bool olica_resume_place(const olica_job *job, const json_t *state, olica_positio
 void olica_resume_recall(olica_job *job, const json_t *state) {
   olica_report *report = job->report;
   const json_t *dense = json_object_get(state, "dense");
+  const char *survey = json_string_value(json_object_get(state, "survey"));
   job->resume.runs = (int)json_integer_value(json_object_get(state, "runs"));
   job->resume.seconds = json_real_value(json_object_get(state, "seconds"));
   if (dense) report->perplexity.dense = json_real_value(dense);
+  if (survey) snprintf(report->survey, sizeof report->survey, "%s", survey);
   recall_records(report, json_object_get(state, "records"));
   if (job->context->rank == 0) recall_warnings(&job->context->env->log, json_object_get(state, "warnings"));
   if (job->tasks.choices)

@@ -63,7 +63,7 @@ static olica_status probe(olica_env *env, const olica_checkpoint_options *option
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
     return olica_error_set(env, OLICA_ERR_CONFIG, "[output] checkpoint: %s exists and is no regular file",
                            path);
-  if (stat(path, &info) == 0 && !options->overwrite)
+  if (lstat(path, &info) == 0 && !options->overwrite) /* a link that leads nowhere is there, too */
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "[output] checkpoint: %s exists; [output] overwrite = yes would replace it", path);
   OLICA_TRY(olica_file_probe(env, path, touch));
@@ -349,7 +349,8 @@ static olica_status read_back(olica_checkpoint *checkpoint) {
 static olica_status publish(olica_checkpoint *checkpoint) {
   olica_env *env = checkpoint->context->env;
   olica_status status = olica_file_publish(env, checkpoint->part, checkpoint->path, checkpoint->overwrite);
-  if (status == OLICA_OK || checkpoint->overwrite || access(checkpoint->path, F_OK) != 0) return status;
+  struct stat info;
+  if (status == OLICA_OK || checkpoint->overwrite || lstat(checkpoint->path, &info) != 0) return status;
   checkpoint->stays = true;
   return olica_error_context(env, "%s is whole and stays, but ", checkpoint->part);
 }

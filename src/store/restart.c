@@ -73,13 +73,15 @@ static olica_status look(olica_restart *restart) {
   return OLICA_OK;
 }
 
-/* That a name cannot be asked for does not mean that there is nothing: reading it will tell. */
+/* That a name cannot be asked for does not mean that there is nothing, but for one that cannot be: reading it
+ * will tell. */
 static olica_status list(olica_restart *restart) {
   char *path;
   OLICA_TRY(make_path(restart, 0, &path));
   for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
     slot_path(restart, i, path);
-    restart->slot[i].there = access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    restart->slot[i].there =
+        access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG);
   }
   olica_memory_free(restart->context->env, path);
   return OLICA_OK;
@@ -138,8 +140,9 @@ void olica_restart_remove(olica_restart *restart) {
   bool root = restart->context->rank == 0;
   if (root && make_path(restart, 0, &path) != OLICA_OK) return;
   for (int i = 0; i < OLICA_RESTART_KEEP_MAX; i++) {
+    bool there = restart->slot[i].there;
     restart->slot[i].whole = restart->slot[i].there = false;
-    if (!root) continue;
+    if (!root || !there) continue;
     slot_path(restart, i, path);
     if (unlink(path) != 0 && errno != ENOENT)
       olica_log_warn(restart->context->env, "[restart] %s cannot be removed: %s", path, strerror(errno));
@@ -411,7 +414,7 @@ olica_status olica_restart_save(olica_restart *restart, json_t *state, int count
   restart->slot[slot].whole = false;
   status = save(restart, path, sequence, state, count, sections, sums);
   if (status != OLICA_OK && context->rank == 0) unlink(path);
-  restart->slot[slot].whole = status == OLICA_OK;
+  restart->slot[slot].whole = restart->slot[slot].there = status == OLICA_OK;
   restart->slot[slot].sequence = sequence;
   olica_memory_free(env, sums);
   olica_memory_free(env, path);
