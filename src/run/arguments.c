@@ -147,6 +147,10 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
 }
 
 /* Takes the option at argv[*i] and moves *i over its operand. */
+static bool is_option(const char *word) {
+  return word && strncmp(word, "--", 2) == 0;
+}
+
 static olica_status take_option(olica_env *env, int argc, char **argv, int *i, olica_arguments *out) {
   const char *word = argv[*i];
   int option = find(word);
@@ -162,7 +166,7 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
     operand = argv[*i];
   }
   if (strchr(known->operand, ' ')) {
-    if (++*i >= argc || strncmp(operand, "--", 2) == 0 || strncmp(argv[*i], "--", 2) == 0)
+    if (++*i >= argc || is_option(operand) || is_option(argv[*i]))
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     out->file = argv[*i];
   }
