@@ -152,6 +152,7 @@ LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "origi
 OUTSIDE = {"original_max_position_embeddings": 16}
 LLAMA3_REST = {k: v for k, v in LLAMA3.items() if k not in OUTSIDE}
 MISTRAL, QWEN2 = {"model_type": "mistral"}, {"model_type": "qwen2"}
+BIASES = {"attention_bias": True, "mlp_bias": True}
 SLIDING = {"sliding_window": 5, "use_sliding_window": True}
 
 # name: how the model is built, and what it would be without the feature
@@ -201,6 +202,9 @@ DENSE = {
     "qwen2": (dict(config=QWEN2, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
     "all seven biases": (dict(config={"attention_bias": True, "mlp_bias": True}, biases=SEVEN),
                          [no_bias(p) for p in SEVEN]),
+    "qwen2 knows no bias by config": (dict(config=QWEN2 | BIASES, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
+    "mistral knows no bias by config": (dict(config=MISTRAL | BIASES), []),
+    "mistral, a bias in the file": (dict(config=MISTRAL | BIASES, biases=["o_proj"]), [no_bias("o_proj")]),
     "mistral": (dict(config=MISTRAL | {"sliding_window": 5}), [off(sliding_window=None), off(sliding_window=6)]),
     "mistral, long window": (dict(config=MISTRAL | {"sliding_window": 4096}), []),
     "mistral knows no max_window_layers": (dict(config=MISTRAL | {"sliding_window": 5, "max_window_layers": 2}),

@@ -263,8 +263,10 @@ static olica_status read_rope(const reader *r, olica_arch *arch) {
 
 static olica_status read_biases(const reader *r, olica_arch *arch) {
   bool attention = false, mlp = false;
-  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "attention_bias", false, &attention));
-  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "mlp_bias", false, &mlp));
+  if (arch->family->config_bias) {
+    OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "attention_bias", false, &attention));
+    OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "mlp_bias", false, &mlp));
+  }
   for (int p = 0; p < OLICA_PROJECTIONS; p++)
     arch->bias[p] = p <= OLICA_O ? attention || arch->family->attention_bias[p] : mlp;
   return OLICA_OK;
