@@ -247,6 +247,13 @@ NUMBERS = [
     ("fp16 overflow of a table", both(infect("model.embed_tokens.weight", 1e5)("F32"), put("output", dtype="fp16")),
      USAGE, "dtype = fp16|embed_tokens"),
     ("states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e38), NUMERIC, "finite"),
+    ("squares of states overflow", scaled("model.embed_tokens.weight", 1e20), NUMERIC, "finite"),
+    ("squares of inner states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e21), NUMERIC, "finite"),
+    ("squares of the last states overflow", both(scaled("model.layers.1.mlp.up_proj.weight", 1e21),
+                                                 put("prune", method="none")), NUMERIC, "finite|overflows fp32"),
+    ("squares of states overflow in bf16", both(scaled("model.embed_tokens.weight", 1e20),
+                                                put("prune", method="none"), put("compute", precision="bf16")),
+     NUMERIC, "finite|overflows fp32"),
 ]
 # Texts: read by rank 0, shared, looked at by all ranks; what one of them finds is everybody's.
 TEXTS = [
