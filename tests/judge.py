@@ -48,7 +48,7 @@ class Model:
         self.L, self.d, self.f, self.H = (c[k] for k in ("num_hidden_layers", "hidden_size", "intermediate_size",
                                                          "num_attention_heads"))
         self.K = c.get("num_key_value_heads") or self.H
-        self.h = c.get("head_dim") or self.d // self.H
+        self.h = int(c.get("head_dim") or self.d // self.H)
         self.g = self.H // self.K  # query heads of one key/value head
 
     def parameters(self):
@@ -121,7 +121,8 @@ def rope_frequencies(c, h):
     if kind == "linear":
         return plain / rope["factor"]
     assert kind == "llama3"
-    length = rope.get("original_max_position_embeddings") or c["max_position_embeddings"]
+    original = "original_max_position_embeddings"
+    length = rope.get(original) or c.get(original) or c["max_position_embeddings"]
     turns = length * plain / (2 * math.pi)  # full turns over the context the model was first trained on
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
     keep = np.clip((turns - low) / (high - low), 0, 1)

@@ -41,8 +41,9 @@ def random_weights(config, seed=0, biases=()):
     return w
 
 
-def build(directory, config=(), seed=0, dtype="F32", biases=(), change=None):
-    """A Hugging Face directory. config None: the key is left out. change(weights) edits the tensors."""
+def build(directory, config=(), seed=0, dtype="F32", biases=(), change=None, nulls=()):
+    """A Hugging Face directory. config None: the key is left out, and in `nulls` it is null. change(weights) edits the
+    tensors."""
     whole = {**tiny_model.CONFIG, **SIZES, **dict(config)}
     w = random_weights({k: v for k, v in whole.items() if v is not None}
                        | {"num_key_value_heads": whole["num_key_value_heads"] or whole["num_attention_heads"]},
@@ -52,7 +53,7 @@ def build(directory, config=(), seed=0, dtype="F32", biases=(), change=None):
         change(w)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "model.safetensors").write_bytes(tiny_model.pack(w, dtype))
-    (directory / "config.json").write_text(json.dumps({k: v for k, v in whole.items() if v is not None}))
+    (directory / "config.json").write_text(json.dumps({k: v for k, v in whole.items() if v is not None or k in nulls}))
     return directory
 
 
@@ -148,14 +149,22 @@ def unrounded(m):
 
 QKV, SEVEN = ("q_proj", "k_proj", "v_proj"), tuple(judge.PROJECTIONS)
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
+OUTSIDE = {"original_max_position_embeddings": 16}
+LLAMA3_REST = {k: v for k, v in LLAMA3.items() if k not in OUTSIDE}
 MISTRAL, QWEN2 = {"model_type": "mistral"}, {"model_type": "qwen2"}
+BIASES = {"attention_bias": True, "mlp_bias": True}
 SLIDING = {"sliding_window": 5, "use_sliding_window": True}
 
 # name: how the model is built, and what it would be without the feature
 DENSE = {
     "GQA": (dict(), [other_heads]),
     "MHA, key absent": (dict(config={"num_key_value_heads": None}), [other_heads]),
+    "MHA, null in mistral": (dict(config=MISTRAL | {"num_key_value_heads": None}, nulls=["num_key_value_heads"]),
+                             [other_heads]),
+    "MHA, null in qwen2": (dict(config=QWEN2 | {"num_key_value_heads": None}, biases=QKV, nulls=["num_key_value_heads"]),
+                           [other_heads]),
     "head_dim": (dict(config={"head_dim": 10}), [other_heads]),
+    "head_dim, a real": (dict(config={"head_dim": 10.0, "hidden_size": 30}), [other_heads]),
     "fp16": (dict(dtype="F16"), [unrounded]),
     "bf16": (dict(dtype="BF16"), [unrounded]),
     "eps": (dict(config={"rms_norm_eps": 0.1}), [off(rms_norm_eps=1e-5)]),
@@ -166,6 +175,10 @@ DENSE = {
     "tensors that say nothing": (dict(change=old_buffers), []),
     "rope_theta": (dict(config={"rope_theta": 100.0}), [off(rope_theta=10000.0)]),
     "llama3": (dict(config={"rope_scaling": dict(LLAMA3, rope_type="llama3")}), [off(rope_scaling=None)]),
+    "llama3, context outside": (dict(config=OUTSIDE | {"rope_scaling": dict(LLAMA3_REST, rope_type="llama3")}),
+                                [off(original_max_position_embeddings=None)]),
+    "llama3, context in both": (dict(config=OUTSIDE | {"rope_scaling": dict(LLAMA3, rope_type="llama3")}),
+                                [off(rope_scaling=None)]),
     "llama3 in rope_parameters": (dict(config={"rope_theta": None, "rope_parameters":
                                                dict(LLAMA3, rope_type="llama3", rope_theta=500.0)}),
                                   [off(rope_parameters={"rope_theta": 500.0}),
@@ -189,6 +202,9 @@ DENSE = {
     "qwen2": (dict(config=QWEN2, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
     "all seven biases": (dict(config={"attention_bias": True, "mlp_bias": True}, biases=SEVEN),
                          [no_bias(p) for p in SEVEN]),
+    "qwen2 knows no bias by config": (dict(config=QWEN2 | BIASES, biases=QKV), [no_bias(p) for p in ("q_proj", "v_proj")]),
+    "mistral knows no bias by config": (dict(config=MISTRAL | BIASES), []),
+    "mistral, a bias in the file": (dict(config=MISTRAL | BIASES, biases=["o_proj"]), [no_bias("o_proj")]),
     "mistral": (dict(config=MISTRAL | {"sliding_window": 5}), [off(sliding_window=None), off(sliding_window=6)]),
     "mistral, long window": (dict(config=MISTRAL | {"sliding_window": 4096}), []),
     "mistral knows no max_window_layers": (dict(config=MISTRAL | {"sliding_window": 5, "max_window_layers": 2}),

@@ -111,6 +111,12 @@ INPUTS = [
         "rope_type": "linear", "factor": 4, "rope_theta": 1e4}), INPUT, "config.json|rope_parameters|rope_scaling|contradict"),
     ("rope twice, thetas", config(rope_scaling={"rope_type": "default", "rope_theta": 2e4},
                                   rope_parameters={"rope_theta": 1e4}), INPUT, "config.json|rope_scaling|contradict"),
+    ("rope twice, contexts", config(original_max_position_embeddings=16, rope_scaling={
+        "rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+        "original_max_position_embeddings": 8}), INPUT,
+     "config.json: rope_scaling: original_max_position_embeddings is 8, expected 16|contradict"),
+    ("original context is a text", config(original_max_position_embeddings="x"), INPUT,
+     "config.json: original_max_position_embeddings is|a number"),
     ("rope by layer, none for these", config(rope_parameters={"sliding_attention": {"rope_theta": 1e4}}), INPUT,
      "config.json: rope_parameters: full_attention is missing|an object"),
     ("rope by layer, wrong", config(rope_parameters={"full_attention": {"rope_type": "linear"}}), INPUT,
@@ -244,6 +250,13 @@ NUMBERS = [
     ("fp16 overflow of a table", both(infect("model.embed_tokens.weight", 1e5)("F32"), put("output", dtype="fp16")),
      USAGE, "dtype = fp16|embed_tokens"),
     ("states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e38), NUMERIC, "finite"),
+    ("squares of states overflow", scaled("model.embed_tokens.weight", 1e20), NUMERIC, "finite"),
+    ("squares of inner states overflow", scaled("model.layers.0.mlp.up_proj.weight", 1e21), NUMERIC, "finite"),
+    ("squares of the last states overflow", both(scaled("model.layers.1.mlp.up_proj.weight", 1e21),
+                                                 put("prune", method="none")), NUMERIC, "finite|overflows fp32"),
+    ("squares of states overflow in bf16", both(scaled("model.embed_tokens.weight", 1e20),
+                                                put("prune", method="none"), put("compute", precision="bf16")),
+     NUMERIC, "finite|overflows fp32"),
 ]
 # Texts: read by rank 0, shared, looked at by all ranks; what one of them finds is everybody's.
 TEXTS = [

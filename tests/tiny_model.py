@@ -23,7 +23,7 @@ def encode(dtype, numbers):
 def shapes(config):
     """Every tensor of a model and its shape, in the order of the file."""
     d, f, V = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    h = config.get("head_dim") or d // config["num_attention_heads"]
+    h = int(config.get("head_dim") or 0) or d // config["num_attention_heads"]
     q, k = config["num_attention_heads"] * h, config["num_key_value_heads"] * h
     out = {"model.embed_tokens.weight": (V, d)}
     for i in range(config["num_hidden_layers"]):

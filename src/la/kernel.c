@@ -13,7 +13,7 @@
 enum {
   COLUMNS = 64,      /* oneDNN's blocks of a packed factor: columns, */
   DEPTH = 32,        /* and rows */
-  SCRATCH = 1 << 18, /* what primitives want of a thread, about */
+  SCRATCH = 1 << 18, /* enough for what primitives want of a thread */
   PROBE = 64         /* order of the product that tells the kernel's name */
 };
 
@@ -142,6 +142,7 @@ static olica_status create_bf16(olica_kernel *kernel) {
                            "products in bf16: this processor has none, expected AVX512_BF16 or AMX");
   TRY_DNNL(kernel->env, dnnl_engine_create(&kernel->engine, dnnl_cpu, 0));
   OLICA_TRY(create_workers(kernel));
+  OLICA_TRY(take_scratch(kernel, SCRATCH)); /* as announced, and at once: what primitives want differs */
   return olica_matmul_find(kernel, (olica_matmul_shape){PROBE, PROBE, PROBE, OLICA_RIGHT_PACKED, false},
                            &any);
 }

@@ -75,7 +75,9 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_int(r, "num_attention_heads", true, LARGEST, &arch->heads));
   OLICA_TRY(read_int(r, "intermediate_size", true, LARGEST, &arch->ffn));
   OLICA_TRY(read_int(r, "vocab_size", true, LARGEST, &arch->vocabulary));
-  arch->kv_heads = arch->family->kv_heads ? arch->family->kv_heads : arch->heads;
+  /* The family's own number stands for an absent key; null says: as many as query heads. */
+  bool absent = !json_object_get(r->root, "num_key_value_heads");
+  arch->kv_heads = absent && arch->family->kv_heads ? arch->family->kv_heads : arch->heads;
   OLICA_TRY(read_int(r, "num_key_value_heads", false, LARGEST, &arch->kv_heads));
   arch->context = arch->family->context;
   OLICA_TRY(read_int(r, "max_position_embeddings", false, INT_MAX, &arch->context));
@@ -84,8 +86,8 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
                            "%s: num_key_value_heads is %d, expected a divisor of num_attention_heads = %d",
                            r->name, arch->kv_heads, arch->heads);
   arch->head = arch->hidden / arch->heads;
-  bool given = json_is_integer(json_object_get(r->root, "head_dim"));
-  if (!given && arch->hidden % arch->heads != 0)
+  const json_t *given = json_object_get(r->root, "head_dim");
+  if ((!given || json_is_null(given)) && arch->hidden % arch->heads != 0)
     return olica_error_set(
         r->env, OLICA_ERR_INPUT,
         "%s: hidden_size is %d, expected a multiple of num_attention_heads = %d (or a head_dim)", r->name,
@@ -150,6 +152,20 @@ static olica_status check_layer_types(const reader *r, const olica_arch *arch) {
   return OLICA_OK;
 }
 
+/* What llama3's wavelengths are measured by: rope holds what the config says beside its RoPE settings, 0 if
+ * nothing. */
+static olica_status read_original_context(const reader *r, const olica_arch *arch, olica_rope *rope) {
+  double beside = rope->original_context, within = beside > 0 ? beside : arch->context;
+  OLICA_TRY(
+      olica_json_real(r->env, r->name, r->root, "original_max_position_embeddings", false, 1, 1e12, &within));
+  rope->original_context = within;
+  if (beside == 0 || within == beside) return OLICA_OK;
+  return olica_error_set(r->env, OLICA_ERR_INPUT,
+                         "%s: original_max_position_embeddings is %.15g, expected %.15g: outside of it the "
+                         "config says so, and they contradict each other",
+                         r->name, within, beside);
+}
+
 /* What rope_parameters or rope_scaling (the reader's root) say, over what rope holds already. */
 static olica_status read_scaling(const reader *r, const olica_arch *arch, olica_rope *rope) {
   olica_env *env = r->env;
@@ -167,12 +183,10 @@ static olica_status read_scaling(const reader *r, const olica_arch *arch, olica_
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: type is \"%.40s\", expected default, linear or llama3",
                            r->name, type);
   rope->kind = OLICA_ROPE_LLAMA3;
-  rope->original_context = arch->context;
+  OLICA_TRY(read_original_context(r, arch, rope));
   OLICA_TRY(olica_json_real(env, r->name, r->root, "factor", true, 1e-6, 1e6, &rope->factor));
   OLICA_TRY(olica_json_real(env, r->name, r->root, "low_freq_factor", true, 1e-6, 1e6, &rope->low_freq));
   OLICA_TRY(olica_json_real(env, r->name, r->root, "high_freq_factor", true, 1e-6, 1e6, &rope->high_freq));
-  OLICA_TRY(olica_json_real(env, r->name, r->root, "original_max_position_embeddings", false, 1, 1e12,
-                            &rope->original_context));
   if (rope->high_freq > rope->low_freq) return OLICA_OK;
   return olica_error_set(env, OLICA_ERR_INPUT,
                          "%s: high_freq_factor is %g, expected more than low_freq_factor %g", r->name,
@@ -223,14 +237,17 @@ static bool same_rope(const olica_rope *a, const olica_rope *b) {
 static olica_status read_rope(const reader *r, olica_arch *arch) {
   static const char *const keys[] = {"rope_parameters", "rope_scaling"};
   bool given = false;
+  double original = 0;
   arch->rope = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
   OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope.theta));
+  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "original_max_position_embeddings", false, 1, 1e12,
+                            &original));
   for (int i = 0; i < 2; i++) {
     const json_t *value = json_object_get(r->root, keys[i]);
     if (!value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0)) continue;
     reader inner = *r;
     char place[PLACE];
-    olica_rope rope = {.kind = OLICA_ROPE_PLAIN, .theta = arch->rope.theta};
+    olica_rope rope = {.kind = OLICA_ROPE_PLAIN, .theta = arch->rope.theta, .original_context = original};
     OLICA_TRY(enter(r, keys[i], place, &inner));
     OLICA_TRY(read_scaling_of_layers(&inner, arch, &rope));
     if (given && !same_rope(&rope, &arch->rope))
@@ -246,8 +263,10 @@ static olica_status read_rope(const reader *r, olica_arch *arch) {
 
 static olica_status read_biases(const reader *r, olica_arch *arch) {
   bool attention = false, mlp = false;
-  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "attention_bias", false, &attention));
-  OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "mlp_bias", false, &mlp));
+  if (arch->family->config_bias) {
+    OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "attention_bias", false, &attention));
+    OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "mlp_bias", false, &mlp));
+  }
   for (int p = 0; p < OLICA_PROJECTIONS; p++)
     arch->bias[p] = p <= OLICA_O ? attention || arch->family->attention_bias[p] : mlp;
   return OLICA_OK;

@@ -5,8 +5,8 @@
 
 /* Another family that differs only in names and numbers is one more line. */
 static const olica_family families[] = {
-    /* name, about, prefix, layers, attention, mlp, head, bias of q k v o, sliding window, key/value heads and
-       context by default */
+    /* name, about, prefix, layers, attention, mlp, head, bias of q k v o, and by config, sliding window,
+       key/value heads and context by default */
     {"llama",
      "LLaMA 1-3, SmolLM, TinyLlama",
      "model.",
@@ -15,6 +15,7 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {0, 0, 0, 0},
+     1,
      OLICA_WINDOW_NEVER,
      0,
      2048},
@@ -26,6 +27,7 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {0, 0, 0, 0},
+     0,
      OLICA_WINDOW_ALWAYS,
      8,
      131072},
@@ -37,6 +39,7 @@ static const olica_family families[] = {
      "mlp.",
      "lm_head.weight",
      {1, 1, 1, 0},
+     0,
      OLICA_WINDOW_ON_DEMAND,
      32,
      32768},

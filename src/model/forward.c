@@ -84,7 +84,8 @@ void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g,
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
   for (int i = 0; i < d; i++) sum += x[i] * x[i];
-  float scale = 1.0f / sqrtf(sum / (float)d + (float)arch->eps);
+  /* Squares overflow before the states do: zeros would look like a row, NaN is found. */
+  float scale = isfinite(sum) ? 1.0f / sqrtf(sum / (float)d + (float)arch->eps) : NAN;
   for (int i = 0; i < d; i++) y[i] = x[i] * scale * g[i];
 }
 

@@ -19,6 +19,7 @@ typedef struct olica_family {
   const char *mlp;       /* of the projections of the FFN: "mlp." */
   const char *head;      /* the output matrix: "lm_head.weight" */
   int attention_bias[4]; /* q, k, v, o always have a bias, whatever the config says */
+  int config_bias;       /* whether the config's attention_bias and mlp_bias count */
   olica_family_window window;
   int kv_heads, context; /* where the config has no num_key_value_heads (0: as many as query heads) or
                             max_position_embeddings */

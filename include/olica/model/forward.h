@@ -69,7 +69,7 @@ int olica_forward_threads(const olica_forward *forward);
 olica_status olica_forward_pass(olica_forward *forward, const olica_maps *maps, const olica_pack *pack,
                                 float *x, const olica_observer *observer);
 
-/* y [rows x d] := RMSNorm(x) with gains g [d]. y may be x. */
+/* y [rows x d] := RMSNorm(x) with gains g [d]; NaN where a row's squares overflow. y may be x. */
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);
 
 /* gate [rows x width] := silu(gate) * up, the FFN's neurons. */
