@@ -32,15 +32,18 @@ static int lock_opened(int fd) {
   struct stat info;
   if (fstat(fd, &info) != 0 || !is_lock(&info)) return EEXIST;
   if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+  if (errno == EBADF) return EACCES; /* a network file system that locks no file that is open for reading */
   return errno == EWOULDBLOCK ? EWOULDBLOCK : ENOLCK;
 }
 
 /* 0, or what the system says; EEXIST: what is there is no lock. *fd stays -1 where there are no locks. */
 static int take(const char *name, int *fd) {
+  const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   struct stat info;
   for (;;) {
     if (lstat(name, &info) == 0 && !is_lock(&info)) return EEXIST; /* a pipe, say, is not even opened */
-    int opened = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    int opened = open(name, O_RDWR | O_CREAT | flags, 0666);
+    if (opened < 0 && errno == EACCES) opened = open(name, O_RDONLY | flags); /* another user's */
     if (opened < 0) return errno;
     int error = lock_opened(opened);
     bool there = is_there(name, opened);
