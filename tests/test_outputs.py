@@ -2,6 +2,8 @@
 import json, os, signal, subprocess, time
 from pathlib import Path
 
+import pytest
+
 from damage import Job, both, put, tasks
 from faults import inject
 from helpers import BINARY, DEMO, environment, mpirun, write_config
@@ -61,6 +63,62 @@ def test_one_job_at_a_time(tmp_path):
     assert first.returncode == 0, said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "ok"
+
+
+def test_no_other_file_is_taken_for_a_lock(tmp_path):
+    """A lock is removed in the end: what is called so and is none is refused before the work. An empty one is of a job that was killed."""
+    config, lock = demo(tmp_path), tmp_path / "p.h5.lock"
+    makers = {"a file": lambda: lock.write_text("precious"), "a link": lambda: lock.symlink_to(config), "a link to nothing": lambda: lock.symlink_to("no"),
+              "a pipe": lambda: os.mkfifo(lock), "a directory": lock.mkdir}
+    for what, make in makers.items():
+        make()
+        before = os.lstat(lock)
+        done = mpirun(2, config)
+        assert done.returncode == USAGE and "p.h5.lock: is no lock and stays" in done.stderr, (what, done.stderr)
+        assert os.lstat(lock) == before and not (tmp_path / "p.h5").exists(), what
+        lock.rmdir() if what == "a directory" else lock.unlink()
+    lock.touch()
+    assert mpirun(2, config).returncode == 0 and not lock.exists()
+
+
+def test_another_lock_stays(tmp_path):
+    """Somebody removes the lock of a job that runs, and the next job makes its own: that is not the first one's to remove."""
+    running, lock = start(demo(tmp_path)), tmp_path / "p.h5.lock"
+    wait_for(lock.exists)
+    lock.unlink()
+    lock.touch()
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 0 and lock.exists(), said
+
+
+def test_a_lock_that_cannot_be_opened(tmp_path):
+    """Another user's. The superuser opens everything: so an immutable file, where there are such."""
+    config, lock = demo(tmp_path), tmp_path / "p.h5.lock"
+    lock.touch(mode=0)
+    if os.getuid() == 0 and subprocess.run(["chattr", "+i", lock], capture_output=True).returncode != 0:
+        pytest.skip("skipped: no file can be closed to the superuser here")
+    try:
+        done = mpirun(2, config)
+    finally:
+        if os.getuid() == 0:
+            subprocess.run(["chattr", "-i", lock], check=True)
+    assert done.returncode == IO and "cannot open: " in done.stderr and "may be removed if no job runs" in done.stderr, done.stderr
+    assert lock.exists()
+
+
+def test_locks_are_outputs(tmp_path):
+    """No output and no input may lie where a lock is made."""
+    job = Job(tmp_path)
+    put("calibration", save="out/stats.h5")(job)
+    for owner, name in ("[output] checkpoint", "pruned.h5.lock"), ("[calibration] save", "stats.h5.lock"):
+        done = job.run(0, f"--set=output.report=out/{name}")
+        assert done.returncode == USAGE and f"{owner} and [output] report are both" in done.stderr, done.stderr
+        text = job.out / name
+        text.write_bytes((job.dir / "evaluation.npy").read_bytes())
+        done = job.run(0, f"--set=evaluate.tokens=out/{name}")
+        assert done.returncode == USAGE and f"{owner} would be written over [evaluate] tokens" in done.stderr, done.stderr
+        text.unlink()
+    assert list(job.out.iterdir()) == []
 
 
 def test_what_is_no_report_stays(tmp_path):

@@ -1,6 +1,6 @@
 """[calibration] save: one survey for many sparsities. What is read gives the same bytes as what is found out again; what
 does not fit is refused by name; what is damaged is never believed."""
-import json, os, re, shutil, subprocess, zlib
+import fcntl, json, os, re, shutil, subprocess, zlib
 
 import h5py
 import numpy as np
@@ -208,6 +208,12 @@ def spoiled(at, value):
     return change
 
 
+def flip(path, byte):
+    data = bytearray(path.read_bytes())
+    data[byte] ^= 4
+    path.write_bytes(data)
+
+
 def flipped(path):
     data = bytearray(path.read_bytes())
     with h5py.File(path) as file:
@@ -216,11 +222,24 @@ def flipped(path):
     path.write_bytes(data)
 
 
-HOSTILE = {
+def headless(path):
+    """Cut off, and its first bytes do not tell any more whose it is."""
+    data = path.read_bytes()
+    path.write_bytes(data[:60] + bytes(100) + data[160:-5000])
+
+
+FOREIGN = {
     "empty": (lambda path: path.write_bytes(b""), "not an HDF5 file|ends at"),
+    "text": (lambda path: path.write_text("precious notes\n"), "not an HDF5 file"),
+    "ids": (lambda path: shutil.copy(path.parent / "calibration.npy", path), "not an HDF5 file"),
+    "a checkpoint": (lambda path: shutil.copy(path.parent / "first.h5", path), "olica-statistics"),
+    "half a checkpoint": (lambda path: path.write_bytes((path.parent / "first.h5").read_bytes()[:-5000]), "cannot open"),
+    "headless": (headless, "cannot open"),
+}
+HOSTILE = {
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-5000]), "stats.h5"),
     "a bit flipped": (flipped, "output_energy has checksum"),
-    "a checkpoint": (lambda path: shutil.copy(path.parent / "first.h5", path), "olica-statistics"),
+    "a bit of its structure flipped": (lambda path: flip(path, 0xf2), "stats.h5"),
     "NaN": (numbers("survey/score", spoiled(0, np.nan)), "score has nan"),
     "negative energy": (numbers("survey/output_energy", spoiled(3, -1.0)), "output_energy has -1"),
     "more layers": (numbers("survey/score", lambda x: np.concatenate([x, x])), "survey/score is fp64 of 1 dimensions, 8"),
@@ -233,15 +252,104 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_files(place, name):
-    """Refused, and left alone: also by a run that may replace what is of another run."""
-    act, said = HOSTILE[name]
+def refused(place, spoil, says, options=(), ranks=0):
+    act, said = spoil
     act(place.stats)
     before = place.stats.read_bytes()
-    report, error = place.run("other", options=["--set=output.overwrite=yes"], ranks=2 if name in ("NaN", "truncated") else 0, code=INPUT)
-    assert any(words in error for words in said.split("|")) and "stats.h5" in error, error
+    report, error = place.run("other", options=options, ranks=ranks, code=INPUT)
+    assert any(words in error for words in said.split("|")) and "[calibration] save: " in error and says in error, error
     assert error.count("olica_mpi:") == 1 and place.stats.read_bytes() == before and report["status"] == "failed"
+    assert not list(place.dir.glob("stats.h5.*"))
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_is_not_ours_stays(place, name):
+    """Whatever is asked for: it may be anybody's."""
+    for options in [], ["--set=output.overwrite=yes"], ["--fresh"]:
+        refused(place, FOREIGN[name], "it stays: remove it or name another", options, ranks=2 if options else 0)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_damaged(place, name):
+    """Refused, with a way out; replaced where that is asked for, by what is found out as if it had never been there."""
+    several = 2 if name in ("NaN", "truncated", "a bit flipped") else 0
+    refused(place, HOSTILE[name], "overwrite = yes or --fresh replaces it", ranks=several)
+    report, said = place.run("other", OTHER, options=["--fresh" if name == "truncated" else "--set=output.overwrite=yes"], ranks=several)
+    assert report["survey"] == "made" and "stats.h5" in said and "; it is replaced" in said, said
+    place.same("other", "plain")
+    report, _ = place.run("again", OTHER)
+    assert report["survey"].startswith("read from ") and not list(place.dir.glob("stats.h5.*"))
+
+
+# ---- other jobs at the same time ----
+
+def together(place, count):
+    """So many jobs at once that differ in their outputs; their standard errors."""
+    configs = [write_config(place.dir / f"t{i}.ini", {
+        "model": {"path": "model"}, "prune": {"mlp_num": 1, "ratio": 0.1}, "evaluate": {"tokens": "evaluation.npy", "length": 8},
+        "calibration": {"tokens": "calibration.npy", "samples": 7, "length": 8, "save": "stats.h5"},
+        "output": {"checkpoint": f"t{i}.h5", "report": f"t{i}.json", "overwrite": "yes"}}) for i in range(count)]
+    running = [subprocess.Popen([BINARY, config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment()) for config in configs]
+    said = [job.communicate(timeout=120)[1] for job in running]
+    assert [job.returncode for job in running] == [0] * count, said
+    return said
+
+
+def test_jobs_at_once(place):
+    """Whichever saves first: all end well, and what lies there is whole."""
+    for _ in range(4):
+        place.stats.unlink(missing_ok=True)
+        said = "".join(together(place, 3))
+        assert "saved in" in said, said
+        assert not list(place.dir.glob("stats.h5.*"))
+        assert all("survey: read from" in text for text in together(place, 2))
+    report, _ = place.run("again", OTHER)
+    assert report["survey"].startswith("read from ")
+    place.same("again", "plain")
+
+
+def test_while_another_job_writes(place):
+    """It has the lock: this one does not wait for it, nor fail."""
+    place.stats.unlink()
+    with open(place.dir / "stats.h5.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        report, said = place.run("plain2", OTHER, ranks=2)
+        assert not place.stats.exists() and (place.dir / "stats.h5.lock").exists()
+    words = "[calibration] save: another job is writing "
+    assert words in said and "stats.h5; this one goes on without" in said and said.count(words) == 1, said
+    assert words in json.dumps(report["warnings"]) and report["survey"] == "made"
+    place.same("plain2", "plain")
+
+
+def test_what_is_no_lock(place):
+    """Known before the survey."""
+    (place.dir / "stats.h5.lock").write_text("precious")
+    _, said = place.run("other", ranks=2, code=USAGE)
+    assert "stats.h5.lock: is no lock and stays" in said and "survey layer" not in said, said
+    assert (place.dir / "stats.h5.lock").read_text() == "precious"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_comes_meanwhile_stays(place, there):
+    """Also where the run replaces the file that it has found: this one it has not seen."""
+    if not there:
+        place.stats.unlink()
+    config = place.run("plain2", OTHER, options=["--fresh"], ranks=2) and place.dir / "plain2.ini"  # writes the config
+    if not there:
+        place.stats.unlink()
+    running = subprocess.Popen([BINARY, "--fresh", "--set=output.overwrite=yes", config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                               text=True, env=environment())
+    lines = []
+    for line in running.stderr:
+        lines.append(line)
+        if "survey layer 1 of" in line:
+            (place.dir / "new").write_text("precious")
+            os.rename(place.dir / "new", place.stats)
+            break
+    said = "".join(lines) + running.communicate(timeout=120)[1]
+    assert running.returncode == 0 and "stats.h5 has come while this job ran: it stays" in said, said
+    assert place.stats.read_text() == "precious" and not list(place.dir.glob("stats.h5.*"))
+    place.same("plain2", "plain")
 
 
 def test_no_two_outputs_in_one_file(place):

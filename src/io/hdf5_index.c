@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,10 +243,11 @@ static olica_status check_root(walk *its, hid_t root, const char *format, int64_
                          its->path);
 }
 
+static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
+
 /* The first bytes of an HDF5 file and its version. Before version 2 the structure has no checksums, and
  * HDF5 1.10 crashes over what does not fit together. */
 static olica_status check_signature(walk *its) {
-  static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
   unsigned char found[sizeof signature + 1] = {0};
   int fd;
   OLICA_TRY(olica_file_open(its->env, its->path, &fd, &its->bytes));
@@ -308,4 +310,20 @@ olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const ch
   OLICA_TRY(check_signature(&its));
   OLICA_TRY(olica_catalog_add_file(catalog, path, &its.file));
   return index_file(&its, format, schema);
+}
+
+/* HDF5 opens no file that is cut off, and 1.10 can crash over what is damaged: so its bytes are looked at.
+ * The root's header is the first in our files, and the attribute `format` the first in it: its name, 12 bytes
+ * of its type (a fixed string) and space (a scalar), its value. */
+bool olica_hdf5_begins_as(const char *path, const char *format) {
+  enum { HEAD = 512, BETWEEN = 12 };
+  unsigned char head[HEAD];
+  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ssize_t bytes = fd >= 0 ? pread(fd, head, HEAD, 0) : -1;
+  if (fd >= 0) close(fd);
+  if (bytes < (ssize_t)sizeof signature || memcmp(head, signature, sizeof signature) != 0) return false;
+  const unsigned char *end = head + bytes, *name = memmem(head, (size_t)bytes, "format", sizeof "format");
+  size_t length = strlen(format);
+  return name && (size_t)(end - name) >= sizeof "format" + BETWEEN + length &&
+         memcmp(name + sizeof "format" + BETWEEN, format, length) == 0;
 }

@@ -22,38 +22,74 @@ static bool is_there(const char *name, int fd) {
          named.st_dev == opened.st_dev;
 }
 
-/* 0, or what the system says. *fd stays -1 where there are no locks. */
+/* May be taken for a lock: it is removed in the end, and must not have been anything else. */
+static bool is_lock(const struct stat *info) {
+  return S_ISREG(info->st_mode) && info->st_size == 0;
+}
+
+/* 0; EWOULDBLOCK: another process has it; EEXIST: it is no lock; ENOLCK: there are no locks here. */
+static int lock_opened(int fd) {
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !is_lock(&info)) return EEXIST;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
+  if (errno == EBADF) return EACCES; /* a network file system that locks no file that is open for reading */
+  return errno == EWOULDBLOCK ? EWOULDBLOCK : ENOLCK;
+}
+
+/* 0, or what the system says; EEXIST: what is there is no lock. *fd stays -1 where there are no locks. */
 static int take(const char *name, int *fd) {
+  const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  struct stat info;
   for (;;) {
-    int opened = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (lstat(name, &info) == 0 && !is_lock(&info)) return EEXIST; /* a pipe, say, is not even opened */
+    int opened = open(name, O_RDWR | O_CREAT | flags, 0666);
+    if (opened < 0 && errno == EACCES) opened = open(name, O_RDONLY | flags); /* another user's */
     if (opened < 0) return errno;
-    int error = flock(opened, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-    if (error == 0 && is_there(name, opened)) return *fd = opened, 0;
+    int error = lock_opened(opened);
+    bool there = is_there(name, opened);
+    if (error == 0 && there) return *fd = opened, 0;
+    if (error == ENOLCK && there) unlink(name);
     close(opened);
-    if (error && error != EWOULDBLOCK) return unlink(name), 0;
-    if (error) return error;
+    if (error) return error == ENOLCK ? 0 : error;
   }
 }
 
-olica_status olica_lock_take(olica_env *env, const char *path, int *fd) {
+static olica_status refuse(olica_env *env, const char *name, int error) {
+  if (error == EEXIST)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s: is no lock and stays, expected an empty file or none",
+                           name);
+  if (access(name, F_OK) == 0) /* another user's, whose job was killed or runs */
+    return olica_error_set(env, OLICA_ERR_IO, "%s: cannot open: %s; it may be removed if no job runs", name,
+                           strerror(error));
+  return olica_error_set(env, OLICA_ERR_IO, "%s: cannot create: %s", name, strerror(error));
+}
+
+olica_status olica_lock_try(olica_env *env, const char *path, int *fd, bool *held) {
   char *name;
   *fd = -1;
+  *held = false;
   OLICA_TRY(lock_name(env, path, &name));
   int error = take(name, fd);
-  if (error == EWOULDBLOCK)
-    olica_error_set(env, OLICA_ERR_IO, "%s: another job is writing it (it holds %s), expected one at a time",
-                    path, name);
-  else if (error)
-    olica_error_set(env, OLICA_ERR_IO, "%s: cannot create: %s", name, strerror(error));
+  *held = error == EWOULDBLOCK;
+  olica_status status = error && !*held ? refuse(env, name, error) : OLICA_OK;
   olica_memory_free(env, name);
-  return error ? OLICA_ERR_IO : OLICA_OK;
+  return status;
+}
+
+olica_status olica_lock_take(olica_env *env, const char *path, int *fd) {
+  bool held;
+  OLICA_TRY(olica_lock_try(env, path, fd, &held));
+  if (!held) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_IO,
+                         "%s: another job is writing it (it holds %s.lock), expected one at a time", path,
+                         path);
 }
 
 void olica_lock_release(olica_env *env, const char *path, int fd) {
   char *name;
   if (fd < 0) return;
   if (lock_name(env, path, &name) == OLICA_OK) {
-    unlink(name);
+    if (is_there(name, fd)) unlink(name); /* else somebody has removed ours, and it is another job's */
     olica_memory_free(env, name);
   }
   close(fd);

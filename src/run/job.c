@@ -179,7 +179,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
   bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;
-  OLICA_AGREE(context, saves ? olica_file_probe(context->env, options->calibration.save, touch) : OLICA_OK);
+  OLICA_AGREE(context, saves ? olica_saved_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;

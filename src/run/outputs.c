@@ -19,6 +19,7 @@ typedef struct place {
   const char *setting;
   char *directory; /* realpath's own memory; NULL: there is no such directory, and so no such file */
   const char *name;
+  bool locks; /* NAME.lock is made beside it (io/lock) */
 } place;
 
 typedef struct outputs {
@@ -34,7 +35,7 @@ static olica_status find_place(olica_env *env, const char *setting, const char *
   const char *slash = strrchr(path, '/');
   char *directory;
   OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
-  *at = (place){setting, realpath(directory, NULL), slash ? slash + 1 : path};
+  *at = (place){.setting = setting, .directory = realpath(directory, NULL), .name = slash ? slash + 1 : path};
   olica_memory_free(env, directory);
   return OLICA_OK;
 }
@@ -44,12 +45,20 @@ static olica_status add(outputs *o, const char *setting, const char *path) {
   return find_place(o->env, setting, path, &o->place[o->count++]);
 }
 
+static olica_status add_locked(outputs *o, const char *setting, const char *path) {
+  if (!path || !*path) return OLICA_OK;
+  OLICA_TRY(add(o, setting, path));
+  o->place[o->count - 1].locks = true;
+  return OLICA_OK;
+}
+
 /* Is `at` the file that lies there, or one that is written beside it? */
 static bool takes(const place *output, const place *at) {
   if (!output->directory || !at->directory || strcmp(output->directory, at->directory) != 0) return false;
   size_t length = strlen(output->name);
   if (strncmp(at->name, output->name, length) != 0) return false;
-  return at->name[length] == '\0' || strcmp(at->name + length, ".part") == 0;
+  const char *rest = at->name + length;
+  return !*rest || strcmp(rest, ".part") == 0 || (output->locks && strcmp(rest, ".lock") == 0);
 }
 
 static bool is_restart(const place *restart, const place *at) {
@@ -105,7 +114,8 @@ static olica_status check_model(const outputs *o, const char *setting, const cha
   for (int i = 0; i < o->count && directory && status == OLICA_OK; i++) {
     const place *at = &o->place[i];
     if (at->directory && strcmp(at->directory, directory) == 0 && is_of_model(at->name))
-      status = clash(o, at->setting, &(place){setting, at->directory, at->name}, true);
+      status = clash(o, at->setting,
+                     &(place){.setting = setting, .directory = at->directory, .name = at->name}, true);
   }
   free(directory);
   return status;
@@ -136,8 +146,8 @@ static olica_status add_all(outputs *o) {
   OLICA_TRY(add(o, "--predictions", options->predictions));
   OLICA_TRY(add(o, "--dump-tokens", options->dump_tokens));
   if (!prunes) return OLICA_OK;
-  OLICA_TRY(add(o, "[output] checkpoint", options->output.checkpoint));
-  OLICA_TRY(add(o, "[calibration] save", options->calibration.save));
+  OLICA_TRY(add_locked(o, "[output] checkpoint", options->output.checkpoint));
+  OLICA_TRY(add_locked(o, "[calibration] save", options->calibration.save));
   return find_place(o->env, "a restart file", o->restart_name, &o->restart);
 }
 

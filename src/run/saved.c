@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fingerprint.h"
 #include "job.h"
+#include "olica/io/file.h"
+#include "olica/io/lock.h"
 #include "olica/par/comm.h"
 #include "olica/store/survey.h"
 
@@ -84,6 +87,15 @@ static void take_dense(olica_job *job, double perplexity) {
   if (wants_tasks(job)) olica_job_report_tasks(job, false, NAN);
 }
 
+/* What a damaged file has given is no beginning for a survey, which adds up. */
+static void forget(const olica_survey *survey) {
+  size_t layers = (size_t)survey->layers;
+  memset(survey->energy, 0, layers * (size_t)survey->hidden * sizeof *survey->energy);
+  memset(survey->score, 0, layers * sizeof *survey->score);
+  if (survey->choices > 0)
+    memset(survey->likelihood, 0, (size_t)survey->choices * sizeof *survey->likelihood);
+}
+
 static olica_status take(olica_job *job, olica_survey_file *file, const int known[2]) {
   olica_survey survey;
   bool dense = (!wants_perplexity(job) || (known[0] && file->has_perplexity)) &&
@@ -93,7 +105,9 @@ static olica_status take(olica_job *job, olica_survey_file *file, const int know
     survey.choices = job->tasks.questions->choices;
     survey.likelihood = job->tasks.likelihood[0];
   }
-  OLICA_TRY(olica_survey_load(file, &survey));
+  olica_status status = olica_survey_load(file, &survey);
+  if (status != OLICA_OK) forget(&survey);
+  OLICA_TRY(status);
   job->saved.survey = true;
   if (dense) take_dense(job, survey.perplexity);
   snprintf(job->report->survey, sizeof job->report->survey, "read from %s", job->options->calibration.save);
@@ -102,49 +116,69 @@ static olica_status take(olica_job *job, olica_survey_file *file, const int know
   return OLICA_OK;
 }
 
-static olica_status refuse(olica_env *env, olica_status status) {
-  char reason[OLICA_ERROR_TEXT];
-  snprintf(reason, sizeof reason, "%s", env->error.text);
-  return olica_error_set(env, status,
-                         "[calibration] save: %s; [output] overwrite = yes or --fresh replaces it", reason);
-}
-
-/* What is to become of a file that is there. */
-static olica_status judge(olica_job *job, olica_survey_file *file) {
+/* Takes what a file has, if it fits this run, which wants it. */
+static olica_status use(olica_job *job, olica_survey_file *file) {
   olica_context *context = job->context;
-  olica_env *env = context->env;
-  const olica_options *options = job->options;
   json_t *about;
   int known[2] = {0};
   OLICA_AGREE(context, read_about(job, file, &about));
   olica_status fits = olica_comm_agree(context, context->comm, compare(job, about, known));
   json_decref(about);
+  OLICA_TRY(fits);
   olica_comm_bcast(context, context->comm, known, sizeof known, 0);
-  if (fits != OLICA_OK && !options->output.overwrite && !options->fresh) return refuse(env, fits);
-  if (fits != OLICA_OK) olica_log_line(env, "%s; it is replaced", env->error.text);
-  olica_error_clear(env);
-  job->saved.writes = fits != OLICA_OK || options->fresh;
   bool begins = job->resume.from.sweep == 1 && job->resume.from.layer == 0; /* else the survey is under way */
-  return job->saved.writes || !begins ? OLICA_OK : take(job, file, known);
+  return job->options->fresh || !begins ? OLICA_OK : take(job, file, known);
+}
+
+static olica_status refuse(olica_env *env, olica_status status, const char *way_out) {
+  char reason[OLICA_ERROR_TEXT];
+  snprintf(reason, sizeof reason, "%s", env->error.text);
+  return olica_error_set(env, status, "[calibration] save: %s; %s", reason, way_out);
+}
+
+/* What is to become of a file that cannot be used. Of one that HDF5 cannot open only its first bytes can tell
+ * whose it is; where they do not, it may be anybody's, and nothing but its owner's hand removes it. */
+static olica_status give_up(olica_job *job, olica_status status, bool opened) {
+  olica_context *context = job->context;
+  const olica_options *options = job->options;
+  int ours = opened || (context->rank == 0 && olica_survey_is_ours(options->calibration.save));
+  olica_comm_bcast(context, context->comm, &ours, sizeof ours, 0);
+  if (!ours)
+    return refuse(context->env, status, "no file of saved statistics, it stays: remove it or name another");
+  if (!options->output.overwrite && !options->fresh)
+    return refuse(context->env, status, "[output] overwrite = yes or --fresh replaces it");
+  olica_log_line(context->env, "%s; it is replaced", context->env->error.text);
+  olica_error_clear(context->env);
+  job->saved.writes = true;
+  return OLICA_OK;
 }
 
 static olica_status look(olica_job *job) {
-  olica_survey_file *file;
-  OLICA_TRY(olica_survey_open(job->context, job->options->calibration.save, &file));
-  OLICA_TRY(judge(job, file));
-  olica_survey_close(file);
-  return OLICA_OK;
+  olica_survey_file *file = NULL;
+  olica_status status = olica_survey_open(job->context, job->options->calibration.save, &file);
+  bool opened = status == OLICA_OK;
+  if (opened) status = use(job, file);
+  if (opened) olica_survey_close(file);
+  job->saved.writes = job->options->fresh;
+  bool unusable = status == OLICA_ERR_INPUT || status == OLICA_ERR_CONFIG;
+  return unusable ? give_up(job, status, opened) : status;
+}
+
+/* Rank 0: the file that was found, to be told from one that comes later; whether it can be looked into. */
+static int find(olica_job *job) {
+  const char *path = job->options->calibration.save;
+  job->saved.was_there = lstat(path, &job->saved.found) == 0;
+  return access(path, F_OK) == 0;
 }
 
 olica_status olica_saved_open(olica_job *job) {
   olica_context *context = job->context;
-  const char *path = job->options->calibration.save;
   if (!job->method->survey) return OLICA_OK;
   if (job->resume.from.sweep == 1) /* else whoever was interrupted knows */
     snprintf(job->report->survey, sizeof job->report->survey, "made");
-  if (!*path) return OLICA_OK;
+  if (!*job->options->calibration.save) return OLICA_OK;
   OLICA_TRY(describe(job));
-  int there = context->rank == 0 && access(path, F_OK) == 0;
+  int there = context->rank == 0 && find(job);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   job->saved.writes = !there;
   return there ? look(job) : OLICA_OK;
@@ -159,16 +193,28 @@ static olica_status share_about(olica_job *job, char **about) {
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
   olica_status status = bytes ? OLICA_NEW(context->env, *about, (size_t)bytes)
                               : olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for a text");
-  if (status == OLICA_OK && mine) memcpy(*about, mine, (size_t)bytes);
+  if (*about && mine) memcpy(*about, mine, (size_t)bytes);
   free(mine);
   OLICA_AGREE(context, status);
   olica_comm_bcast(context, context->comm, *about, (size_t)bytes, 0);
   return OLICA_OK;
 }
 
+/* Rank 0: what lies there is what was found and may go, and not what came meanwhile. */
+static bool is_found(const olica_job *job) {
+  const struct stat *then = &job->saved.found;
+  struct stat now;
+  return job->saved.was_there && lstat(job->options->calibration.save, &now) == 0 &&
+         now.st_dev == then->st_dev && now.st_ino == then->st_ino && now.st_size == then->st_size &&
+         now.st_mtim.tv_sec == then->st_mtim.tv_sec && now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
 static olica_status write_file(olica_job *job) {
+  olica_context *context = job->context;
+  const char *path = job->options->calibration.save;
   olica_survey survey;
   char *about;
+  bool stays;
   if (!survey_of(job, &survey)) return OLICA_OK;
   if (wants_perplexity(job)) survey.perplexity = job->report->perplexity.dense;
   if (wants_tasks(job)) {
@@ -176,17 +222,58 @@ static olica_status write_file(olica_job *job) {
     survey.likelihood = job->tasks.likelihood[0];
   }
   OLICA_TRY(share_about(job, &about));
-  OLICA_TRY(olica_survey_save(job->context, job->options->calibration.save, about, &survey));
-  olica_memory_free(job->context->env, about);
-  olica_log_line(job->context->env, "survey: saved in %s", job->options->calibration.save);
+  bool replace = context->rank == 0 && is_found(job);
+  OLICA_TRY(olica_survey_save(context, path, about, &survey, replace, &stays));
+  olica_memory_free(context->env, about);
+  if (!stays)
+    olica_log_line(context->env, "survey: saved in %s", path);
+  else if (context->rank == 0)
+    olica_log_warn(context->env,
+                   "[calibration] save: %s has come while this job ran: it stays, and this one saves nothing",
+                   path);
   return OLICA_OK;
+}
+
+/* Rank 0. A job that begins holds the lock for a moment (olica_saved_probe): that is waited for. */
+static olica_status lock(olica_job *job, int *fd, bool *held) {
+  const struct timespec nap = {0, 50 * 1000 * 1000};
+  for (int i = 0; i < 10; i++) {
+    OLICA_TRY(olica_lock_try(job->context->env, job->options->calibration.save, fd, held));
+    if (!*held) return OLICA_OK;
+    nanosleep(&nap, NULL);
+  }
+  return OLICA_OK;
+}
+
+static olica_status write_locked(olica_job *job) {
+  olica_context *context = job->context;
+  const char *path = job->options->calibration.save;
+  int fd = -1;
+  bool held = false;
+  OLICA_AGREE(context, context->rank == 0 ? lock(job, &fd, &held) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &held, sizeof held, 0);
+  if (held && context->rank == 0)
+    olica_log_warn(context->env, "[calibration] save: another job is writing %s; this one goes on without",
+                   path);
+  olica_status status = held ? OLICA_OK : write_file(job);
+  olica_lock_release(context->env, path, fd);
+  return status;
 }
 
 olica_status olica_saved_write(olica_job *job) {
   if (!job->saved.writes) return OLICA_OK;
   olica_timer_start(&job->context->env->timers, "write");
-  olica_status status = write_file(job);
+  olica_status status = write_locked(job);
   olica_timer_stop(&job->context->env->timers);
+  return status;
+}
+
+olica_status olica_saved_probe(olica_env *env, const char *path, bool touch) {
+  int fd = -1;
+  bool held = false;
+  if (touch) OLICA_TRY(olica_lock_try(env, path, &fd, &held));
+  olica_status status = olica_file_probe(env, path, touch && !held);
+  olica_lock_release(env, path, fd);
   return status;
 }
 

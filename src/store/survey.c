@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -62,8 +63,20 @@ static olica_status write_part(olica_context *context, const char *part, const i
   return status;
 }
 
+/* Rank 0's. */
+static olica_status publish(olica_env *env, const char *part, const char *path, bool replace, bool *stays) {
+  struct stat info;
+  olica_status status = olica_file_publish(env, part, path, replace);
+  *stays = status != OLICA_OK && !replace && lstat(path, &info) == 0;
+  if (status != OLICA_OK) unlink(part);
+  if (!*stays) return status;
+  olica_error_clear(env);
+  return OLICA_OK;
+}
+
 olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
-                               const olica_survey *survey) {
+                               const olica_survey *survey, bool replace, bool *stays) {
+  *stays = false;
   char part[OLICA_CATALOG_PATH];
   olica_survey copy = *survey;
   item items[PARTS];
@@ -72,12 +85,11 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
   if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
     return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
   olica_status status = write_part(context, part, items);
-  if (status == OLICA_OK)
-    status =
-        olica_comm_agree(context, context->comm,
-                         context->rank == 0 ? olica_file_publish(context->env, part, path, true) : OLICA_OK);
   if (status != OLICA_OK && context->rank == 0) unlink(part);
-  return status;
+  OLICA_TRY(status);
+  OLICA_AGREE(context, context->rank == 0 ? publish(context->env, part, path, replace, stays) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, stays, sizeof *stays, 0);
+  return OLICA_OK;
 }
 
 /* ---- reading ---- */
@@ -147,11 +159,13 @@ static olica_status read_about(olica_survey_file *file) {
   return read_bytes(file, tensor, file->about);
 }
 
-olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **out) {
-  olica_survey_file *file = NULL;
+bool olica_survey_is_ours(const char *path) {
+  return olica_hdf5_begins_as(path, OLICA_SURVEY_FORMAT);
+}
+
+static olica_status open_file(olica_survey_file *file, const char *path) {
+  olica_context *context = file->context;
   olica_status status = OLICA_OK;
-  OLICA_AGREE(context, OLICA_NEW(context->env, file, 1));
-  file->context = context;
   OLICA_AGREE(context, olica_catalog_create(context, &file->catalog));
   if (context->rank == 0)
     status = olica_hdf5_index(file->catalog, path, OLICA_SURVEY_FORMAT, OLICA_SURVEY_SCHEMA);
@@ -160,8 +174,19 @@ olica_status olica_survey_open(olica_context *context, const char *path, olica_s
   const olica_tensor *likelihood = olica_catalog_find(file->catalog, names[LIKELIHOOD]);
   file->has_perplexity = olica_catalog_find(file->catalog, names[PERPLEXITY]) != NULL;
   file->choices = likelihood ? likelihood->shape[0] : 0;
-  *out = file;
   return OLICA_OK;
+}
+
+olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **out) {
+  olica_survey_file *file = NULL;
+  OLICA_AGREE(context, OLICA_NEW(context->env, file, 1));
+  file->context = context;
+  olica_status status = open_file(file, path);
+  if (status == OLICA_OK)
+    *out = file;
+  else
+    olica_survey_close(file);
+  return status;
 }
 
 void olica_survey_close(olica_survey_file *file) {

@@ -104,4 +104,8 @@ void olica_hdf5_collective(const olica_hdf5 *file, long *asked, long *made);
  * attributes: `format` must be `format`, `schema` must be `schema`, `complete` must be 1. Not collective. */
 olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const char *format, int64_t schema);
 
+/* Whether a file that olica_hdf5_index may have refused, since it is cut off or damaged, begins as ours of
+ * that format do. Not collective, never fails. */
+bool olica_hdf5_begins_as(const char *path, const char *format);
+
 #endif

@@ -20,9 +20,11 @@ typedef struct olica_survey {
   double *likelihood; /* [choices] by the dense model */
 } olica_survey;
 
-/* Writes it, with `about` (a text), in place of a file that is there. A failure leaves what was there. */
+/* Writes it, with `about` (a text); with `replace` in place of a file that is there. Without, such a file
+ * stays: then nothing is saved, and *stays. A failure leaves what was there. One job at a time: the caller
+ * has a lock. */
 olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
-                               const olica_survey *survey);
+                               const olica_survey *survey, bool replace, bool *stays);
 
 typedef struct olica_survey_file {
   olica_context *context;
@@ -31,6 +33,10 @@ typedef struct olica_survey_file {
   bool has_perplexity;
   int64_t choices;
 } olica_survey_file;
+
+/* Whether a file is one of these, be it that it cannot be read any more (olica_hdf5_begins_as): its loss is
+ * no loss. Not collective. */
+bool olica_survey_is_ours(const char *path);
 
 /* Reads the index and the text of a file. One that is no such file, or is damaged, is OLICA_ERR_INPUT. */
 olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **file);
