@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "olica/base/signals.h"
 #include "olica/io/hdf5.h"
@@ -71,6 +73,20 @@ static olica_status read_options(olica_context *context, const olica_arguments *
   return OLICA_OK;
 }
 
+/* One job may be started by several command lines (mpirun -n 1 ... : -n 1 ...). They must ask for the same.
+ */
+static olica_status check_alike(olica_context *context, int argc, char **argv) {
+  uLong crc = crc32_z(0, NULL, 0);
+  for (int i = 1; i < argc; i++) crc = crc32_z(crc, (const Bytef *)argv[i], strlen(argv[i]) + 1);
+  double range[2] = {(double)crc, -(double)crc};
+  olica_comm_max(context, context->comm, range, 2);
+  if (range[0] == -range[1]) return OLICA_OK;
+  return olica_error_set(
+      context->env, OLICA_ERR_CONFIG,
+      "command line: ranks of this job were started with different arguments, expected the "
+      "same on all");
+}
+
 static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
   enum { STALL = 600 }; /* [run] stall's default, while no config says otherwise */
   olica_options options;
@@ -110,7 +126,9 @@ int main(int argc, char **argv) {
   env->log.speaks = rank == 0;
   env->log.quiet = status == OLICA_OK && arguments.quiet;
   if (rank == 0) olica_log_open(env);
-  if (status == OLICA_OK) status = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
+  olica_status created = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
+  status = created == OLICA_OK ? olica_comm_agree(context, context->comm, status) : created;
+  if (status == OLICA_OK) status = check_alike(context, argc, argv);
   if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
   if (status == OLICA_OK && arguments.command != OLICA_COMMAND_RUN) status = finish_output(context);
   if (status != OLICA_OK) olica_log_failure(env);

@@ -160,6 +160,15 @@ def test_answers_that_nobody_can_read(tmp_path):
     assert closed.returncode == 0
 
 
+def test_ranks_that_are_asked_for_different_things(tmp_path):
+    config = demo(tmp_path)
+    for other in (["--set", "prune.sparsity=0.3", config], ["--chekc", config], []):
+        done = subprocess.run(["mpirun", "--oversubscribe", "-n", "1", BINARY, config, ":", "-n", "1", BINARY, *other],
+                              capture_output=True, text=True, timeout=60, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
+        assert done.returncode == USAGE and " ERROR olica_mpi: configuration error: " in done.stderr, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["demo.ini"]
+
+
 def catches(pid):
     try:
         line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
