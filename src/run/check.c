@@ -7,10 +7,6 @@
 #include "olica/par/comm.h"
 #include "olica/run/pipeline.h"
 
-static double mib(double bytes) {
-  return bytes / 1048576.0;
-}
-
 /* What the texts gave. */
 static void print_texts(const olica_job *job, const olica_ids *evaluation) {
   for (int i = 0; i < job->sources.count; i++)
@@ -35,10 +31,12 @@ static void print_tasks(const olica_job *job) {
 static void print_memory(const olica_plan *plan, int ranks_per_node) {
   printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
          "stored weights %.1f, statistics and solver %.1f, tables %.1f, texts %.1f\n",
-         mib(plan->memory), mib(plan->memory) * ranks_per_node, mib(plan->streams), mib(plan->tasks),
-         mib(plan->layers), mib(plan->weights), mib(plan->solver), mib(plan->tables), mib(plan->texts));
+         olica_job_mib(plan->memory), olica_job_mib(plan->memory) * ranks_per_node,
+         olica_job_mib(plan->streams), olica_job_mib(plan->tasks), olica_job_mib(plan->layers),
+         olica_job_mib(plan->weights), olica_job_mib(plan->solver), olica_job_mib(plan->tables),
+         olica_job_mib(plan->texts));
   printf("layers       once a node: %.1f MiB of shared memory%s; the next one is %s; %s between sweeps\n",
-         mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
+         olica_job_mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
          plan->source.prefetch ? "fetched ahead" : "not fetched ahead",
          plan->source.keep ? "kept as stored" : "not kept");
 }
@@ -62,11 +60,12 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
            ceil((double)o->calibration.samples / ranks));
     printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
-    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, mib(plan->checkpoint),
+    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_job_mib(plan->checkpoint),
            olica_number_name(job->dtype));
     if (olica_options_restarts(o))
-      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep, mib(plan->restart),
-             *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
+      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep,
+             olica_job_mib(plan->restart), *o->restart.path ? "in " : "beside the checkpoint",
+             o->restart.path);
   }
   if (olica_job_prunes(job) && *o->calibration.save)
     printf("statistics   %s, %s\n", o->calibration.save,

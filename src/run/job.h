@@ -64,6 +64,11 @@ static inline int olica_job_prunes(const olica_job *job) {
   return job->method->cut != NULL;
 }
 
+/* Bytes as people read them. */
+static inline double olica_job_mib(double bytes) {
+  return bytes / 1048576.0;
+}
+
 /* Is the dense (the pruned) model evaluated? */
 static inline int olica_job_scores(const olica_job *job, bool pruned) {
   return pruned ? olica_job_prunes(job) : job->options->evaluate.dense || !olica_job_prunes(job);

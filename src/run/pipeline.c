@@ -43,7 +43,7 @@ static void describe_run(olica_job *job) {
   olica_log_line(context->env,
                  "%d ranks on %d nodes, %d threads each; products in %s by %s; about %.0f MiB a rank",
                  context->size, context->nodes, context->threads, report->run.precision, report->run.kernel,
-                 report->estimate / 1048576.0);
+                 olica_job_mib(report->estimate));
   for (int i = 0; i < job->sources.count; i++)
     olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
                    (long long)job->drawn[i].drawn, job->sources.source[i].path,

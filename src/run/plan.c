@@ -312,10 +312,6 @@ olica_status olica_plan_make(const olica_job *job, olica_layout layout, olica_pl
   return make(job, layout, (olica_source_options){.keep = kept}, plan);
 }
 
-static double mib(double bytes) {
-  return bytes / 1048576.0;
-}
-
 olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan) {
   double limit = (double)job->options->compute.memory;
   if (limit == 0 || plan->memory <= limit) return OLICA_OK;
@@ -323,7 +319,7 @@ olica_status olica_plan_check(const olica_job *job, olica_layout layout, const o
       job->context->env, OLICA_ERR_MEMORY,
       "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
       "need less each%s",
-      mib(limit), ceil(mib(plan->memory) * 10) / 10, layout.ranks,
+      olica_job_mib(limit), ceil(olica_job_mib(plan->memory) * 10) / 10, layout.ranks,
       plan->source.keep ? ", and so does keep_weights = no" : "");
 }
 
@@ -336,10 +332,10 @@ olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan)
         context->env, OLICA_ERR_MEMORY,
         "memory: %s has %.0f MiB of shared memory left (%s), expected at least %.0f MiB for "
         "its layers; ranks on nodes of their own need none",
-        context->host, mib(room), olica_shared_directory(), ceil(mib(plan->shared)));
+        context->host, olica_job_mib(room), olica_shared_directory(), ceil(olica_job_mib(plan->shared)));
   if (left == 0 || need <= left) return OLICA_OK;
   return olica_error_set(context->env, OLICA_ERR_MEMORY,
                          "memory: %s has %.0f MiB left, expected at least %.0f MiB for its %d ranks; more "
                          "nodes need less each",
-                         context->host, mib(left), ceil(mib(need)), context->node_size);
+                         context->host, olica_job_mib(left), ceil(olica_job_mib(need)), context->node_size);
 }

@@ -164,11 +164,11 @@ static olica_status refuse(olica_env *env, olica_status status) {
  * under way. */
 static olica_status look_beside(olica_job *job) {
   olica_context *context = job->context;
-  const char *checkpoint = job->options->output.checkpoint;
+  olica_options plain = *job->options;
   olica_restart *files;
   char *name;
-  OLICA_AGREE(context, OLICA_NEW(context->env, name, strlen(checkpoint) + sizeof ".restart"));
-  sprintf(name, "%s.restart", checkpoint);
+  plain.restart.path = "";
+  OLICA_TRY(olica_resume_name(context, &plain, &name));
   OLICA_TRY(olica_restart_open(context, name, (int)job->options->restart.keep, &files));
   bool there = olica_restart_exists(files);
   if (job->options->fresh) olica_restart_remove(files);
@@ -179,7 +179,7 @@ static olica_status look_beside(olica_job *job) {
       context->env, OLICA_ERR_CONFIG,
       "[restart] path = %s: %s.restart.* of an earlier run lie beside the checkpoint, expected in "
       "there; without [restart] path the run goes on from them",
-      job->options->restart.path, checkpoint);
+      job->options->restart.path, plain.output.checkpoint);
   return refuse(context->env, OLICA_ERR_CONFIG);
 }
 
