@@ -43,11 +43,11 @@ def ids_of(text, bos):
 
 
 def log_likelihood(m, context, continuation, bos=None):
-    moved = len(context) - len(context.rstrip(" "))
+    moved = len(context) - len(context.rstrip())
     context, continuation = context[:len(context) - moved], context[len(context) - moved:] + continuation
     ids = ids_of(context + continuation, bos)
-    scored = len(ids) - len(ids_of(context, bos))
-    ids = np.array(ids[-CONTEXT:])
+    scored = min(len(ids) - len(ids_of(context, bos)), CONTEXT)
+    ids = np.array(ids[-(CONTEXT + 1):])  # the last is no input
     x = m.w["embed_tokens"][ids[None, :-1]]
     for i in range(m.L):
         x, _ = run_layer(m, i, x)
@@ -85,7 +85,7 @@ def make_rows(random):
             "winogrande": [{"sentence": f"{some(4)} _ {some(4)}", "option1": some(2), "option2": some(2), "answer": str(1 + i % 2)} for i in range(5)],
             "arc_easy": [{"question": some(4), "choices": lists(3 + i % 3, 3), "gold": i % 3} for i in range(6)],
             "arc_challenge": [{"question": some(4), "choices": ["x", "xx", "x y", some(3)], "gold": i} for i in range(3)],
-            "openbookqa": [{"question": some(3) + "  " * i, "choices": ["ab", "abc", "ab", some(25)], "gold": i} for i in range(4)]}
+            "openbookqa": [{"question": some(3) + ("", "  ", " \n\t", "\u00a0\u3000 ")[i], "choices": ["ab", "abc", "ab", some(25)], "gold": i} for i in range(4)]}
     rows["winogrande"][0]["sentence"] = "_ " + some(3)
     rows["hellaswag"][0]["ctx"] = words(random, 30)
     return rows
@@ -148,6 +148,12 @@ def test_log_likelihoods(room, model, tmp_path):
     assert all(lines == files[0] for lines in files)
 
 
+def cut(rows, task, bos=None):
+    """The pairs of a task that are too long, and the tokens they lose."""
+    lost = [len(ids_of(a + b, bos)) - CONTEXT - 1 for row in rows[task] for a, b in pairs(task, row)[0]]
+    return {"truncated": sum(n > 0 for n in lost), "tokens_cut": sum(n for n in lost if n > 0)}
+
+
 def check_report(report, predictions, model):
     tasks, counted = report["tasks"], []
     for task in tasks.keys() - {"mean"}:
@@ -193,7 +199,7 @@ def test_pruned_and_checkpoint(room, tmp_path):
         for p, q in zip(parsed(lines), both):
             assert p["dense"]["log_likelihoods"] == pytest.approx(q["pruned"]["log_likelihoods"], abs=1e-5)
         for task in rows:
-            assert report["tasks"][task] == {"n": len(rows[task]), "dense": dense["tasks"][task]["dense"],
+            assert report["tasks"][task] == cut(rows, task) | {"n": len(rows[task]), "dense": dense["tasks"][task]["dense"],
                                              "pruned": pruned["tasks"][task]["dense"]}
     check(both, judged(load_checkpoint(tmp_path / "both.h5"), rows), "pruned")
     job["evaluate"]["dense"] = "no"
@@ -201,6 +207,33 @@ def test_pruned_and_checkpoint(room, tmp_path):
     assert only["tasks"]["mean"] == {"pruned": report["tasks"]["mean"]["pruned"]}
     assert [p["pruned"] for p in parsed((tmp_path / "only.jsonl").read_bytes())] == [p["pruned"] for p in both]
     assert not any("dense" in p for p in parsed((tmp_path / "only.jsonl").read_bytes()))
+
+
+@pytest.mark.parametrize("ranks", RANKS)
+def test_what_does_not_fit_is_told(room, ranks, tmp_path):
+    """A pair may fill the context and one token more. Longer ones are counted in the report and the table, and told
+    once a task, by --check too; a choice that alone is too long is told apart."""
+    path, _ = room
+    rows = {"openbookqa": [{"question": "q" * n, "choices": ["y" * k, "z" * k], "gold": 0} for n, k in ((90, 6), (90, 5), (91, 6), (99, 20), (3, 96))],
+            "arc_easy": [{"question": "q", "choices": ["y" * 80, "z"], "gold": 0}]}
+    lost = {"openbookqa": {"truncated": 6, "tokens_cut": 2 * (1 + 23 + 3)}, "arc_easy": {"truncated": 1, "tokens_cut": 3}}
+    for task in rows:
+        (tmp_path / f"{task}.jsonl").write_text("\n".join(json.dumps(row) for row in rows[task]))
+        assert cut(rows, task) == lost[task]
+    report, lines = evaluate(tmp_path, path / "llama", ranks, asked(rows, tmp_path), "cut")
+    check(parsed(lines), judged(load_model(path / "llama"), rows))
+    for task in rows:
+        assert report["tasks"][task].items() >= lost[task].items()
+    own = [w for w in report["warnings"] if w["text"].startswith(tuple(rows))]
+    said = [w["text"] for w in own]
+    assert [w["count"] for w in own] == [1] * 3
+    assert "openbookqa: 6 pairs are longer than the model's context of 96 tokens and one more: truncated, 54 tokens cut off" in said[0]
+    assert "openbookqa: 2 choices alone do not fit" in said[1] and said[2].startswith("arc_easy: 1 pairs")
+    config = write_config(tmp_path / "c.ini", {"model": {"path": path / "llama"}, "prune": {"method": "none"},
+                                               "evaluate": {"tasks": asked(rows, tmp_path)}, "output": {"report": ""}})
+    done = mpirun(ranks, "--check", config)
+    assert done.returncode == 0 and done.stderr.count("54 tokens cut off") == 1
+    assert re.search(r"^truncated +7 pairs, \d+ tokens cut off$", mpirun(ranks, "--quiet", config).stdout, re.M)
 
 
 def test_line_ends_and_mark(room, tmp_path):

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "olica/io/file.h"
@@ -12,8 +13,8 @@
 /* ---- from a file to the tokens of this rank's share ---- */
 
 /* Tokens on their way between ranks: for every question its gold and number of choices, then for every choice
- * tokens, scored, characters and the ids. */
-enum { QUESTION_WORDS = 2, CHOICE_WORDS = 3, FILE_BYTES = 1 << 30, WHERE = 4096 };
+ * tokens, scored, characters, tokens cut off (negative: some of the choice's own among them) and the ids. */
+enum { QUESTION_WORDS = 2, CHOICE_WORDS = 4, FILE_BYTES = 1 << 30, WHERE = 4096 };
 
 typedef struct reader {
   olica_env *env;
@@ -55,7 +56,7 @@ static olica_status encode_context(reader *r, const char *where, const olica_cho
 static olica_status put_choice(reader *r, const char *where, int number, const olica_choice_text *choice) {
   OLICA_TRY(encode_context(r, where, choice));
   OLICA_TRY(encode(r, where, choice->text, choice->bytes, &r->whole));
-  size_t all = r->whole.count, before = r->context.count, longest = (size_t)r->options->context;
+  size_t all = r->whole.count, before = r->context.count, most = (size_t)r->options->context + 1;
   if (before == 0)
     return olica_error_set(
         r->env, OLICA_ERR_INPUT,
@@ -66,12 +67,12 @@ static olica_status put_choice(reader *r, const char *where, int number, const o
     return olica_error_set(r->env, OLICA_ERR_INPUT,
                            "%s: choice %d makes %zu tokens of %zu of its context, expected more", where,
                            number, all, before);
-  size_t scored = all - before, kept = all < longest ? all : longest;
-  if (scored >= kept) {
-    scored = kept - 1;
-    olica_log_warn(r->env, "a choice does not fit into the model's context: its first tokens are not scored");
-  }
-  const int32_t head[CHOICE_WORDS] = {(int32_t)kept, (int32_t)scored, choice->characters};
+  size_t scored = all - before, kept = all < most ? all : most;
+  bool unscored = scored >= kept;
+  int32_t cut = (int32_t)(all - kept);
+  if (unscored) scored = kept - 1;
+  const int32_t head[CHOICE_WORDS] = {(int32_t)kept, (int32_t)scored, choice->characters,
+                                      unscored ? -cut : cut};
   OLICA_TRY(put(r, head, CHOICE_WORDS));
   return put(r, r->whole.id + (all - kept), kept);
 }
@@ -237,13 +238,20 @@ static void measure(olica_question *question, const olica_choice *choice) {
   question->scored += question->prefix - question->from;
 }
 
+static void count_cut(olica_truncation *truncated, int32_t cut) {
+  truncated->pairs += cut != 0;
+  truncated->tokens += abs(cut);
+  truncated->unscored += cut < 0;
+}
+
 /* The choices of one question from its words; returns what lies behind them. */
-static const int32_t *unpack(olica_questions *q, olica_question *question, const int32_t *at) {
-  *question = (olica_question){.gold = at[0], .choices = at[1], .first_choice = q->choices};
+static const int32_t *unpack(olica_questions *q, int task, olica_question *question, const int32_t *at) {
+  *question = (olica_question){.task = task, .gold = at[0], .choices = at[1], .first_choice = q->choices};
   at += QUESTION_WORDS;
   for (int c = 0; c < question->choices; c++) {
     olica_choice *choice = &q->choice[q->choices++];
     *choice = (olica_choice){.id = at + CHOICE_WORDS, .tokens = at[0], .scored = at[1], .characters = at[2]};
+    count_cut(&q->truncated[task], at[3]);
     at += CHOICE_WORDS + choice->tokens;
   }
   measure(question, q->choice + question->first_choice);
@@ -267,11 +275,27 @@ static olica_status unpack_all(olica_questions *q) {
   OLICA_TRY(OLICA_NEW(q->context->env, q->choice, (size_t)count_choices(q)));
   const int32_t *at = q->gathered;
   for (int task = 0; task < q->tasks; task++)
-    for (int64_t i = q->first[task]; i < q->first[task + 1]; i++) {
-      at = unpack(q, &q->question[i], at);
-      q->question[i].task = task;
-    }
+    for (int64_t i = q->first[task]; i < q->first[task + 1]; i++) at = unpack(q, task, &q->question[i], at);
   return OLICA_OK;
+}
+
+/* All ranks know what was cut; rank 0 says it, so that the warning counts once. */
+static void tell_truncated(const olica_questions *q, const olica_questions_options *options) {
+  olica_env *env = q->context->env;
+  for (int task = 0; task < q->tasks && q->context->rank == 0; task++) {
+    const olica_truncation *t = &q->truncated[task];
+    const char *name = options->files->file[task].task->name;
+    if (t->pairs == 0) continue;
+    olica_log_warn(env,
+                   "%s: %lld pairs are longer than the model's context of %d tokens and one more: truncated, "
+                   "%lld tokens cut off at their beginnings",
+                   name, (long long)t->pairs, options->context, (long long)t->tokens);
+    if (t->unscored)
+      olica_log_warn(env,
+                     "%s: %lld choices alone do not fit into the model's context of %d tokens: their first "
+                     "tokens are not scored",
+                     name, (long long)t->unscored, options->context);
+  }
 }
 
 olica_status olica_questions_open(olica_context *context, olica_encoder *encoder,
@@ -294,6 +318,7 @@ olica_status olica_questions_open(olica_context *context, olica_encoder *encoder
   q->count = q->first[q->tasks];
   assert(q->gathered); /* there is a task, and every task has a question */
   OLICA_AGREE(context, unpack_all(q));
+  tell_truncated(q, options);
   *out = q;
   return OLICA_OK;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "olica/io/json.h"
+#include "strip.h"
 
 // clang-format off
 static const olica_task table[] = {
@@ -94,7 +95,7 @@ static int64_t count_characters(const char *text, size_t bytes) {
   return count;
 }
 
-/* Puts a context and a choice together; spaces at the context's end move over by themselves. */
+/* Puts a context and a choice together; white space at the context's end moves over by itself. */
 static olica_status join(const maker *m, const char *context, size_t before, const char *behind, size_t bytes,
                          olica_question_text *question) {
   olica_choice_text *choice = &question->choice[question->choices++];
@@ -106,35 +107,16 @@ static olica_status join(const maker *m, const char *context, size_t before, con
   append(choice->text, &choice->bytes, context, before);
   append(choice->text, &choice->bytes, " ", 1);
   append(choice->text, &choice->bytes, behind, bytes);
-  while (before > 0 && context[before - 1] == ' ') before--;
-  choice->context = before;
+  choice->context = olica_strip_end(context, before);
   choice->characters = (int)characters;
   return OLICA_OK;
-}
-
-/* Bytes of the white space at the text's begin (or just before its end), as Python's strip() sees it; 0:
- * none. */
-static size_t space(const char *text, const char *end, bool behind) {
-  static const char *const wide[] = {"\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
-                                     "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
-                                     "\u2028",   "\u2029", "\u202f", "\u205f", "\u3000"};
-  size_t left = (size_t)(end - text);
-  if (left == 0) return 0;
-  char c = behind ? end[-1] : *text;
-  if (c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1c && c <= 0x1f)) return 1;
-  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
-    size_t bytes = strlen(wide[i]);
-    if (bytes <= left && memcmp(behind ? end - bytes : text, wide[i], bytes) == 0) return bytes;
-  }
-  return 0;
 }
 
 /* The sentence up to its gap with the choice in it, then what follows, stripped. */
 static olica_status fill_gap(const maker *m, const char *sentence, const char *text,
                              olica_question_text *question) {
   const char *gap = strchr(sentence, '_'), *rest = gap + 1, *end = rest + strlen(rest);
-  for (size_t bytes; (bytes = space(rest, end, false)) > 0;) rest += bytes;
-  for (size_t bytes; (bytes = space(rest, end, true)) > 0;) end -= bytes;
+  olica_strip(&rest, &end);
   size_t used = 0;
   char *context;
   OLICA_TRY(OLICA_NEW(m->env, context, (size_t)(gap - sentence) + strlen(text) + 1));

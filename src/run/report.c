@@ -216,6 +216,8 @@ static json_t *tasks_json(const olica_report_tasks *tasks) {
     const olica_report_task *task = &tasks->task[t];
     json_t *member = json_object();
     put_integer(member, "n", task->n);
+    put_integer(member, "truncated", task->truncated.pairs);
+    put_integer(member, "tokens_cut", task->truncated.tokens);
     for (int m = 0; m < 2; m++)
       if (task->known[m]) put(member, models[m], score_json(&task->score[m]));
     put(object, task->task->name, member);

@@ -84,6 +84,19 @@ static const char *accuracy(const olica_report_task *task, int model, char *text
   return text;
 }
 
+/* Pairs that lost tokens, of all tasks together. */
+static void print_truncated(FILE *to, const olica_report_tasks *tasks) {
+  char text[NUMBER];
+  int64_t pairs = 0, tokens = 0;
+  for (int t = 0; t < tasks->count; t++) {
+    pairs += tasks->task[t].truncated.pairs;
+    tokens += tasks->task[t].truncated.tokens;
+  }
+  if (pairs == 0) return;
+  fprintf(to, "%-22s %16s pairs,", "truncated", grouped(pairs, text));
+  fprintf(to, " %s tokens cut off\n", grouped(tokens, text));
+}
+
 static void print_tasks(FILE *to, const olica_report *report) {
   const olica_report_tasks *tasks = &report->tasks;
   char left[NUMBER], right[NUMBER], name[NUMBER];
@@ -94,6 +107,7 @@ static void print_tasks(FILE *to, const olica_report *report) {
     fprintf(to, "   %s of %s questions\n", task->task->by_length ? "acc_norm" : "acc",
             grouped(task->n, left));
   }
+  print_truncated(to, tasks);
   bool all = tasks->count == olica_task_count();
   snprintf(name, sizeof name, "mean of %s %d", all ? "the" : "only", tasks->count);
   fprintf(to, "%-22s %16s %16s\n", name, real(tasks->known[0] ? tasks->mean[0] : NAN, left),

@@ -49,7 +49,8 @@ olica_status olica_job_prepare_tasks(olica_job *job) {
   report->count = tasks->files.count;
   for (int t = 0; t < report->count; t++)
     report->task[t] = (olica_report_task){.task = tasks->files.file[t].task,
-                                          .n = tasks->questions->first[t + 1] - tasks->questions->first[t]};
+                                          .n = tasks->questions->first[t + 1] - tasks->questions->first[t],
+                                          .truncated = tasks->questions->truncated[t]};
   return OLICA_OK;
 }
 

@@ -27,7 +27,8 @@ int olica_task_count(void);
 
 enum { OLICA_CHOICES_MAX = 32 };
 
-/* A choice: `text` [context | continuation]. Spaces at a context's end belong to the continuation. */
+/* A choice: `text` [context | continuation]. White space at a context's end, as Python's str.rstrip sees it,
+ * belongs to the continuation. */
 typedef struct olica_choice_text {
   char *text;
   size_t context, bytes; /* bytes of the context; of both */

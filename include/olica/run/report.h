@@ -55,6 +55,7 @@ typedef struct olica_report_layer_record {
 typedef struct olica_report_task {
   const olica_task *task;
   int64_t n; /* questions */
+  olica_truncation truncated;
   bool known[2];
   olica_score score[2];
 } olica_report_task;
