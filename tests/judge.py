@@ -210,7 +210,7 @@ def perplexity(m, ids, length, windows=0, stride=0):
 
 # ---- the method ------------------------------------------------------------------------------------------------
 
-DEFAULTS = dict(sparsity=0.2, k=3.0, mlp_num=6, ratio=0.03, percdamp=0.5, skip_lowest=0.01)
+DEFAULTS = dict(sparsity=0.2, k=3.0, mlp_num=6, ratio=0.03, percdamp=0.5, skip_lowest=0.01, count_branches="no")
 
 
 def budget(m, o):
@@ -222,6 +222,9 @@ def budget(m, o):
     rho_qk = 2 * p if p <= 0.4 else o["k"] * rho_vo
     rho_ffn = (m.parameters() * p / m.L - size("v_proj", "o_proj") * rho_vo
                - size("q_proj", "k_proj") * rho_qk) / size("gate_proj", "up_proj", "down_proj")
+    if o["count_branches"] == "yes" and math.floor(rho_ffn * m.f):  # both factors of every branch, over all layers
+        factors = 2 * m.d * math.floor(o["ratio"] * m.d)
+        rho_ffn += o["mlp_num"] * factors / (m.L * size("gate_proj", "up_proj", "down_proj"))
     assert all(0 <= rho < 1 for rho in (rho_vo, rho_qk, rho_ffn)), (rho_vo, rho_qk, rho_ffn)
 
     def rank(rows):

@@ -11,7 +11,7 @@ from test_ranks import datasets
 from tiny_model import BYTE_VOCABULARY, make_byte_model, make_ids
 
 USAGE, INPUT, IO = 2, 3, 4
-OTHER = {"prune": {"sparsity": 0.33, "k": 2, "mlp_num": 2, "ratio": 0.2, "skip_lowest": 0.1}}
+OTHER = {"prune": {"sparsity": 0.33, "k": 2, "mlp_num": 2, "ratio": 0.2, "skip_lowest": 0.1, "count_branches": "yes"}}
 
 
 class Place:

@@ -390,6 +390,10 @@ METHODS = {
     "dead channels": (dict(change=dead_channels), {}, None),
     "skip_lowest 0, percdamp": ({}, {"skip_lowest": 0.0, "percdamp": 1e-4}, None),
     "skip_lowest large": ({}, {"skip_lowest": 0.5}, None),
+    "branches counted": ({}, {"count_branches": "yes"}, lambda r: r["layers"][0]["ffn_width"] == 27),
+    "branches counted, biases, tied": (dict(biases=SEVEN, config={"tie_word_embeddings": True}),
+                                       {"count_branches": "yes", "ratio": 0.35, "mlp_num": 1}, None),
+    "branches counted, of rank 0": ({}, {"count_branches": "yes", "ratio": 0.0}, None),
 }
 
 

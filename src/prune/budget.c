@@ -1,6 +1,10 @@
 #include "olica/prune/budget.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#define MIDDLE 0.4   /* query and key have one rule up to here, and another above */
+#define DECIMALS 1e4 /* of a sparsity that is told */
 
 /* Rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 where two factors would not be smaller.
  */
@@ -9,28 +13,164 @@ static int rank_for(double rho, int d, int rows) {
   return r < 1 || r * ((double)d + rows) >= (double)d * rows ? 0 : (int)r;
 }
 
-static olica_status check_share(olica_env *env, const char *what, double rho,
-                                const olica_prune_options *options) {
-  if (rho >= 0.0 && rho < 1.0) return OLICA_OK;
-  return olica_error_set(
-      env, OLICA_ERR_CONFIG,
-      "[prune] sparsity = %g with k = %g asks for a share of %.4f of %s, expected one in [0, 1)",
-      options->sparsity, options->k, rho, what);
+/* A model, as far as its budget goes. */
+typedef struct subject {
+  const olica_prune_options *options;
+  const olica_arch *arch;
+  const olica_layer_shape *dense;
+  int64_t parameters;
+} subject;
+
+static double numbers_of(const subject *of, olica_projection a, olica_projection b) {
+  return (double)olica_layer_shape_numbers(of->arch, of->dense, a) +
+         (double)olica_layer_shape_numbers(of->arch, of->dense, b);
 }
 
-olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
-                               const olica_layer_shape *dense, int64_t parameters, olica_budget *budget) {
-  double numbers[OLICA_PROJECTIONS];
-  for (int i = 0; i < OLICA_PROJECTIONS; i++)
-    numbers[i] = (double)olica_layer_shape_numbers(arch, dense, (olica_projection)i);
-  double n_qk = numbers[OLICA_Q] + numbers[OLICA_K], n_vo = numbers[OLICA_V] + numbers[OLICA_O];
-  double m = numbers[OLICA_GATE] + numbers[OLICA_UP] + numbers[OLICA_DOWN];
-  double p = options->sparsity, rho_vo = 2.0 * p / (1.0 + options->k);
-  double rho_qk = p <= 0.4 ? 2.0 * p : options->k * rho_vo;
-  double rho_ffn = ((double)parameters * p / arch->layers - n_vo * rho_vo - n_qk * rho_qk) / m;
-  OLICA_TRY(check_share(env, "value and output", rho_vo, options));
-  OLICA_TRY(check_share(env, "query and key", rho_qk, options));
-  OLICA_TRY(check_share(env, "the FFN", rho_ffn, options));
+/* The branches' numbers, over all layers: two factors each. */
+static double branches(const subject *of, int rank) {
+  return 2.0 * of->options->mlp_num * of->arch->hidden * rank;
+}
+
+/* Shares and counts for a sparsity, whether they can be or not; `extra` numbers go beside those asked for. */
+static olica_budget share_out(const subject *of, double p, double extra) {
+  const olica_arch *arch = of->arch;
+  double n_qk = numbers_of(of, OLICA_Q, OLICA_K), n_vo = numbers_of(of, OLICA_V, OLICA_O);
+  double m =
+      numbers_of(of, OLICA_GATE, OLICA_UP) + (double)olica_layer_shape_numbers(arch, of->dense, OLICA_DOWN);
+  double k = of->options->k, rho_vo = 2.0 * p / (1.0 + k), rho_qk = p <= MIDDLE ? 2.0 * p : k * rho_vo;
+  double rho_ffn = (((double)of->parameters * p + extra) / arch->layers - n_vo * rho_vo - n_qk * rho_qk) / m;
+  return (olica_budget){.rho_qk = rho_qk,
+                        .rho_vo = rho_vo,
+                        .rho_ffn = rho_ffn,
+                        .q_rank = rank_for(rho_qk, arch->hidden, arch->heads * arch->head),
+                        .k_rank = rank_for(rho_qk, arch->hidden, arch->kv_heads * arch->head),
+                        .values_dropped = (int)floor(rho_vo * arch->head),
+                        .neurons_dropped = (int)floor(rho_ffn * arch->ffn),
+                        .neurons_skipped = (int)floor(of->options->skip_lowest * arch->ffn),
+                        .branch = (int)floor(of->options->ratio * arch->hidden)};
+}
+
+/* Where no neuron goes there is no branch, of a residual that is zero; and none to make room for. */
+static olica_budget compute(const subject *of, double p) {
+  olica_budget budget = share_out(of, p, 0);
+  if (budget.neurons_dropped == 0)
+    budget.branch = 0;
+  else if (of->options->count_branches)
+    budget = share_out(of, p, branches(of, budget.branch));
+  return budget;
+}
+
+static bool is_share(double rho) {
+  return rho >= 0.0 && rho < 1.0;
+}
+
+static bool has_neurons(const subject *of, const olica_budget *b) {
+  return (int64_t)b->neurons_dropped + b->neurons_skipped <= of->arch->ffn &&
+         b->neurons_dropped < of->arch->ffn;
+}
+
+static bool can_be(const subject *of, double p) {
+  const olica_budget b = compute(of, p);
+  return is_share(b.rho_vo) && is_share(b.rho_qk) && is_share(b.rho_ffn) && has_neurons(of, &b);
+}
+
+/* ---- the sparsities that can be ---- */
+
+static bool removes_something(const subject *of, double p) {
+  const olica_budget b = compute(of, p);
+  return olica_budget_removes(&b);
+}
+
+/* The place in [from, to] where the answer changes: to within a millionth, on the side of `from`. */
+static double last_like(const subject *of, bool (*asks)(const subject *of, double p), double from,
+                        double to) {
+  bool answer = asks(of, from);
+  while (to - from > 1e-6) {
+    double half = 0.5 * (from + to);
+    *(asks(of, half) == answer ? &from : &to) = half;
+  }
+  return from;
+}
+
+/* All shares grow with p, or are refused from the first on: what can be begins where a rule does. */
+static double most_from(const subject *of, double from, double to) {
+  if (!can_be(of, from)) return from;
+  if (can_be(of, to)) return to;
+  double most = floor(last_like(of, can_be, from, to) * DECIMALS) / DECIMALS;
+  return most > from ? most : from;
+}
+
+static double least_within(const subject *of, double from, double most) {
+  if (!removes_something(of, most)) return 1.0;
+  if (removes_something(of, from)) return from;
+  return ceil((last_like(of, removes_something, from, most) + 1e-6) * DECIMALS) / DECIMALS;
+}
+
+static olica_sparsities sparsities(const subject *of) {
+  const double behind = MIDDLE + 1.0 / DECIMALS;
+  olica_sparsities found = {.middle = MIDDLE, .most = {most_from(of, 0.0, MIDDLE), MIDDLE}};
+  if (can_be(of, behind)) found.most[1] = most_from(of, behind, 1.0);
+  found.least = least_within(of, 0.0, found.most[0]);
+  if (found.least == 1.0 && found.most[1] > MIDDLE) found.least = least_within(of, behind, found.most[1]);
+  return found;
+}
+
+olica_sparsities olica_budget_sparsities(const olica_prune_options *options, const olica_arch *arch,
+                                         const olica_layer_shape *dense, int64_t parameters) {
+  const subject of = {options, arch, dense, parameters};
+  return sparsities(&of);
+}
+
+const char *olica_sparsities_text(const olica_sparsities *allowed, char *text) {
+  if (allowed->most[1] <= allowed->middle)
+    snprintf(text, OLICA_SPARSITIES_TEXT, "0 to %.6g", allowed->most[0]);
+  else if (allowed->most[0] >= allowed->middle)
+    snprintf(text, OLICA_SPARSITIES_TEXT, "0 to %.6g", allowed->most[1]);
+  else
+    snprintf(text, OLICA_SPARSITIES_TEXT, "0 to %.6g and %.6g to %.6g", allowed->most[0],
+             allowed->middle + 1.0 / DECIMALS, allowed->most[1]);
+  return text;
+}
+
+/* ---- refusals ---- */
+
+/* The k nearest to the one asked for that allows the sparsity and a little more, in steps of a tenth; 0: none
+ * up to 10. */
+static double other_k(const subject *of) {
+  enum { STEPS = 100 };
+  double best = 0;
+  for (int i = 1; i <= STEPS; i++) {
+    olica_prune_options options = *of->options;
+    const subject other = {&options, of->arch, of->dense, of->parameters};
+    options.k = i / 10.0;
+    if (can_be(&other, 1.002 * options.sparsity) &&
+        (best == 0 || fabs(options.k - of->options->k) < fabs(best - of->options->k)))
+      best = options.k;
+  }
+  return best;
+}
+
+static olica_status refuse(olica_env *env, const subject *of, const char *why) {
+  char range[OLICA_SPARSITIES_TEXT], way[64] = "no other k up to 10 allows it";
+  const olica_sparsities allowed = sparsities(of);
+  double k = other_k(of);
+  if (k > 0) snprintf(way, sizeof way, "k = %g would allow it", k);
+  return olica_error_set(env, OLICA_ERR_CONFIG,
+                         "[prune] sparsity = %g with k = %g %s; with these settings this model allows a "
+                         "sparsity of %s%s; %s",
+                         of->options->sparsity, of->options->k, why, olica_sparsities_text(&allowed, range),
+                         of->options->count_branches ? " (count_branches = yes)" : "", way);
+}
+
+static olica_status check_share(olica_env *env, const subject *of, const char *what, double rho) {
+  char why[128];
+  if (is_share(rho)) return OLICA_OK;
+  snprintf(why, sizeof why, "asks for a share of %.4f of %s, expected one in [0, 1)", rho, what);
+  return refuse(env, of, why);
+}
+
+static olica_status check_settings(olica_env *env, const olica_prune_options *options,
+                                   const olica_arch *arch) {
   if (options->mlp_num > arch->layers - 1)
     return olica_error_set(
         env, OLICA_ERR_CONFIG,
@@ -43,23 +183,40 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
         "[prune] ond = standard with heads of %d and a hidden size of %d, expected heads no "
         "wider than the hidden size; use fast",
         arch->head, arch->hidden);
-  *budget = (olica_budget){.rho_qk = rho_qk,
-                           .rho_vo = rho_vo,
-                           .rho_ffn = rho_ffn,
-                           .q_rank = rank_for(rho_qk, arch->hidden, arch->heads * arch->head),
-                           .k_rank = rank_for(rho_qk, arch->hidden, arch->kv_heads * arch->head),
-                           .values_dropped = (int)floor(rho_vo * arch->head),
-                           .neurons_dropped = (int)floor(rho_ffn * arch->ffn),
-                           .neurons_skipped = (int)floor(options->skip_lowest * arch->ffn),
-                           .branch = (int)floor(options->ratio * arch->hidden)};
-  if (budget->neurons_dropped == 0) budget->branch = 0; /* of a residual that is zero */
-  int64_t gone = (int64_t)budget->neurons_dropped + budget->neurons_skipped;
-  if (gone > arch->ffn || budget->neurons_dropped >= arch->ffn)
-    return olica_error_set(
-        env, OLICA_ERR_CONFIG,
-        "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many",
-        options->skip_lowest, budget->neurons_skipped, arch->ffn, p, budget->neurons_dropped);
   return OLICA_OK;
+}
+
+olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
+                               const olica_layer_shape *dense, int64_t parameters, olica_budget *budget) {
+  const subject of = {options, arch, dense, parameters};
+  char range[OLICA_SPARSITIES_TEXT];
+  OLICA_TRY(check_settings(env, options, arch)); /* mlp_num counts below */
+  *budget = compute(&of, options->sparsity);
+  OLICA_TRY(check_share(env, &of, "value and output", budget->rho_vo));
+  OLICA_TRY(check_share(env, &of, "query and key", budget->rho_qk));
+  OLICA_TRY(check_share(env, &of, "the FFN", budget->rho_ffn));
+  if (has_neurons(&of, budget)) return OLICA_OK;
+  const olica_sparsities allowed = sparsities(&of);
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many; with "
+      "these settings this model allows a sparsity of %s, and a smaller skip_lowest a larger one",
+      options->skip_lowest, budget->neurons_skipped, arch->ffn, options->sparsity, budget->neurons_dropped,
+      olica_sparsities_text(&allowed, range));
+}
+
+bool olica_budget_removes(const olica_budget *budget) {
+  return budget->q_rank > 0 || budget->k_rank > 0 || budget->values_dropped > 0 ||
+         budget->neurons_dropped > 0;
+}
+
+int64_t olica_budget_parameters(const olica_budget *budget, int mlp_num, const olica_arch *arch,
+                                const olica_layer_shape *dense, int64_t parameters) {
+  const olica_layer_shape plain = olica_budget_shape(budget, dense, false),
+                          calibrated = olica_budget_shape(budget, dense, true);
+  return parameters + (arch->layers - mlp_num) * olica_layer_shape_total(arch, &plain) +
+         mlp_num * olica_layer_shape_total(arch, &calibrated) -
+         arch->layers * olica_layer_shape_total(arch, dense);
 }
 
 olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,

@@ -39,8 +39,13 @@ static const char *const beside[] = {"model.",
                                      "run."};
 
 /* What comes after the statistics of sweep 1, or beside them. */
-static const char *const behind[] = {"prune.sparsity",    "prune.k",   "prune.mlp_num", "prune.ratio",
-                                     "prune.skip_lowest", "evaluate.", "output."};
+static const char *const behind[] = {
+    "prune.sparsity",       "prune.k",   "prune.mlp_num", "prune.ratio", "prune.skip_lowest",
+    "prune.count_branches", "evaluate.", "output."};
+
+/* Settings that came after FORM, whose "no" is what was always done: left out then, so that files of before
+ * still fit. */
+static const char *const later[] = {"prune.count_branches"};
 
 static bool is_listed(const char *name, const char *const *list, size_t count) {
   for (size_t i = 0; i < count; i++) {
@@ -53,6 +58,10 @@ static bool is_listed(const char *name, const char *const *list, size_t count) {
 
 #define IS_LISTED(name, list) is_listed((name), (list), sizeof(list) / sizeof *(list))
 
+static bool says_no(const olica_options *options, const olica_setting *setting) {
+  return setting->kind == OLICA_KIND_BOOL && !*(const bool *)((const char *)options + setting->at);
+}
+
 static json_t *settings_of(const olica_options *options, olica_fingerprint_scope scope) {
   json_t *group = json_object();
   const olica_setting *setting;
@@ -61,6 +70,7 @@ static json_t *settings_of(const olica_options *options, olica_fingerprint_scope
     snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
     if (IS_LISTED(name, beside) || (scope == OLICA_FINGERPRINT_STATISTICS && IS_LISTED(name, behind)))
       continue;
+    if (IS_LISTED(name, later) && says_no(options, setting)) continue;
     snprintf(name, sizeof name, "[%s] %s", setting->section, setting->key);
     json_object_set_new(group, name, olica_value_json(setting, (const char *)options + setting->at));
   }

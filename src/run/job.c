@@ -15,7 +15,8 @@ olica_prune_options olica_job_prune_options(const olica_options *options) {
                                .ratio = options->prune.ratio,
                                .percdamp = options->prune.percdamp,
                                .skip_lowest = options->prune.skip_lowest,
-                               .ond = options->prune.ond};
+                               .ond = options->prune.ond,
+                               .count_branches = options->prune.count_branches};
 }
 
 static olica_status check_length(olica_job *job, const char *section, int64_t length) {

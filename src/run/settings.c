@@ -66,6 +66,7 @@ static const olica_setting table[] = {
   SETTING(prune, skip_lowest, REAL, "0.01", "share of an FFN's least important neurons that is kept", IN(0, 1), .open = "[)"),
   SETTING(prune, ond, CHOICE, "fast", "orthogonal neuron decomposition of value/output; standard: of the whole product, dear",
           .choice = onds),
+  SETTING(prune, count_branches, BOOL, "no", "the branches count in the sparsity: the FFN loses more, to make room for them"),
 
   SETTING(solver, eigen, CHOICE, "auto", "back end of the decompositions", .choice = backends),
   SETTING(solver, block, INTEGER, "64", "block size of distributed matrices", IN(1, 1024), .unit = "rows"),

@@ -119,7 +119,7 @@ static void defaults_are_those_of_the_interface(void **state) {
   assert_true(strcmp(olica_method_at(o.prune.method)->name, "olica") == 0 && o.prune.sparsity == 0.2 &&
               o.prune.k == 3);
   assert_true(o.prune.mlp_num == 6 && o.prune.ratio == 0.03 && o.prune.percdamp == 0.5);
-  assert_true(o.prune.skip_lowest == 0.01 && o.prune.ond == OLICA_OND_FAST);
+  assert_true(o.prune.skip_lowest == 0.01 && o.prune.ond == OLICA_OND_FAST && !o.prune.count_branches);
   assert_true(o.solver.eigen == OLICA_BACKEND_AUTO && o.solver.block == 64);
   assert_true(o.compute.precision == OLICA_PRECISION_AUTO && o.compute.threads == 0 && o.compute.memory == 0);
   assert_true(o.compute.keep_weights == OLICA_KEEP_AUTO);

@@ -17,6 +17,7 @@ typedef struct olica_prune_options {
   double percdamp;    /* damping of the ridge fits */
   double skip_lowest; /* share of the least important FFN neurons that is kept */
   olica_ond_choice ond;
+  bool count_branches; /* the branches' numbers are taken out of the budget: the FFN makes room for them */
 } olica_prune_options;
 
 typedef struct olica_budget {
@@ -32,6 +33,26 @@ typedef struct olica_budget {
  * setting, where it cannot be met. */
 olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
                                const olica_layer_shape *dense, int64_t parameters, olica_budget *budget);
+
+/* The sparsities that the other settings allow a model: [0, most[0]], and (middle, most[1]] if most[1] >
+ * middle; above `middle` query and key have another rule. `least`: the smallest that removes anything; above
+ * both: none does. Rounded to four decimals, inwards. Pure. */
+typedef struct olica_sparsities {
+  double middle, most[2], least;
+} olica_sparsities;
+olica_sparsities olica_budget_sparsities(const olica_prune_options *options, const olica_arch *arch,
+                                         const olica_layer_shape *dense, int64_t parameters);
+
+/* The same as people read it: "0 to 0.6666". `text` [OLICA_SPARSITIES_TEXT]; returned. */
+enum { OLICA_SPARSITIES_TEXT = 64 };
+const char *olica_sparsities_text(const olica_sparsities *allowed, char *text);
+
+/* Does a budget remove anything? Pure. */
+bool olica_budget_removes(const olica_budget *budget);
+
+/* Numbers of the whole pruned model, branches included. Pure. */
+int64_t olica_budget_parameters(const olica_budget *budget, int mlp_num, const olica_arch *arch,
+                                const olica_layer_shape *dense, int64_t parameters);
 
 /* The shape of a pruned layer, with or without a branch. */
 olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,

@@ -58,6 +58,7 @@ typedef struct olica_options {
     int64_t mlp_num;
     double ratio, percdamp, skip_lowest;
     olica_ond_choice ond;
+    bool count_branches;
   } prune;
   struct {
     olica_backend eigen;
