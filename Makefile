@@ -15,6 +15,12 @@ flags_asan    = -O1 -g3 -fsanitize=address,undefined -fno-omit-frame-pointer -fn
 CFLAGS        = $(flags_$(BUILD))
 objects_in    = $(O)/$(BUILD)
 
+# Another name would have no flags at all: a build without optimisation.
+builds := $(patsubst flags_%,%,$(filter flags_%,$(.VARIABLES)))
+ifneq ($(words $(BUILD)) $(filter $(BUILD),$(builds)),1 $(BUILD))
+$(error BUILD = "$(BUILD)", expected one of $(sort $(builds)))
+endif
+
 # The libraries' names for pkg-config, as Debian has them. Elsewhere for example: make SCALAPACK=scalapack HDF5=hdf5
 # (README.md, "Installing"). oneDNN comes without such a file: flags for compiler and linker.
 SCALAPACK = scalapack-openmpi
@@ -69,11 +75,12 @@ $(objects_in)/libolica.a: $(objects)
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
 
-# A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it.
+# A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it. (By a
+# pattern rule stamps would be intermediate files: then `make bench-programs` after `make` compiles everything again.)
 $(objects_in)/flags.stamp: | libraries
 $(objects_in)/flags.stamp:   stamped = $(CC) $(all_cflags)
 $(objects_in)/version.stamp: stamped = $(VERSION) $(GIT)
-$(objects_in)/%.stamp: always
+$(objects_in)/flags.stamp $(objects_in)/version.stamp: always
 	@mkdir -p $(@D)
 	@echo '$(stamped)' | cmp -s - $@ || echo '$(stamped)' >$@
 

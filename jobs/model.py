@@ -8,11 +8,9 @@ MACHINE.json: lines of build/release/tests/bench/machine for each number of rank
 jobs the medians count. Every phase is a sum
 of terms, each the seconds that its work would take at the machine's own rates; COEFFICIENTS says how many times longer
 the program takes (see TERMS). They are fitted to the reports of --fit, by least squares of relative errors, and judged by those
-of --check. Formulas: features() and traffic(). doc/performance.md explains them. Needs NumPy."""
+of --check. Formulas: features() and traffic(). doc/performance.md explains them. --fit needs NumPy."""
 import argparse, json, math, sys
 from statistics import median
-
-import numpy as np
 
 TERMS = {
     "products": "linear maps and attention, at the rate of a packed product in the job's precision",
@@ -187,6 +185,10 @@ def machine_of(machines, report):
 
 def fit(machines, reports):
     """Least squares of relative errors, without negative coefficients: what would be one is 0."""
+    try:
+        import numpy as np
+    except ImportError:
+        sys.exit("model.py: --fit needs NumPy, which this Python does not have; --coefficients and --predict do without")
     lines, rest = [], []
     for report in reports:
         terms = features(from_report(report), machine_of(machines, report))

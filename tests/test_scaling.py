@@ -130,6 +130,14 @@ def test_slurm_gets_an_array_for_each_case(tmp_path):
         assert f"--task {name.replace('-', ' ')} --config a b.ini" in line
 
 
+def test_the_model_without_numpy(study):
+    """-S: a Python without packages. Only the fit wants one."""
+    plain = lambda *arguments: subprocess.run([sys.executable, "-I", "-S", MODEL, *arguments], capture_output=True, text=True)
+    assert "usage: model.py" in plain("--help").stdout
+    done = plain("--machine", "/dev/null", "--fit", study[1] / "strong/1x1.1.json")
+    assert done.returncode == 1 and "model.py: --fit needs NumPy" in done.stderr and "Traceback" not in done.stderr
+
+
 def load_model():
     spec = importlib.util.spec_from_file_location("model", MODEL)
     module = importlib.util.module_from_spec(spec)
