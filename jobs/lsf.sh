@@ -28,31 +28,55 @@
 # module load openmpi olica_mpi
 
 THREADS=${THREADS:-4}                # of a rank: the cores of `affinity` above
+# Paths are relative to where bsub was called. What is empty stays as the config file has it.
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
-CONFIG=${CONFIG:-config.ini}         # relative to where bsub was called
-SPARSITY=${SPARSITY:-0.2}            # share of all parameters to remove
-OUT=${OUT:-$PWD/olica-$SPARSITY}     # directory of the checkpoint and the report; a full path
-STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; a full path
+CONFIG=${CONFIG:-config.ini}
+SPARSITY=${SPARSITY:-}               # share of all parameters to remove
+OUT=${OUT:-}                         # a directory: it gets the checkpoint pruned.h5 and report.json
+STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; none: no file
 
 # MPI-IO: where writing fails or hangs with Open MPI's default implementation, try the other.
 # export OMPI_MCA_io=romio321
 # ---- end of what to edit --------------------------------------------------------------------------------------
 
 set -u
-# "host1 16 host2 16"
+# "host1 16 host2 14"
 read -r -a hosts <<<"$LSB_MCPU_HOSTS"
 per_node=${hosts[1]}
-ranks=$((per_node * ${#hosts[@]} / 2))
+ranks=0
+for ((i = 1; i < ${#hosts[@]}; i += 2)); do ranks=$((ranks + hosts[i])); done
 
 say() { echo "$(date '+%F %T') job $LSB_JOBID: $*"; }
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
-mkdir -p "$OUT" || exit 4
-settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$THREADS"
-  --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
-if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
+if [ ! -r "$CONFIG" ]; then
+  say "no config file $CONFIG in $PWD; CONFIG=FILE names it"
+  exit 2
+fi
+
+# Only what has been named goes over the config file's settings.
+settings=()
+if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
+if [ -n "$OUT" ]; then
+  OUT=$(absolute "$OUT")
+  mkdir -p "$OUT" || exit 4
+  settings+=(--set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+fi
+if [ "$STATISTICS" = none ]; then
+  settings+=(--set calibration.save=)
+elif [ -n "$STATISTICS" ]; then
+  settings+=(--set "calibration.save=$(absolute "$STATISTICS")")
+fi
+
+# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Threads that wait are to sleep:
+# where ranks and threads share busy cores, spinning takes the core from who has work.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$THREADS} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+if [ "$OMP_NUM_THREADS" != "$THREADS" ]; then
+  say "OMP_NUM_THREADS=$OMP_NUM_THREADS, as in the environment, though a rank has THREADS=$THREADS cores"
+fi
 
 # The plan first: a wrong path or setting shows here, on one rank, in seconds.
-mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
+mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
 # LSF signals this shell, and perhaps mpirun too: to be told twice does no harm. mpirun hands SIGUSR1 on to all ranks.
 pid=
@@ -64,7 +88,8 @@ stop() {
 }
 
 say "starts"
-mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$THREADS" --bind-to core "$OLICA" "${settings[@]}" "$CONFIG" &
+mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$THREADS" --bind-to core -x OMP_NUM_THREADS -x OMP_WAIT_POLICY \
+  "$OLICA" ${settings[@]+"${settings[@]}"} "$CONFIG" &
 pid=$!
 trap stop USR1
 

@@ -2,9 +2,9 @@
 # One olica_mpi job under PBS Professional or OpenPBS:
 #   qsub jobs/pbs.sh
 #   qsub -v CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/pbs.sh
-# Edit what stands between the two rulers. PBS gives no warning before the time is up, so the program is told how long
-# it has: it stops in time with a valid restart file, and the script submits itself once more to go on. Otherwise the
-# job ends with the program's own exit code (README.md lists them).
+# Edit what stands between the two rulers. PBS gives no warning before the time is up, so the program is told when that
+# is: it stops in time with a valid restart file, and the script submits itself once more to go on, with what this job
+# was given. Otherwise the job ends with the program's own exit code (README.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #PBS -N olica
@@ -20,14 +20,16 @@
 # module purge
 # module load openmpi olica_mpi
 
-MINUTES=${MINUTES:-235}              # of the walltime above, for the program; the rest is for starting and queueing again
-JOB=${JOB:-jobs/pbs.sh}              # this file, relative to where qsub was called, to submit it once more
+# Paths are relative to where qsub was called. What is empty stays as the config file has it.
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
-CONFIG=${CONFIG:-config.ini}         # relative to where qsub was called
-SPARSITY=${SPARSITY:-0.2}            # share of all parameters to remove
-OUT=${OUT:-$PBS_O_WORKDIR/olica-$SPARSITY}  # directory of the checkpoint and the report; a full path
-STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; a full path
+CONFIG=${CONFIG:-config.ini}
+SPARSITY=${SPARSITY:-}               # share of all parameters to remove
+OUT=${OUT:-}                         # a directory: it gets the checkpoint pruned.h5 and report.json
+STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; none: no file
+MINUTES=${MINUTES:-}                 # for the program; empty: the walltime that PBS tells, less 5 minutes for starting and queueing again
+JOB=${JOB:-jobs/pbs.sh}              # this file, to submit it once more; where there is none of that name PBS's own copy is taken
 RESTARTS=${RESTARTS:-20}             # how often the job is submitted again before it gives up
+QSUB_OPTIONS=${QSUB_OPTIONS:-}       # to submit it again: more than queue, name, account, project, select, place and walltime of this job
 
 # MPI-IO: where writing fails or hangs with Open MPI's default implementation, try the other.
 # export OMPI_MCA_io=romio321
@@ -42,28 +44,81 @@ per_node=$((ranks / nodes))
 threads=${OMP_NUM_THREADS:-1}
 
 say() { echo "$(date '+%F %T') job $PBS_JOBID: $*"; }
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
-mkdir -p "$OUT" || exit 4
-settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$threads"
-  --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json"
-  --set "run.walltime=$(printf '%02d:%02d:00' $((MINUTES / 60)) $((MINUTES % 60)))")
-if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
+# told NAME: what PBS tells of this job; its long lines go on after a tab.
+job=$(qstat -f "$PBS_JOBID" 2>/dev/null | sed -e ':a' -e 'N' -e '$!ba' -e 's/\n\t//g')
+told() { sed -n "s/^ *$1 = //p" <<<"$job" | head -n 1; }
+
+if [ ! -r "$CONFIG" ]; then
+  say "no config file $CONFIG in $PWD; CONFIG=FILE names it"
+  exit 2
+fi
+
+# Only what has been named goes over the config file's settings.
+settings=()
+if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
+if [ -n "$OUT" ]; then
+  OUT=$(absolute "$OUT")
+  mkdir -p "$OUT" || exit 4
+  settings+=(--set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+fi
+if [ "$STATISTICS" = none ]; then
+  settings+=(--set calibration.save=)
+elif [ -n "$STATISTICS" ]; then
+  settings+=(--set "calibration.save=$(absolute "$STATISTICS")")
+fi
+
+# When to stop, for `[run] walltime = auto`: the program reads the variable whoever sets it. MINUTES goes over all.
+IFS=: read -r hours minutes seconds <<<"$(told 'Resource_List\.walltime')"
+if [ -n "$MINUTES" ]; then
+  settings+=(--set "run.walltime=$(printf '%02d:%02d:00' $((MINUTES / 60)) $((MINUTES % 60)))")
+elif [ -n "$seconds" ]; then
+  seconds=$((10#$hours * 3600 + 10#$minutes * 60 + 10#$seconds))
+  SLURM_JOB_END_TIME=$(($(date +%s) + seconds - (seconds > 3000 ? 300 : seconds / 10)))
+  export SLURM_JOB_END_TIME
+else
+  say "qstat tells no walltime: without MINUTES the program stops only when the config file says so"
+fi
+
+# A rank's threads, for `[compute] threads = auto`, from PBS (ompthreads); PE= gives every rank as many cores. Threads
+# that wait are to sleep: where ranks and threads share busy cores, spinning takes the core from who has work.
+export OMP_NUM_THREADS=$threads OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
 # The plan first: a wrong path or setting shows here, on one rank, in seconds.
-mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
+mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
 say "starts; has been submitted again $RESTARTED times"
 mpirun -n "$ranks" --hostfile "$PBS_NODEFILE" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
-  "$OLICA" "${settings[@]}" "$CONFIG"
+  -x OMP_NUM_THREADS -x OMP_WAIT_POLICY "$OLICA" ${settings[@]+"${settings[@]}"} "$CONFIG"
 code=$?
 say "exit $code"
+
+# The job as it was asked for, on qsub's command line too, and what the environment told the libraries.
+submit_again() {
+  local options=() value pair names
+  for pair in N:Job_Name A:Account_Name P:project; do
+    value=$(told "${pair#*:}")
+    if [ -n "$value" ] && [ "$value" != _pbs_project_default ]; then options+=("-${pair%%:*}" "$value"); fi
+  done
+  for pair in select place walltime; do
+    value=$(told "Resource_List\.$pair")
+    if [ -n "$value" ]; then options+=(-l "$pair=$value"); fi
+  done
+  if [ -n "${PBS_O_QUEUE:-}" ]; then options+=(-q "$PBS_O_QUEUE"); fi
+  if [ ! -r "$JOB" ]; then JOB=$0; fi
+  export RESTARTED MINUTES JOB OLICA CONFIG SPARSITY OUT STATISTICS RESTARTS QSUB_OPTIONS
+  names=$(compgen -e | grep -E '^(OMP|OMPI_MCA|PMIX_MCA|PRTE_MCA|OPENBLAS|ONEDNN|PETSC|UCX|HDF5|OLICA)_' | tr '\n' ,)
+  # shellcheck disable=SC2086 # words
+  qsub ${options[@]+"${options[@]}"} $QSUB_OPTIONS \
+    -v "${names}RESTARTED,MINUTES,JOB,OLICA,CONFIG,SPARSITY,OUT,STATISTICS,RESTARTS,QSUB_OPTIONS" "$JOB"
+}
 
 # 75: stopped early, the restart file is valid.
 if [ "$code" = 75 ]; then
   if [ "$RESTARTED" -lt "$RESTARTS" ]; then
     RESTARTED=$((RESTARTED + 1))
-    export RESTARTED MINUTES JOB OLICA CONFIG SPARSITY OUT STATISTICS RESTARTS
-    say "submitted again: $(qsub -v RESTARTED,MINUTES,JOB,OLICA,CONFIG,SPARSITY,OUT,STATISTICS,RESTARTS "$JOB")"
+    if next=$(submit_again); then say "submitted again: $next"; else say "qsub failed: submit it once more to go on"; fi
   else
     say "has been submitted again $RESTARTS times, that is enough: submit it once more to go on"
   fi

@@ -11,7 +11,8 @@
 #   --weak N         weak scaling too: N calibration sequences a rank, without evaluation
 #   --set S.KEY=V    handed to olica_mpi; repeatable
 # Strong scaling is the config as it stands: its reports are in DIR/strong, those of weak scaling in DIR/weak.
-# Checkpoints are removed as soon as they are written.
+# Threads, checkpoint, report, a saved survey (none) and an early start from a restart file (never) are the study's
+# business; all else is the config's. Checkpoints are removed as soon as they are written.
 
 # ---- edit: for Slurm --------------------------------------------------------------------------------------------
 CORES=${CORES:-96}              # cores of a node: a case gets as many whole nodes as it needs
@@ -26,7 +27,7 @@ PYTHON=${PYTHON:-python3}
 # ---- end of what to edit ----------------------------------------------------------------------------------------
 
 set -u
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 how=$1 cases=$2
@@ -52,6 +53,13 @@ kinds="strong ${weak:+weak}"
 mkdir -p "$out/strong" ${weak:+"$out/weak"} || exit 4
 out=$(cd "$out" && pwd)
 
+if [ ! -r "$config" ]; then
+  echo "scaling.sh: no config file $config in $PWD; --config FILE names it" >&2
+  exit 2
+fi
+# Threads that wait are to sleep: where ranks and threads share busy cores, spinning takes the core from who has work.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+
 ranks_of() { echo "${1%x*}"; }
 threads_of() { case $1 in *x*) echo "${1#*x}" ;; *) echo 1 ;; esac; }
 
@@ -63,10 +71,10 @@ run_once() {
   name=$out/$kind/${ranks}x$threads.$run
   [ -s "$name.json" ] && return
   [ "$kind" = weak ] && more=(--set "calibration.samples=$((weak * ranks))" --set evaluate.tokens= --set evaluate.text= --set evaluate.tasks=)
-  mpirun "$@" -n "$ranks" "$OLICA" --quiet ${settings[@]+"${settings[@]}"} ${more[@]+"${more[@]}"} --set "compute.threads=$threads" \
-    --set "output.checkpoint=$name.h5" --set "output.report=$name.json" --set output.overwrite=yes "$config" >"$name.log" 2>&1
+  mpirun "$@" -n "$ranks" -x OMP_WAIT_POLICY "$OLICA" --quiet --fresh ${settings[@]+"${settings[@]}"} ${more[@]+"${more[@]}"} --set "compute.threads=$threads" \
+    --set "output.checkpoint=$name.h5" --set "output.report=$name.json" --set output.overwrite=yes --set calibration.save= "$config" >"$name.log" 2>&1
   local code=$?
-  rm -f "$name.h5"
+  rm -f "$name".h5 "$name".h5.part "$name".h5.lock "$name".h5.restart.*
   # The report of a run that failed would be taken for one that is done.
   [ $code = 0 ] || { mv -f "$name.json" "$name.failed.json" 2>/dev/null; echo "$name.log: exit code $code" >&2; }
   return $code
@@ -85,9 +93,9 @@ run_local() { # repetitions outside, so that a machine's moods hit all cases ali
   for run in $(seq "$runs"); do
     for kind in $kinds; do
       for case in $cases; do
-        options=(--bind-to none)
-        if [ $(($(ranks_of "$case") * $(threads_of "$case"))) -gt "$(nproc)" ]; then
-          options+=(--oversubscribe --mca mpi_yield_when_idle 1)
+        options=(--bind-to none --oversubscribe)
+        if [ $(($(ranks_of "$case") * $(threads_of "$case"))) -gt "$(nproc)" ] && [ -z "${OMPI_MCA_mpi_yield_when_idle:-}" ]; then
+          options+=(--mca mpi_yield_when_idle 1)
         fi
         run_once "$kind" "$case" "$run" "${options[@]}" || exit
       done
@@ -104,7 +112,7 @@ submit() { # an array of repetitions for each case, on whole nodes
       nodes=$(((ranks * threads + CORES - 1) / CORES))
       each=$(((ranks + nodes - 1) / nodes))
       # shellcheck disable=SC2086
-      sbatch $SBATCH_OPTIONS --job-name="olica-$kind-$case" --array="1-$runs" --time="$TIME" --nodes=$nodes --ntasks-per-node=$each \
+      sbatch --time="$TIME" $SBATCH_OPTIONS --job-name="olica-$kind-$case" --array="1-$runs" --nodes=$nodes --ntasks-per-node=$each \
         --cpus-per-task="$threads" --output="$out/$kind/slurm-%A-%a.log" \
         "$0" --task "$kind $case" --config "$config" --out "$out" ${weak:+--weak "$weak"} ${settings[@]+"${settings[@]}"} || exit
     done

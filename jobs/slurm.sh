@@ -31,11 +31,12 @@
 # module purge
 # module load openmpi olica_mpi
 
+# Paths are relative to where sbatch was called. What is empty stays as the config file has it.
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
-CONFIG=${CONFIG:-config.ini}         # relative to where sbatch was called
-SPARSITY=${SPARSITY:-0.2}            # share of all parameters to remove
-OUT=${OUT:-$PWD/olica-$SPARSITY}     # directory of the checkpoint and the report; a full path
-STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; a full path
+CONFIG=${CONFIG:-config.ini}
+SPARSITY=${SPARSITY:-}               # share of all parameters to remove
+OUT=${OUT:-}                         # a directory: it gets the checkpoint pruned.h5 and report.json
+STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; none: no file
 RESTARTS=${RESTARTS:-20}             # how often the job is queued again before it gives up
 
 # MPI-IO. Open MPI has two implementations; where writing fails or hangs with the default one (OMPIO), try the other.
@@ -44,16 +45,17 @@ RESTARTS=${RESTARTS:-20}             # how often the job is queued again before 
 
 # Lustre: striping belongs on the directory, before the file is made. As many stripes as the file system has targets
 # helps files of many GiB; small ones want 1.
-STRIPES=${STRIPES:-}                 # e.g. 8; empty: as the directory has it
+STRIPES=${STRIPES:-}                 # of OUT, e.g. 8; empty: as the directory has it
 # ---- end of what to edit --------------------------------------------------------------------------------------
 
 set -u
 nodes=${SLURM_JOB_NUM_NODES:-1}
 per_node=${SLURM_NTASKS_PER_NODE:-1}
 threads=${SLURM_CPUS_PER_TASK:-1}
-ranks=$((nodes * per_node))
+ranks=${SLURM_NTASKS:-$((nodes * per_node))}
 
 say() { echo "$(date '+%F %T') job ${SLURM_JOB_ID:-}: $*"; }
+absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
 # In an array (slurm-array.sh) every task has a sparsity and a directory of its own.
 if [ -n "${SPARSITIES:-}" ]; then
@@ -62,20 +64,43 @@ if [ -n "${SPARSITIES:-}" ]; then
   OUT=$OUTS/olica-$SPARSITY
 fi
 
-mkdir -p "$OUT" || exit 4
-if [ -n "$STRIPES" ] && command -v lfs >/dev/null; then
+if [ ! -r "$CONFIG" ]; then
+  say "no config file $CONFIG in $PWD; CONFIG=FILE names it"
+  exit 2
+fi
+
+# Only what has been named goes over the config file's settings.
+settings=()
+if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
+if [ -n "$OUT" ]; then
+  OUT=$(absolute "$OUT")
+  mkdir -p "$OUT" || exit 4
+  settings+=(--set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+fi
+if [ "$STATISTICS" = none ]; then
+  settings+=(--set calibration.save=)
+elif [ -n "$STATISTICS" ]; then
+  settings+=(--set "calibration.save=$(absolute "$STATISTICS")")
+fi
+if [ -n "$STRIPES" ] && [ -z "$OUT" ]; then
+  say "STRIPES=$STRIPES wants OUT=DIRECTORY: the files of a directory are striped"
+  exit 2
+elif [ -n "$STRIPES" ] && command -v lfs >/dev/null; then
   lfs setstripe --stripe-count "$STRIPES" "$OUT"
 fi
 
 # When the job ends, for `[run] walltime = auto`: older versions of Slurm do not say it in the environment.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
-  SLURM_JOB_END_TIME=$(date -d "$(squeue --noheader --job="$SLURM_JOB_ID" --format=%e)" +%s) && export SLURM_JOB_END_TIME
+  end=$(squeue --noheader --job="$SLURM_JOB_ID" --format=%e) # "NONE" or nothing where there is no end
+  end=$(date -d "${end:-NONE}" +%s 2>/dev/null) && export SLURM_JOB_END_TIME="$end"
 fi
 
-# The threads are told to the program, and PE= gives every rank as many cores.
-settings=(--set "prune.sparsity=$SPARSITY" --set "compute.threads=$threads"
-  --set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
-if [ -n "$STATISTICS" ]; then settings+=(--set "calibration.save=$STATISTICS"); fi
+# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Threads that wait are to sleep:
+# where ranks and threads share busy cores, spinning takes the core from who has work.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+if [ "$OMP_NUM_THREADS" != "$threads" ]; then
+  say "OMP_NUM_THREADS=$OMP_NUM_THREADS, as in the environment, though a rank has --cpus-per-task=$threads"
+fi
 
 # Slurm signals this shell. mpirun hands SIGUSR1 on to all ranks; of SIGTERM it would make an end with code 1.
 signalled=
@@ -91,13 +116,13 @@ trap 'stop USR1' USR1
 trap 'stop TERM' TERM
 
 # The plan first: a wrong path or setting shows here, on one rank, in seconds.
-mpirun -n 1 "$OLICA" "${settings[@]}" --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
+mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
 say "starts; has been queued again ${SLURM_RESTART_COUNT:-0} times"
 code=75
 if [ -z "$signalled" ]; then
-  mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core \
-    "$OLICA" "${settings[@]}" "$CONFIG" &
+  mpirun -n "$ranks" --map-by "ppr:$per_node:node:PE=$threads" --bind-to core -x OMP_NUM_THREADS -x OMP_WAIT_POLICY \
+    "$OLICA" ${settings[@]+"${settings[@]}"} "$CONFIG" &
   pid=$!
   # A signal interrupts `wait`, not mpirun: then wait again.
   interrupted=yes

@@ -119,15 +119,60 @@ def test_slurm_gets_an_array_for_each_case(tmp_path):
     fake = tmp_path / "sbatch"
     fake.write_text('#!/bin/sh\necho "$@"\n')
     fake.chmod(0o755)
-    env = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", CORES=96, SBATCH_OPTIONS="--account=me")
+    (tmp_path / "a b.ini").touch()
+    env = environment(PATH=f"{tmp_path}:{os.environ['PATH']}", CORES=96, SBATCH_OPTIONS="--account=me --time=02:00:00")
     done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--slurm", "24x4 48x4 3", "--config", "a b.ini", "--runs", "7", "--out", tmp_path / "out",
-                           "--weak", "8", "--set", "prune.k=3"], capture_output=True, text=True, env=env)
+                           "--weak", "8", "--set", "prune.k=3"], capture_output=True, text=True, env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    submitted = [line for line in done.stdout.splitlines() if line.startswith("--account=me")]
+    submitted = [line for line in done.stdout.splitlines() if line.startswith("--time=01:00:00 --account=me --time=02:00:00 ")]  # the user's time counts
     assert len(submitted) == 6 and all("--array=1-7 " in line and "--set prune.k=3" in line for line in submitted)
     for line, (name, nodes, each, threads) in zip(submitted, [("strong-24x4", 1, 24, 4), ("strong-48x4", 2, 24, 4), ("strong-3", 1, 3, 1)]):
         assert f"--job-name=olica-{name} " in line and f"--nodes={nodes} --ntasks-per-node={each} --cpus-per-task={threads} " in line
         assert f"--task {name.replace('-', ' ')} --config a b.ini" in line
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """mpirun writes down what it is given, and leaves what a run leaves that has failed."""
+    fake = tmp_path / "mpirun"
+    fake.write_text("""#!/bin/bash
+{ printf '%s|' "$@"; echo "$OMP_WAIT_POLICY|$OMPI_MCA_mpi_yield_when_idle"; } >>calls
+for word; do case $word in output.checkpoint=*) touch "${word#*=}" "${word#*=}".{part,lock,restart.0} ;; esac; done
+exit ${CODE:-0}
+""")
+    fake.chmod(0o755)
+    (tmp_path / "my config.ini").touch()
+
+    def run(*arguments, **variables):
+        (tmp_path / "calls").unlink(missing_ok=True)
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OLICA": "true", "REPORT": "/dev/null", **variables}
+        done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--local", "1 4096", "--runs", "1", "--out", "the out", *arguments], cwd=tmp_path,
+                              capture_output=True, text=True, env=env)
+        calls = tmp_path / "calls"
+        return done, [line.split("|") for line in calls.read_text().splitlines()] if calls.exists() else []
+    return run
+
+
+def test_a_study_measures_whole_runs(stand_in, tmp_path):
+    """Each run starts anew, with a survey of its own, and leaves no file that the next one could go on with."""
+    done, calls = stand_in("--config", "my config.ini", "--set", "prune.sparsity=0.4")
+    assert len(calls) == 2
+    for call in calls:
+        assert "--fresh" in call and "calibration.save=" in call and "prune.sparsity=0.4" in call and call[-3] == "my config.ini"
+    assert not list((tmp_path / "the out" / "strong").glob("*.h5*"))
+    assert stand_in("--config", "my config.ini", CODE="75")[0].returncode == 75 and not list((tmp_path / "the out" / "strong").glob("*.h5*"))
+
+
+def test_a_study_leaves_the_environment_alone(stand_in):
+    one, many = stand_in("--config", "my config.ini")[1]
+    assert one[-2:] == ["passive", ""] and "mpi_yield_when_idle" not in one and "mpi_yield_when_idle" in many
+    one, many = stand_in("--config", "my config.ini", OMP_WAIT_POLICY="active", OMPI_MCA_mpi_yield_when_idle="0")[1]
+    assert one[-2:] == many[-2:] == ["active", "0"] and "mpi_yield_when_idle" not in many
+
+
+def test_a_study_names_a_missing_config_file(stand_in):
+    done, calls = stand_in("--config", "none.ini")
+    assert done.returncode == 2 and "no config file none.ini" in done.stderr and not calls
 
 
 def test_the_model_without_numpy(study):
