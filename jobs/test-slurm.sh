@@ -221,7 +221,7 @@ test_array() {
   log=$work/olica-${first}_0.log
   follow "$log"
   follow "$work/olica-${second}_1.log"
-  wait_for 120 says "$log" "survey layer 1"
+  wait_for 120 says "$log" "survey layer 0"
   scancel --batch --signal=USR1 "$first"
   pass_if "the first job, told by hand to stop, is queued again" wait_for 150 says "$log" "queued again 1 times"
   pass_if "the first job has completed" wait_for 300 in_state "$first" COMPLETED

@@ -49,7 +49,7 @@ def test_plain_lines_in_a_batch_log(config):
     assert done.returncode == 0 and all(STAMPED.fullmatch(line) for line in lines), done.stderr
     for what in "survey", "prune":
         steps = [line for line in lines if f" INFO  {what} layer " in line]
-        assert [f"{what} layer {i} of 3" in line for i, line in enumerate(steps, 1)] == [True] * 3, done.stderr
+        assert [f"{what} layer {i} ({i + 1} of 3)" in line for i, line in enumerate(steps)] == [True] * 3, done.stderr
         assert all("left in this sweep" in line for line in steps)
     assert "\033" not in done.stderr and "\r" not in done.stderr
     assert done.stdout.startswith("-----") and "wall" in done.stdout
@@ -74,7 +74,7 @@ def test_a_terminal(launcher, config):
     assert drawn and all(len(piece) < columns for piece in drawn)
     assert re.search(r"INFO  dense perplexity", said)  # the other lines of the log go above
     dumb = on_terminal([*launcher, BINARY, config], columns, TERM="dumb")
-    assert "\x1b" not in dumb and "INFO  prune layer 3 of 3" in dumb
+    assert "\x1b" not in dumb and "INFO  prune layer 2 (3 of 3)" in dumb
 
 
 # ---- warnings: each is said once, and counted, whichever ranks have seen it ----

@@ -47,7 +47,7 @@ def test_shares_of_many_pieces(tmp_path):
     found = []
     for ranks, most in (1, 1), (2, 1), (3, 2):
         report = run_job(tmp_path, ranks, job, env=on_nodes(most))
-        found.append(report["perplexity"]["dense"])
+        found.append(report["perplexity"]["model"])
         assert stored * 0.95 < sum(r["bytes_read"] for r in report["ranks"]) < stored * 1.05
     assert found == pytest.approx(found[:1] * 3, rel=1e-12)
 

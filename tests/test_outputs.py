@@ -185,5 +185,5 @@ def test_signal_before_the_work(tmp_path):
     wait_for(lambda: catches(pid) and "olica_mpi" in Path(f"/proc/{pid}/comm").read_text())
     os.kill(pid, signal.SIGUSR1)
     _, said = running.communicate(timeout=120)
-    assert running.returncode == STOPPED and "survey layer 2" not in said, said
+    assert running.returncode == STOPPED and "survey layer 1" not in said, said
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"

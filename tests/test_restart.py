@@ -465,7 +465,7 @@ def test_failure_keeps_what_is_done(job):
     ids(job.dir / "evaluation.npy", (40000,))
     process = subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", BINARY, job.config],
                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment())
-    while "prune layer 1 of" not in process.stderr.readline():
+    while "prune layer 0 (1 of" not in process.stderr.readline():
         pass
     (job.dir / "pruned.h5").mkdir()
     error = process.communicate(timeout=120)[1]

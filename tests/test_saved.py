@@ -101,7 +101,7 @@ def test_other_evaluations(surveyed, evaluate):
     report, said = surveyed.run(name, sections)
     surveyed.run(name + "plain", sections, save=False)
     assert report["survey"].startswith("read from ") and "survey layer" not in said
-    assert ("evaluate layer 4 of 4" in said) == (name != "dense")
+    assert ("evaluate layer 3 (4 of 4)" in said) == (name != "dense")
     surveyed.same(name, name + "plain")
 
 
@@ -342,7 +342,7 @@ def test_what_comes_meanwhile_stays(place, there):
     lines = []
     for line in running.stderr:
         lines.append(line)
-        if "survey layer 1 of" in line:
+        if "survey layer 0 (1 of" in line:
             (place.dir / "new").write_text("precious")
             os.rename(place.dir / "new", place.stats)
             break

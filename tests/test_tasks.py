@@ -123,7 +123,7 @@ def parsed(lines):
     return [json.loads(line) for line in lines.decode().splitlines()]
 
 
-def check(found, expected, model="dense"):
+def check(found, expected, model="model"):
     """Log-likelihoods to 1e-4, answers where they are not a tie."""
     assert [(f["task"], f["index"], f["gold"]) for f in found] == [(e["task"], e["index"], e["gold"]) for e in expected]
     for f, e in zip(found, expected):
@@ -144,7 +144,7 @@ def test_log_likelihoods(room, model, tmp_path):
         report, lines = evaluate(tmp_path, path / model, ranks, asked(rows, path), f"r{ranks}")
         files.append(lines)
         check(parsed(lines), expected)
-        check_report(report, expected, "dense")
+        check_report(report, expected, "model")
     assert all(lines == files[0] for lines in files)
 
 
@@ -194,13 +194,13 @@ def test_pruned_and_checkpoint(room, tmp_path):
     both = parsed((tmp_path / "both.jsonl").read_bytes())
     for ranks in (1, 3):
         dense, lines = evaluate(tmp_path, path / "llama", ranks, asked(rows, path), "dense")
-        assert [p["dense"] for p in parsed(lines)] == [p["dense"] for p in both]
+        assert [p["model"] for p in parsed(lines)] == [p["dense"] for p in both]
         pruned, lines = evaluate(tmp_path, tmp_path / "both.h5", ranks, asked(rows, path), "alone")
         for p, q in zip(parsed(lines), both):
-            assert p["dense"]["log_likelihoods"] == pytest.approx(q["pruned"]["log_likelihoods"], abs=1e-5)
+            assert p["model"]["log_likelihoods"] == pytest.approx(q["pruned"]["log_likelihoods"], abs=1e-5)
         for task in rows:
-            assert report["tasks"][task] == cut(rows, task) | {"n": len(rows[task]), "dense": dense["tasks"][task]["dense"],
-                                             "pruned": pruned["tasks"][task]["dense"]}
+            assert report["tasks"][task] == cut(rows, task) | {"n": len(rows[task]), "dense": dense["tasks"][task]["model"],
+                                             "pruned": pruned["tasks"][task]["model"]}
     check(both, judged(load_checkpoint(tmp_path / "both.h5"), rows), "pruned")
     job["evaluate"]["dense"] = "no"
     only = run_job(tmp_path, 2, job, "--predictions", tmp_path / "only.jsonl", name="only")
@@ -263,11 +263,11 @@ def test_table_and_plan(room, tmp_path):
     counted = report["memory"]["counted"]["max"]
     assert counted <= predicted <= 1.1 * counted + 2**18  # the plan's allowance for what is small
     for task in rows:
-        score, norm = report["tasks"][task]["dense"], task not in ("boolq", "winogrande")
+        score, norm = report["tasks"][task]["model"], task not in ("boolq", "winogrande")
         value, error = (score["acc_norm"], score["stderr_norm"]) if norm else (score["acc"], score["stderr"])
-        assert re.search(rf"^{task} +{value:.4f} \+- {error:.4f} +- +acc{'_norm' * norm} of {len(rows[task])} questions$", done.stdout, re.M)
-    assert re.search(rf"^mean of the 7 +{report['tasks']['mean']['dense']:.4f} +-$", done.stdout, re.M)
-    assert re.search(r"^questions a second +[0-9.]+ +-$", done.stdout, re.M)
+        assert re.search(rf"^{task} +{value:.4f} \+- {error:.4f} +acc{'_norm' * norm} of {len(rows[task])} questions$", done.stdout, re.M)
+    assert re.search(rf"^mean of the 7 +{report['tasks']['mean']['model']:.4f}$", done.stdout, re.M)
+    assert re.search(r"^questions a second +[0-9.]+$", done.stdout, re.M)
     done = mpirun(2, "--quiet", "--set", f"evaluate.tasks=piqa:{path}/piqa.jsonl", config)
     assert re.search(r"^mean of only 1 ", done.stdout, re.M)
 

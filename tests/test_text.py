@@ -236,7 +236,7 @@ def test_checkpoint_carries_its_tokenizer(room, tmp_path):
     for name, model in ("own", {"path": path / "model"}), ("other", {"path": path / "model", "tokenizer": other}):
         report = run_job(tmp_path, 2, sections(path, text) | {"model": model, "evaluate": evaluation}, name=name)
         alone = evaluate(tmp_path, tmp_path / f"{name}.h5", 2, f"{name}.alone", text=path / "book.txt")
-        assert alone["dense"] == pytest.approx(report["perplexity"]["pruned"], rel=1e-6)
+        assert alone["model"] == pytest.approx(report["perplexity"]["pruned"], rel=1e-6)
         assert alone["tokens"] == report["perplexity"]["tokens"]
     with h5py.File(tmp_path / "other.h5") as file:
         assert bytes(file["meta/tokenizer_json"][()]) == (other / "tokenizer.json").read_bytes()
@@ -266,10 +266,10 @@ def test_sentencepiece_says_bos(tmp_path):
                                        "prune": {"mlp_num": 1}, "evaluate": {"text": tmp_path / "story.txt", "length": LENGTH}}, name=name)
         values[name] = report["perplexity"]
         alone = evaluate(tmp_path, tmp_path / f"{name}.h5", 1, f"{name}.alone", text=tmp_path / "story.txt")
-        assert alone["dense"] == pytest.approx(values[name]["pruned"], rel=1e-6) and alone["tokens"] == values[name]["tokens"]
+        assert alone["model"] == pytest.approx(values[name]["pruned"], rel=1e-6) and alone["tokens"] == values[name]["tokens"]
     never = evaluate(tmp_path, tmp_path / "yes", 2, "never", text=tmp_path / "story.txt", bos="no")
     assert values["silent"] == values["yes"] != values["no"]
-    assert values["no"]["dense"] == never["dense"] != values["yes"]["dense"]
+    assert values["no"]["dense"] == never["model"] != values["yes"]["dense"]
     (tmp_path / "no" / "tokenizer_config.json").write_text('{"add_bos_token": "no"}')
     config = write_config(tmp_path / "bad.ini", {"model": {"path": "no"}, "prune": {"method": "none"}, "evaluate": {"text": "story.txt"}})
     done = mpirun(3, config)

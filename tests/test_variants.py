@@ -96,7 +96,7 @@ def evaluate(directory, model, tokens, ranks=1, name="dense", **settings):
     """The perplexity that the program gives a model as it is."""
     report = run_job(directory, ranks, {"model": {"path": model}, "prune": {"method": "none"},
                                         "evaluate": dict({"tokens": tokens, "length": 20}, **settings)}, name=name)
-    return report["perplexity"]["dense"]
+    return report["perplexity"]["model"]
 
 
 def off(**config):

@@ -27,6 +27,10 @@ void olica_log_close(olica_env *env) {
   env->log.on_terminal = env->log.colour = false;
 }
 
+const char *olica_log_plural(long count) {
+  return count == 1 ? "" : "s";
+}
+
 void olica_log_printable(char *text) {
   for (unsigned char *c = (unsigned char *)text; *c; c++)
     if (*c < 0x20 || *c == 0x7f) *c = '?';

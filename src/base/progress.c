@@ -52,8 +52,8 @@ void olica_progress_step(olica_env *env, const olica_progress *progress, int don
     return;
   }
   time_text(left, text);
-  olica_log_line(env, "%s %d of %d%s%s, %s left in this sweep", progress->what, done, progress->steps,
-                 *detail ? ": " : "", detail, text);
+  olica_log_line(env, "%s %d (%d of %d)%s%s, %s left in this sweep", progress->what, done - 1, done,
+                 progress->steps, *detail ? ": " : "", detail, text);
 }
 
 void olica_progress_end(olica_env *env) {

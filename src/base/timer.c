@@ -7,7 +7,7 @@
 
 double olica_timer_now(void) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  if (clock_gettime(CLOCK_BOOTTIME, &t) != 0) clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -66,6 +66,11 @@ void olica_timer_work(olica_timers *timers, double flops, double bytes) {
     timers->timer[timers->stack[i].timer].flops += flops;
     timers->timer[timers->stack[i].timer].bytes += bytes;
   }
+}
+
+void olica_timer_tokens(olica_timers *timers, double tokens) {
+  for (int i = first_running(timers); i < timers->depth; i++)
+    timers->timer[timers->stack[i].timer].tokens += tokens;
 }
 
 void olica_timer_comm(olica_timers *timers, double since, double bytes) {

@@ -90,6 +90,7 @@ olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, 
   work w = {0};
   olica_status status = prepare(stream, forward, onlooker && onlooker->stays, &w);
   if (status == OLICA_OK) status = pass_all(stream, forward, maps, onlooker, &w);
+  olica_timer_tokens(&env->timers, (double)stream->count * stream->tokens);
   olica_memory_free(env, w.segment);
   olica_memory_free(env, w.copy);
   return olica_comm_agree(stream->context, stream->context->comm, status);

@@ -13,8 +13,8 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
   if (count == 0 || count < limit)
     return olica_error_set(
         env, OLICA_ERR_INPUT,
-        "%s: %lld ids make %lld windows of %d, expected at least %lld ([evaluate] windows)", file,
-        (long long)tokens, (long long)count, length, (long long)(limit ? limit : 1));
+        "%s: %lld ids make %lld window%s of %d, expected at least %lld ([evaluate] windows)", file,
+        (long long)tokens, (long long)count, olica_log_plural(count), length, (long long)(limit ? limit : 1));
   *windows = (olica_windows){.length = length, .stride = stride, .count = limit ? limit : count};
   return OLICA_OK;
 }

@@ -219,12 +219,39 @@ static bool asks_for(int argc, char **argv, const char *name) {
   return false;
 }
 
+/* As a shell reads it back: 'two words', 'that'\''s'. Room for four bytes of each, two marks and a blank. */
+static char *quote(char *to, const char *word) {
+  bool plain =
+      *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@") ==
+                   strlen(word);
+  if (!plain) *to++ = '\'';
+  for (; *word; word++) {
+    if (*word == '\'') to = stpcpy(to, "'\\'");
+    *to++ = *word;
+  }
+  if (!plain) *to++ = '\'';
+  return to;
+}
+
+static olica_status take_command_line(olica_env *env, int argc, char **argv, olica_arguments *out) {
+  size_t bytes = 1;
+  for (int i = 0; i < argc; i++) bytes += 4 * strlen(argv[i]) + strlen("'' ");
+  OLICA_TRY(OLICA_NEW(env, out->command_line, bytes));
+  char *to = out->command_line;
+  for (int i = 0; i < argc; i++) {
+    if (i > 0) *to++ = ' ';
+    to = quote(to, argv[i]);
+  }
+  return OLICA_OK;
+}
+
 olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments) {
   *arguments = (olica_arguments){.command = OLICA_COMMAND_RUN};
   if (asks_for(argc, argv, "--help") || asks_for(argc, argv, "-h")) {
     arguments->command = OLICA_COMMAND_HELP;
     return OLICA_OK;
   }
+  OLICA_TRY(take_command_line(env, argc, argv, arguments));
   OLICA_TRY(OLICA_NEW(env, arguments->set, (size_t)(argc > 0 ? argc : 1)));
   for (int i = 1; i < argc; i++)
     OLICA_TRY(argv[i][0] == '-' ? take_option(env, argc, argv, &i, arguments)

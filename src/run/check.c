@@ -10,12 +10,14 @@
 /* What the texts gave. */
 static void print_texts(const olica_job *job, const olica_ids *evaluation) {
   for (int i = 0; i < job->sources.count; i++)
-    printf("text         %s:%s: %lld of %lld rows tried, %lld sequences\n",
+    printf("text         %s:%s: %lld of %lld rows tried, %lld sequence%s\n",
            olica_sources_kind(job->sources.source[i].kind), job->sources.source[i].path,
-           (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn);
+           (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn,
+           olica_log_plural(job->drawn[i].drawn));
   if (evaluation)
-    printf("evaluation   %lld windows of %d tokens, of %lld in %s\n", (long long)job->windows.count,
-           job->windows.length, (long long)(evaluation->rows * evaluation->cols), evaluation->name);
+    printf("evaluation   %lld window%s of %d tokens, of %lld in %s\n", (long long)job->windows.count,
+           olica_log_plural(job->windows.count), job->windows.length,
+           (long long)(evaluation->rows * evaluation->cols), evaluation->name);
 }
 
 static void print_tasks(const olica_job *job) {
@@ -23,9 +25,10 @@ static void print_tasks(const olica_job *job) {
   double rows = 0;
   if (!tasks->packs) return;
   for (int64_t p = 0; p < tasks->packs->count; p++) rows += (double)tasks->packs->size[p].rows;
-  printf("tasks        %d with %lld questions of %lld choices: %.0f tokens in %lld packs of at most %d\n",
-         tasks->files.count, (long long)tasks->questions->count, (long long)tasks->questions->choices, rows,
-         (long long)tasks->packs->count, tasks->packs->most_rows);
+  printf("tasks        %d with %lld question%s of %lld choices: %.0f tokens in %lld pack%s of at most %d\n",
+         tasks->files.count, (long long)tasks->questions->count, olica_log_plural(tasks->questions->count),
+         (long long)tasks->questions->choices, rows, (long long)tasks->packs->count,
+         olica_log_plural(tasks->packs->count), tasks->packs->most_rows);
 }
 
 static void print_memory(const olica_plan *plan, int ranks_per_node) {
@@ -51,21 +54,22 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
          arch->head, arch->ffn, arch->vocabulary, arch->tied ? ", tied" : "");
   printf("parameters   %lld stored as %s\n", (long long)job->source->parameters,
          olica_number_name(job->source->dtype));
-  printf("ranks        %d on %d nodes (%d on each), %d threads each, products in %s\n", ranks, nodes,
-         ranks_per_node, job->context->threads, olica_number_name(job->precision));
+  printf("ranks        %d on %d node%s (%d on each), %d thread%s each, products in %s\n", ranks, nodes,
+         olica_log_plural(nodes), ranks_per_node, job->context->threads,
+         olica_log_plural(job->context->threads), olica_number_name(job->precision));
   if (olica_job_prunes(job)) {
     olica_grid_shape(ranks, &rows, &cols);
-    printf("calibration  %lld sequences of %lld tokens, at most %.0f on a rank\n",
-           (long long)o->calibration.samples, (long long)o->calibration.length,
-           ceil((double)o->calibration.samples / ranks));
+    printf("calibration  %lld sequence%s of %lld tokens, at most %.0f on a rank\n",
+           (long long)o->calibration.samples, olica_log_plural(o->calibration.samples),
+           (long long)o->calibration.length, ceil((double)o->calibration.samples / ranks));
     printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_job_mib(plan->checkpoint),
            olica_number_name(job->dtype));
     if (olica_options_restarts(o))
-      printf("restart      %lld files of %.1f MiB %s%s\n", (long long)o->restart.keep,
-             olica_job_mib(plan->restart), *o->restart.path ? "in " : "beside the checkpoint",
-             o->restart.path);
+      printf("restart      %lld file%s of %.1f MiB %s%s\n", (long long)o->restart.keep,
+             olica_log_plural(o->restart.keep), olica_job_mib(plan->restart),
+             *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
   if (olica_job_prunes(job) && *o->calibration.save)
     printf("statistics   %s, %s\n", o->calibration.save,
@@ -90,7 +94,8 @@ static void print_budget(const olica_job *job) {
          b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
          b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head,
          arch->ffn - b.neurons_dropped, arch->ffn);
-  printf("calibrated   %d layers, branches of rank %d\n", options.mlp_num, b.branch);
+  printf("calibrated   %d layer%s, branches of rank %d\n", options.mlp_num, olica_log_plural(options.mlp_num),
+         b.branch);
 }
 
 /* Nodes are filled one after the other; the last may have fewer ranks. */

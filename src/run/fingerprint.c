@@ -93,7 +93,7 @@ static uint32_t index_checksum(const olica_catalog *catalog, int file) {
 }
 
 static void put_text(json_t *group, const char *name, const char *text) {
-  json_object_set_new(group, name, json_string(text));
+  json_object_set_new(group, name, olica_value_string(text));
 }
 
 static void put_bytes(json_t *group, const char *name, const void *data, size_t bytes) {

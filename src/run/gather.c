@@ -2,8 +2,12 @@
  * from malloc: the high-water mark has been taken, and after OLICA_ERR_MEMORY there is none to count. */
 #include <assert.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
 
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
@@ -114,6 +118,7 @@ static void add_timer(olica_report_phase *phase, int rank, const olica_timer *ti
   phase->seconds.mean += timer->seconds; /* a sum as yet */
   phase->gflops += timer->flops;         /* operations as yet */
   phase->bytes += timer->bytes;
+  phase->tokens += timer->tokens;
   if (timer->comm.calls > phase->comm.calls) phase->comm.calls = timer->comm.calls;
   if (timer->comm.seconds > phase->comm.max) phase->comm.max = timer->comm.seconds;
   phase->comm.mean += timer->comm.seconds; /* a sum as yet */
@@ -200,6 +205,8 @@ static olica_status merge_ranks(olica_env *env, const mailbox *box, olica_report
     report->ranks[r] = box->packets[r].rank;
     add_to_spread(&report->counted, r, box->ranks, report->ranks[r].counted);
     add_to_spread(&report->resident, r, box->ranks, report->ranks[r].resident);
+    /* One that was started before rank 0 has phases of its own from then on. */
+    if (report->ranks[r].wall_s > report->wall_s) report->wall_s = report->ranks[r].wall_s;
   }
   return OLICA_OK;
 }
@@ -212,6 +219,32 @@ static olica_status merge(olica_env *env, const mailbox *box, olica_report *repo
   return merge_warnings(env, box, report);
 }
 
+/* As the system calls it: "AMD EPYC 9654 96-Core Processor"; where it tells no name, the architecture. */
+static void find_processor(char *name, size_t bytes) {
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  char line[256];
+  struct utsname machine;
+  *name = '\0';
+  while (file && !*name && fgets(line, sizeof line, file)) {
+    const char *colon = strncmp(line, "model name", strlen("model name")) == 0 ? strchr(line, ':') : NULL;
+    if (!colon) continue;
+    colon += 1 + strspn(colon + 1, " \t");
+    snprintf(name, bytes, "%.*s", (int)strcspn(colon, "\n"), colon);
+  }
+  if (file) fclose(file);
+  if (!*name && uname(&machine) == 0) snprintf(name, bytes, "%.*s", (int)bytes - 1, machine.machine);
+}
+
+static double seconds_of(struct timeval time) {
+  return (double)time.tv_sec + 1e-6 * (double)time.tv_usec;
+}
+
+/* Of all threads of this process. */
+static double cpu_seconds(void) {
+  struct rusage used;
+  return getrusage(RUSAGE_SELF, &used) == 0 ? seconds_of(used.ru_utime) + seconds_of(used.ru_stime) : 0;
+}
+
 static packet measure(const olica_context *context, olica_report *report) {
   const olica_env *env = context->env;
   /* What a node has once is resident in all its ranks; each answers for its share. */
@@ -219,6 +252,9 @@ static packet measure(const olica_context *context, olica_report *report) {
   report->mine.counted = (double)env->memory.peak;
   report->mine.resident = resident > 0 ? resident : 0;
   memcpy(report->mine.host, context->host, sizeof report->mine.host);
+  find_processor(report->mine.processor, sizeof report->mine.processor);
+  report->mine.cpu_s = cpu_seconds();
+  report->mine.wall_s = report->wall_s;
   return (packet){.rank = report->mine, .timers = env->timers.count, .warnings = env->log.warning_count};
 }
 

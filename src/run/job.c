@@ -40,9 +40,9 @@ static olica_status open_calibration(olica_job *job, olica_ids **ids) {
     return OLICA_OK;
   return olica_error_set(
       job->context->env, OLICA_ERR_INPUT,
-      "%s: %lld sequences of %lld ids, expected at least [calibration] samples = %lld of length = %lld", path,
-      (long long)(*ids)->rows, (long long)(*ids)->cols, (long long)options->calibration.samples,
-      (long long)options->calibration.length);
+      "%s: %lld sequence%s of %lld ids, expected at least [calibration] samples = %lld of length = %lld",
+      path, (long long)(*ids)->rows, olica_log_plural((*ids)->rows), (long long)(*ids)->cols,
+      (long long)options->calibration.samples, (long long)options->calibration.length);
 }
 
 static olica_status open_evaluation(olica_job *job, olica_ids **ids) {

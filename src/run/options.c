@@ -214,6 +214,7 @@ olica_status olica_options_load(olica_env *env, const char *path, char **text, s
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options) {
   *options = (olica_options){.config = arguments->config,
+                             .command_line = arguments->command_line,
                              .dump_tokens = arguments->dump_tokens,
                              .predictions = arguments->predictions,
                              .fresh = arguments->fresh};

@@ -2,11 +2,13 @@
 #include "olica/run/pipeline.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "job.h"
 #include "olica/io/lock.h"
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
+#include "olica/run/value.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_source_options *source) {
@@ -33,21 +35,23 @@ static void describe_run(olica_job *job) {
   snprintf(report->run.precision, sizeof report->run.precision, "%s", olica_number_name(job->precision));
   snprintf(report->run.kernel, sizeof report->run.kernel, "%s", olica_kernel_name(job->kernel));
   report->dense = job->source->parameters;
-  olica_report_model(report, &job->source->arch);
+  olica_report_model(report, &job->source->arch, job->source->is_checkpoint ? "checkpoint" : "huggingface");
   olica_log_line(context->env,
-                 "%s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
+                 "%s: %s, %d layer%s, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
                  job->options->model.path, job->source->arch.family->name, job->source->arch.layers,
-                 job->source->arch.hidden, job->source->arch.heads, job->source->arch.kv_heads,
-                 job->source->arch.head, job->source->arch.ffn, job->source->arch.vocabulary,
-                 (double)job->source->parameters / 1e6);
+                 olica_log_plural(job->source->arch.layers), job->source->arch.hidden,
+                 job->source->arch.heads, job->source->arch.kv_heads, job->source->arch.head,
+                 job->source->arch.ffn, job->source->arch.vocabulary, (double)job->source->parameters / 1e6);
   olica_log_line(context->env,
-                 "%d ranks on %d nodes, %d threads each; products in %s by %s; about %.0f MiB a rank",
-                 context->size, context->nodes, context->threads, report->run.precision, report->run.kernel,
-                 olica_job_mib(report->estimate));
+                 "%d rank%s on %d node%s, %d thread%s each; products in %s by %s; about %.0f MiB a rank",
+                 context->size, olica_log_plural(context->size), context->nodes,
+                 olica_log_plural(context->nodes), context->threads, olica_log_plural(context->threads),
+                 report->run.precision, report->run.kernel, olica_job_mib(report->estimate));
   for (int i = 0; i < job->sources.count; i++)
-    olica_log_line(context->env, "calibration: %lld sequences from %s, %lld of its %lld rows tried",
-                   (long long)job->drawn[i].drawn, job->sources.source[i].path,
-                   (long long)job->drawn[i].tried, (long long)job->drawn[i].rows);
+    olica_log_line(context->env, "calibration: %lld sequence%s from %s, %lld of its %lld rows tried",
+                   (long long)job->drawn[i].drawn, olica_log_plural(job->drawn[i].drawn),
+                   job->sources.source[i].path, (long long)job->drawn[i].tried,
+                   (long long)job->drawn[i].rows);
   if (context->node_rank == 0 && context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
@@ -67,6 +71,12 @@ static olica_status choose_layers(olica_job *job) {
   report->sparsity_reached = 1.0 - (double)report->pruned / (double)report->dense;
   olica_memory_free(job->context->env, calibrated);
   return OLICA_OK;
+}
+
+/* 0: the system does not tell. */
+static double file_bytes(const char *path) {
+  struct stat info;
+  return stat(path, &info) == 0 ? (double)info.st_size : 0;
 }
 
 static olica_status prune(olica_job *job) {
@@ -89,7 +99,7 @@ static olica_status prune(olica_job *job) {
   env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->options->output.checkpoint;
-  job->report->checkpoint_bytes = (double)olica_checkpoint_bytes(&job->source->arch, job->shapes, job->dtype);
+  job->report->checkpoint_bytes = file_bytes(job->report->checkpoint);
   return OLICA_OK;
 }
 
@@ -187,12 +197,30 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   return status == OLICA_OK ? written : olica_error_set(env, status, "%s", report->message);
 }
 
+/* They are in the report all the same, which is UTF-8. */
+static void warn_of_names(olica_env *env, const olica_options *o) {
+  const char *const names[] = {
+      o->command_line,       o->config,           o->model.path,        o->model.tokenizer,
+      o->calibration.tokens, o->calibration.text, o->calibration.save,  o->evaluate.tokens,
+      o->evaluate.text,      o->evaluate.tasks,   o->output.checkpoint, o->output.report,
+      o->restart.path};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i] && !olica_value_is_text(names[i])) {
+      olica_log_warn(env, "a path is not UTF-8: the report has \\xNN in place of each byte that is none");
+      return;
+    }
+}
+
 olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident) {
   olica_report *report;
   OLICA_AGREE(context, olica_report_create(context->env, &report));
   report->mine.resident_start = resident;
   report->settings = olica_options_json(options);
   report->sparsity_requested = options->prune.sparsity;
+  report->evaluates_only = options->prune.method == OLICA_METHOD_NONE;
+  report->run.command_line = options->command_line;
+  report->run.config = options->config;
+  if (context->rank == 0) warn_of_names(context->env, options);
   olica_status status = end_report(context, options, report, run_reported(context, options, report));
   olica_report_destroy(context->env, report);
   return status;

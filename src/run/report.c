@@ -53,9 +53,9 @@ olica_status olica_report_layers(olica_env *env, olica_report *report, int layer
   return OLICA_OK;
 }
 
-void olica_report_model(olica_report *report, const olica_arch *arch) {
+void olica_report_model(olica_report *report, const olica_arch *arch, const char *kind) {
   json_decref(report->model);
-  report->model = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "family",
+  report->model = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "kind", kind, "family",
                             arch->family->name, "layers", arch->layers, "hidden", arch->hidden, "heads",
                             arch->heads, "kv_heads", arch->kv_heads, "head", arch->head, "ffn", arch->ffn,
                             "vocabulary", arch->vocabulary, "context", arch->context, "tied", arch->tied);
@@ -64,6 +64,10 @@ void olica_report_model(olica_report *report, const olica_arch *arch) {
 void olica_report_layer(olica_report *report, olica_report_layer_record record) {
   assert(record.layer >= 0 && record.layer < report->layers);
   report->record[record.layer] = record;
+}
+
+const char *olica_report_name(const olica_report *report, bool pruned) {
+  return report->evaluates_only ? "model" : pruned ? "pruned" : "dense";
 }
 
 const char *olica_report_host(const olica_report *report, int rank) {
@@ -97,8 +101,9 @@ static void put_integer(json_t *object, const char *key, int64_t value) {
   put(object, key, json_integer(value));
 }
 
+/* NaN: not known. What is known and beyond any number is null. */
 static void put_real(json_t *object, const char *key, double value) {
-  if (isfinite(value)) put(object, key, json_real(value));
+  if (!isnan(value)) put(object, key, isinf(value) ? json_null() : json_real(value));
 }
 
 static void put_bytes(json_t *object, const char *key, double value) {
@@ -134,6 +139,12 @@ static json_t *program_json(void) {
   return object;
 }
 
+static double cpu_seconds(const olica_report *report) {
+  double sum = 0;
+  for (int r = 0; r < report->ranks_count; r++) sum += report->ranks[r].cpu_s;
+  return sum;
+}
+
 static json_t *run_json(const olica_report *report) {
   json_t *object = json_object();
   if (report->job_ranks) put_integer(object, "ranks", report->job_ranks);
@@ -143,6 +154,9 @@ static json_t *run_json(const olica_report *report) {
   put_text(object, "kernel", report->run.kernel);
   put_text(object, "started", report->started);
   put_seconds(object, "wall_s", report->wall_s);
+  if (report->ranks_count) put_seconds(object, "cpu_s", cpu_seconds(report));
+  put_text(object, "command_line", report->run.command_line);
+  put_text(object, "config", report->run.config);
   return object;
 }
 
@@ -157,8 +171,9 @@ static json_t *restart_json(const olica_report *report) {
 
 static json_t *parameters_json(const olica_report *report) {
   json_t *object = json_object();
-  if (report->dense) put_integer(object, "dense", report->dense);
-  if (report->pruned) put_integer(object, "pruned", report->pruned);
+  if (report->dense) put_integer(object, olica_report_name(report, false), report->dense);
+  if (report->pruned) put_integer(object, olica_report_name(report, true), report->pruned);
+  if (report->evaluates_only) return object;
   put_real(object, "sparsity_requested", report->sparsity_requested);
   put_real(object, "sparsity_reached", report->sparsity_reached);
   return object;
@@ -179,6 +194,13 @@ static json_t *calibrated_json(const olica_report *report) {
   return array;
 }
 
+static json_t *checkpoint_json(const olica_report *report) {
+  json_t *object = json_object();
+  put_text(object, "path", report->checkpoint);
+  if (report->checkpoint_bytes > 0) put_bytes(object, "bytes", report->checkpoint_bytes);
+  return object;
+}
+
 static json_t *layers_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
@@ -197,20 +219,25 @@ static json_t *layers_json(const olica_report *report) {
 
 static json_t *perplexity_json(const olica_report *report) {
   json_t *object = json_object();
-  put_real(object, "dense", report->perplexity.dense);
-  put_real(object, "pruned", report->perplexity.pruned);
+  put_real(object, olica_report_name(report, false), report->perplexity.dense);
+  put_real(object, olica_report_name(report, true), report->perplexity.pruned);
   put_integer(object, "tokens", report->perplexity.tokens);
   put_integer(object, "windows", report->perplexity.windows);
   return object;
 }
 
 static json_t *score_json(const olica_score *score) {
-  return json_pack("{s:f, s:f, s:f, s:f}", "acc", score->acc, "acc_norm", score->acc_norm, "stderr",
-                   score->acc_stderr, "stderr_norm", score->acc_norm_stderr);
+  json_t *object = json_object();
+  put_real(object, "acc", score->acc);
+  put_real(object, "acc_norm", score->acc_norm);
+  put_real(object, "stderr", score->acc_stderr);
+  put_real(object, "stderr_norm", score->acc_norm_stderr);
+  return object;
 }
 
-static json_t *tasks_json(const olica_report_tasks *tasks) {
-  static const char *const models[2] = {"dense", "pruned"};
+static json_t *tasks_json(const olica_report *report) {
+  const olica_report_tasks *tasks = &report->tasks;
+  const char *const models[2] = {olica_report_name(report, false), olica_report_name(report, true)};
   json_t *object = json_object(), *mean = json_object();
   for (int t = 0; t < tasks->count; t++) {
     const olica_report_task *task = &tasks->task[t];
@@ -229,10 +256,10 @@ static json_t *tasks_json(const olica_report_tasks *tasks) {
 }
 
 /* Questions a second. */
-static json_t *speed_json(const olica_report_tasks *tasks) {
+static json_t *speed_json(const olica_report *report) {
   json_t *object = json_object();
-  if (tasks->known[0]) put_real(object, "dense", tasks->per_second[0]);
-  if (tasks->known[1]) put_real(object, "pruned", tasks->per_second[1]);
+  for (int m = 0; m < 2; m++)
+    if (report->tasks.known[m]) put_real(object, olica_report_name(report, m), report->tasks.per_second[m]);
   return object;
 }
 
@@ -249,6 +276,8 @@ static json_t *phases_json(const olica_report *report) {
     put_integer(object, "slowest_rank", phase->slowest);
     put_text(object, "slowest_host", olica_report_host(report, phase->slowest));
     put_real(object, "gflops", phase->gflops);
+    if (phase->tokens > 0 && phase->seconds.max > 0 && report->layers)
+      put_real(object, "tokens_per_s", phase->tokens / report->layers / phase->seconds.max);
     put_bytes(object, "bytes", phase->bytes);
     put_seconds(object, "comm_s", phase->comm.mean);
     put_seconds(object, "comm_max_s", phase->comm.max);
@@ -266,6 +295,8 @@ static json_t *ranks_json(const olica_report *report) {
     json_t *object = json_object();
     put_integer(object, "rank", r);
     put_text(object, "host", rank->host);
+    put_text(object, "processor", rank->processor);
+    put_seconds(object, "cpu_s", rank->cpu_s);
     put_integer(object, "sequences", rank->sequences);
     put_bytes(object, "bytes_read", rank->bytes_read);
     put_bytes(object, "bytes_written", rank->bytes_written);
@@ -326,11 +357,12 @@ json_t *olica_report_json(const olica_report *report) {
   put(root, "layers", layers_json(report));
   put(root, "layer_times", olica_passages_json(&report->passages));
   if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));
-  if (report->tasks.count) put(root, "tasks", tasks_json(&report->tasks));
-  if (report->tasks.count) put(root, "questions_per_s", speed_json(&report->tasks));
+  if (report->tasks.count) put(root, "tasks", tasks_json(report));
+  if (report->tasks.count) put(root, "questions_per_s", speed_json(report));
   put(root, "phases", phases_json(report));
   put(root, "ranks", ranks_json(report));
   put(root, "memory", memory_json(report));
+  if (report->checkpoint) put(root, "checkpoint", checkpoint_json(report));
   if (report->solvers_count) put(root, "solvers", solvers_json(report));
   put(root, "warnings", warnings_json(report));
   return root;

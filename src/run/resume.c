@@ -272,8 +272,8 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
   job->report->restart.seconds = resume->seconds;
   if (at.sweep == 2 && job->tasks.likelihood[0])
     olica_job_report_tasks(job, false, rate ? json_real_value(rate) : NAN);
-  olica_log_line(job->context->env, "going on from layer %d of sweep %d (%s.%d)", at.layer, at.sweep,
-                 resume->files->name, resume->files->found);
+  olica_log_line(job->context->env, "going on from layer %d of sweep %d (layers from 0; %s.%d)", at.layer,
+                 at.sweep, resume->files->name, resume->files->found);
 }
 
 /* Takes up the file that was found, if it can: *good. Else it does not count any more. */
@@ -329,9 +329,10 @@ void olica_resume_end(olica_job *job, olica_status status) {
   if (status == OLICA_OK || status == OLICA_STOPPED || resume->kept.sweep == 0) return;
   char text[OLICA_ERROR_TEXT];
   snprintf(text, sizeof text, "%s", env->error.text);
-  olica_error_set(env, status,
-                  "%s; restart files are kept: the same config goes on from layer %d of sweep %d", text,
-                  resume->kept.layer, resume->kept.sweep);
+  olica_error_set(
+      env, status,
+      "%s; restart files are kept: the same config goes on from layer %d of sweep %d (layers from 0)", text,
+      resume->kept.layer, resume->kept.sweep);
 }
 
 void olica_resume_close(olica_job *job) {

@@ -7,6 +7,7 @@
 #include "job.h"
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
+#include "olica/run/value.h"
 
 static olica_restart_section *add_section(olica_resume_state *state, const char *name, int64_t bytes) {
   olica_restart_section *section = &state->section[state->count++];
@@ -134,8 +135,11 @@ static olica_status gather_warnings(olica_context *context, json_t *object) {
   MPI_Gather(log->warnings, (int)each, MPI_BYTE, all, (int)each, MPI_BYTE, 0, context->comm);
   olica_watch_leave(context);
   for (size_t i = 0; root && i < (size_t)context->size * OLICA_WARNINGS_MAX; i++) {
-    json_int_t before = json_integer_value(json_object_get(object, all[i].text));
-    if (all[i].count > 0) json_object_set_new(object, all[i].text, json_integer(before + all[i].count));
+    if (all[i].count == 0) continue;
+    json_t *text = olica_value_string(all[i].text);
+    json_int_t before = json_integer_value(json_object_get(object, json_string_value(text)));
+    json_object_set_new(object, json_string_value(text), json_integer(before + all[i].count));
+    json_decref(text);
   }
   olica_memory_free(context->env, all);
   return OLICA_OK;
@@ -176,7 +180,7 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
                 job->resume.seconds + olica_timer_now() - context->env->timers.started, "warnings", warnings,
                 "records", records_json(report), "questions_seconds", questions);
   put_finite(state, "dense", report->perplexity.dense);
-  if (state && *report->survey) json_object_set_new(state, "survey", json_string(report->survey));
+  if (state && *report->survey) json_object_set_new(state, "survey", olica_value_string(report->survey));
   if (report->tasks.known[0]) put_finite(state, "questions_per_s", report->tasks.per_second[0]);
   if (context->rank == 0 && state) json_object_set(state, "fingerprint", job->resume.fingerprint);
   OLICA_AGREE(context, state ? OLICA_OK

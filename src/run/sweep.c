@@ -119,7 +119,8 @@ static olica_status finish_scores(olica_job *job, bool pruned) {
   double *perplexity = pruned ? &job->report->perplexity.pruned : &job->report->perplexity.dense;
   if (job->perplexity) {
     OLICA_TRY(olica_perplexity_finish(job->perplexity, perplexity));
-    olica_log_line(job->context->env, "%s perplexity %.4f", pruned ? "pruned" : "dense", *perplexity);
+    olica_log_line(job->context->env, "%s perplexity %.4f", olica_report_name(job->report, pruned),
+                   *perplexity);
   }
   return job->tasks.choices ? olica_job_finish_tasks(job, pruned) : OLICA_OK;
 }

@@ -29,9 +29,9 @@ static const char *bytes(double value, char *text) {
   return text;
 }
 
-/* "25.456", or a dash where it is not known. */
+/* "25.456", or a dash where it is not known; "inf" is known. */
 static const char *real(double value, char *text) {
-  if (isfinite(value))
+  if (!isnan(value))
     snprintf(text, NUMBER, "%.*f", fabs(value) < 1e6 ? 4 : 0, value);
   else
     snprintf(text, NUMBER, "-");
@@ -59,18 +59,32 @@ static void print_head(FILE *to, const olica_report *report) {
   fputc('\n', to);
 }
 
+/* A figure of the dense and of the pruned model; of the one model there is where nothing is pruned. */
+static void print_pair(FILE *to, const olica_report *report, const char *what, const char *left,
+                       const char *right) {
+  fprintf(to, "%-22s %16s", what, left);
+  if (!report->evaluates_only) fprintf(to, " %16s", right);
+}
+
+static void print_names(FILE *to, const olica_report *report) {
+  print_pair(to, report, "", olica_report_name(report, false), olica_report_name(report, true));
+  fputc('\n', to);
+}
+
 static void print_model(FILE *to, const olica_report *report) {
   char left[NUMBER], right[NUMBER];
-  fprintf(to, "%-22s %16s %16s\n", "", "dense", "pruned");
-  fprintf(to, "%-22s %16s %16s", "parameters", count(report->dense, left), count(report->pruned, right));
+  print_names(to, report);
+  print_pair(to, report, "parameters", count(report->dense, left), count(report->pruned, right));
   if (isfinite(report->sparsity_reached))
     fprintf(to, "   sparsity %.4f, asked for %.4f", report->sparsity_reached, report->sparsity_requested);
   fputc('\n', to);
   if (report->perplexity.windows) {
-    fprintf(to, "%-22s %16s %16s", "perplexity", real(report->perplexity.dense, left),
-            real(report->perplexity.pruned, right));
-    fprintf(to, "   %s tokens,", grouped(report->perplexity.tokens, left));
-    fprintf(to, " %s windows\n", grouped(report->perplexity.windows, left));
+    print_pair(to, report, "perplexity", real(report->perplexity.dense, left),
+               real(report->perplexity.pruned, right));
+    fprintf(to, "   %s token%s,", grouped(report->perplexity.tokens, left),
+            report->perplexity.tokens == 1 ? "" : "s");
+    fprintf(to, " %s window%s\n", grouped(report->perplexity.windows, left),
+            report->perplexity.windows == 1 ? "" : "s");
   }
 }
 
@@ -103,18 +117,19 @@ static void print_tasks(FILE *to, const olica_report *report) {
   if (!tasks->count) return;
   for (int t = 0; t < tasks->count; t++) {
     const olica_report_task *task = &tasks->task[t];
-    fprintf(to, "%-22s %16s %16s", task->task->name, accuracy(task, 0, left), accuracy(task, 1, right));
-    fprintf(to, "   %s of %s questions\n", task->task->by_length ? "acc_norm" : "acc",
-            grouped(task->n, left));
+    print_pair(to, report, task->task->name, accuracy(task, 0, left), accuracy(task, 1, right));
+    fprintf(to, "   %s of %s question%s\n", task->task->by_length ? "acc_norm" : "acc",
+            grouped(task->n, left), task->n == 1 ? "" : "s");
   }
   print_truncated(to, tasks);
   bool all = tasks->count == olica_task_count();
   snprintf(name, sizeof name, "mean of %s %d", all ? "the" : "only", tasks->count);
-  fprintf(to, "%-22s %16s %16s\n", name, real(tasks->known[0] ? tasks->mean[0] : NAN, left),
-          real(tasks->known[1] ? tasks->mean[1] : NAN, right));
-  fprintf(to, "%-22s %16s %16s\n", "questions a second",
-          real(tasks->known[0] ? tasks->per_second[0] : NAN, left),
-          real(tasks->known[1] ? tasks->per_second[1] : NAN, right));
+  print_pair(to, report, name, real(tasks->known[0] ? tasks->mean[0] : NAN, left),
+             real(tasks->known[1] ? tasks->mean[1] : NAN, right));
+  fputc('\n', to);
+  print_pair(to, report, "questions a second", real(tasks->known[0] ? tasks->per_second[0] : NAN, left),
+             real(tasks->known[1] ? tasks->per_second[1] : NAN, right));
+  fputc('\n', to);
 }
 
 static void print_layers(FILE *to, const olica_report *report) {
@@ -160,7 +175,7 @@ static void print_phases(FILE *to, const olica_report *report) {
     print_phase(to, report, name, phase);
     if (!dot) sum += phase->seconds.mean;
   }
-  double other = report->wall_s - sum;
+  double other = fmax(0, report->wall_s - sum); /* a rounding error is all that may be below */
   fprintf(to, "%-20s %6s %9s %9.3f %9s  %-19s %6.1f\n", "outside of phases", "", "", other, "", "",
           report->wall_s > 0 ? 100 * other / report->wall_s : 0.);
 }

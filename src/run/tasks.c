@@ -93,8 +93,9 @@ olica_status olica_job_finish_tasks(olica_job *job, bool pruned) {
   double seconds;
   OLICA_TRY(olica_choices_finish(tasks->choices, tasks->likelihood[pruned], &seconds));
   olica_job_report_tasks(job, pruned, (double)tasks->questions->count / seconds);
-  olica_log_line(job->context->env, "%s tasks: mean %.4f of %d, %lld questions, %.1f a second",
-                 pruned ? "pruned" : "dense", report->mean[pruned], report->count,
-                 (long long)tasks->questions->count, report->per_second[pruned]);
+  olica_log_line(job->context->env, "%s tasks: mean %.4f of %d, %lld question%s, %.1f a second",
+                 olica_report_name(job->report, pruned), report->mean[pruned], report->count,
+                 (long long)tasks->questions->count, olica_log_plural(tasks->questions->count),
+                 report->per_second[pruned]);
   return OLICA_OK;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <utf8proc.h>
 
 enum { SHOWN = 120 }; /* characters of a bad value that a message repeats */
 
@@ -235,15 +236,32 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
   return expect_words("a value", text);
 }
 
+/* Bytes of the UTF-8 character there; 0: it is none. */
+static size_t character(const char *text) {
+  utf8proc_int32_t code;
+  utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &code);
+  return bytes > 0 ? (size_t)bytes : 0;
+}
+
+bool olica_value_is_text(const char *text) {
+  for (size_t bytes; *text; text += bytes)
+    if ((bytes = character(text)) == 0) return false;
+  return true;
+}
+
 json_t *olica_value_string(const char *text) {
   json_t *string = json_string(text);
-  if (string) return string;
-  size_t bytes = strlen(text);
-  char *ascii = malloc(bytes + 1);
-  if (!ascii) return NULL;
-  for (size_t i = 0; i <= bytes; i++) ascii[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-  string = json_string(ascii);
-  free(ascii);
+  if (string || olica_value_is_text(text)) return string;
+  char *escaped = malloc(strlen(text) * strlen("\\xff") + 1), *to = escaped;
+  if (!escaped) return NULL;
+  while (*text) {
+    size_t bytes = character(text);
+    if (bytes == 0) to += sprintf(to, "\\x%02x", (unsigned char)*text++);
+    for (; bytes > 0; bytes--) *to++ = *text++;
+  }
+  *to = '\0';
+  string = json_string(escaped);
+  free(escaped);
   return string;
 }
 

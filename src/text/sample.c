@@ -106,9 +106,10 @@ static olica_status round_of(draw *d, int64_t n) {
 static olica_status too_little(const draw *d) {
   const olica_text_source *source = d->rows->source;
   return olica_error_set(d->context->env, OLICA_ERR_INPUT,
-                         "%s: %lld sequences of %d tokens in %lld rows (%s), expected %lld, its share of "
+                         "%s: %lld sequence%s of %d tokens in %lld row%s (%s), expected %lld, its share of "
                          "[calibration] samples = %lld",
-                         source->path, (long long)d->drawn, d->options->length, (long long)d->rows->count,
+                         source->path, (long long)d->drawn, olica_log_plural(d->drawn), d->options->length,
+                         (long long)d->rows->count, olica_log_plural(d->rows->count),
                          olica_sources_kind(source->kind), (long long)d->wanted,
                          (long long)d->options->samples);
 }

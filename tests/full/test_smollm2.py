@@ -97,7 +97,7 @@ def test_text(tmp_path):
     assert prompt.startswith("Below is an instruction that describes a task")
     evaluate = {"text": shared("data", "wikitext2", "test.txt"), "windows": 256}
     report = run_job(tmp_path, 2, {"model": {"path": model}, "prune": {"method": "none"}, "evaluate": evaluate}, timeout=3600)
-    assert abs(report["perplexity"]["dense"] - 56.34) < 0.005 and report["perplexity"]["windows"] == 256
+    assert abs(report["perplexity"]["model"] - 56.34) < 0.005 and report["perplexity"]["windows"] == 256
 
 
 def test_tasks(tmp_path):
@@ -118,13 +118,13 @@ def test_tasks(tmp_path):
     found = [json.loads(line) for line in lines.splitlines()]
     expected = [ll for task in files for ll in golden[task]["log_likelihoods"]]
     worst = max(abs(a - b) for f, e in zip(found, expected, strict=True)
-                for a, b in zip(f["dense"]["log_likelihoods"], e, strict=True))
-    print("largest difference", worst, "questions a second", report["questions_per_s"]["dense"], "mean", report["tasks"]["mean"]["dense"])
+                for a, b in zip(f["model"]["log_likelihoods"], e, strict=True))
+    print("largest difference", worst, "questions a second", report["questions_per_s"]["model"], "mean", report["tasks"]["mean"]["model"])
     assert worst < 1e-3
     for task in files:
         assert report["tasks"][task]["n"] == 200
         for kind in ("acc", "acc_norm"):
-            assert abs(report["tasks"][task]["dense"][kind] - golden[task][kind]) < 1e-9
+            assert abs(report["tasks"][task]["model"][kind] - golden[task][kind]) < 1e-9
     assert len({evaluate(ranks, 8)[1] for ranks in (1, 2, 3)}) == 1
 
 

@@ -103,10 +103,10 @@ static void plain_lines_without_a_terminal(void **state) {
   int lines = 0;
   for (char *line = strtok(c.text, "\n"); line; line = strtok(NULL, "\n"), lines++) {
     static const char *const said[] = {"INFO  a line?[2J of a file's own?",
-                                       "INFO  survey layer 1 of 3, ",
+                                       "INFO  survey layer 0 (1 of 3), ",
                                        "WARN  be warned",
-                                       "INFO  survey layer 2 of 3: error 0.5, ",
-                                       "INFO  survey layer 3 of 3, 0 s left in this sweep",
+                                       "INFO  survey layer 1 (2 of 3): error 0.5, ",
+                                       "INFO  survey layer 2 (3 of 3), 0 s left in this sweep",
                                        "ERROR olica_mpi: input error: x.npy: bad"};
     int year, month, day, hour, minute, second, used = 0;
     sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2dZ %n", &year, &month, &day, &hour, &minute, &second, &used);
@@ -195,7 +195,7 @@ static void dumb_terminals_get_plain_lines(void **state) {
     work(env);
     olica_env_destroy(env);
     capture_off(&c);
-    contains(&c, "INFO  survey layer 3 of 3, 0 s left in this sweep\r\n");
+    contains(&c, "INFO  survey layer 2 (3 of 3), 0 s left in this sweep\r\n");
     assert_null(strchr(c.text, '\033'));
   }
 }

@@ -52,6 +52,9 @@ void olica_log_pass_on(struct olica_env *env, const char *text);
 /* The message of the failure under way, even if quiet: ERROR, or WARN where the work only stopped early. */
 void olica_log_failure(struct olica_env *env);
 
+/* "s", or "" of one: "%d rank%s". */
+const char *olica_log_plural(long count);
+
 /* Control characters become `?`: a message is one line, and what a file says must not bring breaks or
  * terminal controls of its own. */
 void olica_log_printable(char *text);

@@ -15,7 +15,8 @@ typedef struct olica_progress {
 /* Begins now, with steps - first > 0 to go. */
 olica_progress olica_progress_begin(const char *what, int steps, int first);
 
-/* `done` of them are done. `detail` is said in the log, not beside the bar; "": nothing. */
+/* `done` of them are done: the log says the last one's number, from 0, and how many: "survey layer 6 (7 of
+ * 30)". `detail` is said in the log, not beside the bar; "": nothing. */
 void olica_progress_step(olica_env *env, const olica_progress *progress, int done, const char *detail);
 
 /* Takes the bar away. */

@@ -13,8 +13,9 @@ typedef struct olica_timer {
   char name[OLICA_TIMER_NAME];
   long calls;
   double seconds;
-  double flops; /* floating-point operations of the products inside */
-  double bytes; /* bytes sent or received by this rank, and file bytes */
+  double flops;  /* floating-point operations of the products inside */
+  double bytes;  /* bytes sent or received by this rank, and file bytes */
+  double tokens; /* that have passed a layer inside, once for each layer */
   struct {
     long calls;     /* of MPI's collectives */
     double seconds; /* in them: the network's, and waiting for the other ranks */
@@ -23,7 +24,7 @@ typedef struct olica_timer {
 } olica_timer;
 
 typedef struct olica_timers {
-  double started; /* seconds, monotonic clock: when the environment was made */
+  double started; /* seconds on the clock below: when the environment was made */
   int count, depth;
   olica_timer timer[OLICA_TIMERS_MAX];
   struct {
@@ -32,7 +33,8 @@ typedef struct olica_timers {
   } stack[OLICA_TIMER_DEPTH];
 } olica_timers;
 
-/* Seconds on a monotonic clock. */
+/* Seconds on a clock that never goes back, and goes on while the machine sleeps (a virtual machine that is
+ * suspended): so does a batch system's. */
 double olica_timer_now(void);
 
 /* Starts a timer, made on first use, and stops the one started last. Calls nest like brackets. */
@@ -44,6 +46,9 @@ const char *olica_timer_running(const olica_timers *timers);
 
 /* Books work on every running timer. */
 void olica_timer_work(olica_timers *timers, double flops, double bytes);
+
+/* Books tokens that have passed a layer, likewise. */
+void olica_timer_tokens(olica_timers *timers, double tokens);
 
 /* Books a collective that began at `since` and is over now. */
 void olica_timer_comm(olica_timers *timers, double since, double bytes);

@@ -29,8 +29,9 @@ typedef struct olica_arguments {
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   bool quiet, fresh;
-  int sets;         /* --set, in order; a later one wins */
-  const char **set; /* [sets] "section.key=value" */
+  char *command_line; /* all of it, words quoted for a shell where they need it; in counted memory */
+  int sets;           /* --set, in order; a later one wins */
+  const char **set;   /* [sets] "section.key=value" */
 } olica_arguments;
 
 /* Strings point into argv, which must outlive them. A usage error is OLICA_ERR_CONFIG. */

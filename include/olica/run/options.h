@@ -39,9 +39,10 @@ typedef struct olica_hint {
 /* Strings are never NULL: "" where nothing is given. Paths are as seen from where the program was started
  * (the config file's directory put in front, also for --set); those inside a list are as given. */
 typedef struct olica_options {
-  const char *config;      /* the file that they come from: names inside a list are relative to it */
-  const char *dump_tokens; /* of the command line: where the calibration's ids are written, NULL: nowhere */
-  bool fresh;              /* of the command line: restart files do not count */
+  const char *config;       /* the file that they come from: names inside a list are relative to it */
+  const char *command_line; /* all of it, for the report */
+  const char *dump_tokens;  /* of the command line: where the calibration's ids are written, NULL: nowhere */
+  bool fresh;               /* of the command line: restart files do not count */
   const char
       *predictions; /* of the command line: where the questions' log-likelihoods are written, NULL: nowhere */
   struct {

@@ -11,7 +11,7 @@
  *     report->sparsity_requested = options.prune.sparsity;
  *     snprintf(report->run.kernel, sizeof report->run.kernel, "%s", ...);
  *     ...
- *     olica_report_model(report, &arch);
+ *     olica_report_model(report, &arch, "huggingface");
  *     OLICA_TRY(olica_report_layers(env, report, arch.layers));
  *     report->linearity_score[l] = ...;                      // as the work goes on
  *     olica_report_layer(report, (olica_report_layer_record){.layer = l, .q_rank = ...});
@@ -51,7 +51,8 @@ typedef struct olica_report_layer_record {
   int silent_channels;     /* inputs of its linear maps that had no energy */
 } olica_report_layer_record;
 
-/* A task: what the dense [0] and the pruned [1] model reached. */
+/* A task: what the dense [0] and the pruned [1] model reached; [0] is the model's own in a run that prunes
+ * nothing. */
 typedef struct olica_report_task {
   const olica_task *task;
   int64_t n; /* questions */
@@ -80,6 +81,7 @@ typedef struct olica_report_phase {
   int slowest;                 /* rank */
   double gflops; /* of all ranks together: their operations / the slowest rank's time; GFLOP/s */
   double bytes;  /* of all ranks together */
+  double tokens; /* of all ranks together, once for every layer that they have passed */
   struct {
     long calls;       /* of collectives, most of a rank */
     double mean, max; /* over ranks: seconds in them */
@@ -95,14 +97,19 @@ typedef struct olica_report_rank {
   int64_t eigenproblems;            /* solved with this rank's part */
   double resident_start;            /* bytes: olica_report_resident() once the libraries have started */
   double counted, resident;         /* bytes, high-water marks: set by gather */
+  char processor[64];               /* its model's name: set by gather, like the two below */
+  double cpu_s;                     /* seconds of all its threads on the processor, user and system */
+  double wall_s;                    /* seconds since the process has started */
 } olica_report_rank;
 
 typedef struct olica_report {
   /* Filled by the pipeline. NaN, 0 or NULL as create leaves them: not known. */
   struct {
-    char precision[16], kernel[64]; /* of the products: "fp32", "OpenBLAS SkylakeX" */
-    int threads;                    /* of a rank; 0: gather takes the context's */
+    char precision[16], kernel[64];    /* of the products: "fp32", "OpenBLAS SkylakeX" */
+    int threads;                       /* of a rank; 0: gather takes the context's */
+    const char *command_line, *config; /* borrowed; NULL: not known */
   } run;
+  bool evaluates_only;      /* nothing is pruned: figures are of "model", neither dense nor pruned */
   json_t *settings, *model; /* owned by the report */
   int64_t dense, pruned;    /* parameters, 0: not known */
   double sparsity_requested, sparsity_reached;
@@ -126,14 +133,14 @@ typedef struct olica_report {
   } restart;
   double estimate;         /* bytes of counted memory a rank was expected to need */
   const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
-  double checkpoint_bytes; /* of its datasets, for the table */
+  double checkpoint_bytes; /* of the file; 0: not known */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */
   olica_status status;
   char message[OLICA_ERROR_TEXT]; /* of a failure */
   char started[32];               /* 2026-01-31T12:00:00Z */
-  double wall_s;
+  double wall_s;                  /* gather: of the rank that has run longest */
   int job_ranks, nodes;
   int ranks_count;
   olica_report_rank *ranks; /* [ranks_count] on the root */
@@ -151,11 +158,15 @@ void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed
 /* Makes room for L layers. OLICA_ERR_MEMORY. */
 olica_status olica_report_layers(olica_env *env, olica_report *report, int layers);
 
-/* Fills `model` from the architecture. */
-void olica_report_model(olica_report *report, const olica_arch *arch);
+/* Fills `model` from the architecture; kind: "huggingface" or "checkpoint", where it comes from. */
+void olica_report_model(olica_report *report, const olica_arch *arch, const char *kind);
 
 /* Keeps the record of layer record.layer. */
 void olica_report_layer(olica_report *report, olica_report_layer_record record);
+
+/* What the figures of the dense (pruned) model are called: "dense", "pruned", or "model" in a run that prunes
+ * nothing. */
+const char *olica_report_name(const olica_report *report, bool pruned);
 
 /* The host of a rank, "" where ranks have not been gathered. */
 const char *olica_report_host(const olica_report *report, int rank);

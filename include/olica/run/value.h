@@ -19,7 +19,9 @@ const char *olica_value_expected(const olica_setting *setting, char *text);
 /* The field at `from` as JSON; "auto" and "off" stay words. A new reference, NULL without memory. */
 json_t *olica_value_json(const olica_setting *setting, const void *from);
 
-/* A JSON string of any bytes: those that are not UTF-8 become '?'. */
+/* A JSON string of any bytes: those that are not UTF-8 are written as \xNN, four characters each, so that
+ * names in Latin-1 can be told apart. NULL without memory. */
 json_t *olica_value_string(const char *text);
+bool olica_value_is_text(const char *text); /* Is all of it UTF-8? */
 
 #endif
