@@ -1,6 +1,6 @@
 """Ways to break a job that works: its files, settings, surroundings, or a checkpoint of ours. Tests of wrong input
 are made of these."""
-import json, os, subprocess
+import json, os, subprocess, zlib
 from pathlib import Path
 
 import h5py
@@ -299,6 +299,16 @@ def replaced(name, **how):
         made = file.create_dataset(name, **({"data": data} | how))
         for key, value in attributes.items():
             made.attrs[key] = value
+    return change
+
+
+def spoilt(name):
+    """Another first byte, with a checksum that fits."""
+    def change(file):
+        data = file[name][()]
+        data.flat[0] ^= 16
+        file[name][...] = data
+        file[name].attrs.modify("crc32", np.uint32(zlib.crc32(data.tobytes())))
     return change
 
 

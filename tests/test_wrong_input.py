@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from damage import (Job, model, config, content, weight_file, header, entry, shift, raw_header, sharded, moved, array,
                     with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken, tokenizer, ENDLESS,
-                    instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, without, linked, looped, heaped, outside, FILE,
+                    instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, spoilt, without, linked, looped, heaped, outside, FILE,
                     INDEX, NORM, Q, SECONDS)
 from helpers import BINARY, mpirun
 from tiny_model import CONFIG, frame, pack, weights
@@ -395,7 +395,8 @@ CHECKPOINTS = [
     ("flip in a branch", flip("model/layers/000/branch/a"), "model/layers/000/branch/a|checksum", False),
     ("flip in a list", flip("model/layers/000/ffn_kept", 4), "model/layers/000/ffn_kept|", False),
     ("flip in the settings", flip("meta/settings_json"), "meta/settings_json|checksum", False),
-    ("flip in the config", flip("meta/config_json", 0), "meta/config_json|expected JSON", True),
+    ("flip in the config", flip("meta/config_json", 0), "meta/config_json|checksum", True),
+    ("config is no JSON", hurt(spoilt("meta/config_json")), "meta/config_json|expected JSON", True),
     ("not complete", attribute("complete", 0), "hurt.h5|not complete", True),
     ("variable text", attribute("format", "olica-checkpoint"), "format|variable length", False),
     ("no complete", hurt(lambda f: f.attrs.__delitem__("complete")), "hurt.h5|not complete", False),

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
+#include "olica/par/watch.h"
 
 olica_status olica_catalog_create(olica_context *context, olica_catalog **out) {
   olica_catalog *catalog;
@@ -27,6 +29,7 @@ void olica_catalog_destroy(olica_catalog *catalog) {
   olica_memory_free(env, catalog->tensor);
   olica_memory_free(env, catalog->path);
   olica_memory_free(env, catalog->fd);
+  olica_memory_free(env, catalog->tally);
   olica_memory_free(env, catalog);
 }
 
@@ -93,6 +96,7 @@ static olica_status make_room(olica_catalog *catalog) {
     OLICA_TRY(OLICA_NEW(env, catalog->tensor, (size_t)catalog->count));
     OLICA_TRY(OLICA_NEW(env, catalog->path, (size_t)catalog->files));
   }
+  OLICA_TRY(OLICA_NEW(env, catalog->tally, (size_t)catalog->count));
   OLICA_TRY(OLICA_NEW(env, catalog->fd, (size_t)catalog->files));
   for (int i = 0; i < catalog->files; i++) catalog->fd[i] = -1;
   return OLICA_OK;
@@ -127,17 +131,72 @@ const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor 
   return catalog->path[tensor->file];
 }
 
-/* Opened when first read: a rank touches only the shards its layers lie in. */
+/* Opened when first read: a rank touches only the shards its layers lie in. A model may have more shards than
+ * a process may have files: the one that was opened first is closed again. */
 static olica_status open_file(olica_catalog *catalog, int file) {
   if (catalog->fd[file] >= 0) return OLICA_OK;
   int64_t bytes;
-  return olica_file_open(catalog->context->env, catalog->path[file], &catalog->fd[file], &bytes);
+  int *place = &catalog->open[catalog->opened % OLICA_CATALOG_OPEN];
+  if (catalog->opened >= OLICA_CATALOG_OPEN && catalog->fd[*place] >= 0) {
+    close(catalog->fd[*place]);
+    catalog->fd[*place] = -1;
+  }
+  OLICA_TRY(olica_file_open(catalog->context->env, catalog->path[file], &catalog->fd[file], &bytes));
+  *place = file;
+  catalog->opened++;
+  return OLICA_OK;
 }
 
 static int64_t elements(const olica_tensor *tensor) {
   int64_t product = 1;
   for (int i = 0; i < tensor->dims; i++) product *= tensor->shape[i];
   return product;
+}
+
+static olica_status compare(const olica_catalog *catalog, const olica_tensor *tensor, uint64_t crc) {
+  if (crc == tensor->crc) return OLICA_OK;
+  return olica_error_set(
+      catalog->context->env, OLICA_ERR_INPUT,
+      "%s: %s has checksum %08llx, expected %08llx: its data are damaged, copy the file or "
+      "make it again",
+      olica_catalog_file(catalog, tensor), tensor->name, (unsigned long long)crc,
+      (unsigned long long)tensor->crc);
+}
+
+/* Takes note of bytes that have been read; so many of the tensor lie behind them. */
+static olica_status note(olica_catalog *catalog, const olica_tensor *tensor, const void *raw, int64_t bytes,
+                         int64_t behind) {
+  if (!tensor->has_crc) return OLICA_OK;
+  uLong crc = crc32_z(0, raw, (size_t)bytes);
+  if (bytes == tensor->bytes) return compare(catalog, tensor, crc);
+  olica_tally *tally = &catalog->tally[tensor - catalog->tensor];
+  tally->crc ^= crc32_combine(crc, 0, (z_off_t)behind);
+  tally->bytes += bytes;
+  return OLICA_OK;
+}
+
+olica_status olica_catalog_check(olica_catalog *catalog, const olica_tensor *const *tensor, int count) {
+  const olica_context *context = catalog->context;
+  int64_t bytes[OLICA_CATALOG_CHECK] = {0};
+  uint64_t crc[OLICA_CATALOG_CHECK] = {0};
+  bool any = false;
+  assert(count <= OLICA_CATALOG_CHECK);
+  for (int i = 0; i < count; i++) {
+    olica_tally *tally = &catalog->tally[tensor[i] - catalog->tensor];
+    any |= tensor[i]->has_crc;
+    bytes[i] = tally->bytes;
+    crc[i] = tally->crc;
+    *tally = (olica_tally){0};
+  }
+  if (!any) return OLICA_OK;
+  olica_watch_enter(context, "a sum of checksums");
+  MPI_Allreduce(MPI_IN_PLACE, bytes, count, MPI_INT64_T, MPI_SUM, context->comm);
+  MPI_Allreduce(MPI_IN_PLACE, crc, count, MPI_UINT64_T, MPI_BXOR, context->comm);
+  olica_watch_leave(context);
+  for (int i = 0; i < count; i++)
+    if (tensor[i]->has_crc && bytes[i] > 0 && bytes[i] == tensor[i]->bytes)
+      OLICA_TRY(compare(catalog, tensor[i], crc[i]));
+  return OLICA_OK;
 }
 
 olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
@@ -154,8 +213,9 @@ olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tens
         tensor->name, (long long)all, tensor->stored, (long long)tensor->bytes);
   int64_t size = tensor->bytes / all;
   OLICA_TRY(open_file(catalog, tensor->file));
-  return olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
-                         (size_t)(count * size));
+  OLICA_TRY(olica_file_read(env, catalog->fd[tensor->file], path, tensor->offset + first * size, raw,
+                            (size_t)(count * size)));
+  return note(catalog, tensor, raw, count * size, (all - first - count) * size);
 }
 
 void olica_catalog_expect(olica_catalog *catalog, const olica_tensor *tensor, int64_t first, int64_t count) {

@@ -154,9 +154,10 @@ static olica_status decode(const olica_bring *bring, const piece *p) {
   size_t bad = olica_number_nonfinite(span->to, (size_t)span->count);
   if (bad == (size_t)span->count) return OLICA_OK;
   return olica_error_set(bring->catalog->context->env, OLICA_ERR_INPUT,
-                         "%s: %s has %g as number %lld, expected finite weights",
+                         "%s: %s has %g as number %lld, expected finite weights%s",
                          olica_catalog_file(bring->catalog, span->tensor), span->tensor->name,
-                         (double)span->to[bad], (long long)span->first + (long long)bad);
+                         (double)span->to[bad], (long long)span->first + (long long)bad,
+                         span->tensor->has_crc ? " (--verify tells whether the file is damaged)" : "");
 }
 
 olica_status olica_bring_finish(olica_bring *bring) {

@@ -18,6 +18,7 @@ enum {
   PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */
   PANELS_LEAST = 16,       /* of a table, if it has so many rows */
   CONFIG_BYTES = 16 << 20, /* a config.json above this is no config.json */
+  REST_NUMBERS = 1 << 17,
   SCHEMA = 1
 };
 
@@ -62,6 +63,51 @@ static olica_status share_config(olica_source *source) {
   return OLICA_OK;
 }
 
+/* What no sweep reads of a checkpoint (lists, texts) is read here, and checked: a file whose bytes rot is not
+ * to be trusted with the rest. It is dealt out to the ranks, and is no part of the sweeps' bytes. */
+static olica_status read_rest(const olica_source *source, void *raw) {
+  const olica_context *context = source->context;
+  olica_catalog *catalog = source->catalog;
+  double before = context->env->bytes_read;
+  for (int i = context->rank; i < catalog->count; i += context->size) {
+    const olica_tensor *tensor = &catalog->tensor[i];
+    int64_t all = 1;
+    if (tensor->dtype != OLICA_DTYPES || !tensor->has_crc) continue;
+    for (int k = 0; k < tensor->dims; k++) all *= tensor->shape[k];
+    for (int64_t first = 0, n; first < all; first += n) {
+      n = all - first < REST_NUMBERS ? all - first : REST_NUMBERS;
+      OLICA_TRY(olica_catalog_read(catalog, tensor, first, n, raw));
+    }
+  }
+  context->env->bytes_read = before;
+  return OLICA_OK;
+}
+
+/* Another writer may have left them out. */
+static void warn_of_no_checksums(const olica_source *source) {
+  const olica_catalog *catalog = source->catalog;
+  int without = 0;
+  for (int i = 0; i < catalog->count; i++) without += !catalog->tensor[i].has_crc;
+  if (without > 0 && source->context->rank == 0)
+    olica_log_warn(source->context->env, "%s: %d of %d datasets have no checksum: damage in them is not seen",
+                   catalog->path[0], without, catalog->count);
+}
+
+static olica_status check_rest(olica_source *source) {
+  olica_context *context = source->context;
+  olica_catalog *catalog = source->catalog;
+  if (!source->is_checkpoint) return OLICA_OK;
+  warn_of_no_checksums(source);
+  void *raw = olica_memory_get(context->env, "block", REST_NUMBERS, sizeof(double));
+  OLICA_AGREE(context, raw ? read_rest(source, raw) : context->env->error.code);
+  olica_memory_free(context->env, raw);
+  for (int i = 0; i < catalog->count; i++) {
+    const olica_tensor *tensor = &catalog->tensor[i];
+    if (tensor->dtype == OLICA_DTYPES) OLICA_TRY(olica_catalog_check(catalog, &tensor, 1));
+  }
+  return OLICA_OK;
+}
+
 /* Rows of a panel: they do not depend on the number of ranks, and so neither does what is computed with
  * panels.
  */
@@ -102,6 +148,7 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   snprintf(name, sizeof name, source->is_checkpoint ? "%s: meta/config_json" : "%s/config.json", path);
   OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
+  OLICA_TRY(check_rest(source));
   OLICA_AGREE(context, plan_panels(source));
   *out = source;
   return OLICA_OK;
@@ -236,12 +283,29 @@ static olica_status expect_layer(olica_source *source, int layer) {
   return OLICA_OK;
 }
 
+/* Ends the transfer; those tensors have been read whole by then. That their bytes are others says more than
+ * what they have become. */
+static olica_status finish(olica_source *source, const olica_tensor *const *tensor, int count) {
+  olica_status own = olica_bring_finish(source->bring);
+  olica_status sums = olica_catalog_check(source->catalog, tensor, count);
+  OLICA_AGREE(source->context, sums == OLICA_OK ? own : sums);
+  return OLICA_OK;
+}
+
+static olica_status finish_layer(olica_source *source, int layer) {
+  olica_span span[LAYER_SPANS];
+  const olica_tensor *tensor[LAYER_SPANS];
+  int spans = list_layer(source, layer, source->next, span);
+  for (int i = 0; i < spans; i++) tensor[i] = span[i].tensor;
+  return finish(source, tensor, spans);
+}
+
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **out) {
   olica_context *context = source->context;
   if (!source->next) OLICA_TRY(expect_layer(source, layer));
   assert(source->next_index == layer);
   olica_shared_fence(context); /* nobody looks at the layer before any more */
-  OLICA_AGREE(context, olica_bring_finish(source->bring));
+  OLICA_TRY(finish_layer(source, layer));
   *out = source->next;
   source->next = NULL;
   return layer + 1 < source->arch.layers ? expect_layer(source, layer + 1) : OLICA_OK;
@@ -289,6 +353,5 @@ olica_status olica_source_panel(olica_source *source, olica_table table, int pan
   olica_bring_begin(source->bring, owner, &span, 1, keep ? source->kept + own * source->kept_stride : NULL,
                     keep ? &source->kept_valid[own] : NULL);
   olica_shared_fence(context);
-  OLICA_AGREE(context, olica_bring_finish(source->bring));
-  return OLICA_OK;
+  return finish(source, &source->table[table], panel + 1 == source->panels);
 }

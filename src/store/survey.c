@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
@@ -112,15 +111,10 @@ static olica_status find(const olica_survey_file *file, int number, const item *
       (long long)(expected->dims > 1 ? expected->shape[1] : 1));
 }
 
-/* Its bytes, which are what the checksum says. */
+/* Its bytes: what is read whole is compared with its checksum. */
 static olica_status read_bytes(olica_survey_file *file, const olica_tensor *tensor, void *data) {
   int64_t elements = tensor->shape[0] * (tensor->dims > 1 ? tensor->shape[1] : 1);
-  OLICA_TRY(olica_catalog_read(file->catalog, tensor, 0, elements, data));
-  uLong crc = crc32_z(0, data, (size_t)tensor->bytes);
-  if (crc == tensor->crc) return OLICA_OK;
-  return olica_error_set(
-      file->context->env, OLICA_ERR_INPUT, "%s: %s has checksum %08lx, expected %08lx: its data are damaged",
-      olica_catalog_file(file->catalog, tensor), tensor->name, crc, (unsigned long)tensor->crc);
+  return olica_catalog_read(file->catalog, tensor, 0, elements, data);
 }
 
 static olica_status check_numbers(const olica_survey_file *file, const olica_tensor *tensor,

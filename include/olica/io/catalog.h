@@ -9,7 +9,13 @@
 #include "olica/la/number.h"
 #include "olica/par/context.h"
 
-enum { OLICA_TENSOR_NAME = 192, OLICA_TENSOR_DIMS = 4, OLICA_CATALOG_PATH = 1024 };
+enum {
+  OLICA_TENSOR_NAME = 192,
+  OLICA_TENSOR_DIMS = 4,
+  OLICA_CATALOG_PATH = 1024,
+  OLICA_CATALOG_OPEN = 16,  /* files that are open at once, at most */
+  OLICA_CATALOG_CHECK = 64, /* tensors that are checked at once, at most */
+};
 
 typedef struct olica_tensor {
   char name[OLICA_TENSOR_NAME];
@@ -23,13 +29,23 @@ typedef struct olica_tensor {
   uint32_t crc; /* zlib's, over the bytes */
 } olica_tensor;
 
+/* What this rank has read of a tensor since it was checked last. */
+typedef struct olica_tally {
+  int64_t bytes;
+  uint64_t
+      crc; /* its pieces' checksums, each as if only zeros of no weight came behind: they add up by xor */
+} olica_tally;
+
 typedef struct olica_catalog {
   olica_context *context;
   int count, files;
   int room, file_room;              /* of the two tables below */
   olica_tensor *tensor;             /* [count], sorted by name */
   char (*path)[OLICA_CATALOG_PATH]; /* [files] */
-  int *fd;                          /* [files], opened when first read, -1 before */
+  int *fd;                          /* [files], -1: not open */
+  int open[OLICA_CATALOG_OPEN];     /* the files that are open, in a ring */
+  int opened;                       /* so many have been opened in all */
+  olica_tally *tally;               /* [count] */
 } olica_catalog;
 
 /* An empty catalog to be filled by rank 0 (add, add_file), then made everybody's by olica_catalog_share. */
@@ -49,10 +65,17 @@ const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char 
 /* The path of the file a tensor lies in, for messages: the catalog's. Not collective. */
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor);
 
-/* Reads `count` elements from element `first` on, raw as stored. Elements outside the
- * tensor are the caller's bug. Not collective. */
+/* Reads `count` elements from element `first` on, raw as stored. Elements outside the tensor are the caller's
+ * bug. A tensor that has a checksum and is read whole is checked at once: other bytes are OLICA_ERR_INPUT,
+ * naming file, tensor, found and expected; pieces are noted for olica_catalog_check. Not collective. */
 olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tensor, int64_t first,
                                 int64_t count, void *raw);
+
+/* Whether what all ranks together have read in pieces of these tensors (at most OLICA_CATALOG_CHECK), every
+ * byte once since the last call, is what their checksums say; errors as above, the same on every rank. One of
+ * which nothing or only a part was read in pieces, or that has no checksum, is not looked at. Collective;
+ * every rank names the same tensors. */
+olica_status olica_catalog_check(olica_catalog *catalog, const olica_tensor *const *tensor, int count);
 
 /* Tells the system that this will be read soon: it can begin. What fails is told by the reading. Not
  * collective.

@@ -47,9 +47,9 @@ typedef struct olica_source {
   bool *kept_layer_valid;     /* [L] */
 } olica_source;
 
-/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint. What
- * is wrong with its files is OLICA_ERR_INPUT, naming file and key or tensor; the system's refusal
- * OLICA_ERR_IO. */
+/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint, of which
+ * everything but the weights is read and compared with its checksums. What is wrong with its files is
+ * OLICA_ERR_INPUT, naming file and key or tensor; the system's refusal OLICA_ERR_IO. */
 olica_status olica_source_open(olica_context *context, const char *path, olica_source **source);
 void olica_source_close(olica_source *source); /* collective; NULL allowed */
 
@@ -67,7 +67,8 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
 /* Layer `layer` in fp32, in memory of the node: ranks change it by agreement only (par/shared.h). It is there
  * until the next one is taken; free with olica_layer_destroy. Layers are taken in order from any one on;
  * behind each the next is expected. Collective. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
- * tensor and index; so is what went wrong in the background. */
+ * tensor and index; so is what went wrong in the background, and a tensor whose bytes are not what its
+ * checksum says (a checkpoint's; a table's is known with its last panel). */
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **weights);
 
 /* Ends what is under way in the background, whatever has failed: nobody waits for it any more. Collective;
