@@ -58,7 +58,7 @@ def test_a_model_alone(done, path, kind, tmp_path):
     assert alone["parameters"]["model"] == pruning["parameters"][which]
     assert alone["perplexity"]["model"] == pytest.approx(pruning["perplexity"][which], rel=1e-6)
     for scores in (alone["tasks"]["mean"], alone["questions_per_s"], *(task for name, task in alone["tasks"].items() if name != "mean")):
-        assert scores.keys() - {"n"} == {"model"}
+        assert scores.keys() - {"n", "truncated", "tokens_cut"} == {"model"}
     for line in (tmp_path / "p.jsonl").read_text().splitlines():
         assert json.loads(line).keys() == {"task", "index", "gold", "model"}
     assert not re.search("dense|pruned ", run.stdout) and re.search(r"^ +model$", run.stdout, re.M), run.stdout
