@@ -246,6 +246,48 @@ def test_line_ends_and_mark(room, tmp_path):
     assert lines[0] == lines[1] and lines[0]
 
 
+def published(task, row):
+    """A row as the hubs have it; None: as it is."""
+    if task == "hellaswag":
+        first, _, rest = row["ctx"].partition(" ")
+        return {"ind": 3, "activity_label": first, "ctx_a": f"[header] {rest}", "ctx_b": "", "ctx": rest, "split_type": "zeroshot", "endings":
+                [f"  {e} [step]" for e in row["endings"]], "label": str(row["label"])}
+    if task in ("arc_easy", "arc_challenge", "openbookqa"):
+        letters = "ABCDE"[:len(row["choices"])]
+        if task == "arc_challenge":
+            return {"question": {"stem": row["question"], "choices": [{"text": c, "label": l} for c, l in zip(row["choices"], letters)]}, "answerKey": letters[row["gold"]]}
+        return {"question_stem" if task == "openbookqa" else "question": row["question"], "choices": {"text": row["choices"], "label": list(letters)}, "answerKey": letters[row["gold"]]}
+    if task == "boolq":
+        return {"title": row["passage"][:3], "passage": row["passage"], "question": row["question"], "answer": row["answer"]}
+
+
+def test_rows_as_published(room, tmp_path):
+    """They score as the rows that lm-evaluation-harness makes of them, at any rank count, and the log says so."""
+    path, rows = room
+    done, raw = {}, {}
+    for task in ("hellaswag", "arc_easy", "arc_challenge", "openbookqa", "boolq"):
+        raw[task] = [published(task, row) for row in rows[task]]
+        done[task] = [dict(row) for row in rows[task]]
+        (tmp_path / f"{task}.jsonl").write_text("\n".join(map(json.dumps, raw[task])))
+    for row, before in zip(done["hellaswag"], raw["hellaswag"]):
+        row["ctx"] = f"{before['activity_label']}: {row['ctx'].partition(' ')[2]}"
+        row["endings"] = [e + " " for e in row["endings"]]
+    for row, before in zip(done["boolq"], raw["boolq"]):
+        row["passage"] = f"{before['title']} -- {row['passage']}"
+    expected = judged(load_model(path / "llama"), done)
+    files = [evaluate(tmp_path, path / "llama", ranks, asked(raw, tmp_path), f"r{ranks}")[1] for ranks in (1, 2)]
+    check(parsed(files[0]), expected)
+    assert files[0] == files[1]
+    config = write_config(tmp_path / "c.ini", {"model": {"path": path / "llama"}, "prune": {"method": "none"},
+                                               "evaluate": {"tasks": asked(raw, tmp_path)}, "output": {"report": ""}})
+    said = mpirun(2, "--check", config).stderr
+    assert all(f"{task}.jsonl: {len(raw[task])} rows are as published" in said for task in raw)
+    assert "no passage has" not in said
+    config = write_config(tmp_path / "d.ini", {"model": {"path": path / "llama"}, "prune": {"method": "none"},
+                                               "evaluate": {"tasks": asked(["boolq"], path)}, "output": {"report": ""}})
+    assert mpirun(2, "--check", config).stderr.count('boolq: no passage has " -- " in it') == 1
+
+
 def test_table_and_plan(room, tmp_path):
     """What --check says comes true: memory within a tenth. The table has a line a task, the mean, and how fast."""
     path, rows = room

@@ -12,9 +12,11 @@
 
 /* ---- from a file to the tokens of this rank's share ---- */
 
-/* Tokens on their way between ranks: for every question its gold and number of choices, then for every choice
- * tokens, scored, characters, tokens cut off (negative: some of the choice's own among them) and the ids. */
-enum { QUESTION_WORDS = 2, CHOICE_WORDS = 4, FILE_BYTES = 1 << 30, WHERE = 4096 };
+/* Tokens on their way between ranks: for every question its gold, number of choices, and notes on its row,
+ * then for every choice tokens, scored, characters, tokens cut off (negative: some of the choice's own among
+ * them) and the ids. */
+enum { PREPARED = 1, UNUSUAL = 2 }; /* notes */
+enum { QUESTION_WORDS = 3, CHOICE_WORDS = 4, FILE_BYTES = 1 << 30, WHERE = 4096 };
 
 typedef struct reader {
   olica_env *env;
@@ -80,7 +82,8 @@ static olica_status put_choice(reader *r, const char *where, int number, const o
 static olica_status put_question(reader *r, const char *where, const json_t *row) {
   olica_question_text text;
   olica_status status = olica_question_make(r->env, r->file->task, where, row, &text);
-  const int32_t head[QUESTION_WORDS] = {text.gold, text.choices};
+  const int32_t head[QUESTION_WORDS] = {text.gold, text.choices,
+                                        (text.prepared ? PREPARED : 0) | (text.unusual ? UNUSUAL : 0)};
   if (status == OLICA_OK) status = put(r, head, QUESTION_WORDS);
   for (int i = 0; status == OLICA_OK && i < text.choices; i++)
     status = put_choice(r, where, i + 1, &text.choice[i]);
@@ -247,6 +250,8 @@ static void count_cut(olica_truncation *truncated, int32_t cut) {
 /* The choices of one question from its words; returns what lies behind them. */
 static const int32_t *unpack(olica_questions *q, int task, olica_question *question, const int32_t *at) {
   *question = (olica_question){.task = task, .gold = at[0], .choices = at[1], .first_choice = q->choices};
+  q->prepared[task] += (at[2] & PREPARED) != 0;
+  q->unusual[task] += (at[2] & UNUSUAL) != 0;
   at += QUESTION_WORDS;
   for (int c = 0; c < question->choices; c++) {
     olica_choice *choice = &q->choice[q->choices++];
@@ -277,6 +282,22 @@ static olica_status unpack_all(olica_questions *q) {
   for (int task = 0; task < q->tasks; task++)
     for (int64_t i = q->first[task]; i < q->first[task + 1]; i++) at = unpack(q, task, &q->question[i], at);
   return OLICA_OK;
+}
+
+static void tell_rows(const olica_questions *q, const olica_questions_options *options) {
+  olica_env *env = q->context->env;
+  for (int t = 0; t < q->tasks && q->context->rank == 0; t++) {
+    const olica_task_file *file = &options->files->file[t];
+    if (q->prepared[t])
+      olica_log_line(env, "%s: %lld rows are as published: prepared as lm-evaluation-harness does",
+                     file->path, (long long)q->prepared[t]);
+    if (q->unusual[t] == q->first[t + 1] - q->first[t])
+      olica_log_warn(
+          env,
+          "%s: no %s has \"%s\" in it, as all have that lm-evaluation-harness reads (SuperGLUE's: a "
+          "title in front): scores will not be its own",
+          file->task->name, file->task->usual[0], file->task->usual[1]);
+  }
 }
 
 /* All ranks know what was cut; rank 0 says it, so that the warning counts once. */
@@ -318,6 +339,7 @@ olica_status olica_questions_open(olica_context *context, olica_encoder *encoder
   q->count = q->first[q->tasks];
   assert(q->gathered); /* there is a task, and every task has a question */
   OLICA_AGREE(context, unpack_all(q));
+  tell_rows(q, options);
   tell_truncated(q, options);
   *out = q;
   return OLICA_OK;

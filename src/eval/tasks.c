@@ -5,28 +5,34 @@
 #include <string.h>
 
 #include "olica/io/json.h"
+#include "published.h"
 #include "strip.h"
 
 // clang-format off
 static const olica_task table[] = {
     {.name = "boolq", .about = "yes or no, from a passage",
-     .context = "{passage}\nQuestion: {question}?\nAnswer:", .choice = {"no", "yes"}, .gold = {"answer", "label"}},
+     .context = "{passage}\nQuestion: {question}?\nAnswer:", .choice = {"no", "yes"}, .gold = {"answer", "label"},
+     .usual = {"passage", " -- "}, .prepare = olica_published_boolq},
     {.name = "piqa", .about = "which of two ways reaches a goal",
      .context = "Question: {goal}\nAnswer:", .choice = {"{sol1}", "{sol2}"}, .gold = {"label"}, .by_length = true},
     {.name = "hellaswag", .about = "how a description goes on",
-     .context = "{ctx}", .list = "endings", .gold = {"label"}, .by_length = true},
+     .context = "{ctx}", .list = "endings", .gold = {"label"}, .by_length = true,
+     .prepare = olica_published_hellaswag},
     {.name = "winogrande", .about = "which of two names fits a sentence",
      .context = "{sentence}", .choice = {"{option1}", "{option2}"}, .gap = true, .gold = {"answer"}, .gold_first = 1},
     {.name = "arc_easy", .about = "science questions of school, the easier ones",
-     .context = "Question: {question}\nAnswer:", .list = "choices", .gold = {"gold"}, .by_length = true},
+     .context = "Question: {question}\nAnswer:", .list = "choices", .gold = {"gold"}, .by_length = true,
+     .prepare = olica_published_letters},
     {.name = "arc_challenge", .about = "science questions of school, the harder ones",
-     .context = "Question: {question}\nAnswer:", .list = "choices", .gold = {"gold"}, .by_length = true},
+     .context = "Question: {question}\nAnswer:", .list = "choices", .gold = {"gold"}, .by_length = true,
+     .prepare = olica_published_letters},
     {.name = "openbookqa", .about = "elementary science, by what a fact leads to",
-     .context = "{question}", .list = "choices", .gold = {"gold"}, .by_length = true},
+     .context = "{question}", .list = "choices", .gold = {"gold"}, .by_length = true,
+     .prepare = olica_published_letters},
 };
 // clang-format on
 
-enum { TASKS = sizeof table / sizeof *table, MEMBER = 64 };
+enum { TASKS = sizeof table / sizeof *table, MEMBER = 64, EXPECTED = 256 };
 
 const olica_task *olica_task_at(int i) {
   return i >= 0 && i < TASKS ? &table[i] : NULL;
@@ -74,7 +80,7 @@ static olica_status fill_into(const maker *m, const char *template, char *to, si
     const char *value = NULL;
     length = strcspn(at, "}");
     snprintf(member, sizeof member, "%.*s", (int)length - 1, at + 1);
-    OLICA_TRY(olica_json_string(m->env, m->where, m->row, member, true, &value));
+    OLICA_TRY(olica_json_member(m->env, m->where, m->row, member, &value));
     append(to, used, value, strlen(value));
     at += length + 1;
   }
@@ -161,27 +167,38 @@ static olica_status add_named(const maker *m, const olica_task *task, const char
   return OLICA_OK;
 }
 
-/* The number of the right choice: an integer, the same as a string, or a truth value. */
-static olica_status read_gold(const maker *m, const olica_task *task, olica_question_text *question) {
-  const char *member = task->gold[0];
-  const json_t *value = json_object_get(m->row, member);
-  if (!value && task->gold[1] && json_object_get(m->row, task->gold[1])) {
-    member = task->gold[1];
-    value = json_object_get(m->row, member);
-  }
+/* The number that a value says: an integer, the same as a string, or a truth value. INT_MIN: none. */
+static json_int_t number_of(const json_t *value) {
   json_int_t number = INT_MIN;
   const char *digits = json_string_value(value);
   if (json_is_boolean(value)) number = json_is_true(value);
   if (json_is_integer(value)) number = json_integer_value(value);
   if (digits && strlen(digits) < 4 && *digits && strspn(digits, "0123456789") == strlen(digits))
     sscanf(digits, "%" JSON_INTEGER_FORMAT, &number);
+  return number;
+}
+
+/* The number of the right choice; two members that say it must agree. */
+static olica_status read_gold(const maker *m, const olica_task *task, olica_question_text *question) {
+  const char *member = task->gold[0], *other = task->gold[1];
+  const json_t *value = json_object_get(m->row, member);
+  const json_t *second = other ? json_object_get(m->row, other) : NULL;
+  if (!value && second) member = other, value = second;
+  json_int_t number = number_of(value);
+  if (second && number_of(second) != number) return refuse(m, other, second, "what the answer says");
   int last = task->gold_first + question->choices - 1;
   if (number >= task->gold_first && number <= last) {
     question->gold = (int)number - task->gold_first;
     return OLICA_OK;
   }
-  char expected[MEMBER];
-  snprintf(expected, sizeof expected, "a whole number, one of the choices, %d to %d", task->gold_first, last);
+  const char *text = json_string_value(value);
+  bool none = !value || json_is_null(value) || (text && !*text) || number == -1;
+  char expected[EXPECTED];
+  snprintf(expected, sizeof expected, "a whole number, one of the choices, %d to %d%s", task->gold_first,
+           last,
+           none ? " (a split without labels cannot be scored; labels that lie in a file of their own belong "
+                  "into the rows)"
+                : "");
   return refuse(m, member, value, expected);
 }
 
@@ -192,18 +209,29 @@ static olica_status check_gap(const maker *m, const olica_task *task, const char
                          gap ? "several gaps" : "no gap");
 }
 
+static olica_status make(const maker *m, const olica_task *task, olica_question_text *question) {
+  char *context;
+  OLICA_TRY(fill(m, task->context, &context));
+  olica_status status = check_gap(m, task, context);
+  if (status == OLICA_OK)
+    status = task->list ? add_listed(m, task, context, question) : add_named(m, task, context, question);
+  olica_memory_free(m->env, context);
+  OLICA_TRY(status);
+  return read_gold(m, task, question);
+}
+
 olica_status olica_question_make(olica_env *env, const olica_task *task, const char *where, const json_t *row,
                                  olica_question_text *question) {
-  maker m = {.env = env, .where = where, .row = row};
-  char *context;
+  json_t *prepared = NULL;
   *question = (olica_question_text){0};
-  OLICA_TRY(fill(&m, task->context, &context));
-  olica_status status = check_gap(&m, task, context);
-  if (status == OLICA_OK)
-    status = task->list ? add_listed(&m, task, context, question) : add_named(&m, task, context, question);
-  olica_memory_free(env, context);
-  OLICA_TRY(status);
-  return read_gold(&m, task, question);
+  if (task->prepare) OLICA_TRY(task->prepare(env, where, row, &prepared));
+  maker m = {.env = env, .where = where, .row = prepared ? prepared : row};
+  question->prepared = prepared != NULL;
+  const char *usual = task->usual[0] ? json_string_value(json_object_get(m.row, task->usual[0])) : NULL;
+  question->unusual = usual && !strstr(usual, task->usual[1]);
+  olica_status status = make(&m, task, question);
+  json_decref(prepared);
+  return status;
 }
 
 void olica_question_free(olica_env *env, olica_question_text *question) {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { EXPECTATION = 96 };
+enum { EXPECTATION = 96, NAMES = 256 };
 
 /* A text to parse: where it stands, and what is allowed. */
 typedef struct document {
@@ -189,4 +189,29 @@ olica_status olica_json_string(olica_env *env, const char *name, const json_t *o
   if (!json_is_string(found)) return unexpected(env, name, key, found, "a string");
   *value = json_string_value(found);
   return OLICA_OK;
+}
+
+/* "content, id, ...": the first names of an object's members, printable. */
+static void list_names(const json_t *object, char *text, size_t room) {
+  const char *key;
+  json_t *value;
+  size_t used = 0;
+  text[0] = '\0';
+  json_object_foreach((json_t *)object, key, value) {
+    if (used > room - 48) {
+      snprintf(text + used, room - used, ", ...");
+      break;
+    }
+    used += (size_t)snprintf(text + used, room - used, "%s%.32s", used ? ", " : "", key);
+  }
+  olica_log_printable(text);
+}
+
+olica_status olica_json_member(olica_env *env, const char *name, const json_t *object, const char *key,
+                               const char **value) {
+  char names[NAMES];
+  if (json_object_get(object, key)) return olica_json_string(env, name, object, key, true, value);
+  list_names(object, names, sizeof names);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is missing, expected a string (there %s%s)", name, key,
+                         *names ? "is " : "is nothing", names);
 }

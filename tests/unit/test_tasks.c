@@ -77,6 +77,12 @@ static void characters_and_spaces(void **state) {
               0,
               PAIRS({"Q", "   gr\xc3\xbcn", 4}, {"Q", "   \xe6\x97\xa5\xe6\x9c\xac", 2},
                     {"Q", "   \xf0\x9f\x98\x80", 1}, {"Q", "    a", 2}));
+  is_question(
+      f, "openbookqa",
+      "{\"question\": \"Q \\n\\t\\u00a0\\u3000\\u0085\\u001c\", \"choices\": [\"a\", \"b\"], \"gold\": 0}", 0,
+      PAIRS({"Q", " \n\t\u00a0\u3000\xc2\x85\x1c a", 1}, {"Q", " \n\t\u00a0\u3000\xc2\x85\x1c b", 1}));
+  is_question(f, "openbookqa", "{\"question\": \"Q\\u200b\", \"choices\": [\"a\", \"b\"], \"gold\": 0}", 0,
+              PAIRS({"Q\u200b", " a", 1}, {"Q\u200b", " b", 1})); /* no white space */
   is_question(f, "winogrande",
               "{\"sentence\": \"_\\t is.\", \"option1\": \"Ann \", \"option2\": \"B\", \"answer\": 1}", 0,
               PAIRS({"Ann", "  is.", 3}, {"B", " is.", 3}));
@@ -84,6 +90,79 @@ static void characters_and_spaces(void **state) {
               "{\"sentence\": \"_\u00a0\u2009is.\u3000\\u0085\", \"option1\": \"Ann\", \"option2\": \"B\", "
               "\"answer\": 1}",
               0, PAIRS({"Ann", " is.", 3}, {"B", " is.", 3}));
+}
+
+static void is_published(fixture *f, const char *task, const char *row, int gold, const expected *pairs,
+                         int count) {
+  olica_question_text question;
+  is_question(f, task, row, gold, pairs, count);
+  assert_int_equal(make(f, task, row, &question), OLICA_OK);
+  assert_true(question.prepared);
+  olica_question_free(f->env, &question);
+}
+
+/* Expected values are those of preprocess and process_docs of lm-evaluation-harness, by Python. */
+static void published_hellaswag(void **state) {
+  fixture *f = *state;
+  is_published(f, "hellaswag",
+               "{\"ind\": 4, \"activity_label\": \"Home\", \"ctx_a\": \"[header] How to [title] Fill  a "
+               "pot.\", \"ctx_b\": "
+               "\"\", \"ctx\": \"[header] How to [title] Fill  a pot.\", \"endings\": [\"A. [step] B.\", \" "
+               "[substeps] C \", "
+               "\"[x\\n] d]e\"], \"source_id\": \"w~1\", \"label\": \"1\"}",
+               1,
+               PAIRS({"Home: How to. Fill a pot.", " A. B.", 5}, {"Home: How to. Fill a pot.", "  C", 2},
+                     {"Home: How to. Fill a pot.", " [x\n] d]e", 8}));
+  is_published(f, "hellaswag",
+               "{\"activity_label\": \" \\u00a0Roof\", \"ctx_a\": \"A man   sits.\", \"ctx_b\": "
+               "\"\\u00e9Lan He SAYS\", \"endings\": [\"a\", \"b\"], \"label\": 0}",
+               0,
+               PAIRS({"Roof: A man  sits. \u00c9lan he says", " a", 1},
+                     {"Roof: A man  sits. \u00c9lan he says", " b", 1}));
+  is_question(f, "hellaswag",
+              "{\"activity_label\": \"Roof\", \"ctx\": \"Roof: he  sits\", \"endings\": [\"a\", \"b\"], "
+              "\"label\": 0}",
+              0, PAIRS({"Roof: he  sits", " a", 1}, {"Roof: he  sits", " b", 1}));
+}
+
+static void published_letters(void **state) {
+  fixture *f = *state;
+  static const char *const arc[] = {"{\"id\": \"M\", \"question\": \"Q?\", \"choices\": {\"text\": [\"x\", "
+                                    "\"y\"], \"label\": [\"A\", \"B\"]}, "
+                                    "\"answerKey\": \"B\"}",
+                                    "{\"question\": \"Q?\", \"choices\": {\"label\": [\"1\", \"2\"], "
+                                    "\"text\": [\"x\", \"y\"]}, \"answerKey\": "
+                                    "\"2\"}",
+                                    "{\"question\": {\"stem\": \"Q?\", \"choices\": [{\"text\": \"x\", "
+                                    "\"label\": \"A\"}, {\"text\": \"y\", "
+                                    "\"label\": \"B\"}]}, \"answerKey\": \"B\"}",
+                                    "{\"question\": \"Q?\", \"choices\": [{\"text\": \"x\", \"label\": "
+                                    "\"A\"}, {\"text\": \"y\", \"label\": "
+                                    "\"B\"}], \"answerKey\": \" B\"}"};
+  for (size_t i = 0; i < sizeof arc / sizeof *arc; i++)
+    is_published(f, i % 2 ? "arc_easy" : "arc_challenge", arc[i], 1,
+                 PAIRS({"Question: Q?\nAnswer:", " x", 1}, {"Question: Q?\nAnswer:", " y", 1}));
+  is_published(f, "openbookqa",
+               "{\"question_stem\": \"Fog is\", \"choices\": {\"text\": [\"x\", \"y\"], \"label\": [\"A\", "
+               "\"B\"]}, \"answerKey\": \"A\", \"fact1\": \"\"}",
+               0, PAIRS({"Fog is", " x", 1}, {"Fog is", " y", 1}));
+  is_published(f, "openbookqa",
+               "{\"question\": {\"stem\": \"Fog is\", \"choices\": [{\"text\": \"x\", \"label\": \"A\"}, "
+               "{\"text\": \"y\", \"label\": \"B\"}]}, \"answerKey\": \"A\"}",
+               0, PAIRS({"Fog is", " x", 1}, {"Fog is", " y", 1}));
+}
+
+static void published_boolq(void **state) {
+  fixture *f = *state;
+  const char *context = "T -- P.\nQuestion: is it?\nAnswer:";
+  is_published(f, "boolq",
+               "{\"question\": \"is it\", \"title\": \"T\", \"answer\": true, \"passage\": \"P.\"}", 1,
+               PAIRS({context, " no", 2}, {context, " yes", 3}));
+  is_question(
+      f, "boolq",
+      "{\"question\": \"is it\", \"title\": \"T\", \"answer\": false, \"label\": 0, \"passage\": \"T -- "
+      "P.\"}",
+      0, PAIRS({context, " no", 2}, {context, " yes", 3}));
 }
 
 static void rows_that_are_no_questions(void **state) {
@@ -124,6 +203,60 @@ static void rows_that_are_no_questions(void **state) {
       {"arc_easy", "{\"question\": \"q\", \"choices\": [], \"gold\": 0}", "0 elements", "2 to 32"},
       {"arc_easy", "{\"question\": \"q\", \"choices\": [\"a\", \"b\"], \"gold\": 99999999999}", "gold is 9",
        "0 to 1"},
+      {"boolq", "{\"question\": \"q\", \"answer\": true, \"text\": \"t\"}", "passage is missing",
+       "there is question, answer, text"},
+      {"boolq", "{\"passage\": \"p\", \"question\": \"q\", \"answer\": true, \"label\": 0}", "label is 0",
+       "what the answer says"},
+      {"boolq", "{\"passage\": \"p\", \"question\": \"q\", \"idx\": 1, \"label\": -1}", "label is -1",
+       "a split without labels"},
+      {"piqa", "{\"goal\": \"g\", \"sol1\": \"a\", \"sol2\": \"b\"}", "label is missing",
+       "a file of their own"},
+      {"winogrande", "{\"sentence\": \"a _ b\", \"option1\": \"a\", \"option2\": \"b\", \"answer\": \"\"}",
+       "answer is the string \"\"", "a split without labels"},
+      {"hellaswag", "{\"ctx\": \"c\", \"endings\": [\"e\", \"f\"], \"label\": \"\"}",
+       "label is the string \"\"", "a split without labels"},
+      {"hellaswag", "{\"ctx\": \"[header] c\", \"endings\": [\"e\", \"f\"], \"label\": 0}",
+       "ctx has [header]", "activity_label, ctx_a, ctx_b"},
+      {"hellaswag", "{\"ctx\": \"c\", \"endings\": [\"e\", \"f [step] g\"], \"label\": 0}",
+       "endings has [step]", "prepared row"},
+      {"hellaswag", "{\"activity_label\": \"l\", \"ctx\": \"c\", \"endings\": [\"e\", \"f\"], \"label\": 0}",
+       "ctx_a is missing", "as published"},
+      {"hellaswag", "{\"ctx_a\": \"l\", \"ctx_b\": \"c\", \"endings\": [\"e\", \"f\"], \"label\": 0}",
+       "activity_label is missing", "as published"},
+      {"hellaswag",
+       "{\"activity_label\": \"l\", \"ctx_a\": \"a\", \"ctx_b\": null, \"endings\": [\"e\", \"f\"], "
+       "\"label\": 0}",
+       "ctx_b is null", "a string"},
+      {"hellaswag",
+       "{\"activity_label\": \"l\", \"ctx_a\": \"a\", \"ctx_b\": \"\", \"endings\": [\"e\", \" [step] \"], "
+       "\"label\": "
+       "0}",
+       "choice 2 is empty", "some"},
+      {"arc_easy",
+       "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\"]}}",
+       "answerKey is missing", "one of the labels A, B"},
+      {"arc_easy",
+       "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"B\"]}, "
+       "\"answerKey\": "
+       "\"1\"}",
+       "answerKey is the string \"1\"", "one of the labels A, B"},
+      {"arc_easy",
+       "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\", \"A\"]}, "
+       "\"answerKey\": "
+       "\"A\"}",
+       "label of 2 choices", "expected one"},
+      {"arc_easy",
+       "{\"question\": \"q\", \"choices\": {\"text\": [\"a\", \"b\"], \"label\": [\"A\"]}, \"answerKey\": "
+       "\"A\"}",
+       "2 elements in text and 1 in label", "as many"},
+      {"arc_easy",
+       "{\"question\": {\"stem\": \"q\", \"choices\": [{\"text\": \"a\"}, {\"text\": \"b\"}]}, "
+       "\"answerKey\": \"A\"}",
+       "choices: label 0 is missing", "a string"},
+      {"arc_easy", "{\"question\": {\"choices\": [\"a\", \"b\"]}, \"gold\": 0}", "question.stem is missing",
+       "a string"},
+      {"openbookqa", "{\"question_stem\": \"q\", \"choices\": [\"a\", \"b\"], \"answerKey\": \"A\"}",
+       "choices is an array", "as published"},
       {"openbookqa", "{\"question\": \"q\", \"choices\": [\"a\", {}], \"gold\": 0}",
        "choices[1] is an object", "a string"},
   };
@@ -186,9 +319,11 @@ static void likelihood_of_pieces(void **state) {
 
 int main(int argc, char **argv) {
   MPI_Init(&argc, &argv);
-  const struct CMUnitTest tests[] = {FIXTURE_TEST(prompts_of_the_seven), FIXTURE_TEST(characters_and_spaces),
-                                     FIXTURE_TEST(rows_that_are_no_questions), FIXTURE_TEST(lists_of_tasks),
-                                     FIXTURE_TEST(likelihood_of_pieces)};
+  const struct CMUnitTest tests[] = {
+      FIXTURE_TEST(prompts_of_the_seven), FIXTURE_TEST(characters_and_spaces),
+      FIXTURE_TEST(published_hellaswag),  FIXTURE_TEST(published_letters),
+      FIXTURE_TEST(published_boolq),      FIXTURE_TEST(rows_that_are_no_questions),
+      FIXTURE_TEST(lists_of_tasks),       FIXTURE_TEST(likelihood_of_pieces)};
   int failed = cmocka_run_group_tests_name("tasks", tests, NULL, NULL);
   MPI_Finalize();
   return failed;

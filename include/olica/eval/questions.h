@@ -40,6 +40,7 @@ typedef struct olica_questions {
   olica_context *context;
   int tasks;
   olica_truncation truncated[OLICA_TASKS_MAX];
+  int64_t prepared[OLICA_TASKS_MAX], unusual[OLICA_TASKS_MAX]; /* questions of such rows */
   int64_t first[OLICA_TASKS_MAX + 1]; /* task t has the questions [first[t], first[t + 1]) */
   int64_t count, choices;
   olica_question *question; /* [count] in the order of the tasks and their files */

@@ -9,6 +9,11 @@
 
 #include "olica/base/env.h"
 
+/* Makes a row as published into one that the table takes; *prepared is NULL where it is one already, else the
+ * caller's reference. */
+typedef olica_status olica_task_prepare(olica_env *env, const char *where, const json_t *row,
+                                        json_t **prepared);
+
 typedef struct olica_task {
   const char *name, *about;
   const char *context;   /* template: {member} is a string of the row */
@@ -18,6 +23,9 @@ typedef struct olica_task {
   const char *gold[2];   /* the member that says which choice is right, and another name of it (NULL: none) */
   int gold_first;        /* what it calls the first choice */
   bool by_length;        /* acc_norm counts in the mean, not acc */
+  const char
+      *usual[2]; /* a member and what stands in it somewhere in every row the harness reads (NULL: nothing) */
+  olica_task_prepare *prepare; /* NULL: rows are published as the table takes them */
 } olica_task;
 
 /* The task of that name, or NULL; number i of the table, or NULL past its end. */
@@ -37,12 +45,15 @@ typedef struct olica_choice_text {
 
 typedef struct olica_question_text {
   int choices, gold;
+  bool prepared; /* the row was one as published */
+  bool unusual;  /* it lacks what is usual */
   olica_choice_text choice[OLICA_CHOICES_MAX];
 } olica_question_text;
 
-/* Makes the question of a row; `where` (file:line) begins messages. A member that is missing or of another
- * kind, a gold that is no choice, no choice or one without text, a sentence without its gap: OLICA_ERR_INPUT.
- * The texts are counted memory: free with olica_question_free (also after a failure). */
+/* Makes the question of a row, prepared if it is one as published; `where` (file:line) begins messages. A
+ * member that is missing or of another kind, a gold that is no choice, no choice or one without text, a
+ * sentence without its gap: OLICA_ERR_INPUT. The texts are counted memory: free with olica_question_free
+ * (also after a failure). */
 olica_status olica_question_make(olica_env *env, const olica_task *task, const char *where, const json_t *row,
                                  olica_question_text *question);
 void olica_question_free(olica_env *env, olica_question_text *question);

@@ -34,6 +34,10 @@ olica_status olica_json_boolean(olica_env *env, const char *name, const json_t *
 olica_status olica_json_string(olica_env *env, const char *name, const json_t *object, const char *key,
                                bool required, const char **value);
 
+/* The same, required, of a row of data: where it is missing the message names the members that are there. */
+olica_status olica_json_member(olica_env *env, const char *name, const json_t *object, const char *key,
+                               const char **value);
+
 enum { OLICA_JSON_TEXT = 80 };
 
 /* "an array", "the string \"x\"", "3.5", ...: what a message says it found, printable and on one line; NULL
