@@ -11,6 +11,7 @@
 #include "olica/base/signals.h"
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
+#include "olica/par/launch.h"
 #include "olica/par/watch.h"
 #include "olica/run/outputs.h"
 #include "olica/run/pipeline.h"
@@ -50,9 +51,9 @@ static olica_status finish_output(olica_context *context) {
   return OLICA_OK;
 }
 
-/* Of what needs no MPI. */
-static int end_answer(olica_env *env) {
-  olica_status status = flush_answer(env);
+/* Of what needs no MPI, or could not start it. */
+static int end_answer(olica_env *env, olica_status status) {
+  if (status == OLICA_OK) status = flush_answer(env);
   env->log.speaks = true;
   if (status != OLICA_OK) olica_log_failure(env);
   olica_env_destroy(env);
@@ -71,6 +72,15 @@ static olica_status read_options(olica_context *context, const olica_arguments *
   OLICA_AGREE(context, olica_options_read(context->env, arguments, text, bytes, options));
   olica_context_set_threads(context, (int)options->compute.threads);
   return OLICA_OK;
+}
+
+/* Several that believe to be alone must not do one job's work. Asking is harmless. */
+static olica_status check_alone(const olica_context *context, const olica_arguments *arguments,
+                                const olica_launch *launch) {
+  if (arguments->command != OLICA_COMMAND_RUN) return OLICA_OK;
+  olica_status status = olica_launch_check(context->env, launch, context->size);
+  if (status != OLICA_OK) context->env->log.speaks = launch->rank == 0;
+  return status;
 }
 
 /* One job may be started by several command lines (mpirun -n 1 ... : -n 1 ...). They must ask for the same.
@@ -109,12 +119,15 @@ static olica_status command(olica_context *context, const olica_arguments *argum
 int main(int argc, char **argv) {
   olica_env *env = olica_env_create();
   olica_arguments arguments;
+  const olica_launch launch = olica_launch_find();
   if (!env) return OLICA_ERR_MEMORY;
   restore_malloc();
   hold_streams();
   olica_timer_start(&env->timers, "start"); /* MPI, options: until the pipeline runs */
   olica_status status = olica_arguments_parse(env, argc, argv, &arguments);
-  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return end_answer(env);
+  if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return end_answer(env, OLICA_OK);
+  if (status == OLICA_OK && (status = olica_launch_check_session(env, &launch)) != OLICA_OK)
+    return end_answer(env, status);
   signal(SIGXFSZ, SIG_IGN); /* ulimit -f is to be an error of write, not our end */
   if (status == OLICA_OK && arguments.command == OLICA_COMMAND_RUN) olica_signals_catch();
   yield_when_crowded();
@@ -128,6 +141,7 @@ int main(int argc, char **argv) {
   if (rank == 0) olica_log_open(env);
   olica_status created = olica_context_create(env, MPI_COMM_WORLD, 0, &context);
   status = created == OLICA_OK ? olica_comm_agree(context, context->comm, status) : created;
+  if (status == OLICA_OK) status = check_alone(context, &arguments, &launch);
   if (status == OLICA_OK) status = check_alike(context, argc, argv);
   if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
   if (status == OLICA_OK && arguments.command != OLICA_COMMAND_RUN) status = finish_output(context);

@@ -1,5 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "hdf5_private.h"
 
@@ -23,14 +25,33 @@ size_t olica_hdf5_type_size(olica_hdf5_type type) {
  * are contiguous: there is nothing to aggregate. HDF5, when it starts before MPI, does not hook itself into
  * MPI_Finalize; there it would close abandoned files, and ranks that fail at that would leave the others
  * waiting. Shared file pointers, which nobody here uses, would have a lock file made beside ours, whose name
- * Open MPI 4.1 builds in 256 bytes, whatever the path's length. */
+ * Open MPI 4.1 builds in 256 bytes, whatever the path's length; or else a semaphore in /dev/shm, without
+ * which no file is opened. */
 void olica_hdf5_start(void) {
   setenv("OMPI_MCA_fcoll", "individual", 0);
   setenv("OMPI_MCA_fbtl_posix_write_datasieving", "0", 0);
-  setenv("OMPI_MCA_sharedfp", "^lockedfile", 0);
+  bool semaphores = access("/dev/shm", W_OK | X_OK) == 0;
+  setenv("OMPI_MCA_sharedfp", semaphores ? "^lockedfile" : "^lockedfile,sm", 0);
   H5dont_atexit();
   H5open();
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+/* ROMIO alone knows prefixes; for Open MPI's own there is no file of this name. */
+static bool takes_prefixes(void) {
+  MPI_File file;
+  if (MPI_File_open(MPI_COMM_SELF, "ufs:/proc/self/exe", MPI_MODE_RDONLY, MPI_INFO_NULL, &file)) return false;
+  MPI_File_close(&file);
+  return true;
+}
+
+olica_status olica_hdf5_check_name(olica_env *env, const char *setting, const char *path) {
+  if (!strchr(path, ':') || !takes_prefixes()) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_CONFIG,
+                         "%s: %s has a colon, which ROMIO (OMPI_MCA_io) takes for the end of a file system's "
+                         "name; expected a path without one (as seen from where the job starts), or Open "
+                         "MPI's own MPI-IO (OMPI_MCA_io=ompio)",
+                         setting, path);
 }
 
 /* The fields must fit the old size before the new one is set: h5py's own order. */

@@ -1,10 +1,12 @@
 #include "olica/par/shared.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
@@ -14,6 +16,16 @@ enum { ALIGNMENT = 64, MARGIN = 1 << 20 };
 const char *olica_shared_directory(void) {
   const char *asked = getenv("OMPI_MCA_osc_sm_backing_directory");
   return asked && *asked ? asked : "/dev/shm";
+}
+
+olica_status olica_shared_check(const olica_context *context) {
+  const char *directory = olica_shared_directory();
+  if (context->node_size == 1 || access(directory, W_OK | X_OK) == 0) return OLICA_OK;
+  return olica_error_set(context->env, OLICA_ERR_IO,
+                         "memory: the %d ranks on %s share memory in %s, but it cannot be written to: %s; "
+                         "expected a writable tmpfs (mount it, give it to the container), one rank a node, "
+                         "or another directory in OMPI_MCA_osc_sm_backing_directory",
+                         context->node_size, context->host, directory, strerror(errno));
 }
 
 double olica_shared_room(void) {

@@ -167,6 +167,15 @@ static olica_status probe_report(olica_env *env, const olica_options *options, b
       path);
 }
 
+/* What HDF5 writes for all ranks. */
+static olica_status check_names(const olica_job *job) {
+  const olica_options *options = job->options;
+  olica_env *env = job->context->env;
+  if (!olica_job_prunes(job)) return OLICA_OK;
+  OLICA_TRY(olica_hdf5_check_name(env, "[output] checkpoint", options->output.checkpoint));
+  return olica_hdf5_check_name(env, "[calibration] save", options->calibration.save);
+}
+
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   const olica_options *options = job->options;
   olica_context *context = job->context;
@@ -174,6 +183,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
                                                .dtype = job->dtype,
                                                .overwrite = options->output.overwrite,
                                                .hints = MPI_INFO_NULL};
+  OLICA_AGREE(context, context->rank == 0 ? check_names(job) : OLICA_OK);
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
   if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   OLICA_TRY(olica_resume_probe(job, touch));

@@ -325,6 +325,7 @@ olica_status olica_plan_check(const olica_job *job, olica_layout layout, const o
 
 olica_status olica_plan_check_node(const olica_job *job, const olica_plan *plan) {
   const olica_context *context = job->context;
+  OLICA_TRY(olica_shared_check(context));
   double left = olica_node_memory(""), need = plan->memory * context->node_size,
          room = olica_shared_room() / context->nodes_here;
   if (context->node_size > 1 && plan->shared > room)

@@ -8,7 +8,6 @@
 #include <mpi.h>
 #include <pcre2.h>
 #include <slepcsys.h>
-#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 #include <zlib.h>
@@ -16,6 +15,7 @@
 #include "olica/la/kernel.h"
 #include "olica/la/solver.h"
 #include "olica/model/family.h"
+#include "olica/par/launch.h"
 #include "olica/prune/method.h"
 #include "olica/run/arguments.h"
 #include "olica/run/value.h"
@@ -168,21 +168,12 @@ void olica_usage_list(FILE *to) {
   for (int i = 0; (task = olica_task_at(i)); i++) print_name(to, task->name, task->about);
 }
 
-/* Among the processes of a launcher the first one speaks. MPI has not started: its environment tells. */
-static bool speaks(void) {
-  static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    const char *rank = getenv(names[i]);
-    if (rank) return atol(rank) == 0;
-  }
-  return true;
-}
-
 bool olica_usage_answer(olica_command command, FILE *to) {
   void (*const answer)(FILE *) = command == OLICA_COMMAND_HELP      ? olica_usage_help
                                  : command == OLICA_COMMAND_VERSION ? olica_usage_version
                                  : command == OLICA_COMMAND_LIST    ? olica_usage_list
                                                                     : NULL;
-  if (answer && speaks()) answer(to);
+  /* MPI has not started: the environment tells which one speaks for all. */
+  if (answer && olica_launch_find().rank == 0) answer(to);
   return answer != NULL;
 }

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "olica/par/launch.h"
 #include "olica/par/node_memory.h"
 #include "olica/par/partition.h"
 
@@ -77,11 +78,73 @@ static void memory_of_a_node_is_the_least_of_its_limits(void **state) {
   assert_true(olica_node_memory(f->directory) == 200000);
 }
 
+/* "NAME=VALUE ..." as the environment of a process that MPI has started alone: is it refused? */
+static bool is_refused(fixture *f, const char *set) {
+  static const char *const names[] = {"OMPI_COMM_WORLD_SIZE",
+                                      "OMPI_COMM_WORLD_RANK",
+                                      "PMIX_RANK",
+                                      "PMIX_NAMESPACE",
+                                      "PMI_SIZE",
+                                      "PMI_RANK",
+                                      "FLUX_JOB_SIZE",
+                                      "SLURM_NTASKS",
+                                      "SLURM_PROCID",
+                                      "SLURM_STEP_NUM_TASKS",
+                                      "PALS_RANKID",
+                                      "OLICA_ALONE",
+                                      "PBS_NP",
+                                      "LSB_DJOB_NUMPROC"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
+  char *words = olica_memory_string(f->env, set);
+  for (char *word = strtok(words, " "); word; word = strtok(NULL, " ")) {
+    char *equals = strchr(word, '=');
+    *equals = '\0';
+    setenv(word, equals + 1, 1);
+  }
+  const olica_launch launch = olica_launch_find();
+  assert_int_equal(olica_launch_check(f->env, &launch, 2), OLICA_OK); /* wired: it counts the ranks itself */
+  olica_status status = olica_launch_check(f->env, &launch, 1);
+  assert_true(status == OLICA_OK || (status == OLICA_ERR_CONFIG && strstr(f->env->error.text, "mpirun")));
+  return status != OLICA_OK;
+}
+
+static void several_that_are_alone_are_refused(void **state) {
+  static const char *const refused[] = {
+      "SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 SLURM_NTASKS=4",
+      "SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=3 PMIX_RANK=3 PMIX_NAMESPACE=slurm.pmix.7.0",
+      "PMI_SIZE=4 PMI_RANK=0",
+      "OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=1",
+      "FLUX_JOB_SIZE=2",
+      "PALS_RANKID=1",
+      "PMIX_RANK=2 PMIX_NAMESPACE=prterun-a-1@1",
+  };
+  static const char *const taken[] = {
+      "",
+      "SLURM_NTASKS=4 SLURM_PROCID=0",                        /* a batch script */
+      "SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0 SLURM_NTASKS=4", /* srun -n 1, an interactive step */
+      "OMPI_COMM_WORLD_SIZE=1 SLURM_STEP_NUM_TASKS=2",        /* mpirun -n 1, whose daemons came by srun */
+      "PMIX_RANK=0 PMIX_NAMESPACE=prterun-a-1@1 SLURM_STEP_NUM_TASKS=2",
+      "PMI_SIZE=1 PMI_RANK=0 SLURM_STEP_NUM_TASKS=2",
+      "PBS_NP=4 LSB_DJOB_NUMPROC=4",
+      "SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 OLICA_ALONE=1",
+      "PMI_SIZE=many",
+      "SLURM_STEP_NUM_TASKS=",
+  };
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+    if (!is_refused(*state, refused[i])) fail_msg("not refused: %s", refused[i]);
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+    if (is_refused(*state, taken[i])) fail_msg("refused: %s", taken[i]);
+  is_refused(*state, "SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=3");
+  assert_int_equal(olica_launch_find().rank, 3);
+  is_refused(*state, "");
+}
+
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(blocks_of_ten_over_four),
       cmocka_unit_test(every_item_is_owned_once),
       cmocka_unit_test(items_past_32_bits),
+      FIXTURE_TEST(several_that_are_alone_are_refused),
       FIXTURE_TEST(memory_of_a_node_is_the_least_of_its_limits),
   };
   MPI_Init(&argc, &argv);

@@ -25,9 +25,15 @@ const char *olica_hdf5_type_name(olica_hdf5_type type);
 size_t olica_hdf5_type_size(olica_hdf5_type type);
 
 /* To be called by main (and a test) before MPI_Init: sets OMPI_MCA_fcoll=individual,
- * OMPI_MCA_fbtl_posix_write_datasieving=0 and OMPI_MCA_sharedfp=^lockedfile unless the user has set them, and
- * starts HDF5, silent and so that it leaves abandoned files alone when MPI ends. */
+ * OMPI_MCA_fbtl_posix_write_datasieving=0 and OMPI_MCA_sharedfp=^lockedfile (^lockedfile,sm where /dev/shm
+ * cannot be written to) unless the user has set them, and starts HDF5, silent and so that it leaves abandoned
+ * files alone when MPI ends. */
 void olica_hdf5_start(void);
+
+/* Will MPI-IO take this name? ROMIO reads what stands before a colon as a kind of file system, and opens
+ * another file: OLICA_ERR_CONFIG naming `setting`, the colon, and the ways out. Writes nothing; one rank
+ * asks, after MPI_Init. */
+olica_status olica_hdf5_check_name(olica_env *env, const char *setting, const char *path);
 
 /* Creates (truncates) the file for collective writing; `hints` go to MPI-IO (MPI_INFO_NULL: none). Collective
  * on the context, as are all functions on the handle but those that say otherwise. What the system refuses is

@@ -48,6 +48,11 @@ size_t olica_shared_counted(size_t bytes, int node_size);
  */
 double olica_shared_room(void);
 
+/* Can blocks be made on this node, in that directory? It must be there and be writable, unless each rank has
+ * a node of its own: else Open MPI would take another place, a disk's perhaps. OLICA_ERR_IO. Not collective.
+ */
+olica_status olica_shared_check(const olica_context *context);
+
 /* The directory they lie in: /dev/shm, or what the environment tells Open MPI. Not collective. */
 const char *olica_shared_directory(void);
 
