@@ -123,7 +123,7 @@ def parsed(lines):
     return [json.loads(line) for line in lines.decode().splitlines()]
 
 
-def check(found, expected, model="model"):
+def check(found, expected, model="dense"):
     """Log-likelihoods to 1e-4, answers where they are not a tie."""
     assert [(f["task"], f["index"], f["gold"]) for f in found] == [(e["task"], e["index"], e["gold"]) for e in expected]
     for f, e in zip(found, expected):
@@ -194,7 +194,7 @@ def test_pruned_and_checkpoint(room, tmp_path):
     both = parsed((tmp_path / "both.jsonl").read_bytes())
     for ranks in (1, 3):
         dense, lines = evaluate(tmp_path, path / "llama", ranks, asked(rows, path), "dense")
-        assert [p["model"] for p in parsed(lines)] == [p["dense"] for p in both]
+        assert [p["dense"] for p in parsed(lines)] == [p["dense"] for p in both]
         pruned, lines = evaluate(tmp_path, tmp_path / "both.h5", ranks, asked(rows, path), "alone")
         for p, q in zip(parsed(lines), both):
             assert p["model"]["log_likelihoods"] == pytest.approx(q["pruned"]["log_likelihoods"], abs=1e-5)

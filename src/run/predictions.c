@@ -41,7 +41,13 @@ static void put_model(text *t, const char *name, const olica_questions *question
   put(t, piece);
 }
 
-static void put_question(text *t, const olica_report *report, const olica_job_tasks *tasks, int64_t number) {
+/* An unpruned model is the dense one, whether or not this run prunes it. */
+static const char *name_of(const olica_job *job, bool pruned) {
+  return pruned || job->source->is_pruned ? olica_report_name(job->report, pruned) : "dense";
+}
+
+static void put_question(text *t, const olica_job *job, int64_t number) {
+  const olica_job_tasks *tasks = &job->tasks;
   const olica_questions *questions = tasks->questions;
   const olica_question *question = &questions->question[number];
   char piece[LINE];
@@ -50,13 +56,13 @@ static void put_question(text *t, const olica_report *report, const olica_job_ta
            (long long)(number - questions->first[question->task]), question->gold);
   put(t, piece);
   for (int m = 0; m < 2; m++)
-    put_model(t, olica_report_name(report, m), questions, question, tasks->likelihood[m]);
+    put_model(t, name_of(job, m), questions, question, tasks->likelihood[m]);
   put(t, "}\n");
 }
 
 static olica_status write(const olica_job *job) {
   text t = {.env = job->context->env};
-  for (int64_t i = 0; i < job->tasks.questions->count; i++) put_question(&t, job->report, &job->tasks, i);
+  for (int64_t i = 0; i < job->tasks.questions->count; i++) put_question(&t, job, i);
   OLICA_TRY(t.status);
   olica_status status = olica_file_save(t.env, job->options->predictions, t.data, t.bytes);
   olica_memory_free(t.env, t.data);
