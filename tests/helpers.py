@@ -1,5 +1,5 @@
 """What the tests share: where the program is, how it is started, where the data lie."""
-import json, os, subprocess, sys
+import json, os, re, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,14 @@ def mpirun(ranks, *arguments, program=BINARY, timeout=120, env=None, cwd=None, o
     extra = {"OMPI_MCA_mpi_yield_when_idle": 1} if ranks > 1 else {}
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
                           env=environment(**extra, **(env or {})), errors="replace")
+
+
+def kernels():
+    """OpenBLAS's kernels for the processors that are about, as far as this one can run them; none: not of x86-64."""
+    needs = {"Prescott": "pni", "Haswell": "avx2 fma", "Zen": "avx2 fma", "SkylakeX": "avx512f avx512cd avx512bw avx512dq avx512vl"}
+    flags = re.search(r"^flags\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    has = flags.group(1).split() if flags else []
+    return [kernel for kernel, wanted in needs.items() if set(wanted.split()) <= set(has)]
 
 
 def smollm2(directory, *options):

@@ -1,7 +1,10 @@
 #include "olica/la/product.h"
 
 #include <cblas.h>
+#include <omp.h>
 #include <sys/mman.h>
+
+#include "olica/la/blas_kernel.h"
 
 /* OpenBLAS cuts long inner dimensions into slabs, but elsewhere with one thread than with two: the last bits
  * of a product would depend on the number of threads. Its kernels take so many at once on every processor. */
@@ -24,29 +27,132 @@ olica_status olica_product_reserve(olica_env *env, int threads) {
   return OLICA_OK;
 }
 
+/* op(a) op(b) of row-major factors, as cblas_sgemm takes them. */
+typedef struct product {
+  int a_transposed, b_transposed, k;
+  float alpha, beta;
+  const float *a, *b;
+  float *c;
+  int a_stride, b_stride, c_stride;
+} product;
+
+/* Rows [row, row + m) and columns [col, col + n) of c, slab after slab. */
+static void multiply(const product *p, int row, int col, int m, int n) {
+  const float *a = p->a + (p->a_transposed ? (size_t)row : (size_t)row * (size_t)p->a_stride);
+  const float *b = p->b + (p->b_transposed ? (size_t)col * (size_t)p->b_stride : (size_t)col);
+  float *c = p->c + (size_t)row * (size_t)p->c_stride + col;
+  for (int first = 0; first < p->k; first += SLAB) {
+    size_t from = (size_t)first;
+    cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
+                p->b_transposed ? CblasTrans : CblasNoTrans, m, n, p->k - first < SLAB ? p->k - first : SLAB,
+                p->alpha, a + (p->a_transposed ? from * (size_t)p->a_stride : from), p->a_stride,
+                b + (p->b_transposed ? from : from * (size_t)p->b_stride), p->b_stride,
+                first ? 1.0f : p->beta, c, p->c_stride);
+  }
+}
+
+/* Whether BLAS may share a product out over its threads without a trace in its bits. Rows and columns go
+ * other ways, which share them out differently. */
+static bool may_share_out(int m, int n) {
+  return m > 1 && n > 1 && olica_blas_kernel_steady();
+}
+
+/* Makes BLAS run on one thread, which it does by itself where several of ours run. Returns what
+ * `restore_threads` wants. */
+static int take_one_thread(void) {
+  int threads = omp_in_parallel() ? 1 : openblas_get_num_threads();
+  if (threads > 1) openblas_set_num_threads(1);
+  return threads;
+}
+
+static void restore_threads(int threads) {
+  if (threads > 1) openblas_set_num_threads(threads);
+}
+
+/* Blocks of c, each one call of one thread: where they lie depends on the shape alone, and small products
+ * have small ones, so that several threads have some. Multiples of what kernels take at once. */
+typedef struct blocks {
+  int rows, columns;
+} blocks;
+
+static blocks blocks_for(int m, int n) {
+  enum { SMALL = 1 << 17, LARGE = 1 << 20 };
+  int64_t size = (int64_t)m * n;
+  if (size < SMALL) return (blocks){96, 96};
+  if (size < LARGE) return (blocks){192, 192};
+  return (blocks){192, 384};
+}
+
+static int count_blocks(int n, int block) {
+  return (n + block - 1) / block;
+}
+
+static int block_size(int n, int block, int index) {
+  int left = n - index * block;
+  return left < block ? left : block;
+}
+
+static void multiply_blocks(const product *p, int m, int n) {
+  const blocks size = blocks_for(m, n);
+  int across = count_blocks(n, size.columns), count = count_blocks(m, size.rows) * across;
+#pragma omp parallel if (count > 1)
+  {
+    int threads = take_one_thread();
+#pragma omp for schedule(dynamic)
+    for (int at = 0; at < count; at++) {
+      int i = at / across, j = at % across;
+      multiply(p, i * size.rows, j * size.columns, block_size(m, size.rows, i),
+               block_size(n, size.columns, j));
+    }
+    restore_threads(threads);
+  }
+}
+
 void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,
                            float alpha, const float *a, int a_stride, const float *b, int b_stride,
                            float beta, float *c, int c_stride) {
   if (m == 0 || n == 0) return;
-  for (int first = 0; first < k; first += SLAB) {
-    size_t from = (size_t)first;
-    cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
-                b_transposed ? CblasTrans : CblasNoTrans, m, n, k - first < SLAB ? k - first : SLAB, alpha,
-                a + (a_transposed ? from * (size_t)a_stride : from), a_stride,
-                b + (b_transposed ? from : from * (size_t)b_stride), b_stride, first ? 1.0f : beta, c,
-                c_stride);
-  }
+  const product p = {a_transposed, b_transposed, k, alpha, beta, a, b, c, a_stride, b_stride, c_stride};
+  if (may_share_out(m, n))
+    multiply(&p, 0, 0, m, n);
+  else
+    multiply_blocks(&p, m, n);
   olica_timer_work(&env->timers, 2.0 * m * n * k, 0);
 }
 
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float beta, float *c, int c_stride) {
+  int threads = may_share_out(m, n) ? 1 : take_one_thread();
   cblas_sgemm(CblasRowMajor, CblasNoTrans, b_transposed ? CblasTrans : CblasNoTrans, m, n, k, alpha, a,
               a_stride, b, b_stride, beta, c, c_stride);
+  restore_threads(threads);
+}
+
+/* The upper triangle in squares: those on the diagonal are Gram matrices of their own. */
+static void gram_blocks(const product *p, int n) {
+  enum { SQUARE = 96 };
+  int across = count_blocks(n, SQUARE);
+#pragma omp parallel if (across > 1)
+  {
+    int threads = take_one_thread();
+#pragma omp for schedule(dynamic)
+    for (int at = 0; at < across * across; at++) {
+      int i = at / across, j = at % across, row = i * SQUARE, rows = block_size(n, SQUARE, i);
+      if (i < j) multiply(p, row, j * SQUARE, rows, block_size(n, SQUARE, j));
+      if (i == j)
+        cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, rows, p->k, 1.0f, p->a + row, p->a_stride, 0.0f,
+                    p->c + (size_t)row * (size_t)p->c_stride + row, p->c_stride);
+    }
+    restore_threads(threads);
+  }
 }
 
 void olica_product_gram(olica_env *env, int rows, int n, const float *x, int x_stride, float *gram,
                         int gram_stride) {
-  cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, x_stride, 0.0f, gram, gram_stride);
+  const product p = {1, 0, rows, 1.0f, 0.0f, x, x, gram, x_stride, x_stride, gram_stride};
+  if (may_share_out(n, n))
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasTrans, n, rows, 1.0f, x, x_stride, 0.0f, gram, gram_stride);
+  else
+    gram_blocks(&p, n);
   olica_timer_work(&env->timers, (double)rows * n * (n + 1), 0);
 }

@@ -1,7 +1,8 @@
 /* Products y = x Wᵀ of many rows with one matrix of weights, packed beforehand for the kernel in use: fp32 by
  * BLAS, the reference, which borrows the weights as they are; or bf16, which holds its own copy. bf16
- * products round x and W to nearest even and sum in fp32. A row of y depends on its row of x alone, never on
- * the other rows nor on the number of threads. Not collective.
+ * products round x and W to nearest even and sum in fp32. y does not depend on the number of threads. In bf16
+ * a row of y depends on its row of x alone; in fp32, with some kernels of BLAS, also on where it lies among
+ * the others. Not collective.
  *
  * In bf16 a product is cut in three directions, always at the same places: rows into blocks of 64, columns of
  * y into panels of at most 192, columns of x into slabs of at most 608. A block of one slab times one panel

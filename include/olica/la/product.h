@@ -1,5 +1,8 @@
 /* Local fp32 products on row-major matrices, and the exponential they meet in between. This is the one place
- * where a kernel for the machine at hand docks; work is booked on the running timers. Not collective. */
+ * where a kernel for the machine at hand docks; work is booked on the running timers. The bytes of a product
+ * do not depend on the number of threads: some kernels of BLAS add up the edges of what a thread gets in
+ * another way than its inside, and with those the program cuts a product itself, in places that depend on its
+ * shape alone, and a thread's BLAS multiplies each block (la/blas_kernel.h). Not collective. */
 #ifndef OLICA_LA_PRODUCT_H
 #define OLICA_LA_PRODUCT_H
 
