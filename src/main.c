@@ -107,6 +107,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
+  OLICA_TRY(olica_outputs_follow(context, &options));
   OLICA_TRY(olica_outputs_check(context, &options));
   olica_watch_stop(context);
   OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));

@@ -187,3 +187,120 @@ def test_signal_before_the_work(tmp_path):
     _, said = running.communicate(timeout=120)
     assert running.returncode == STOPPED and "survey layer 1" not in said, said
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
+
+
+LINKED = {"[output] checkpoint": "p.h5", "[output] report": "r.json", "[calibration] save": "s.h5", "--dump-tokens": "d.npy", "--predictions": "q.jsonl"}
+
+
+def linked_job(directory, **output):
+    """A job with every output, all in home/; `config` alone stands beside it."""
+    job = Job(directory)
+    tasks()(job)
+    (directory / "home").mkdir()
+    put("output", checkpoint="home/p.h5", report="home/r.json", overwrite="yes", **output)(job)
+    put("calibration", save="home/s.h5")(job)
+    job.arguments = ["--dump-tokens=home/d.npy", "--predictions=home/q.jsonl"]
+    return job
+
+
+@pytest.mark.parametrize("how", ["to a file", "to nothing", "chain"])
+def test_links_are_followed(tmp_path, how):
+    """Each output goes where its link leads, on another file system too, and the links stay."""
+    job = linked_job(tmp_path)
+    scratch = Path("/dev/shm") / f"olica-links-{os.getpid()}-{how[3:8]}"
+    scratch.mkdir()
+    try:
+        for name in LINKED.values():
+            link = job.dir / "home" / name
+            if how == "to a file" and name != "s.h5":
+                (scratch / name).touch()
+            if how == "chain":
+                (job.dir / name).symlink_to(scratch / name)
+                link.symlink_to(f"../{name}")
+            else:
+                link.symlink_to(scratch / name)
+        done = job.run(2)
+        assert done.returncode == 0, done.stderr
+        for setting, name in LINKED.items():
+            assert f"{setting}: home/{name} is a link; what is written is " in done.stderr, done.stderr
+            assert (job.dir / "home" / name).is_symlink() and (scratch / name).stat().st_size > 0, name
+        assert {p.name for p in scratch.iterdir()} == set(LINKED.values()) == {p.name for p in (job.dir / "home").iterdir()}
+        assert mpirun(1, "--verify", scratch / "p.h5").returncode == 0
+        again = job.run(2)  # the saved statistics are read through their link
+        assert again.returncode == 0 and "survey: read from" in again.stderr, again.stderr
+    finally:
+        subprocess.run(["rm", "-r", scratch], check=True)
+
+
+def test_a_restart_through_a_link(tmp_path):
+    """Restart files lie beside the target: whoever names that, or the link, goes on."""
+    job = linked_job(tmp_path)
+    (job.dir / "scratch").mkdir()
+    (job.dir / "home/p.h5").symlink_to("../scratch/p.h5")
+    put("restart", cost=1)(job)
+    job.arguments = []
+    done = job.run(2, "--set", "run.walltime=00:00:01", "--set", "output.report=home/no/r.json")
+    assert done.returncode == IO, done.stderr
+    done = job.run(2, "--set", "run.walltime=00:00:01")
+    assert done.returncode in (0, STOPPED), done.stderr
+    if done.returncode == STOPPED:
+        assert list((job.dir / "scratch").glob("p.h5.restart.*")) and not list((job.dir / "home").glob("*restart*"))
+        done = job.run(2, "--set", "output.checkpoint=scratch/p.h5")
+        assert done.returncode == 0 and "going on from" in done.stderr, done.stderr
+    assert (job.dir / "home/p.h5").is_symlink() and (job.dir / "scratch/p.h5").is_file()
+
+
+@pytest.mark.parametrize("setting", LINKED)
+def test_links_that_lead_nowhere(tmp_path, setting):
+    """Refused before the work: a circle, a directory, a directory that is not there, a slash at the end."""
+    job = linked_job(tmp_path)
+    link = job.dir / "home" / LINKED[setting]
+    makers = {"Too many levels": lambda: link.symlink_to(link.name), "directory": lambda: link.symlink_to(".."),
+              "no directory": lambda: link.symlink_to("../none/x/file"), "pipe": lambda: (os.mkfifo(job.dir / "pipe"), link.symlink_to("../pipe"))}
+    for said, make in makers.items():
+        make()
+        done = job.run(2)
+        assert done.returncode in (USAGE, IO) and "survey layer" not in done.stderr, done.stderr
+        assert said in done.stderr or "no regular file" in done.stderr, (said, done.stderr)
+        assert link.is_symlink()
+        link.unlink()
+    name = setting.strip("[").replace("] ", ".")
+    argument = f"{setting}=home/new/" if setting.startswith("--") else f"--set={name}=home/new/"
+    done = job.run(2, argument) if not setting.startswith("--") else mpirun(2, *job.arguments, argument, "config.ini", cwd=job.dir)
+    assert done.returncode == USAGE and f"{setting}: home/new/ ends in a slash" in done.stderr, done.stderr
+    assert not link.exists()
+
+
+def test_outputs_that_are_one_file_by_links(tmp_path):
+    job = linked_job(tmp_path)
+    (job.dir / "home/r.json").symlink_to("p.h5")
+    done = job.run(0)
+    assert done.returncode == USAGE and "[output] checkpoint and [output] report are both" in done.stderr, done.stderr
+    (job.dir / "home/r.json").unlink()
+    (job.dir / "home/p.h5").symlink_to("../calibration.npy")
+    done = job.run(0)
+    assert done.returncode == USAGE and "would be written over [calibration] tokens" in done.stderr, done.stderr
+
+
+def test_hard_links_keep_what_they_have(tmp_path):
+    job = linked_job(tmp_path)
+    (job.dir / "home/p.h5").write_text("old")
+    os.link(job.dir / "home/p.h5", job.dir / "other")
+    done = job.run(2)
+    assert done.returncode == 0 and "WARN  [output] checkpoint: home/p.h5 has other names (hard links)" in done.stderr, done.stderr
+    assert (job.dir / "other").read_text() == "old" and (job.dir / "home/p.h5").stat().st_size > 1000
+
+
+def test_names_of_every_kind(tmp_path):
+    """Blanks, letters beyond ASCII, marks of a shell; and the part of a directory that is not there is named."""
+    job = linked_job(tmp_path)
+    for name in "a b", "größe", "it's", "100%s", "a;b#c", "(x)&y", "-p":
+        done = job.run(0, f"--set=output.checkpoint=home/{name}/{name}.h5", "--set=output.report=")
+        assert done.returncode == IO and f"home/{name}/." in done.stderr, done.stderr
+        (job.dir / "home" / name).mkdir()
+        done = job.run(2, f"--set=output.checkpoint=home/{name}/{name}.h5", "--set=output.report=")
+        assert done.returncode == 0 and (job.dir / "home" / name / f"{name}.h5").is_file(), done.stderr
+    done = job.run(0, "--set=output.checkpoint=home/no/such/place/p.h5")
+    assert done.returncode == IO and "home/no: No such file" in done.stderr, done.stderr
+    done = job.run(0, "--set=output.checkpoint=calibration.npy/x/p.h5")
+    assert done.returncode == IO and "calibration.npy: Not a directory" in done.stderr, done.stderr

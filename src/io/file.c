@@ -197,6 +197,43 @@ static olica_status check_replaced(olica_env *env, const char *path) {
                          kind(info.st_mode));
 }
 
+/* One hop; *next NULL: `path` is no link. */
+static olica_status follow_once(olica_env *env, const char *path, char **next) {
+  enum { LONGEST = 4096 };
+  char link[LONGEST];
+  ssize_t bytes = readlink(path, link, sizeof link - 1);
+  *next = NULL;
+  if (bytes < 0) return OLICA_OK;
+  link[bytes] = '\0';
+  return olica_file_resolve(env, path, link, next);
+}
+
+olica_status olica_file_follow(olica_env *env, const char *path, char **target) {
+  enum { MOST_HOPS = 40 }; /* Linux's own bound */
+  if (!(*target = olica_memory_string(env, path))) return env->error.code;
+  for (int hops = 0; hops <= MOST_HOPS; hops++) {
+    char *next;
+    OLICA_TRY(follow_once(env, *target, &next));
+    if (!next) return OLICA_OK;
+    olica_memory_free(env, *target);
+    *target = next;
+  }
+  return refused(env, path, "follow this link", ELOOP);
+}
+
+/* The first part of a directory's path that is not there: bytes of `directory` up to its end. */
+static int missing_part(const char *directory) {
+  char part[OLICA_CATALOG_PATH];
+  struct stat info;
+  size_t length = strlen(directory);
+  for (size_t end = 1; end < length && end < sizeof part; end++) {
+    if (directory[end] != '/') continue;
+    snprintf(part, sizeof part, "%.*s", (int)end, directory);
+    if (stat(part, &info) != 0 || !S_ISDIR(info.st_mode)) return (int)end;
+  }
+  return (int)length;
+}
+
 /* Creates the file and removes it again; one that another run has left is only opened. */
 static olica_status try_part(olica_env *env, const char *part) {
   int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -208,13 +245,21 @@ static olica_status try_part(olica_env *env, const char *part) {
   return OLICA_OK;
 }
 
+/* `directory` ends in "/.". */
+static olica_status missing_directory(olica_env *env, const char *path, const char *directory, int error) {
+  int length = missing_part(directory), all = (int)strlen(directory) - 2;
+  if (length >= all)
+    return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %s", path, directory,
+                           strerror(error));
+  return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %.*s: %s", path, directory,
+                         length, directory, strerror(error));
+}
+
 static olica_status probe(olica_env *env, const char *path, const char *part, const char *directory,
                           bool touch) {
   struct stat info;
   OLICA_TRY(check_replaced(env, path));
-  if (stat(directory, &info) != 0)
-    return olica_error_set(env, OLICA_ERR_IO, "%s: no directory %s to write it into: %s", path, directory,
-                           strerror(errno));
+  if (stat(directory, &info) != 0) return missing_directory(env, path, directory, errno);
   OLICA_TRY(check_replaced(env, part));
   if (touch) return try_part(env, part);
   return access(directory, W_OK | X_OK) == 0 ? OLICA_OK : refused(env, path, "create", errno);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "olica/eval/task_files.h"
 #include "olica/io/file.h"
@@ -162,6 +163,50 @@ static olica_status check(outputs *o) {
   OLICA_TRY(check_input(o, "[evaluate] tokens", options->evaluate.tokens));
   OLICA_TRY(check_input(o, "[evaluate] text", options->evaluate.text));
   return check_lists(o);
+}
+
+/* An output's name ends where a file's can: "out/" would be a directory. */
+static olica_status check_name(olica_env *env, const char *setting, const char *path) {
+  size_t length = strlen(path);
+  if (path[length - 1] != '/') return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_CONFIG, "%s: %s ends in a slash, expected a file's name", setting,
+                         path);
+}
+
+/* Rank 0: an output that is a link is written where that leads; what is no regular file is refused later. */
+static olica_status follow(olica_env *env, const char *setting, const char *path, char **target) {
+  struct stat info;
+  OLICA_TRY(check_name(env, setting, path));
+  bool there = stat(path, &info) == 0, regular = there && S_ISREG(info.st_mode);
+  if (there && !regular) return (*target = olica_memory_string(env, path)) ? OLICA_OK : env->error.code;
+  if (olica_file_follow(env, path, target) != OLICA_OK) return olica_error_context(env, "%s: ", setting);
+  if (strcmp(*target, path) != 0)
+    olica_log_line(env, "%s: %s is a link; what is written is %s", setting, path, *target);
+  if (regular && info.st_nlink > 1)
+    olica_log_warn(env, "%s: %s has other names (hard links): they keep what they have", setting, path);
+  return OLICA_OK;
+}
+
+/* All ranks get rank 0's target. */
+static olica_status follow_on_all(olica_context *context, const char *setting, const char **path) {
+  if (!*path || !**path) return OLICA_OK;
+  char *target = NULL;
+  OLICA_AGREE(context, context->rank == 0 ? follow(context->env, setting, *path, &target) : OLICA_OK);
+  size_t bytes = target ? strlen(target) + 1 : 0;
+  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
+  OLICA_AGREE(context, target ? OLICA_OK : OLICA_NEW(context->env, target, bytes));
+  olica_comm_bcast(context, context->comm, target, bytes, 0);
+  *path = target;
+  return OLICA_OK;
+}
+
+olica_status olica_outputs_follow(olica_context *context, olica_options *options) {
+  OLICA_TRY(follow_on_all(context, "[output] report", &options->output.report));
+  OLICA_TRY(follow_on_all(context, "--predictions", &options->predictions));
+  OLICA_TRY(follow_on_all(context, "--dump-tokens", &options->dump_tokens));
+  if (options->prune.method == OLICA_METHOD_NONE) return OLICA_OK;
+  OLICA_TRY(follow_on_all(context, "[output] checkpoint", &options->output.checkpoint));
+  return follow_on_all(context, "[calibration] save", &options->calibration.save);
 }
 
 olica_status olica_outputs_check(olica_context *context, const olica_options *options) {

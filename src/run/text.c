@@ -135,6 +135,8 @@ static olica_status dump(olica_job *job, const olica_ids *ids) {
 
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids) {
   bool asked = job->options->dump_tokens && job->context->rank == 0;
+  OLICA_AGREE(job->context,
+              asked ? olica_file_probe(job->context->env, job->options->dump_tokens, false) : OLICA_OK);
   OLICA_AGREE(job->context, asked ? dump(job, ids) : OLICA_OK);
   return OLICA_OK;
 }

@@ -38,6 +38,11 @@ olica_status olica_file_sync_name(olica_env *env, const char *path);
 /* Writes a small file whole: beside it as NAME.part, then published. Nothing is left behind on failure. */
 olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes);
 
+/* Where a file of that name is: `path` itself, or what it leads to if it is a symbolic link, hop by hop,
+ * whether there is a file at the end or not. In counted memory, the caller's. Links in a circle:
+ * OLICA_ERR_IO. Links of directories are the system's. */
+olica_status olica_file_follow(olica_env *env, const char *path, char **target);
+
 /* Before a long run: can `path` be written as NAME.part and put in place? Asks for its directory, for what
  * lies under both names, and for the permission; `touch` makes the file for a moment, to be sure, else
  * nothing is written. What stands against it is OLICA_ERR_IO. */
