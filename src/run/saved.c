@@ -271,6 +271,8 @@ olica_status olica_saved_write(olica_job *job) {
 olica_status olica_saved_probe(olica_env *env, const char *path, bool touch) {
   int fd = -1;
   bool held = false;
+  OLICA_TRY(
+      olica_file_probe(env, path, false)); /* before the lock, whose message names no missing directory */
   if (touch) OLICA_TRY(olica_lock_try(env, path, &fd, &held));
   olica_status status = olica_file_probe(env, path, touch && !held);
   olica_lock_release(env, path, fd);
