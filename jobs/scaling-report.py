@@ -3,12 +3,13 @@
 
 Runs with equal ranks, threads and nodes are repetitions of one case: medians. The case of fewest cores (ranks x threads)
 is the base; its seconds stand beside every speed-up. All reports must be of the same work (--weak: of the same
-calibration tokens per rank), model, precision and kernel. Only what was measured is shown: where ranks outnumbered the
-cores of a node the times are shown in brackets and nothing is derived from them; calls and bytes hold.
+calibration tokens per rank), model, precision and kernel, and each a whole run with a survey of its own or all with a
+saved one. Where ranks outnumbered the cores of a node the tables show the times in brackets and derive nothing from them,
+and the plots have hollow points and dotted lines; calls and bytes hold.
 
-Prints tables; writes PREFIX.csv (a line for each case and phase) and, where gnuplot is installed, PREFIX-time.png,
-PREFIX-speedup.png, PREFIX-communication.png, PREFIX-volume.png. Needs nothing but Python."""
-import argparse, csv, json, shutil, subprocess, sys
+Prints tables; writes PREFIX.csv (a line for each case and phase) and, where gnuplot is installed, PREFIX-time, -speedup,
+-communication, -calls and -volume, each as .png, .svg and .pdf. Needs nothing but Python."""
+import argparse, csv, json, math, os, shutil, subprocess, sys
 from collections import defaultdict
 from statistics import median
 
@@ -27,6 +28,8 @@ def load(path):
         if report["status"] != "ok":
             stop(f"{path}: the run's status is {report['status']}, expected ok")
         report["phases"][0]["comm_s"]
+        if "restart" in report:
+            stop(f"{path}: the run went on with an interrupted one, expected a whole run")
     except (OSError, ValueError) as error:
         stop(f"{path}: {error}")
     except (KeyError, IndexError, TypeError) as error:
@@ -42,6 +45,7 @@ def work(report, weak):
     return {"model": json.dumps(report["model"], sort_keys=True), "precision": run["precision"], "kernel": run["kernel"],
             "calibration tokens" + (" of a rank" if weak else ""): tokens / run["ranks"] if weak else tokens,
             "evaluation tokens" + (" of a rank" if weak else ""): round(evaluated / run["ranks"], -1) if weak else evaluated,
+            "survey": report.get("survey", "none").split()[0],
             **{"prune." + key: settings["prune"][key] for key in ("method", "sparsity", "mlp_num")}}
 
 
@@ -61,14 +65,16 @@ def job_row(report):
     return {"name": "job", "mean_s": wall, "max_s": wall, "comm_max_s": max(p["comm_max_s"] for p in phases), **total}
 
 
-def medians(reports):
-    """{phase: numbers} of the runs of one case; "job" comes first."""
+KEYS = ("mean_s", "max_s", "bytes", "comm_s", "comm_max_s", "comm_calls", "comm_bytes")
+
+
+def rows_by_phase(reports):
+    """{phase: its row in each run of one case}; "job" comes first."""
     rows = defaultdict(list)
     for report in reports:
         for phase in (job_row(report), *report["phases"]):
             rows[phase["name"]].append(phase)
-    keys = ("mean_s", "max_s", "bytes", "comm_s", "comm_max_s", "comm_calls", "comm_bytes")
-    return {name: {key: median(p[key] for p in phases) for key in keys} for name, phases in rows.items()}
+    return rows
 
 
 class Case:
@@ -77,10 +83,11 @@ class Case:
         self.cores, self.runs = self.ranks * self.threads, len(reports)
         self.crowded = any(w["text"] == CROWDED for r in reports for w in r["warnings"])
         self.walls = sorted(r["run"]["wall_s"] for r in reports)
-        self.memory = median(r["memory"]["resident"]["max"] for r in reports)
+        self.memory, self.counted = (median(r["memory"][kind]["max"] for r in reports) for kind in ("resident", "counted"))
         self.read, self.written = (median(sum(rank[key] for rank in r["ranks"]) for r in reports)
                                    for key in ("bytes_read", "bytes_written"))
-        self.phase = medians(reports)
+        self.rows = rows_by_phase(reports)
+        self.phase = {name: {"name": name, **{key: median(row[key] for row in rows) for key in KEYS}} for name, rows in self.rows.items()}
 
     def compare(self, base, weak, name):
         """(speed-up, efficiency) of a phase against the base case; of none where there is nothing to compare."""
@@ -148,57 +155,174 @@ def write_csv(path, cases, base, weak):
     with open(path, "w", newline="", encoding="utf8") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(("phase", "ranks", "threads", "nodes", "runs", "crowded", "mean_s", "max_s", "base_ranks", "base_threads", "base_s",
-                      "speedup", "efficiency", "comm_s", "comm_max_s", "comm_calls", "comm_bytes", "bytes", "balance"))
+                      "speedup", "efficiency", "comm_s", "comm_max_s", "comm_calls", "comm_bytes", "bytes", "balance",
+                      "max_s_lowest", "max_s_highest", "memory_resident", "memory_counted"))
         for c in cases:
             for name, p in c.phase.items():
                 up, efficiency = c.compare(base, weak, name)
+                times = [row["max_s"] for row in c.rows[name]]
                 out.writerow((name, c.ranks, c.threads, c.nodes, c.runs, int(c.crowded), p["mean_s"], p["max_s"], base.ranks, base.threads,
                               base.phase.get(name, {}).get("max_s", ""), "" if up is None else round(up, 4), "" if efficiency is None else round(efficiency, 4),
                               p["comm_s"], p["comm_max_s"], p["comm_calls"], p["comm_bytes"], p["bytes"],
-                              round(p["mean_s"] / p["max_s"], 4) if p["max_s"] > 0 else ""))
+                              round(p["mean_s"] / p["max_s"], 4) if p["max_s"] > 0 else "", min(times), max(times),
+                              *((c.memory, c.counted) if name == "job" else ("", ""))))
+
+
+# ---- plots -------------------------------------------------------------------------------------------------------
+
+# A colour and a kind of point for each phase, the same in all plots: Paul Tol's "muted" scheme, which the colour-blind can tell
+# apart too. The points are gnuplot's filled ones; one less is the hollow one.
+STYLES = {"job": ("#000000", 7), "survey": ("#332288", 5), "evaluate": ("#cc6677", 9), "collect": ("#117733", 11), "advance": ("#88ccee", 13),
+          "solve": ("#ddaa33", 15), "read": ("#882255", 7), "write": ("#44aa99", 5), "restart": ("#999933", 9), "start": ("#aa4499", 11), "cut": ("#777777", 13)}
+OTHER = ("#bbbbbb", 15)
+DASHES = (1, 4, "'_'", 5)  # of lines, by the number of threads; 3 is for crowded cases, 2 for the ideal
+LEAST = 0.01  # share of the job below which a phase is left out, if it is in every case
+TERMINALS = (("png", 'pngcairo size 1200,800 font "DejaVu Sans,15" linewidth 1.5'), ("svg", 'svg size 900,600 font "DejaVu Sans,14" background "white"'),
+             ("pdf", 'pdfcairo size 6.6in,4.4in font "DejaVu Sans,10"'))
+
+
+def phases_of(cases, key):
+    """The job, and the phases that count in some case; then those that do not."""
+    names = [n for n in dict.fromkeys(n for c in cases for n in c.phase) if "." not in n and n != "job"]
+    counts = lambda n: any(c.phase[n][key] > LEAST * c.phase["job"][key] for c in cases if n in c.phase)
+    return ["job", *filter(counts, names)], [n for n in names if not counts(n)]
 
 
 def block(name, lines):
-    return "\n".join((f"${name} << EOD", *(" ".join(map(str, line)) for line in lines), "EOD"))
+    return "\n".join((f"${name} << EOD", *(" ".join(f"{x:.6g}" for x in line) for line in lines), "EOD"))
 
 
-def curves(cases, x, values, titles):
-    """A datablock for each title and the plot command over them; values(case) gives a number for each title."""
-    blocks, plots = [], []
-    for i, title in enumerate(titles):
-        points = [(x(c), values(c)[i]) for c in cases if values(c)[i] is not None]
-        if points:
-            blocks.append(block(f"d{i}", points))
-            plots.append(f'$d{i} using 1:2 with linespoints title "{title}"')
-    return blocks, plots
+def points_of(case, name, x, value, spread):
+    """[(x, median, lowest, highest)] of one phase of one case: nothing where there is nothing to show."""
+    if name not in case.phase:
+        return []
+    middle, ends = value(case, case.phase[name]), [value(case, row) for row in (case.rows[name] if spread else ())]
+    if middle is None or middle <= 0 or None in ends:
+        return []
+    return [(x(case), middle, min(ends, default=middle), max(ends, default=middle))]
 
 
-def plot(out, name, what, blocks, plots, extra=""):
-    script = "\n".join([f'set terminal pngcairo size 900,600\nset output "{out}-{name}.png"', "set key outside", "set grid", "set logscale x 2",
-                        *what, *blocks, "plot " + ", ".join([*plots, *([extra] if extra else [])])]) + "\n"
-    done = subprocess.run(["gnuplot"], input=script, text=True, capture_output=True)
+def curves(cases, names, x, value):
+    """Datablocks and plot commands: a curve for each phase and number of threads, and all points. Points of crowded cases are hollow,
+    and lines to them dotted; another number of threads has other dashes. Phases stand a little beside each other, so that their bars do not hide one another."""
+    blocks, plots, every = [], [], []
+    low, high = x_range([x(c) for c in cases])
+    width = high / low
+    counts = sorted({c.threads for c in cases}, key=lambda t: -sum(c.threads == t for c in cases))
+    spread = max(c.runs for c in cases) > 1
+    for i, name in enumerate(names):
+        colour, point = STYLES.get(name, OTHER)
+        titled = False
+        for threads in counts:
+            aside = width ** (0.004 * (i - len(names) / 2)) if i else 1
+            of = lambda crowded: sorted(p for c in cases if c.threads == threads and c.crowded == crowded
+                                        for p in points_of(c, name, lambda c: aside * x(c), value, spread))
+            free, crowded = of(False), of(True)
+            for data, dash, shape in ((free, DASHES[counts.index(threads) % len(DASHES)], point), (free[-1:] + crowded if crowded else [], 3, None), (crowded, None, point - 1)):
+                if not data:
+                    continue
+                at = f"d{len(blocks)}"
+                blocks.append(block(at, data))
+                if dash:
+                    plots.append(f'${at} using 1:2 with lines linecolor rgb "{colour}" linewidth {2.5 if name == "job" else 1.5} dashtype {dash} notitle')
+                if shape:
+                    what = "using 1:2:3:4 with yerrorbars" if spread else "using 1:2 with points"
+                    title = "notitle" if titled else f'title "{name}" noenhanced'
+                    plots.append(f'${at} {what} linecolor rgb "{colour}" pointtype {shape} pointsize {1.3 if name == "job" else 1} {title}')
+                    titled = True
+            every += free + crowded
+    for threads, dash in zip(counts if len(counts) > 1 else (), DASHES):
+        plots.append(f'NaN with lines linecolor rgb "#000000" dashtype {dash} title "{threads} thread{"s"[:threads > 1]} a rank"')
+    if any(c.crowded for c in cases):
+        plots.append('NaN with points linecolor rgb "#000000" pointtype 6 title "more than the cores"')
+    return blocks, plots, every
+
+
+def ticks(low, high):
+    """1, 2, 5, 10, ... as far as they lie between; in steps of ten where that would be many."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [m * 10.0**d for d in decades for m in ((1, 2, 5) if len(decades) <= 4 else (1,))]
+    return [v for v in values if low * 0.999 <= v <= high * 1.001]
+
+
+def axis(name, low, high, base, values):
+    return [f"set logscale {name} {base}", f"set {name}range [{low:.6g}:{high:.6g}]", f"set {name}tics ({', '.join(f'{v:g}' for v in values)})"]
+
+
+def powers(low, high):
+    return [2.0**e for e in range(math.ceil(math.log2(low) - 0.01), math.floor(math.log2(high) + 0.01) + 1)]
+
+
+def x_range(values):
+    low, high = min(values), max(values)
+    edge = max(1.15, (high / low) ** 0.06)
+    return low / edge, high * edge
+
+
+def x_axis(values, label):
+    """Every number of ranks has its tick, unless they stand too close."""
+    low, high = x_range(values)
+    named = sorted(set(values))
+    crowd = any(b / a < (high / low) ** 0.05 for a, b in zip(named, named[1:]))
+    return [f'set xlabel "{label}"', *axis("x", low, high, 2, powers(low, high) if crowd else named)]
+
+
+def plot(out, name, title, axes, blocks, plots):
+    lines = ["set encoding utf8", f'set title "{title}" noenhanced', "set key outside right top reverse Left samplen 2 spacing 1.2", "set border 3",
+             "set tics nomirror out", 'set grid linecolor rgb "#dddddd" linetype 1', "set errorbars small", *axes, *blocks]
+    for i, (kind, terminal) in enumerate(TERMINALS):
+        lines += [f"set terminal {terminal}", f'set output "{out}-{name}.{kind}"', "replot" if i else "plot " + ", ".join(plots)]
+    done = subprocess.run(["gnuplot"], input="\n".join([*lines, "unset output"]) + "\n", text=True, capture_output=True)
     if done.returncode:
         stop(f"gnuplot: {done.stderr.strip()}")
 
 
-def make_plots(out, cases, base, weak):
-    timed = [c for c in cases if not c.crowded]
-    names = [n for n in base.phase if "." not in n]
-    cores = lambda c: c.cores
-    if timed:
-        plot(out, "time", ['set xlabel "ranks x threads"', 'set ylabel "seconds of the slowest rank"', "set logscale y"],
-             *curves(timed, cores, lambda c: [c.phase.get(n, {}).get("max_s") or None for n in names], names))
-        ideal = f'x/{base.cores} with lines dashtype 2 title "ideal"'
-        plot(out, "speedup", ['set xlabel "ranks x threads"', f'set ylabel "{"scaled " if weak else ""}speed-up against {base.ranks} x {base.threads}'
-                              f' ({base.phase["job"]["mean_s"]:.2f} s)"'],
-             *curves(timed, cores, lambda c: [c.compare(base, weak, n)[0] for n in names], names), ideal)
-        plot(out, "communication", ['set xlabel "ranks x threads"', 'set ylabel "share of a phase spent in collectives, %"', "set yrange [0:100]"],
-             *curves(timed, cores, lambda c: [100 * c.phase[n]["comm_s"] / c.phase[n]["mean_s"] if c.phase.get(n, {}).get("mean_s") else None for n in names], names))
-    several = sorted((c for c in cases if c.ranks > 1), key=lambda c: c.ranks)
-    if several:
-        plot(out, "volume", ['set xlabel "ranks"', 'set ylabel "of a rank"', "set logscale y"],
-             *curves(several, lambda c: c.ranks, lambda c: [c.phase["job"]["comm_calls"], c.phase["job"]["comm_bytes"] / MIB / c.ranks],
-                     ["collective calls", "MiB through collectives"]))
+def share_of_collectives(case, phase):
+    return 100 * phase["comm_s"] / phase["mean_s"] if phase["mean_s"] else None
+
+
+def make_plots(out, cases, base, weak, work):
+    kind, runs = "Weak" if weak else "Strong", sorted({c.runs for c in cases})
+    first = base.phase["job"]["max_s"]
+    cores, ranks = (lambda c: c.cores), (lambda c: c.ranks)
+
+    def title(what, left_out, of="time", timed=True):
+        small = f"\\nleft out, below 1 % of the job's {of}: {', '.join(left_out)}" if left_out else ""
+        note = (f", medians of {' to '.join(map(str, {runs[0]: 0, runs[-1]: 0}))} runs, bars: min–max" if runs[-1] > 1 else ", one run each") if timed else ""
+        return f"{kind} scaling: {what}\\n{work}{note}{small}"
+
+    timed, rest = phases_of(cases, "max_s")
+    x = x_axis([c.cores for c in cases], "ranks × threads")
+    ideal = 'with lines linecolor rgb "#555555" linewidth 1.5 dashtype 2 title "ideal, job"'
+    blocks, plots, points = curves(cases, timed, cores, lambda c, p: p["max_s"])
+    low, high = min(p[2] for p in points) / 1.3, max(p[3] for p in points) * 1.3
+    plot(out, "time", title("time of the job and of its phases", rest),
+         [*x, 'set ylabel "time of the slowest rank (s)"', *axis("y", low, high, 10, ticks(low, high))], blocks,
+         [*plots, f"{first:.6g}{'' if weak else f' * {base.cores} / x'} {ideal}"])
+
+    def speedup(case, phase):
+        start = base.phase.get(phase["name"], {}).get("max_s", 0)
+        return start / phase["max_s"] * (case.cores / base.cores if weak else 1) if start > 0 and phase["max_s"] > 0 else None
+
+    blocks, plots, points = curves(cases, timed, cores, speedup)
+    low, high = min(p[2] for p in points) / 1.2, max(max(p[3] for p in points), max(c.cores for c in cases) / base.cores) * 1.2
+    plot(out, "speedup", title("scaled speed-up" if weak else "speed-up", rest),
+         [*x, f'set ylabel "{"scaled " if weak else ""}speed-up against {base.ranks} × {base.threads} (job: {first:.2f} s)"',
+          *axis("y", low, high, 2, powers(low, high))], blocks, [*plots, f"x / {base.cores} {ideal.replace(', job', '')}"])
+
+    several = [c for c in cases if c.ranks > 1]
+    if not several:
+        return
+    blocks, plots, points = curves(several, timed, cores, share_of_collectives)
+    if points:
+        plot(out, "communication", title("share of the time that goes into collectives, waiting included", rest),
+             [*x_axis([c.cores for c in several], "ranks × threads"), 'set ylabel "share of the mean time of a rank (%)"', "set yrange [0:*]"], blocks, plots)
+    for name, key, unit, label, value in (("calls", "comm_calls", "calls", "collective calls of a rank", lambda c, p: p["comm_calls"]),
+                                    ("volume", "comm_bytes", "MiB", "MiB of a rank through collectives", lambda c, p: p["comm_bytes"] / MIB / c.ranks)):
+        counted, rest = phases_of(several, key)
+        blocks, plots, points = curves(several, counted, ranks, value)
+        if points:
+            plot(out, name, title(label, rest, unit, timed=False), [*x_axis([c.ranks for c in several], "ranks"), f'set ylabel "{label}"', "set yrange [0:*]"], blocks, plots)
 
 
 def main():
@@ -213,6 +337,12 @@ def main():
     base = cases[0]
     least = min(c.runs for c in cases)
     model, run = reports[0]["model"], reports[0]["run"]
+    write_csv(options.out + ".csv", cases, base, options.weak)
+    if shutil.which("gnuplot"):
+        make_plots(options.out, cases, base, options.weak,
+                   f"{model['family']}, {model['layers']} layers, hidden size {model['hidden']}, {run['precision']}")
+    else:
+        print("no gnuplot: no plots", file=sys.stderr)
     print(f"{'weak' if options.weak else 'strong'} scaling: {model['family']}, {model['layers']} layers, hidden {model['hidden']}; {run['precision']} by {run['kernel']}")
     print(f"base: {base.ranks} ranks x {base.threads} threads, {base.phase['job']['mean_s']:.3f} s; medians of {least} or more runs"
           + ("" if least >= 5 else " (fewer than 5: take them as a look, not as a measurement)"))
@@ -220,12 +350,11 @@ def main():
     print("comm: collectives of the program itself, waiting included, without those of HDF5 and ScaLAPACK; (): ranks outnumber the cores\n")
     print_jobs(cases, base, options.weak)
     print_phases(cases, base, options.weak)
-    write_csv(options.out + ".csv", cases, base, options.weak)
-    if shutil.which("gnuplot"):
-        make_plots(options.out, cases, base, options.weak)
-    else:
-        print("no gnuplot: no plots", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # ... | head: the files are written, and the rest of the tables is not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

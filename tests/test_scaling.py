@@ -1,6 +1,6 @@
 """A scaling study, from jobs/scaling.sh to the tables and plots of jobs/scaling-report.py: their numbers are the reports', and
 the time, calls and bytes of collectives in the reports add up."""
-import csv, importlib.util, json, os, shutil, subprocess, sys
+import csv, importlib.util, json, os, re, shutil, subprocess, sys
 
 import pytest
 from helpers import BINARY, DEMO, ROOT, environment, run_job
@@ -45,12 +45,121 @@ def test_numbers_are_those_of_the_reports(study):
     assert not list(out.glob("strong/*.h5"))
 
 
+def test_spread_and_memory(study):
+    """In the CSV: of each phase the least and the most of the runs, of the job the memory of the fullest rank."""
+    for (name, ranks), row in rows(study[1]).items():
+        report = study[2][ranks]
+        if name == "job":
+            assert float(row["memory_resident"]) == report["memory"]["resident"]["max"]
+            assert float(row["memory_counted"]) == report["memory"]["counted"]["max"]
+        else:
+            assert row["memory_resident"] == row["memory_counted"] == ""
+        assert row["max_s_lowest"] == row["max_s_highest"] == row["max_s"]  # of one run
+
+
+PLOTS = ("time", "speedup", "communication", "calls", "volume")
+MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
 def test_plots(study):
     if not shutil.which("gnuplot"):
         assert "no gnuplot" in study[0].stderr
         return
-    for name in ("time", "speedup", "communication", "volume"):
-        assert (study[1] / f"strong-{name}.png").read_bytes().startswith(b"\x89PNG"), name
+    for name in PLOTS:
+        for kind, magic in MAGIC.items():
+            assert (study[1] / f"strong-{name}.{kind}").read_bytes().startswith(magic), (name, kind)
+
+
+def fabricate(study, folder, cases, runs=2, change=lambda report, ranks: None):
+    """Reports of more cases, made of the one at two ranks: the phases share the work, but `start`, and differ a little from run to run."""
+    paths = []
+    for ranks in cases:
+        for run in range(runs):
+            report = json.loads(json.dumps(study[2][2]))
+            report["run"].update(ranks=ranks, nodes=1)
+            report["warnings"] = []
+            for phase in report["phases"]:
+                factor = (1 if phase["name"] == "start" else 2 / ranks) * (1 + 0.1 * run)
+                for key in ("min_s", "mean_s", "max_s", "comm_s", "comm_max_s"):
+                    phase[key] *= factor
+            report["run"]["wall_s"] = sum(p["mean_s"] for p in report["phases"] if "." not in p["name"])
+            change(report, ranks)
+            paths.append(folder / f"{ranks}.{run}.json")
+            paths[-1].write_text(json.dumps(report))
+    return paths
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """A stand-in for gnuplot that keeps what it is to draw; by the plot's name."""
+    (tmp_path / "gnuplot").write_text(f"#!/bin/sh\ncat >{tmp_path}/script.$$\n")
+    (tmp_path / "gnuplot").chmod(0o755)
+
+    def draw(*arguments):
+        for path in tmp_path.glob("script.*"):
+            path.unlink()
+        done = subprocess.run([REPORT, "--out", tmp_path / "x", *arguments], capture_output=True, text=True,
+                              env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"))
+        assert done.returncode == 0, done.stderr
+        texts = [path.read_text() for path in tmp_path.glob("script.*")]
+        return {name: next(t for t in texts if f"/x-{name}.png" in t) for name in PLOTS}
+    return draw
+
+
+def colours(script):
+    """{phase: its colour}"""
+    return {title: colour for colour, title in re.findall(r'linecolor rgb "(#\w+)" pointtype \d+ pointsize \S+ title "([^"]+)"', script)}
+
+
+def test_what_is_drawn(study, tmp_path, scripts):
+    """Titles, both axes logarithmic with a straight ideal, bars from the least to the most, one colour for a phase in all plots."""
+    drawn = scripts(*fabricate(study, tmp_path, (1, 2, 4)))
+    for name, script in drawn.items():
+        assert 'set title "Strong scaling: ' in script and "set xlabel" in script and "set ylabel" in script, name
+        assert [kind for kind in MAGIC if f'/x-{name}.{kind}"' in script] == list(MAGIC)
+        assert len(set(colours(script).values())) == len(colours(script)) > 1 and "yerrorbars" in script
+        for phase, colour in colours(script).items():
+            assert colour == colours(drawn["time"]).get(phase, colour), (name, phase)
+    for name, ideal in (("time", r"plot .* [\d.]+ \* 1 / x with lines"), ("speedup", r"plot .*, x / 1 with lines")):
+        assert "set logscale x 2" in drawn[name] and "set logscale y" in drawn[name] and re.search(ideal, drawn[name]), drawn[name]
+    job = re.search(r"\$d0 << EOD\n(.*?)\nEOD", drawn["time"], re.S)[1].splitlines()
+    assert len(job) == 3
+    for line, ranks in zip(job, (1, 2, 4)):
+        x, middle, low, high = map(float, line.split())
+        assert x == ranks and high == pytest.approx(1.1 * low, rel=1e-4) and middle == pytest.approx(1.05 * low, rel=1e-4)
+    assert "pointtype 6" not in drawn["time"]
+    weak = scripts("--weak", *fabricate(study, tmp_path, (2,)))
+    assert 'set title "Weak scaling: ' in weak["time"] and " / x with lines" not in weak["time"]
+
+
+def test_small_phases_are_left_out_and_named(study, tmp_path, scripts):
+    def change(report, ranks):
+        for phase in report["phases"]:
+            if phase["name"] == "cut":
+                phase["max_s"] = 0.005 * report["run"]["wall_s"]
+            if phase["name"] == "write":  # counts at four ranks
+                phase["max_s"] = (0.02 if ranks == 4 else 0.001) * report["run"]["wall_s"]
+    drawn = scripts(*fabricate(study, tmp_path, (2, 4), change=change))["time"]
+    assert "cut" not in colours(drawn) and "write" in colours(drawn)
+    assert re.search(r"left out, below 1 % of the job's time: .*\bcut\b", drawn)
+
+
+def test_crowded_cases_are_drawn_hollow(study, tmp_path, scripts):
+    def change(report, ranks):
+        if ranks == 8:
+            report["warnings"] = [{"text": "ranks x threads on a node are more than its cores", "count": 1}]
+    drawn = scripts(*fabricate(study, tmp_path, (2, 4, 8), change=change))
+    for name, script in drawn.items():
+        assert 'pointtype 6 title "more than the cores"' in script, name
+        assert re.search(r"with yerrorbars linecolor rgb \S+ pointtype 6 pointsize 1.3 notitle", script) and "dashtype 3" in script
+    assert re.search(r"EOD\n8 [\d. ]+\nEOD", drawn["speedup"])
+
+
+def test_a_pipe_that_ends_early(study, tmp_path):
+    """... | head -1: no traceback, and the files are there."""
+    done = subprocess.run(f"'{REPORT}' --out '{tmp_path}/x' '{study[1]}'/strong/*.json | head -1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash",
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr and (tmp_path / "x.csv").exists()
 
 
 def test_collectives_add_up(study):
@@ -92,6 +201,8 @@ def test_layers_add_up(study):
 
 @pytest.mark.parametrize("change, said", [
     (lambda r: r["settings"]["calibration"].update(samples=16), "calibration tokens is 2048, expected 1024"),
+    (lambda r: r.update(restart={"runs_before": 1}), "the run went on with an interrupted one, expected a whole run"),
+    (lambda r: r.update(survey="read from s.h5"), "survey is read, expected made"),
     (lambda r: r.update(status="failed"), "status is failed, expected ok"),
     (lambda r: r["phases"][0].pop("comm_s"), "no report of olica_mpi with communication times")])
 def test_what_cannot_be_compared_is_refused(study, tmp_path, change, said):
