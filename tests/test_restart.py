@@ -476,3 +476,32 @@ def test_failure_keeps_what_is_done(job):
     done = job.run(1)
     assert done.returncode == 0 and f"going on from layer {LAYERS} of sweep 2" in done.stderr, done.stderr
     assert job.files() == ["pruned.h5"] and mpirun(1, "--verify", job.dir / "pruned.h5").returncode == 0
+
+
+@pytest.mark.parametrize("stops", [2, LAYERS, LAYERS + 2])
+def test_another_type(stops, stopped, tmp_path):
+    """Nothing of sweep 1 depends on the output's type: the survey is kept, what sweep 2 has written begins anew."""
+    whole = Job(tmp_path, output={"dtype": "bf16"})
+    assert whole.run(1).returncode == 0
+    job = stopped(stops)
+    done = job.run(2, "--set", "output.dtype=bf16")
+    assert done.returncode == 0 and "going on from layer" in done.stderr, done.stderr
+    assert ("sweep 2 begins anew, the survey is kept" in done.stderr) == (stops > LAYERS), done.stderr
+    assert "survey layer 1 " not in done.stderr
+    job.matches(whole)
+
+
+def test_a_type_that_does_not_hold_it(tmp_path):
+    """Said with the weight's name when it is read, in sweep 1 too where nothing scores the output matrix; another type goes on."""
+    job = Job(tmp_path, output={"dtype": "fp16"})
+    job.config.write_text(re.sub(r"\[evaluate\][^\[]*", "", job.config.read_text()))
+    job.arguments = lambda *arguments: [*arguments, job.config]
+    build(tmp_path / "model", config={"num_hidden_layers": LAYERS, "tie_word_embeddings": False, "vocab_size": BYTE_VOCABULARY,
+                                      "max_position_embeddings": 96},
+          change=lambda w: w["lm_head.weight"].__imul__(1e6))
+    done = job.run(2)
+    assert done.returncode == CONFIG and "prune layer" not in done.stderr, done.stderr
+    assert re.search(r"\[output\] dtype = fp16: .*: lm_head.weight has .* as number .*expected at most 65504", done.stderr), done.stderr
+    assert "restart files are kept: the run goes on once that is mended in the config" in done.stderr, done.stderr
+    done = job.run(2, "--set", "output.dtype=bf16")
+    assert done.returncode == 0 and f"going on from layer {LAYERS - 1} of sweep 1" in done.stderr, done.stderr

@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from damage import Job, flip, hurt, put, raw
+from damage import Job, flip, hurt, model, put, raw, scaled
 from helpers import mpirun
 from test_restart import Job as Interrupted
+from tiny_model import CONFIG, weights
 
 INPUT = 3
 LAYOUTS = [(1, None), (2, None), (3, None), (2, 1), (3, 2), (3, 1)]  # ranks, and how many of them share a node
@@ -73,6 +74,28 @@ def test_however_layers_come(good, settings, tmp_path):
     flip("model/layers/001/down_proj/weight", 700)(job)
     done = evaluate(job, (3, 1))
     assert done.returncode == INPUT and "model/layers/001/down_proj/weight has checksum" in done.stderr, done.stderr
+
+
+def test_holes(tmp_path):
+    """A download that stopped: whole tensors of zeros. A bias may be zero."""
+    job = Job(tmp_path)
+    names = ["model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "model.layers.0.input_layernorm.weight",
+             "model.layers.0.self_attn.q_proj.bias", "model.layers.1.self_attn.q_proj.bias"]
+    model(tensors={name: weights(CONFIG)[name] * 0 if name in weights(CONFIG) else np.zeros(16) for name in names})(job)
+    done = evaluate(job, (3, 2), "model")
+    told = [line for line in done.stderr.splitlines() if "is all zeros" in line]
+    assert done.returncode == 0 and len(told) == 3, done.stderr
+    assert all(f"model.safetensors: {name} is all zeros: is the file whole?" in "".join(told) for name in names[:3])
+
+
+def test_what_a_type_loses(tmp_path):
+    """Weights below fp16's smallest number: how many have become 0."""
+    job = Job(tmp_path)
+    scaled("model.layers.0.input_layernorm.weight", 1e-9)(job)
+    put("output", dtype="fp16")(job)
+    done = job.run(2)
+    found = [w for w in json.loads((job.out / "report.json").read_text())["warnings"] if "become 0" in w["text"]]
+    assert done.returncode == 0 and [w["count"] for w in found if "input_layernorm" in w["text"]] == [16], done.stderr
 
 
 def test_structure(good, tmp_path):

@@ -1,6 +1,5 @@
 #include "olica/la/number.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -98,15 +97,32 @@ void olica_number_round(olica_dtype dtype, float *x, size_t n) {
     x[i] = dtype == OLICA_BF16 ? float_of((uint32_t)to_bf16(x[i]) << 16) : from_fp16(to_fp16(x[i]));
 }
 
-size_t olica_number_nonfinite(const float *x, size_t n) {
+/* The first of the numbers whose magnitude's bits are no less than that. */
+static size_t first_from(const float *x, size_t n, uint32_t least) {
   enum { BLOCK = 4096 };
   for (size_t first = 0; first < n; first += BLOCK) {
     size_t count = n - first < BLOCK ? n - first : BLOCK;
     uint32_t bad = 0; /* no early exit inside a block, so that it vectorizes */
-    for (size_t i = 0; i < count; i++) bad |= (bits_of(x[first + i]) & 0x7f800000) == 0x7f800000;
+    for (size_t i = 0; i < count; i++) bad |= (bits_of(x[first + i]) & 0x7fffffff) >= least;
     if (!bad) continue;
     for (size_t i = 0; i < count; i++)
-      if (!isfinite(x[first + i])) return first + i;
+      if ((bits_of(x[first + i]) & 0x7fffffff) >= least) return first + i;
   }
   return n;
+}
+
+size_t olica_number_nonfinite(const float *x, size_t n) {
+  return first_from(x, n, 0x7f800000);
+}
+
+size_t olica_number_beyond(olica_dtype dtype, const float *x, size_t n) {
+  static const uint32_t least[OLICA_DTYPES] = {
+      [OLICA_FP32] = 0x7f800000, [OLICA_FP16] = 0x477ff000, [OLICA_BF16] = 0x7f7f8000};
+  return first_from(x, n, least[dtype]);
+}
+
+double olica_number_largest(olica_dtype dtype) {
+  static const double largest[OLICA_DTYPES] = {
+      [OLICA_FP32] = 0x1.fffffep127, [OLICA_FP16] = 65504, [OLICA_BF16] = 0x1.fep127};
+  return largest[dtype];
 }

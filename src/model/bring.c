@@ -11,12 +11,15 @@ enum { PIECE_BYTES = 8 << 20 };
 /* Part of a span that is read, sent and converted at once. */
 typedef struct piece {
   olica_span span;
+  int from;  /* the number of the span that it is of */
   size_t at; /* of its raw bytes, in this rank's share */
 } piece;
 
 struct olica_bring {
   olica_catalog *catalog;
+  olica_dtype fits; /* the type that must hold the numbers */
   bool background, busy;
+  bool *live;            /* [spans at most] of the transfer: this rank has seen a number that is not 0 */
   int owner;             /* the node that reads */
   int room, count, sent; /* pieces: room for, of the transfer, begun (read, if we own them) */
   piece *pieces;         /* [room] */
@@ -36,14 +39,16 @@ size_t olica_bring_raw_bytes(size_t share, bool background) {
 }
 
 olica_status olica_bring_create(olica_catalog *catalog, int spans, size_t share, bool background,
-                                olica_bring **out) {
+                                olica_dtype fits, olica_bring **out) {
   olica_env *env = catalog->context->env;
   olica_bring *bring;
   OLICA_TRY(OLICA_NEW(env, bring, 1));
-  *bring = (olica_bring){.catalog = catalog, .background = background && catalog->context->nodes > 1};
+  *bring = (olica_bring){
+      .catalog = catalog, .background = background && catalog->context->nodes > 1, .fits = fits};
   bring->room = spans + (int)(share / PIECE_BYTES) + 1;
   OLICA_TRY(OLICA_NEW(env, bring->pieces, (size_t)bring->room));
   OLICA_TRY(OLICA_NEW(env, bring->request, (size_t)bring->room));
+  OLICA_TRY(OLICA_NEW(env, bring->live, (size_t)spans));
   OLICA_TRY(OLICA_NEW(env, bring->raw, olica_bring_raw_bytes(share, bring->background)));
   *out = bring;
   return OLICA_OK;
@@ -54,6 +59,7 @@ void olica_bring_destroy(olica_bring *bring) {
   olica_env *env = bring->catalog->context->env;
   olica_memory_free(env, bring->pieces);
   olica_memory_free(env, bring->request);
+  olica_memory_free(env, bring->live);
   olica_memory_free(env, bring->raw);
   olica_memory_free(env, bring);
 }
@@ -63,14 +69,15 @@ static size_t piece_bytes(const piece *p) {
 }
 
 /* Numbers [first, first + count) of a span, in pieces. */
-static void cut(olica_bring *bring, const olica_span *span, int64_t first, int64_t count, size_t *at) {
+static void cut(olica_bring *bring, const olica_span *span, int from, int64_t first, int64_t count,
+                size_t *at) {
   size_t size = olica_number_size(span->tensor->dtype);
   int64_t step = PIECE_BYTES / (int64_t)size;
   for (int64_t n; count > 0; count -= n, first += n) {
     n = count < step ? count : step;
     assert(bring->count < bring->room);
     bring->pieces[bring->count++] =
-        (piece){.span = {span->tensor, span->first + first, n, span->to + first}, .at = *at};
+        (piece){.span = {span->tensor, span->first + first, n, span->to + first}, .from = from, .at = *at};
     *at += (size_t)n * size;
   }
 }
@@ -87,7 +94,7 @@ static void cut_share(olica_bring *bring, const olica_span *span, int spans) {
   for (int i = 0; i < spans; i++) {
     int64_t from = own.first > before ? own.first - before : 0, until = own.first + own.count - before;
     if (until > span[i].count) until = span[i].count;
-    if (until > from) cut(bring, &span[i], from, until - from, &at);
+    if (until > from) cut(bring, &span[i], i, from, until - from, &at);
     before += span[i].count;
   }
 }
@@ -132,6 +139,7 @@ void olica_bring_begin(olica_bring *bring, int owner, const olica_span *span, in
   bring->status = OLICA_OK;
   bring->kept = owns(bring) ? kept : NULL;
   bring->kept_valid = kept_valid;
+  for (int i = 0; i < spans; i++) bring->live[i] = false;
   cut_share(bring, span, spans);
   if (owns(bring) && !(bring->kept && *kept_valid))
     for (int i = 0; i < bring->count; i++)
@@ -148,16 +156,34 @@ void olica_bring_progress(olica_bring *bring) {
   MPI_Testall(bring->sent, bring->request, &done, MPI_STATUSES_IGNORE);
 }
 
+olica_status olica_bring_check(const olica_catalog *catalog, const olica_tensor *tensor, olica_dtype fits,
+                               int64_t first, const float *x, size_t n) {
+  size_t bad = olica_number_beyond(fits, x, n);
+  if (bad == n) return OLICA_OK;
+  olica_env *env = catalog->context->env;
+  const char *file = olica_catalog_file(catalog, tensor);
+  long long at = (long long)first + (long long)bad;
+  if (olica_number_nonfinite(x + bad, 1) == 0)
+    return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s has %g as number %lld, expected finite weights%s",
+                           file, tensor->name, (double)x[bad], at,
+                           tensor->has_crc ? " (--verify tells whether the file is damaged)" : "");
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[output] dtype = %s: %s: %s has %g as number %lld, expected at most %g, its largest; another "
+      "dtype holds it",
+      olica_number_name(fits), file, tensor->name, (double)x[bad], at, olica_number_largest(fits));
+}
+
 static olica_status decode(const olica_bring *bring, const piece *p) {
   const olica_span *span = &p->span;
-  olica_number_decode(span->tensor->dtype, place(bring, p), span->to, (size_t)span->count);
-  size_t bad = olica_number_nonfinite(span->to, (size_t)span->count);
-  if (bad == (size_t)span->count) return OLICA_OK;
-  return olica_error_set(bring->catalog->context->env, OLICA_ERR_INPUT,
-                         "%s: %s has %g as number %lld, expected finite weights%s",
-                         olica_catalog_file(bring->catalog, span->tensor), span->tensor->name,
-                         (double)span->to[bad], (long long)span->first + (long long)bad,
-                         span->tensor->has_crc ? " (--verify tells whether the file is damaged)" : "");
+  size_t count = (size_t)span->count;
+  olica_number_decode(span->tensor->dtype, place(bring, p), span->to, count);
+  for (size_t i = 0; i < count && !bring->live[p->from]; i++) bring->live[p->from] = span->to[i] != 0;
+  return olica_bring_check(bring->catalog, span->tensor, bring->fits, span->first, span->to, count);
+}
+
+bool olica_bring_live(const olica_bring *bring, int span) {
+  return bring->live[span];
 }
 
 olica_status olica_bring_finish(olica_bring *bring) {

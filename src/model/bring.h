@@ -27,9 +27,9 @@ size_t olica_bring_share(int64_t numbers, size_t size, int groups);
 size_t olica_bring_raw_bytes(size_t share, bool background);
 
 /* For transfers of at most `spans` spans and `share` bytes. `background`: they go on while others compute
- * (there is more than one node). Not collective. */
+ * (there is more than one node); `fits`: the type that must hold every number. Not collective. */
 olica_status olica_bring_create(olica_catalog *catalog, int spans, size_t share, bool background,
-                                olica_bring **bring);
+                                olica_dtype fits, olica_bring **bring);
 void olica_bring_destroy(olica_bring *bring); /* not collective; NULL allowed */
 
 /* Begins a transfer that node `owner` reads; there is none under way. `kept` [share bytes] or NULL: where
@@ -44,9 +44,18 @@ void olica_bring_begin(olica_bring *bring, int owner, const olica_span *span, in
 void olica_bring_progress(olica_bring *bring);
 
 /* Ends it: this rank's share is there in fp32. A failure is this rank's own, for the caller to agree on; NaN
- * or infinity is OLICA_ERR_INPUT naming file, tensor and index. Collective on the context in so far as it
+ * or infinity is OLICA_ERR_INPUT naming file, tensor and index, a number beyond the type that must hold it
+ * OLICA_ERR_CONFIG. Collective on the context in so far as it
  * waits for the owner. */
 olica_status olica_bring_finish(olica_bring *bring);
+
+/* Refuses the first of n numbers, from number `first` of the tensor on, that is not finite (OLICA_ERR_INPUT)
+ * or does not fit that type (OLICA_ERR_CONFIG). Not collective. */
+olica_status olica_bring_check(const olica_catalog *catalog, const olica_tensor *tensor, olica_dtype fits,
+                               int64_t first, const float *x, size_t n);
+
+/* Of the transfer that has ended: is a number of that span, of this rank's share, not 0? Not collective. */
+bool olica_bring_live(const olica_bring *bring, int span);
 
 /* Ends whatever is under way, and forgets it: after a failure elsewhere. As olica_bring_finish. */
 void olica_bring_settle(olica_bring *bring);

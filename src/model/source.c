@@ -13,6 +13,7 @@
 #include "olica/io/safetensors.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/par/watch.h"
 
 enum {
   PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */
@@ -219,8 +220,8 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
   int groups = context->peer_groups;
   size_t share = larger(layer_share(source, groups), panel_share(source, groups));
   source->options = options;
-  olica_status status =
-      olica_bring_create(source->catalog, LAYER_SPANS, share, options.prefetch, &source->bring);
+  olica_status status = olica_bring_create(source->catalog, LAYER_SPANS, share, options.prefetch,
+                                           options.output, &source->bring);
   if (status == OLICA_OK && options.keep)
     status = OLICA_NEW(context->env, source->kept_layer, (size_t)source->arch.layers);
   if (status == OLICA_OK && options.keep)
@@ -292,12 +293,47 @@ static olica_status finish(olica_source *source, const olica_tensor *const *tens
   return OLICA_OK;
 }
 
+/* A download that stopped leaves holes of zeros. A bias may well be 0. */
+static void warn_of_zeros(const olica_source *source, const olica_tensor *tensor, bool live) {
+  size_t length = strlen(tensor->name);
+  bool is_bias = length > 4 && strcmp(tensor->name + length - 4, "bias") == 0;
+  if (!live && !is_bias && source->context->rank == 0)
+    olica_log_warn(source->context->env, "%s: %s is all zeros: is the file whole?",
+                   olica_catalog_file(source->catalog, tensor), tensor->name);
+}
+
+/* Makes everybody's which spans have a number that is not 0. */
+static void share_live(const olica_source *source, bool *live, int count) {
+  olica_watch_enter(source->context, "a maximum of all");
+  MPI_Allreduce(MPI_IN_PLACE, live, count, MPI_C_BOOL, MPI_LOR, source->context->comm);
+  olica_watch_leave(source->context);
+}
+
 static olica_status finish_layer(olica_source *source, int layer) {
   olica_span span[LAYER_SPANS];
   const olica_tensor *tensor[LAYER_SPANS];
+  bool live[LAYER_SPANS];
   int spans = list_layer(source, layer, source->next, span);
   for (int i = 0; i < spans; i++) tensor[i] = span[i].tensor;
-  return finish(source, tensor, spans);
+  OLICA_TRY(finish(source, tensor, spans));
+  if (layer < source->looked) return OLICA_OK;
+  source->looked = layer + 1;
+  for (int i = 0; i < spans; i++) live[i] = olica_bring_live(source->bring, i);
+  share_live(source, live, spans);
+  for (int i = 0; i < spans; i++) warn_of_zeros(source, tensor[i], live[i]);
+  return OLICA_OK;
+}
+
+/* The same of a table, with its last panel. A tied one is looked at once. */
+static olica_status finish_panel(olica_source *source, olica_table table, bool is_last) {
+  bool *live = &source->table_live[table], *looked = &source->table_looked[table];
+  OLICA_TRY(finish(source, &source->table[table], is_last));
+  *live |= olica_bring_live(source->bring, 0);
+  if (!is_last || *looked) return OLICA_OK;
+  share_live(source, live, 1);
+  warn_of_zeros(source, source->table[table], *live);
+  for (int t = 0; t < OLICA_TABLES; t++) source->table_looked[t] |= source->table[t] == source->table[table];
+  return OLICA_OK;
 }
 
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **out) {
@@ -325,11 +361,7 @@ static olica_status read_norm(olica_source *source, float *gains) {
   OLICA_TRY(olica_catalog_read(source->catalog, tensor, 0, (int64_t)d, raw));
   olica_number_decode(tensor->dtype, raw, gains, d);
   olica_memory_free(source->context->env, raw);
-  size_t bad = olica_number_nonfinite(gains, d);
-  if (bad == d) return OLICA_OK;
-  return olica_error_set(source->context->env, OLICA_ERR_INPUT,
-                         "%s: %s has %g as number %zu, expected finite weights",
-                         olica_catalog_file(source->catalog, tensor), tensor->name, (double)gains[bad], bad);
+  return olica_bring_check(source->catalog, tensor, source->options.output, 0, gains, d);
 }
 
 olica_status olica_source_norm(olica_source *source, float *gains) {
@@ -353,5 +385,5 @@ olica_status olica_source_panel(olica_source *source, olica_table table, int pan
   olica_bring_begin(source->bring, owner, &span, 1, keep ? source->kept + own * source->kept_stride : NULL,
                     keep ? &source->kept_valid[own] : NULL);
   olica_shared_fence(context);
-  return finish(source, &source->table[table], panel + 1 == source->panels);
+  return finish_panel(source, table, panel + 1 == source->panels);
 }

@@ -1,5 +1,7 @@
 #include "olica/model/weights.h"
 
+#include <stdio.h>
+
 #include "olica/par/shared.h"
 
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
@@ -102,13 +104,27 @@ void olica_layer_destroy(olica_env *env, olica_layer *layer) {
   olica_memory_free(env, layer);
 }
 
+static long count_zeros(const float *x, size_t n) {
+  long zeros = 0;
+  for (size_t i = 0; i < n; i++) zeros += x[i] == 0;
+  return zeros;
+}
+
 olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *name, float *x, size_t n) {
-  if (!x) return OLICA_OK;
+  if (!x || dtype == OLICA_FP32) return OLICA_OK;
+  long zeros = count_zeros(x, n);
+  size_t bad = olica_number_beyond(dtype, x, n);
+  if (bad < n)
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[output] dtype = %s: %s has %g, expected at most %g, its largest: another dtype holds it",
+        olica_number_name(dtype), name, (double)x[bad], olica_number_largest(dtype));
   olica_number_round(dtype, x, n);
-  if (olica_number_nonfinite(x, n) == n) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_CONFIG,
-                         "[output] dtype = %s: %s has numbers that only a wider type holds",
-                         olica_number_name(dtype), name);
+  char text[OLICA_WARNING_TEXT];
+  snprintf(text, sizeof text, "[output] dtype = %s: weights of %s are too small for it and have become 0",
+           olica_number_name(dtype), name);
+  olica_log_warn_times(env, count_zeros(x, n) - zeros, text);
+  return OLICA_OK;
 }
 
 olica_status olica_layer_round(const olica_context *context, olica_layer *layer, const olica_arch *arch,

@@ -17,6 +17,7 @@ static olica_status check_needs(olica_job *job, olica_source_options *source) {
   olica_plan plan;
   OLICA_AGREE(context, olica_plan_make(job, layout, &plan));
   *source = plan.source;
+  source->output = olica_job_prunes(job) ? job->dtype : OLICA_FP32;
   job->report->estimate = plan.memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
   OLICA_TRY(olica_plan_check(job, layout, &plan));

@@ -218,15 +218,36 @@ olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) 
   return OLICA_OK;
 }
 
-static olica_status check_same(olica_job *job, const json_t *state) {
+/* Copies of both fingerprints without the output's type; *other: it differs. */
+static void forget_dtype(const json_t *then, const json_t *now, json_t *plain[2], bool *other) {
+  static const char key[] = "[output] dtype";
+  const json_t *its[2];
+  plain[0] = json_deep_copy(then);
+  plain[1] = json_deep_copy(now);
+  for (int i = 0; i < 2; i++) {
+    json_t *settings = json_object_get(plain[i], "settings");
+    its[i] = json_object_get(i ? json_object_get(now, "settings") : json_object_get(then, "settings"), key);
+    json_object_del(settings, key);
+  }
+  *other = !json_equal(its[0], its[1]);
+}
+
+/* *other: it is of this run but for the output's type, on which nothing of sweep 1 depends. */
+static olica_status check_same(olica_job *job, const json_t *state, bool *other) {
   olica_resume *resume = &job->resume;
-  olica_env *env = job->context->env;
+  olica_context *context = job->context;
   olica_status status = OLICA_OK;
-  if (job->context->rank == 0)
-    status = olica_fingerprint_compare(env, resume->files->name, json_object_get(state, "fingerprint"),
-                                       resume->fingerprint);
-  if (status != OLICA_OK) refuse(env, status);
-  OLICA_AGREE(job->context, status);
+  *other = false;
+  if (context->rank == 0) {
+    json_t *plain[2];
+    forget_dtype(json_object_get(state, "fingerprint"), resume->fingerprint, plain, other);
+    status = olica_fingerprint_compare(context->env, resume->files->name, plain[0], plain[1]);
+    json_decref(plain[0]);
+    json_decref(plain[1]);
+  }
+  if (status != OLICA_OK) refuse(context->env, status);
+  OLICA_AGREE(context, status);
+  olica_comm_bcast(context, context->comm, other, sizeof *other, 0);
   return OLICA_OK;
 }
 
@@ -246,14 +267,15 @@ static olica_status load_place(olica_job *job, olica_position at, const olica_re
   return OLICA_OK;
 }
 
-static olica_status load(olica_job *job, olica_position at, int datasets, bool *good) {
+/* Loads what a run that goes on from `from` wants of a file about `at`. */
+static olica_status load(olica_job *job, olica_position at, olica_position from, int datasets, bool *good) {
   olica_resume *resume = &job->resume;
   olica_context *context = job->context;
   olica_resume_state sections = {0};
   OLICA_FREE(context->env, resume->progress);
   resume->datasets = datasets;
   olica_status status = OLICA_NEW(context->env, resume->progress, (size_t)datasets);
-  if (status == OLICA_OK) status = olica_resume_sections(job, at, &sections);
+  if (status == OLICA_OK) status = olica_resume_sections(job, from, &sections);
   OLICA_AGREE(context, status);
   OLICA_TRY(load_place(job, at, &sections, good));
   if (*good) OLICA_TRY(olica_restart_load(resume->files, sections.count, sections.section, good));
@@ -276,21 +298,37 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
                  at.sweep, resume->files->name, resume->files->found);
 }
 
+/* What sweep 2 has done is of another type: of its state nothing stays but what the survey has found. */
+static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_position *from,
+                              int *datasets) {
+  static const char *const behind[] = {"records", "warnings", "questions_seconds"};
+  json_t *survey = json_copy((json_t *)state);
+  for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) json_object_del(survey, behind[i]);
+  *from = (olica_position){2, 0};
+  *datasets = 0;
+  olica_log_line(job->context->env, "[output] dtype is another one: sweep 2 begins anew, the survey is kept");
+  return survey;
+}
+
 /* Takes up the file that was found, if it can: *good. Else it does not count any more. */
 static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   olica_resume *resume = &job->resume;
-  olica_position at;
+  olica_position at, from;
   int datasets;
+  bool other;
   *good = false;
-  OLICA_TRY(check_same(job, state));
+  OLICA_TRY(check_same(job, state, &other));
   if (!olica_resume_place(job, state, &at, &datasets)) {
     olica_restart_skip(resume->files, "names a place that a run of this model does not have");
     return OLICA_OK;
   }
-  olica_status status = load(job, at, datasets, good);
-  if (status == OLICA_ERR_IO) return refuse(job->context->env, status);
-  if (status == OLICA_OK && *good) take_up(job, state, at);
-  return status;
+  from = at;
+  json_t *survey = NULL;
+  if (other && at.sweep == 2 && at.layer > 0) survey = back_to_survey(job, state, &from, &datasets);
+  olica_status status = load(job, at, from, datasets, good);
+  if (status == OLICA_OK && *good) take_up(job, survey ? survey : state, from);
+  json_decref(survey);
+  return status == OLICA_ERR_IO ? refuse(job->context->env, status) : status;
 }
 
 /* There may be files all the same, of which none counts. */
@@ -329,6 +367,11 @@ void olica_resume_end(olica_job *job, olica_status status) {
   if (status == OLICA_OK || status == OLICA_STOPPED || resume->kept.sweep == 0) return;
   char text[OLICA_ERROR_TEXT];
   snprintf(text, sizeof text, "%s", env->error.text);
+  if (status == OLICA_ERR_CONFIG) { /* the same one would end here again */
+    olica_error_set(env, status,
+                    "%s; restart files are kept: the run goes on once that is mended in the config", text);
+    return;
+  }
   olica_error_set(
       env, status,
       "%s; restart files are kept: the same config goes on from layer %d of sweep %d (layers from 0)", text,

@@ -160,6 +160,18 @@ static olica_status survey_layer(olica_job *job, int index, bool survey, bool sc
   return OLICA_OK;
 }
 
+/* Where no scores are wanted sweep 1 ends without the norm and the output matrix. Has the output a narrower
+ * type, it must not turn out at the end of sweep 2 that it cannot hold them. */
+static olica_status look_at_rest(olica_job *job) {
+  const olica_source *source = job->source;
+  if (!olica_job_prunes(job) || job->dtype != OLICA_FP16 || source->dtype == OLICA_FP16) return OLICA_OK;
+  olica_timer_start(&job->context->env->timers, "read");
+  olica_status status = olica_source_norm(job->source, job->gains);
+  olica_timer_stop(&job->context->env->timers);
+  OLICA_TRY(status);
+  return source->arch.tied ? OLICA_OK : pass_table(job, &(table_use){.table = OLICA_TABLE_HEAD});
+}
+
 /* Sweep 1 from layer `first` on: the survey, the dense model's scores, or one of them. */
 static olica_status survey_layers(olica_job *job, int first, bool survey, bool score) {
   olica_env *env = job->context->env;
@@ -176,7 +188,7 @@ static olica_status survey_layers(olica_job *job, int first, bool survey, bool s
       OLICA_TRY(olica_resume_boundary(job, (olica_position){1, i + 1}));
   }
   olica_progress_end(env);
-  return score ? finish_stream(job, false) : OLICA_OK;
+  return score ? finish_stream(job, false) : look_at_rest(job);
 }
 
 olica_status olica_sweep_survey(olica_job *job) {

@@ -51,6 +51,11 @@ void olica_number_round_bf16(const float *from, uint16_t *to, int n);
 /* x rounded in place to what the format can hold: what will be read back after encode. */
 void olica_number_round(olica_dtype dtype, float *x, size_t n);
 
+/* Index of the first of n numbers that is beyond the format (rounding makes it infinite; NaN is), or n; the
+ * largest number that is not. */
+size_t olica_number_beyond(olica_dtype dtype, const float *x, size_t n);
+double olica_number_largest(olica_dtype dtype);
+
 /* Index of the first NaN or infinity among n numbers, or n. */
 size_t olica_number_nonfinite(const float *x, size_t n);
 

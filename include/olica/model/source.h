@@ -17,6 +17,7 @@ typedef enum olica_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD, OLICA_TABLES } o
 typedef struct olica_source_options {
   bool prefetch; /* the next layer is on its way between nodes while this one computes */
   bool keep;     /* layers stay with the ranks that have read them, as stored: the next sweep reads nothing */
+  olica_dtype output; /* what is made of the weights has this type: each must fit it (fp32: any) */
 } olica_source_options;
 
 typedef struct olica_source {
@@ -39,10 +40,12 @@ typedef struct olica_source {
   bool *kept_valid;         /* [own_count] */
   /* From olica_source_begin on: */
   olica_source_options options;
-  struct olica_bring *bring;  /* what is on its way */
-  olica_shared *memory;       /* the node's layer in work */
-  olica_layer *next;          /* the layer on its way, in the same memory, */
-  int next_index;             /* and its number */
+  struct olica_bring *bring; /* what is on its way */
+  olica_shared *memory;      /* the node's layer in work */
+  olica_layer *next;         /* the layer on its way, in the same memory, */
+  int next_index;            /* and its number */
+  int looked;                /* layers that have been looked at for tensors of nothing but zeros, */
+  bool table_live[OLICA_TABLES], table_looked[OLICA_TABLES]; /* and tables */
   unsigned char **kept_layer; /* [L] this rank's shares of own layers, as stored, NULL: not kept */
   bool *kept_layer_valid;     /* [L] */
 } olica_source;
@@ -68,7 +71,9 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
  * until the next one is taken; free with olica_layer_destroy. Layers are taken in order from any one on;
  * behind each the next is expected. Collective. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
  * tensor and index; so is what went wrong in the background, and a tensor whose bytes are not what its
- * checksum says (a checkpoint's; a table's is known with its last panel). */
+ * checksum says (a checkpoint's; a table's is known with its last panel). A weight that the output's type
+ * cannot hold is OLICA_ERR_CONFIG. A matrix or a norm of nothing but zeros, as an interrupted download leaves
+ * them, is named in a warning. */
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **weights);
 
 /* Ends what is under way in the background, whatever has failed: nobody waits for it any more. Collective;
