@@ -16,7 +16,7 @@ def config(tmp_path_factory):
     make_model(directory / "model", layers=3)
     return write_config(directory / "job.ini", {
         "model": {"path": "model"}, "calibration": {"tokens": make_ids(directory / "calibration.npy"), "samples": 6, "length": 8},
-        "prune": {"mlp_num": 1}, "evaluate": {"tokens": make_ids(directory / "evaluation.npy", seed=2), "length": 8},
+        "prune": {"mlp_num": 1, "ratio": 0.2}, "evaluate": {"tokens": make_ids(directory / "evaluation.npy", seed=2), "length": 8},
         "output": {"overwrite": "yes"}})
 
 

@@ -358,7 +358,7 @@ def test_no_two_outputs_in_one_file(place):
     done = subprocess.run([BINARY, "--set=output.checkpoint=stats.h5", config], capture_output=True, text=True, timeout=120, env=environment())
     assert done.returncode == USAGE and "[calibration] save" in done.stderr and place.stats.read_bytes() == before
     planned = subprocess.run([BINARY, "--check", "--set=output.overwrite=yes", config], capture_output=True, text=True, timeout=120, env=environment())
-    assert planned.returncode == 0 and "stats.h5, to be read if they fit" in planned.stdout
+    assert planned.returncode == 0 and "stats.h5: would be read" in planned.stdout
 
 
 def test_where_nothing_can_be_written(place):

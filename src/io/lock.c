@@ -76,6 +76,16 @@ olica_status olica_lock_try(olica_env *env, const char *path, int *fd, bool *hel
   return status;
 }
 
+bool olica_lock_held(olica_env *env, const char *path) {
+  char *name;
+  if (lock_name(env, path, &name) != OLICA_OK) return olica_error_clear(env), false;
+  int fd = open(name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (fd >= 0) close(fd);
+  olica_memory_free(env, name);
+  return held;
+}
+
 olica_status olica_lock_take(olica_env *env, const char *path, int *fd) {
   bool held;
   OLICA_TRY(olica_lock_try(env, path, fd, &held));

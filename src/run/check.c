@@ -1,9 +1,9 @@
 /* --check: everything that a run would do before its first layer, and what it would then need, in words. */
 #include <math.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "job.h"
+#include "advice.h"
+#include "foresee.h"
 #include "olica/par/comm.h"
 #include "olica/run/pipeline.h"
 
@@ -71,13 +71,27 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
              olica_log_plural(o->restart.keep), olica_job_mib(plan->restart),
              *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
-  if (olica_job_prunes(job) && *o->calibration.save)
-    printf("statistics   %s, %s\n", o->calibration.save,
-           access(o->calibration.save, F_OK) == 0 ? "to be read if they fit" : "to be written");
+  if (olica_job_prunes(job) && *o->calibration.save) printf("statistics   %s\n", o->calibration.save);
   print_texts(job, inputs->evaluation);
   print_tasks(job);
   print_memory(plan, ranks_per_node);
   printf("work         %.3g floating-point operations\n", plan->flops);
+}
+
+static void print_sparsity(const olica_job *job, const olica_prune_options *options,
+                           const olica_budget *budget) {
+  const olica_arch *arch = &job->source->arch;
+  const olica_layer_shape *dense = &job->source->shape[0];
+  int64_t whole = job->source->parameters;
+  double left = (double)olica_budget_parameters(budget, options->mlp_num, arch, dense, whole),
+         branches = 2.0 * options->mlp_num * arch->hidden * budget->branch;
+  const olica_sparsities allowed = olica_budget_sparsities(options, arch, dense, whole);
+  char text[OLICA_SPARSITIES_TEXT];
+  printf("sparsity     %g asked for, %.4f to be reached; branches are %.4f of the parameters%s\n",
+         options->sparsity, 1.0 - left / (double)whole, branches / (double)whole,
+         options->count_branches ? ", counted" : "");
+  printf("allowed      %s with these settings; something goes from %.4g on\n",
+         olica_sparsities_text(&allowed, text), allowed.least);
 }
 
 static void print_budget(const olica_job *job) {
@@ -96,6 +110,7 @@ static void print_budget(const olica_job *job) {
          arch->ffn - b.neurons_dropped, arch->ffn);
   printf("calibrated   %d layer%s, branches of rank %d\n", options.mlp_num, olica_log_plural(options.mlp_num),
          b.branch);
+  print_sparsity(job, &options, &b);
 }
 
 /* Nodes are filled one after the other; the last may have fewer ranks. */
@@ -117,11 +132,16 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
+  olica_advise(&job, ranks);
   if (context->rank == 0) fflush(stdout);
   OLICA_TRY(olica_plan_check(&job, layout, &plan));
   if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));
   OLICA_TRY(olica_job_check_ids(&job, &inputs));
   OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
+  OLICA_TRY(olica_foresee_outputs(&job, &plan));
+  OLICA_TRY(olica_foresee_time(&job, &plan, ranks, ranks_per_node));
+  olica_resume_close(&job);
+  olica_saved_close(&job);
   olica_ids_close(context, inputs.calibration);
   olica_ids_close(context, inputs.evaluation);
   olica_source_close(job.source);

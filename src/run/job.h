@@ -13,6 +13,7 @@
 #include "olica/text/sample.h"
 #include "resume.h"
 #include "saved.h"
+#include "work.h"
 
 /* The zero-shot tasks. */
 typedef struct olica_job_tasks {
@@ -143,7 +144,9 @@ typedef struct olica_plan {
                                                                          * their way and kept */
   double shared;              /* bytes that every node has once; a rank's share is among its parts */
   double checkpoint, restart; /* bytes written; of a restart file */
-  double flops;               /* of all ranks */
+  olica_work work;
+  double flops;   /* of all ranks, the solver's among them */
+  double solving; /* seconds of the decompositions, as modelled */
 } olica_plan;
 
 /* The plan that does most of what is wanted within [compute] memory: layers that are kept and the prefetch

@@ -4,11 +4,13 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "advice.h"
 #include "job.h"
 #include "olica/io/lock.h"
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 #include "olica/run/value.h"
+#include "rates.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_source_options *source) {
@@ -23,6 +25,8 @@ static olica_status check_needs(olica_job *job, olica_source_options *source) {
   OLICA_TRY(olica_plan_check(job, layout, &plan));
   OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
+  olica_advise(job, context->size);
+  OLICA_TRY(olica_rates_warn(job));
   OLICA_TRY(olica_job_probe_outputs(job, plan.checkpoint, true));
   bool locks = context->rank == 0 && olica_job_prunes(job);
   OLICA_AGREE(context,

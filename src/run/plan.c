@@ -203,31 +203,6 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   return OLICA_OK;
 }
 
-/* Multiply-adds of one token through a layer, twice. */
-static double layer_flops(const olica_arch *arch, const olica_layer_shape *shape, double length) {
-  return 2.0 * (double)olica_layer_shape_total(arch, shape) +
-         2.0 * length * arch->heads * (arch->head + shape->values) / 2;
-}
-
-static void plan_flops(const olica_job *job, const olica_budget *budget, olica_plan *plan) {
-  const olica_arch *arch = &job->source->arch;
-  const olica_options *o = job->options;
-  const olica_layer_shape *dense = &job->source->shape[0];
-  double layers = arch->layers, d = arch->hidden, head = 2.0 * d * arch->vocabulary;
-  double windows = (double)job->windows.count * job->windows.length;
-  bool prunes = olica_job_prunes(job);
-  if (!prunes || o->evaluate.dense)
-    plan->flops += windows * (layers * layer_flops(arch, dense, job->windows.length) + head);
-  if (!prunes) return;
-  olica_layer_shape cut = olica_budget_shape(budget, dense, false);
-  double tokens = (double)o->calibration.samples * (double)o->calibration.length,
-         n = arch->heads * arch->head;
-  double dense_flops = layer_flops(arch, dense, (double)o->calibration.length);
-  double cut_flops = layer_flops(arch, &cut, (double)o->calibration.length), fit = 3 * d * d;
-  plan->flops += tokens * (layers * (2 * dense_flops + cut_flops + fit) + (double)o->prune.mlp_num * fit);
-  plan->flops += layers * (2.4 * d * d * d + 4 * n * n * n) + windows * (layers * cut_flops + head);
-}
-
 /* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
 static double restart_bytes(const olica_job *job, int ranks) {
   double packs = job->tasks.packs ? (double)job->tasks.packs->count : 0;
@@ -244,8 +219,6 @@ static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan
   OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, job->precision, ranks, job->context->most_threads,
                                 job->source->panel_rows, &plan->tasks));
   plan->tasks += olica_job_tasks_bytes(job);
-  for (int64_t p = 0; p < packs->count; p++)
-    plan->flops += packs->cost[p] * (olica_job_scores(job, false) + olica_job_scores(job, true));
   return OLICA_OK;
 }
 
@@ -274,7 +247,9 @@ static olica_status plan_method(const olica_job *job, olica_layout layout, olica
                        (double)olica_maps_bytes(arch, &largest, job->precision));
   plan->shared +=
       larger(maps, (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
-  plan_flops(job, &budget, plan);
+  plan->work = olica_work_make(job, &budget);
+  plan->flops = olica_work_all(job, &plan->work) + (olica_job_prunes(job) ? olica_work_solver(job) : 0);
+  if (olica_job_prunes(job)) plan->solving = olica_work_solver_seconds(job, &budget, layout.ranks);
   return OLICA_OK;
 }
 

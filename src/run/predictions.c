@@ -55,8 +55,7 @@ static void put_question(text *t, const olica_job *job, int64_t number) {
            tasks->files.file[question->task].task->name,
            (long long)(number - questions->first[question->task]), question->gold);
   put(t, piece);
-  for (int m = 0; m < 2; m++)
-    put_model(t, name_of(job, m), questions, question, tasks->likelihood[m]);
+  for (int m = 0; m < 2; m++) put_model(t, name_of(job, m), questions, question, tasks->likelihood[m]);
   put(t, "}\n");
 }
 

@@ -356,6 +356,30 @@ olica_status olica_resume_load(olica_job *job) {
   return OLICA_OK;
 }
 
+/* The tokens have not been looked at. */
+static olica_status foresee(olica_job *job, json_t *state, olica_position *at) {
+  json_t *then = json_object_get(state, "fingerprint");
+  int datasets;
+  json_object_set_new(then, "tokens", json_object());
+  if (job->resume.fingerprint) json_object_set_new(job->resume.fingerprint, "tokens", json_object());
+  OLICA_TRY(check_same(job, state));
+  if (!olica_resume_place(job, state, at, &datasets)) *at = (olica_position){1, 0};
+  return OLICA_OK;
+}
+
+olica_status olica_resume_foresee(olica_job *job, olica_position *at) {
+  olica_resume *resume = &job->resume;
+  json_t *state;
+  *at = (olica_position){1, 0};
+  if (!resume->files || !olica_restart_exists(resume->files)) return OLICA_OK;
+  OLICA_TRY(olica_restart_find(resume->files, &state));
+  if (!state) return OLICA_OK;
+  olica_status status = olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &resume->fingerprint);
+  if (status == OLICA_OK) status = foresee(job, state, at);
+  json_decref(state);
+  return status;
+}
+
 bool olica_resume_needs_part(const olica_job *job) {
   return job->resume.files && job->resume.kept.sweep == 2 && job->resume.kept.layer > 0;
 }

@@ -53,6 +53,10 @@ olica_status olica_resume_open(struct olica_job *job, double bytes, double check
  * writes none. That it is of another run is the failure of olica_fingerprint_compare. */
 olica_status olica_resume_load(struct olica_job *job);
 
+/* Without the streams (--check), after olica_resume_open: what olica_resume_load would begin with, by
+ * settings, program and model alone; *at {1, 0} where nothing was found. Fails as it would. */
+olica_status olica_resume_foresee(struct olica_job *job, olica_position *at);
+
 /* A place where the run could be interrupted: `next` is what it would go on with. Writes a restart file where
  * it is time for one; OLICA_STOPPED where a signal or the time asks for it, after that. */
 olica_status olica_resume_boundary(struct olica_job *job, olica_position next);

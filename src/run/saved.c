@@ -184,6 +184,38 @@ olica_status olica_saved_open(olica_job *job) {
   return there ? look(job) : OLICA_OK;
 }
 
+/* The tokens have not been looked at. */
+static olica_status foresee(olica_job *job, olica_survey_file *file) {
+  json_t *about;
+  int known[2];
+  OLICA_AGREE(job->context, read_about(job, file, &about));
+  if (job->context->rank == 0) {
+    json_object_set_new(json_object_get(about, "survey"), "tokens", json_object());
+    json_object_set_new(json_object_get(job->saved.about, "survey"), "tokens", json_object());
+  }
+  olica_status status = olica_comm_agree(job->context, job->context->comm, compare(job, about, known));
+  json_decref(about);
+  return status;
+}
+
+olica_status olica_saved_foresee(olica_job *job, bool *reads) {
+  olica_context *context = job->context;
+  olica_survey_file *file = NULL;
+  *reads = false;
+  if (!job->method->survey || !*job->options->calibration.save) return OLICA_OK;
+  int there = context->rank == 0 && find(job);
+  olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
+  if (!there) return OLICA_OK;
+  OLICA_TRY(describe(job));
+  olica_status status = olica_survey_open(context, job->options->calibration.save, &file);
+  bool opened = status == OLICA_OK;
+  if (opened) status = foresee(job, file);
+  if (opened) olica_survey_close(file);
+  *reads = status == OLICA_OK && !job->options->fresh;
+  bool unusable = status == OLICA_ERR_INPUT || status == OLICA_ERR_CONFIG;
+  return unusable ? give_up(job, status, opened) : status;
+}
+
 /* Rank 0's text on every rank, in counted memory. */
 static olica_status share_about(olica_job *job, char **about) {
   olica_context *context = job->context;

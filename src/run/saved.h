@@ -29,6 +29,10 @@ olica_status olica_saved_probe(olica_env *env, const char *path, bool touch);
  * --fresh replace it; one that is no such file is refused always. Collective. */
 olica_status olica_saved_open(struct olica_job *job);
 
+/* Without the streams (--check): would a run read the file, by settings, program and model alone? Fails as
+ * olica_saved_open would. Collective. */
+olica_status olica_saved_foresee(struct olica_job *job, bool *reads);
+
 /* At the end of sweep 1: writes the file if it was not read. Where another job is writing it, or a file has
  * come since the run began, that one stays, with a warning. Collective. */
 olica_status olica_saved_write(struct olica_job *job);

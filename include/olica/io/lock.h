@@ -16,6 +16,10 @@ olica_status olica_lock_take(olica_env *env, const char *path, int *fd);
 /* The same for a caller that can do without: *held, and no failure, where another process holds it. */
 olica_status olica_lock_try(olica_env *env, const char *path, int *fd, bool *held);
 
+/* Does another process hold it? Makes nothing, and takes it at most for a moment. False also where that
+ * cannot be told. */
+bool olica_lock_held(olica_env *env, const char *path);
+
 /* Lets go, and removes the file if it is still the one that was locked. fd -1: nothing. */
 void olica_lock_release(olica_env *env, const char *path, int fd);
 

@@ -1,0 +1,173 @@
+#include "rates.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <unistd.h>
+
+#include "olica/calib/stream.h"
+#include "olica/io/file.h"
+#include "olica/la/product.h"
+#include "olica/par/comm.h"
+
+enum { LENGTH = 512, PIECE = 32 << 20 };
+
+/* What is measured in one precision. */
+typedef struct bench {
+  olica_context *context; /* of its own, of this rank alone */
+  olica_arch arch;
+  olica_layer *layer;
+  int tokens;
+  double seconds;
+} bench;
+
+static int scaled(int n, double by) {
+  int m = (int)(n * by);
+  return m > 1 ? m : 1;
+}
+
+/* A layer of the same proportions, with heads of the same size: no larger than is quickly made. */
+static olica_arch shrink(const olica_arch *arch, const olica_layer_shape *shape) {
+  olica_arch small = *arch;
+  double numbers = (double)olica_layer_shape_total(arch, shape), by = sqrt(OLICA_RATES_NUMBERS / numbers);
+  if (by >= 1) return small;
+  int group = arch->heads / arch->kv_heads;
+  small.kv_heads = scaled(arch->kv_heads, by);
+  small.heads = group * small.kv_heads;
+  by = (double)small.heads / arch->heads < by ? (double)small.heads / arch->heads : by;
+  small.hidden = (scaled(arch->hidden, by) + 63) / 64 * 64;
+  small.ffn = (scaled(arch->ffn, by) + 63) / 64 * 64;
+  return small;
+}
+
+/* Small numbers without order, so that what passes stays finite however often. */
+static void fill(float *x, size_t count, float scale) {
+  uint32_t state = 1;
+  for (size_t i = 0; i < count; i++) {
+    state = state * 1664525u + 1013904223u;
+    x[i] = scale * ((float)(state >> 8) / (float)(1 << 23) - 1.0f);
+  }
+}
+
+static olica_status make_layer(bench *b, const bool bias[OLICA_PROJECTIONS]) {
+  const olica_layer_shape shape = olica_layer_shape_dense(&b->arch, bias);
+  OLICA_TRY(olica_layer_create(b->context->env, &b->arch, &shape, NULL, &b->layer));
+  fill(b->layer->own, olica_layer_bytes(&b->arch, &shape) / sizeof(float), 0.02f);
+  return OLICA_OK;
+}
+
+/* The first passage, which touches everything for the first time, does not count. */
+static olica_status time_passages(const bench *b, olica_stream *stream, olica_forward *forward,
+                                  const olica_maps *maps, double *rate) {
+  double flops = 0, began = 0, now = 0;
+  double one =
+      (double)stream->sequences * b->tokens * olica_work_layer(&b->arch, &b->layer->shape, b->tokens);
+  for (int i = 0; i < 2 || now - began < b->seconds; i++) {
+    OLICA_TRY(olica_stream_advance(stream, forward, maps, NULL));
+    now = olica_timer_now();
+    if (i == 0)
+      began = now;
+    else
+      flops += one;
+  }
+  *rate = flops / (now - began);
+  return OLICA_OK;
+}
+
+/* Whatever fails leaves its memory to the environment. */
+static olica_status measure(const bench *b, olica_dtype precision, double *rate) {
+  olica_context *context = b->context;
+  int pack = olica_stream_pack(precision, context->threads, b->tokens);
+  olica_kernel *kernel;
+  olica_stream *stream;
+  olica_forward *forward;
+  olica_maps *maps;
+  OLICA_TRY(olica_kernel_create(context->env, precision, context->threads, &kernel));
+  OLICA_TRY(olica_stream_create(context, b->arch.hidden, pack, b->tokens, &stream));
+  fill(stream->x, (size_t)pack * (size_t)b->tokens * (size_t)b->arch.hidden, 1.0f);
+  OLICA_TRY(olica_forward_create(kernel, &b->arch, pack * b->tokens, b->tokens, &forward));
+  OLICA_TRY(olica_maps_create(context, kernel, &b->arch, b->layer, 0, &maps));
+  OLICA_TRY(time_passages(b, stream, forward, maps, rate));
+  olica_maps_destroy(maps);
+  olica_forward_destroy(forward);
+  olica_stream_destroy(stream);
+  olica_kernel_destroy(kernel);
+  return OLICA_OK;
+}
+
+/* From the middle of the largest tensor's file: as warm or cold as the model is. */
+static olica_status measure_reading(olica_env *env, const olica_source *source, double *rate) {
+  const olica_tensor *tensor = source->table[OLICA_TABLE_EMBED];
+  const char *path = source->catalog->path[tensor->file];
+  size_t bytes = tensor->bytes < PIECE ? (size_t)tensor->bytes : PIECE;
+  char *data;
+  int fd;
+  int64_t size;
+  OLICA_TRY(OLICA_NEW(env, data, bytes));
+  OLICA_TRY(olica_file_open(env, path, &fd, &size));
+  double began = olica_timer_now();
+  olica_status status = olica_file_read(env, fd, path, tensor->offset, data, bytes);
+  *rate = (double)bytes / fmax(olica_timer_now() - began, 1e-6);
+  close(fd);
+  olica_memory_free(env, data);
+  return status;
+}
+
+/* Seconds that a wait for the slowest may take are none of the measurement's: ranks begin together. */
+static olica_status measure_all(const olica_job *job, olica_context *own, double seconds, bool reads,
+                                double rate[3]) {
+  const olica_options *o = job->options;
+  int64_t length =
+      olica_job_prunes(job) || job->windows.count == 0 ? o->calibration.length : job->windows.length;
+  bench b = {.context = own,
+             .arch = shrink(&job->source->arch, &job->source->shape[0]),
+             .tokens = (int)(length < LENGTH ? length : LENGTH),
+             .seconds = seconds};
+  OLICA_TRY(olica_product_reserve(own->env, own->threads));
+  OLICA_TRY(make_layer(&b, job->source->shape[0].bias));
+  OLICA_TRY(measure(&b, OLICA_FP32, &rate[0]));
+  if (rate[1] > 0) OLICA_TRY(measure(&b, OLICA_BF16, &rate[1]));
+  olica_layer_destroy(own->env, b.layer);
+  return reads ? measure_reading(own->env, job->source, &rate[2]) : OLICA_OK;
+}
+
+static olica_status measure_apart(const olica_job *job, double seconds, bool reads, double rate[3]) {
+  olica_env *env = olica_env_create(), *mine = job->context->env;
+  olica_context *own = NULL;
+  if (!env) return olica_error_set(mine, OLICA_ERR_MEMORY, "memory: no room to measure the machine in");
+  olica_status status = olica_context_create(env, MPI_COMM_SELF, job->context->threads, &own);
+  env->log.speaks = false;
+  if (status == OLICA_OK) status = measure_all(job, own, seconds, reads, rate);
+  if (status != OLICA_OK) olica_error_set(mine, status, "%s", env->error.text);
+  olica_context_destroy(own);
+  olica_env_destroy(env);
+  olica_context_restore_threads(job->context);
+  return status;
+}
+
+olica_status olica_rates_measure(const olica_job *job, double seconds, bool reads, olica_rates *rates) {
+  olica_context *context = job->context;
+  double lacks = !olica_kernel_has_bf16();
+  olica_comm_max(context, context->comm, &lacks, 1);
+  double rate[3] = {0, lacks == 0, 0};
+  OLICA_AGREE(context, measure_apart(job, seconds, reads, rate));
+  for (int i = 0; i < 3; i++) rate[i] = -rate[i];
+  olica_comm_max(context, context->comm, rate, 3);
+  *rates = (olica_rates){.fp32 = -rate[0], .bf16 = -rate[1], .reading = -rate[2]};
+  return OLICA_OK;
+}
+
+bool olica_rates_prefer_fp32(const olica_rates *rates) {
+  return rates->bf16 > 0 && rates->fp32 > 1.05 * rates->bf16;
+}
+
+olica_status olica_rates_warn(const olica_job *job) {
+  olica_env *env = job->context->env;
+  olica_rates rates;
+  if (job->precision != OLICA_BF16) return OLICA_OK;
+  if (olica_rates_measure(job, 0.1, false, &rates) != OLICA_OK) return olica_error_clear(env), OLICA_OK;
+  if (!olica_rates_prefer_fp32(&rates)) return OLICA_OK;
+  olica_log_line(env, "measured: fp32 %.3g GFLOP/s a rank, bf16 %.3g", rates.fp32 / 1e9, rates.bf16 / 1e9);
+  if (job->context->rank == 0)
+    olica_log_warn(env, "[compute] precision = bf16: fp32 is faster on this processor, and more precise");
+  return OLICA_OK;
+}

@@ -1,0 +1,27 @@
+/* How fast this machine is at a run's own work, measured in a fraction of a second: for what --check expects,
+ * and for the word that bf16 is slower here. No result depends on it. Private to run. */
+#ifndef OLICA_RUN_RATES_H
+#define OLICA_RUN_RATES_H
+
+#include "job.h"
+
+/* Of the slowest rank, while all measure at once. */
+typedef struct olica_rates {
+  double fp32, bf16; /* operations a second of a rank; bf16 0: some rank's processor has none */
+  double reading;    /* bytes a second of a rank that reads the model's files; 0: not asked for */
+} olica_rates;
+
+/* Measures for about `seconds` in each precision, on each rank's threads: sequences as long as the
+ * calibration's (or the windows') pass a layer of the model's proportions, of at most OLICA_RATES_NUMBERS
+ * numbers. In an environment of its own, which is gone at the end: nothing is booked on the job's timers, and
+ * counted in its memory. `reads`: a piece of the model too. Collective; OLICA_ERR_MEMORY, on all ranks. */
+enum { OLICA_RATES_NUMBERS = 16 << 20 };
+olica_status olica_rates_measure(const olica_job *job, double seconds, bool reads, olica_rates *rates);
+
+/* Is fp32 faster, by more than such a measurement's noise? Pure. */
+bool olica_rates_prefer_fp32(const olica_rates *rates);
+
+/* A job in bf16 that would be faster in fp32 warns. Collective; takes 0.2 s, of a job in bf16 only. */
+olica_status olica_rates_warn(const olica_job *job);
+
+#endif
