@@ -157,13 +157,11 @@ static olica_status put_files(const olica_source *source, json_t *group) {
   return OLICA_OK;
 }
 
-/* The tokenizer's files go into the checkpoint. */
+/* The tokenizer's files go into the checkpoint, all but generation_config.json. */
 static void put_tokenizer(const olica_bundle *bundle, json_t *group) {
-  static const char *const names[OLICA_BUNDLE_PARTS] = {[OLICA_BUNDLE_JSON] = "tokenizer.json",
-                                                        [OLICA_BUNDLE_MODEL] = "tokenizer.model",
-                                                        [OLICA_BUNDLE_CONFIG] = "tokenizer_config.json"};
-  for (int i = 0; bundle && i < OLICA_BUNDLE_PARTS; i++)
-    if (bundle->part[i].data) put_bytes(group, names[i], bundle->part[i].data, bundle->part[i].bytes);
+  for (int i = 0; bundle && i < OLICA_BUNDLE_GENERATION; i++)
+    if (bundle->part[i].data)
+      put_bytes(group, olica_bundle_file((olica_bundle_part)i), bundle->part[i].data, bundle->part[i].bytes);
 }
 
 static olica_status put_model(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {

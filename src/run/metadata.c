@@ -93,14 +93,15 @@ olica_status olica_job_create_checkpoint(olica_job *job) {
   const olica_bundle *bundle = job->bundle;
   olica_checkpoint_meta meta = {.config_json = {job->source->config, job->source->config_bytes},
                                 .tokenizer_json = text_of(bundle, OLICA_BUNDLE_JSON),
-                                .tokenizer_model = text_of(bundle, OLICA_BUNDLE_MODEL)};
+                                .tokenizer_model = text_of(bundle, OLICA_BUNDLE_MODEL),
+                                .tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG),
+                                .special_tokens_map_json = text_of(bundle, OLICA_BUNDLE_MAP),
+                                .added_tokens_json = text_of(bundle, OLICA_BUNDLE_ADDED)};
   char *settings, *origin;
   bool root = context->rank == 0;
   OLICA_TRY(
       share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings, &meta.settings_json));
   OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin, &meta.provenance_json));
-  if (!meta.tokenizer_json.data) /* what a tokenizer.model puts in front only its config says */
-    meta.tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG);
   olica_checkpoint_options checkpoint = {
       .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
   OLICA_TRY(make_hints(options, &checkpoint.hints));

@@ -100,8 +100,10 @@ static olica_status check_input(const outputs *o, const char *setting, const cha
 
 /* Files of a model that may lie in its directory, whichever of them this one has. */
 static bool is_of_model(const char *name) {
-  static const char *const patterns[] = {"config.json",    "*.safetensors",   "*.safetensors.index.json",
-                                         "tokenizer.json", "tokenizer.model", "tokenizer_config.json"};
+  static const char *const patterns[] = {
+      "config.json",           "*.safetensors",         "*.safetensors.index.json", "tokenizer.json",
+      "tokenizer.model",       "tokenizer_config.json", "special_tokens_map.json",  "added_tokens.json",
+      "generation_config.json"};
   for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
     if (fnmatch(patterns[i], name, 0) == 0) return true;
   return false;

@@ -134,9 +134,14 @@ static olica_status declare_texts(olica_checkpoint *checkpoint, const olica_chec
 }
 
 static void list_texts(const olica_checkpoint_meta *meta, olica_checkpoint_text texts[OLICA_SCHEMA_META]) {
-  const olica_checkpoint_text list[OLICA_SCHEMA_META] = {meta->config_json,     meta->settings_json,
-                                                         meta->provenance_json, meta->tokenizer_json,
-                                                         meta->tokenizer_model, meta->tokenizer_config_json};
+  const olica_checkpoint_text list[OLICA_SCHEMA_META] = {meta->config_json,
+                                                         meta->settings_json,
+                                                         meta->provenance_json,
+                                                         meta->tokenizer_json,
+                                                         meta->tokenizer_model,
+                                                         meta->tokenizer_config_json,
+                                                         meta->special_tokens_map_json,
+                                                         meta->added_tokens_json};
   memcpy(texts, list, sizeof list);
 }
 

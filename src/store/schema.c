@@ -18,9 +18,14 @@ static const char *const part_names[OLICA_PARTS] = {
     [OLICA_PART_BRANCH_B] = "branch/b",
 };
 
-static const char *const meta_names[OLICA_SCHEMA_META] = {
-    "meta/config_json",    "meta/settings_json",   "meta/provenance_json",
-    "meta/tokenizer_json", "meta/tokenizer_model", "meta/tokenizer_config_json"};
+static const char *const meta_names[OLICA_SCHEMA_META] = {"meta/config_json",
+                                                          "meta/settings_json",
+                                                          "meta/provenance_json",
+                                                          "meta/tokenizer_json",
+                                                          "meta/tokenizer_model",
+                                                          "meta/tokenizer_config_json",
+                                                          "meta/special_tokens_map_json",
+                                                          "meta/added_tokens_json"};
 
 const char *olica_schema_meta(int i) {
   return meta_names[i];

@@ -37,7 +37,7 @@ typedef struct olica_schema_item {
 enum {
   OLICA_SCHEMA_MODEL = 3,                         /* datasets outside of the layers, at most */
   OLICA_SCHEMA_LAYER = 6 + 3 * OLICA_PROJECTIONS, /* of a layer, at most */
-  OLICA_SCHEMA_META = 6
+  OLICA_SCHEMA_META = 8
 };
 
 /* Names of the texts under /meta: config_json first. */

@@ -1,5 +1,7 @@
 #include "olica/text/bundle.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,10 +10,26 @@
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
 
-static const char *const files[OLICA_BUNDLE_PARTS] = {"tokenizer.json", "tokenizer.model",
-                                                      "tokenizer_config.json"};
-static const char *const datasets[OLICA_BUNDLE_PARTS] = {"meta/tokenizer_json", "meta/tokenizer_model",
-                                                         "meta/tokenizer_config_json"};
+static const char *const files[OLICA_BUNDLE_PARTS] = {
+    [OLICA_BUNDLE_JSON] = "tokenizer.json",          [OLICA_BUNDLE_MODEL] = "tokenizer.model",
+    [OLICA_BUNDLE_CONFIG] = "tokenizer_config.json", [OLICA_BUNDLE_MAP] = "special_tokens_map.json",
+    [OLICA_BUNDLE_ADDED] = "added_tokens.json",      [OLICA_BUNDLE_GENERATION] = "generation_config.json"};
+
+/* NULL: a checkpoint does not carry it. */
+static const char *const datasets[OLICA_BUNDLE_PARTS] = {[OLICA_BUNDLE_JSON] = "meta/tokenizer_json",
+                                                         [OLICA_BUNDLE_MODEL] = "meta/tokenizer_model",
+                                                         [OLICA_BUNDLE_CONFIG] = "meta/tokenizer_config_json",
+                                                         [OLICA_BUNDLE_MAP] = "meta/special_tokens_map_json",
+                                                         [OLICA_BUNDLE_ADDED] = "meta/added_tokens_json"};
+
+/* Tokenizers of kinds that are not read. */
+static const char *const others[] = {
+    "vocab.json",  "merges.txt",   "vocab.txt",   "*.tiktoken", "tiktoken.model",
+    "tekken.json", "spiece.model", "*.bpe.model", "spm.model",  "tokenizer.model.v[0-9]*"};
+
+const char *olica_bundle_file(olica_bundle_part part) {
+  return files[part];
+}
 
 static olica_status join(olica_env *env, const char *a, const char *between, const char *b, char **text) {
   size_t room = strlen(a) + strlen(between) + strlen(b) + 1;
@@ -27,6 +45,25 @@ static olica_status create(olica_env *env, const char *place, bool is_checkpoint
   return (*bundle)->place ? OLICA_OK : env->error.code;
 }
 
+/* Looks for tokenizers of other kinds, for a message: what cannot be looked at is none. */
+static olica_status look_for_others(olica_env *env, olica_bundle *bundle) {
+  char list[256] = "";
+  DIR *directory = opendir(bundle->place);
+  for (size_t i = 0; directory && i < sizeof others / sizeof *others; i++) {
+    rewinddir(directory);
+    for (const struct dirent *entry; (entry = readdir(directory));) {
+      size_t used = strlen(list);
+      if (fnmatch(others[i], entry->d_name, 0) != 0 || used + strlen(entry->d_name) + 3 > sizeof list)
+        continue;
+      snprintf(list + used, sizeof list - used, "%s%.200s", used ? ", " : "", entry->d_name);
+    }
+  }
+  if (directory) closedir(directory);
+  if (!*list) return OLICA_OK;
+  bundle->other = olica_memory_string(env, list);
+  return bundle->other ? OLICA_OK : env->error.code;
+}
+
 /* Rank 0's part: every file that is there. A pipe is refused, not waited for. */
 static olica_status load_all(olica_env *env, olica_bundle *bundle) {
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
@@ -36,17 +73,18 @@ static olica_status load_all(olica_env *env, olica_bundle *bundle) {
     if (lstat(path, &there) == 0) {
       OLICA_TRY(
           olica_file_load(env, path, OLICA_BUNDLE_BYTES, &bundle->part[i].data, &bundle->part[i].bytes));
-      if (bundle->part[i].bytes == 0)
+      if (bundle->part[i].bytes == 0 && i != OLICA_BUNDLE_GENERATION)
         return olica_error_set(env, OLICA_ERR_INPUT, "%s: is empty, expected a tokenizer's file", path);
+      if (bundle->part[i].bytes == 0) OLICA_FREE(env, bundle->part[i].data);
     }
     olica_memory_free(env, path);
   }
-  return OLICA_OK;
+  return olica_bundle_holds(bundle) ? OLICA_OK : look_for_others(env, bundle);
 }
 
 static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bundle *bundle) {
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
-    const olica_tensor *tensor = olica_catalog_find(catalog, datasets[i]);
+    const olica_tensor *tensor = datasets[i] ? olica_catalog_find(catalog, datasets[i]) : NULL;
     if (!tensor) continue;
     if (strcmp(tensor->stored, olica_hdf5_type_name(OLICA_HDF5_BYTES)) != 0 || tensor->bytes < 1 ||
         tensor->bytes > OLICA_BUNDLE_BYTES)
@@ -60,8 +98,19 @@ static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bu
   return OLICA_OK;
 }
 
+/* Rank 0's string on every rank; NULL stays NULL. */
+static olica_status share_string(olica_context *context, char **text) {
+  size_t bytes = *text ? strlen(*text) + 1 : 0;
+  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
+  if (bytes == 0) return OLICA_OK;
+  OLICA_AGREE(context, *text ? OLICA_OK : OLICA_NEW(context->env, *text, bytes));
+  olica_comm_bcast(context, context->comm, *text, bytes, 0);
+  return OLICA_OK;
+}
+
 /* Rank 0's bytes on every rank. */
 static olica_status share(olica_context *context, olica_bundle *bundle) {
+  OLICA_TRY(share_string(context, &bundle->other));
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
     size_t *bytes = &bundle->part[i].bytes;
     char **data = &bundle->part[i].data;
@@ -96,6 +145,7 @@ olica_status olica_bundle_extract(olica_context *context, olica_catalog *catalog
 void olica_bundle_free(olica_env *env, olica_bundle *bundle) {
   if (!bundle) return;
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) olica_memory_free(env, bundle->part[i].data);
+  olica_memory_free(env, bundle->other);
   olica_memory_free(env, bundle->place);
   olica_memory_free(env, bundle);
 }
@@ -107,5 +157,5 @@ bool olica_bundle_holds(const olica_bundle *bundle) {
 olica_status olica_bundle_name(olica_env *env, const olica_bundle *bundle, olica_bundle_part part,
                                char **name) {
   return join(env, bundle->place, bundle->is_checkpoint ? ": " : "/",
-              bundle->is_checkpoint ? datasets[part] : files[part], name);
+              bundle->is_checkpoint && datasets[part] ? datasets[part] : files[part], name);
 }

@@ -2,22 +2,31 @@
 
 #include <string.h>
 
-#include "olica/io/json.h"
+#include "surroundings.h"
 
-/* A tokenizer.model puts BOS in front unless tokenizer_config.json says no; a tokenizer.json speaks for
- * itself. */
-static olica_status read_config(olica_env *env, const olica_bundle *bundle, bool *adds) {
-  *adds = true;
-  if (bundle->part[OLICA_BUNDLE_JSON].data || !bundle->part[OLICA_BUNDLE_CONFIG].data) return OLICA_OK;
-  char *name;
-  json_t *root;
-  OLICA_TRY(olica_bundle_name(env, bundle, OLICA_BUNDLE_CONFIG, &name));
-  OLICA_TRY(olica_json_parse(env, name, bundle->part[OLICA_BUNDLE_CONFIG].data,
-                             bundle->part[OLICA_BUNDLE_CONFIG].bytes, &root));
-  olica_status status = olica_json_boolean(env, name, root, "add_bos_token", false, adds);
-  json_decref(root);
-  olica_memory_free(env, name);
-  return status;
+static olica_status no_tokenizer(olica_env *env, const olica_bundle *bundle) {
+  if (bundle->other)
+    return olica_error_set(
+        env, OLICA_ERR_INPUT,
+        "%s: has neither tokenizer.json nor tokenizer.model, but %s, which is not read: transformers makes a "
+        "tokenizer.json of it (AutoTokenizer.from_pretrained(...).save_pretrained(...)), or [model] "
+        "tokenizer "
+        "names another directory",
+        bundle->place, bundle->other);
+  return olica_error_set(env, OLICA_ERR_INPUT,
+                         "%s: has neither tokenizer.json nor tokenizer.model, expected one of them for text "
+                         "([model] tokenizer names another directory)",
+                         bundle->place);
+}
+
+/* `does`: how the tokenizer comes to the id. */
+static olica_status refuse_id(const olica_encoder *encoder, int32_t id, const char *does) {
+  const olica_tokenizer *t = encoder->tokenizer;
+  olica_span text = id >= 0 && id < t->size && t->text[id].data ? t->text[id] : (olica_span){"", 0};
+  return olica_error_set(encoder->env, OLICA_ERR_INPUT,
+                         "%s %s id %d (\"%.*s\"), expected one of the model's vocabulary, [0, %lld)",
+                         encoder->name, does, id, text.bytes < 60 ? (int)text.bytes : 60, text.data,
+                         (long long)encoder->vocabulary);
 }
 
 static olica_status parse(olica_encoder *encoder, const olica_bundle *bundle) {
@@ -29,22 +38,86 @@ static olica_status parse(olica_encoder *encoder, const olica_bundle *bundle) {
                                bundle->part[part].data, bundle->part[part].bytes, &encoder->tokenizer);
 }
 
+/* The model's config and generation_config.json may name another BOS: told, since a text begins with the
+ * tokenizer's. encoder->bos is the config's at first. */
+static olica_status check_bos(olica_encoder *encoder, const olica_surroundings *s) {
+  int32_t own = olica_tokenizer_bos(encoder->tokenizer), config = encoder->bos;
+  const json_t *generation = json_object_get(s->root[OLICA_BUNDLE_GENERATION], "bos_token_id");
+  if (own >= 0) encoder->bos = own;
+  if (own >= 0 && config >= 0 && own != config)
+    olica_surroundings_warn(encoder->env,
+                            "config.json: bos_token_id is %d, but the tokenizer's BOS is %d: texts get the "
+                            "tokenizer's",
+                            config, own);
+  if (encoder->bos >= 0 && json_is_integer(generation) && json_integer_value(generation) != encoder->bos)
+    olica_surroundings_warn(
+        encoder->env, "generation_config.json: bos_token_id is %lld, but texts get BOS %d, the %s's",
+        (long long)json_integer_value(generation), encoder->bos, own >= 0 ? "tokenizer" : "config");
+  return OLICA_OK;
+}
+
+static olica_status surround(olica_encoder *encoder, const olica_bundle *bundle) {
+  olica_surroundings s;
+  olica_status status =
+      olica_surroundings_read(encoder->env, bundle, !bundle->part[OLICA_BUNDLE_JSON].data, &s);
+  if (status == OLICA_OK) status = olica_surround(encoder->tokenizer, &s);
+  if (status == OLICA_OK) status = check_bos(encoder, &s);
+  olica_surroundings_free(&s);
+  return status;
+}
+
+/* A tokenizer.model beside the tokenizer.json that counts: where it gives other ids, or cannot be read, that
+ * is told, since whoever takes it instead gets other numbers. */
+static olica_status compare(olica_encoder *encoder, const olica_bundle *bundle) {
+  olica_env *env = encoder->env;
+  if (!bundle->part[OLICA_BUNDLE_JSON].data || !bundle->part[OLICA_BUNDLE_MODEL].data) return OLICA_OK;
+  char *name, why[OLICA_TOKENIZER_WHY] = "";
+  OLICA_TRY(olica_bundle_name(env, bundle, OLICA_BUNDLE_MODEL, &name));
+  OLICA_TRY(olica_tokenizer_compare(encoder->tokenizer, name, bundle->part[OLICA_BUNDLE_MODEL].data,
+                                    bundle->part[OLICA_BUNDLE_MODEL].bytes, why));
+  olica_memory_free(env, name);
+  if (*why) olica_surroundings_warn(env, "tokenizer.json is read; tokenizer.model beside it %s", why);
+  return OLICA_OK;
+}
+
+/* Ids that the model has no embedding for: those that every text would get are refused, of the others it is
+ * told; a text that has one is refused where it is encoded. */
+static olica_status check_vocabulary(olica_encoder *encoder) {
+  olica_tokenizer *t = encoder->tokenizer;
+  const olica_tokens *sides[] = {&t->before, &t->after};
+  for (int i = 0; i < 2; i++)
+    for (size_t k = 0; k < sides[i]->count; k++)
+      if (sides[i]->id[k] >= encoder->vocabulary)
+        return refuse_id(encoder, sides[i]->id[k], i == 0 ? "puts in front of a text" : "puts behind a text");
+  int64_t beyond = 0;
+  const olica_added_token *first = NULL;
+  for (size_t i = 0; i < t->added_count; i++) {
+    if (t->added[i].id < encoder->vocabulary) continue;
+    if (!first || t->added[i].id < first->id) first = &t->added[i];
+    beyond++;
+  }
+  if (first)
+    olica_surroundings_warn(
+        encoder->env,
+        "the tokenizer has %lld added tokens beyond the model's vocabulary of %lld, the first "
+        "is \"%.*s\" (id %d): a text that has one is refused",
+        (long long)beyond, (long long)encoder->vocabulary,
+        first->text.bytes < 40 ? (int)first->text.bytes : 40, first->text.data, first->id);
+  return OLICA_OK;
+}
+
 olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int64_t vocabulary, int32_t bos,
                                 olica_encoder **out) {
-  if (!olica_bundle_holds(bundle))
-    return olica_error_set(
-        env, OLICA_ERR_INPUT,
-        "%s: has neither tokenizer.json nor tokenizer.model, expected one of them for text "
-        "([model] tokenizer names another directory)",
-        bundle->place);
+  if (!olica_bundle_holds(bundle)) return no_tokenizer(env, bundle);
   olica_encoder *encoder;
   OLICA_TRY(OLICA_NEW(env, encoder, 1));
   encoder->env = env;
   encoder->vocabulary = vocabulary;
+  encoder->bos = bos;
   OLICA_TRY(parse(encoder, bundle));
-  OLICA_TRY(read_config(env, bundle, &encoder->adds));
-  int32_t own = olica_tokenizer_bos(encoder->tokenizer);
-  encoder->bos = own >= 0 ? own : bos;
+  OLICA_TRY(compare(encoder, bundle)); /* the files as they are */
+  OLICA_TRY(surround(encoder, bundle));
+  OLICA_TRY(check_vocabulary(encoder));
   *out = encoder;
   return OLICA_OK;
 }
@@ -80,12 +153,12 @@ olica_status olica_encoder_encode(olica_encoder *encoder, const char *text, size
                                   olica_special special, olica_tokens *tokens) {
   size_t first = tokens->count;
   if (special == OLICA_SPECIAL_BOS) OLICA_TRY(append_bos(encoder, tokens));
-  bool adds = special == OLICA_SPECIAL_AUTO && encoder->adds;
-  OLICA_TRY(olica_tokenizer_encode(encoder->tokenizer, text, bytes, adds, tokens));
+  OLICA_TRY(olica_tokenizer_encode(encoder->tokenizer, text, bytes, special == OLICA_SPECIAL_AUTO, tokens));
   for (size_t i = first; i < tokens->count; i++)
-    if (tokens->id[i] < 0 || tokens->id[i] >= encoder->vocabulary)
-      return olica_error_set(encoder->env, OLICA_ERR_INPUT,
-                             "token %zu: %s gives id %d, expected one of the model's vocabulary, [0, %lld)",
-                             i - first, encoder->name, tokens->id[i], (long long)encoder->vocabulary);
+    if (tokens->id[i] < 0 || tokens->id[i] >= encoder->vocabulary) {
+      olica_status status = refuse_id(encoder, tokens->id[i], "gives");
+      olica_error_context(encoder->env, "token %zu: ", i - first);
+      return status;
+    }
   return OLICA_OK;
 }

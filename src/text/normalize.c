@@ -129,6 +129,7 @@ static olica_status read_prepend(const olica_node *node, void *all) {
   OLICA_TRY(olica_node_string(node, "prepend", true, &content));
   OLICA_TRY(olica_normalizers_add(all, &n));
   n->apply = prepend;
+  n->prepends = true;
   return keep(n, content);
 }
 

@@ -17,6 +17,7 @@ struct olica_normalizer {
   olica_form form;                     /* NFC and so on */
   olica_charsmap charsmap;             /* Precompiled */
   bool left, right;                    /* Strip */
+  bool prepends;                       /* Prepend */
   bool clean, chinese, accents, lower; /* BertNormalizer */
   struct olica_tokenizer *tokenizer;   /* SentencePiece's */
   olica_bytes scratch;

@@ -156,7 +156,7 @@ static olica_status read_byte_level(const olica_node *node, void *data) {
   OLICA_TRY(add(all, &p));
   p->divide = byte_level;
   p->behavior = OLICA_ISOLATED;
-  p->regex = p->prefix_space = true;
+  p->regex = p->prefix_space = p->is_bytes = true;
   OLICA_TRY(olica_node_boolean(node, "add_prefix_space", false, &p->prefix_space));
   OLICA_TRY(olica_node_boolean(node, "use_regex", false, &p->regex));
   if (p->regex)
@@ -181,7 +181,7 @@ static olica_status read_metaspace(const olica_node *node, void *all) {
   int scheme = OLICA_ALWAYS;
   OLICA_TRY(add_characters(all, is_code, OLICA_MERGED_WITH_NEXT, &p));
   p->divide = metaspace;
-  p->regex = true;
+  p->regex = p->is_metaspace = true;
   OLICA_TRY(olica_node_character(node, "replacement", &p->code));
   OLICA_TRY(olica_node_boolean(node, "add_prefix_space", false, &prefix));
   OLICA_TRY(olica_node_boolean(node, "split", false, &p->regex));

@@ -30,10 +30,11 @@ struct olica_pretokenizer {
   bool (*is)(const olica_pretokenizer *p, uint32_t code); /* characters that match */
   olica_pattern pattern;                                  /* Split, ByteLevel */
   olica_behavior behavior;
-  bool invert;       /* Split: what does not match counts as match */
-  bool regex;        /* ByteLevel: divide; Metaspace: split */
-  bool prefix_space; /* ByteLevel */
-  uint32_t code;     /* Metaspace's replacement, CharDelimiterSplit's delimiter */
+  bool invert;                 /* Split: what does not match counts as match */
+  bool regex;                  /* ByteLevel: divide; Metaspace: split */
+  bool is_bytes, is_metaspace; /* ByteLevel, Metaspace */
+  bool prefix_space;           /* ByteLevel */
+  uint32_t code;               /* Metaspace's replacement, CharDelimiterSplit's delimiter */
   olica_scheme scheme;
   int64_t length; /* FixedLength */
   olica_bytes scratch;

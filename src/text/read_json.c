@@ -180,25 +180,6 @@ static olica_status keep_added(olica_tokenizer *t, const olica_node *root, size_
   return OLICA_OK;
 }
 
-/* Tokens of the second kind are looked for in their own normalized form. */
-static olica_status normalize_added(olica_tokenizer *t, olica_added_token *token, olica_span *text) {
-  OLICA_TRY(olica_normalizers_apply(&t->normalizers, token->text, text));
-  OLICA_TRY(OLICA_NEW(t->env, token->shown, text->bytes + 1));
-  if (text->bytes) memcpy(token->shown, text->data, text->bytes);
-  token->shown_bytes = text->bytes;
-  return OLICA_OK;
-}
-
-static olica_status index_added(olica_tokenizer *t, bool special) {
-  for (size_t i = 0; i < t->added_count; i++) {
-    if (t->added[i].special != special) continue;
-    olica_span text = t->added[i].text;
-    if (t->added[i].normalized) OLICA_TRY(normalize_added(t, &t->added[i], &text));
-    OLICA_TRY(olica_trie_add(t->env, t->added[i].normalized ? &t->normalized : &t->plain, text, (int32_t)i));
-  }
-  return OLICA_OK;
-}
-
 static olica_status read_added(olica_tokenizer *t, const olica_node *root) {
   size_t count = 0, bytes = 0;
   olica_node list;
@@ -210,8 +191,7 @@ static olica_status read_added(olica_tokenizer *t, const olica_node *root) {
   OLICA_TRY(OLICA_NEW(t->env, t->added, count));
   OLICA_TRY(olica_vocabulary_begin(t->env, &t->added_texts, count, bytes, (int32_t)count));
   OLICA_TRY(keep_added(t, root, count));
-  OLICA_TRY(index_added(t, true));
-  return index_added(t, false);
+  return olica_tokenizer_index_added(t, false);
 }
 
 /* ---- what is put around a text ---- */

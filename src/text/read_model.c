@@ -26,7 +26,7 @@ typedef struct model {
   size_t count, room;
   int kind;
   bool byte_fallback;
-  olica_span bos, unk_surface, charsmap;
+  olica_span bos, eos, unk_surface, charsmap;
 } model;
 
 static olica_status malformed(const model *m, const char *what) {
@@ -88,6 +88,7 @@ static olica_status read_trainer(model *m, olica_span message) {
     if (wire.field == 35 && !wire.is_bytes) m->byte_fallback = wire.number != 0;
     if (wire.field == 44 && wire.is_bytes) m->unk_surface = wire.bytes;
     if (wire.field == 46 && wire.is_bytes) m->bos = wire.bytes;
+    if (wire.field == 47 && wire.is_bytes) m->eos = wire.bytes;
   }
 }
 
@@ -161,7 +162,8 @@ static olica_status index_user_pieces(model *m) {
   OLICA_TRY(OLICA_NEW(t->env, t->added, count));
   for (size_t i = 0; i < m->count; i++) {
     if (!t->user[i]) continue;
-    t->added[t->added_count] = (olica_added_token){.text = t->vocabulary.text[i], .id = (int32_t)i};
+    t->added[t->added_count] =
+        (olica_added_token){.text = t->vocabulary.text[i], .id = (int32_t)i, .normalized = true};
     OLICA_TRY(olica_trie_add(t->env, &t->normalized, t->vocabulary.text[i], (int32_t)t->added_count++));
   }
   return OLICA_OK;
@@ -266,6 +268,9 @@ static olica_status build(model *m) {
   if (unk < 0)
     return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: has no piece of type 2 (unknown)", t->name);
   if (bos >= 0) OLICA_TRY(olica_tokens_append(t->env, &t->before, &bos, 1));
+  t->role[OLICA_ROLE_BOS] = bos;
+  t->role[OLICA_ROLE_EOS] = find_piece(m, CONTROL, m->eos);
+  t->role[OLICA_ROLE_UNK] = unk;
   OLICA_TRY(olica_sentencepiece_add(t, &normalizer));
   OLICA_TRY(olica_charsmap_parse(t->env, t->name, m->charsmap, &normalizer->charsmap));
   OLICA_TRY(m->kind == BPE ? make_bpe(m, unk) : make_unigram(m, unk));
@@ -278,7 +283,8 @@ static olica_status build(model *m) {
 }
 
 olica_status olica_tokenizer_read_model(olica_tokenizer *t, const char *bytes, size_t count) {
-  model m = {.t = t, .kind = UNIGRAM, .bos = {"<s>", 3}, .unk_surface = {" \xe2\x81\x87 ", 5}};
+  model m = {
+      .t = t, .kind = UNIGRAM, .bos = {"<s>", 3}, .eos = {"</s>", 4}, .unk_surface = {" \xe2\x81\x87 ", 5}};
   t->dummy_prefix = t->squeeze = t->escape = t->reads_bytes = true;
   olica_status status = read_message(&m, (olica_span){bytes, count});
   if (status == OLICA_OK) status = build(&m);

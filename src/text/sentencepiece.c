@@ -40,8 +40,9 @@ static olica_status put_part(olica_normalizer *n, olica_span part, olica_bytes *
   return OLICA_OK;
 }
 
-static olica_status put_text(olica_normalizer *n, olica_span text, olica_bytes *out) {
-  bool squeeze = n->tokenizer->squeeze, after_space = squeeze;
+/* `strip`: spaces in front are dropped too where spaces are squeezed. */
+static olica_status put_text(olica_normalizer *n, olica_span text, bool strip, olica_bytes *out) {
+  bool squeeze = n->tokenizer->squeeze, after_space = squeeze && strip;
   while (text.bytes) {
     olica_span part;
     text = behind(text, normalize_prefix(n, text, &part));
@@ -59,8 +60,34 @@ static void drop_spaces_behind(const olica_normalizer *n, olica_bytes *out) {
     out->count -= space.bytes;
 }
 
+/* U+2581 read as a space; `text` itself where there is none. */
+static olica_status unescape(olica_normalizer *n, olica_span text, olica_span *out) {
+  *out = text;
+  if (!memmem(text.data, text.bytes, SPACE.data, SPACE.bytes)) return OLICA_OK;
+  n->scratch.count = 0;
+  for (bool is; text.bytes; text = behind(text, is ? SPACE.bytes : 1)) {
+    is = begins_with(text, SPACE);
+    OLICA_TRY(olica_bytes_append(n->env, &n->scratch, is ? " " : text.data, 1));
+  }
+  *out = olica_bytes_span(&n->scratch);
+  return OLICA_OK;
+}
+
+/* As LlamaTokenizer with legacy = false, which puts U+2581 in front of the text by itself, and sees to it
+ * that a part's first space stays. */
+static olica_status normalize_modern(olica_normalizer *n, olica_span text, olica_bytes *out) {
+  const olica_tokenizer *t = n->tokenizer;
+  bool prefix = t->dummy_prefix && t->at_start;
+  OLICA_TRY(unescape(n, text, &text));
+  if (prefix) OLICA_TRY(put_space(n, out));
+  OLICA_TRY(put_text(n, text, !prefix && text.data[0] != ' ', out));
+  if (t->squeeze) drop_spaces_behind(n, out);
+  return OLICA_OK;
+}
+
 static olica_status normalize(olica_normalizer *n, olica_span text, olica_bytes *out) {
   const olica_tokenizer *t = n->tokenizer;
+  if (t->modern) return normalize_modern(n, text, out);
   while (t->squeeze && text.bytes) {
     olica_span part;
     size_t bytes = normalize_prefix(n, text, &part);
@@ -69,7 +96,7 @@ static olica_status normalize(olica_normalizer *n, olica_span text, olica_bytes 
   }
   if (text.bytes == 0) return OLICA_OK;
   if (t->dummy_prefix && !t->suffix) OLICA_TRY(put_space(n, out));
-  OLICA_TRY(put_text(n, text, out));
+  OLICA_TRY(put_text(n, text, true, out));
   if (t->squeeze) drop_spaces_behind(n, out);
   return t->dummy_prefix && t->suffix ? put_space(n, out) : OLICA_OK;
 }

@@ -10,6 +10,8 @@ static olica_status take_piece(void *taker, olica_piece piece) {
 
 static olica_status read_file(olica_tokenizer *t, const char *name, olica_tokenizer_format format,
                               const char *bytes, size_t count) {
+  t->is_model = format == OLICA_TOKENIZER_MODEL;
+  for (int i = 0; i < OLICA_ROLES; i++) t->role[i] = -1;
   t->name = olica_memory_string(t->env, name);
   if (!t->name) return t->env->error.code;
   t->normalizers = (olica_normalizers){.env = t->env, .name = t->name};
@@ -65,7 +67,7 @@ int64_t olica_tokenizer_size(const olica_tokenizer *tokenizer) {
 }
 
 int32_t olica_tokenizer_bos(const olica_tokenizer *tokenizer) {
-  return tokenizer->before.count ? tokenizer->before.id[0] : -1;
+  return tokenizer->before.count ? tokenizer->before.id[0] : tokenizer->role[OLICA_ROLE_BOS];
 }
 
 olica_status olica_tokenizer_index(olica_tokenizer *t) {
@@ -94,6 +96,7 @@ static olica_status encode_rest(olica_tokenizer *t, olica_span text, bool first)
 static olica_status encode_part(olica_tokenizer *t, olica_span text, bool first) {
   if (text.bytes == 0) return OLICA_OK;
   olica_added_match m = {0};
+  t->at_start = first;
   OLICA_TRY(olica_normalizers_apply(&t->normalizers, text, &text));
   /* A unigram model weighs a user's pieces against the others itself. */
   while (!t->unigram.env && olica_added_next(&t->normalized, t->added, text, &m)) {

@@ -10,9 +10,13 @@
 #include "pretokenize.h"
 #include "unigram.h"
 
+/* Tokens that files name by what they are for. */
+enum { OLICA_ROLE_BOS, OLICA_ROLE_EOS, OLICA_ROLE_UNK, OLICA_ROLES };
+
 struct olica_tokenizer {
   olica_env *env;
-  char *name; /* the file */
+  char *name;    /* the file */
+  bool is_model; /* a tokenizer.model */
   olica_vocabulary vocabulary;
 
   olica_added_token *added; /* [added_count] */
@@ -27,10 +31,14 @@ struct olica_tokenizer {
   float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory as `user` */
   bool *user;            /* [ids] pieces that the user has defined */
   bool dummy_prefix, squeeze, escape, suffix; /* SentencePiece's normalizer */
-  char *unk_surface;                          /* of a tokenizer.model */
-  bool reads_bytes;                           /* the normalizer sees to what is ill-formed */
+  bool modern;       /* as LlamaTokenizer with legacy = false: the dummy prefix is the whole text's, not every
+                        part's */
+  bool at_start;     /* the part under way begins the text */
+  char *unk_surface; /* of a tokenizer.model */
+  bool reads_bytes;  /* the normalizer sees to what is ill-formed */
   olica_decoders decoders;
   olica_tokens before, after; /* what is put around a text's ids */
+  int32_t role[OLICA_ROLES];  /* ids, -1: none is known */
 
   int32_t size;     /* largest id + 1 */
   olica_span *text; /* [size] of every id, data NULL: it has none */
@@ -48,6 +56,10 @@ olica_status olica_tokenizer_read_model(olica_tokenizer *tokenizer, const char *
 
 /* SentencePiece's own normalizer and decoder (sentencepiece.c), put at the end of the tokenizer's. */
 olica_status olica_sentencepiece_add(olica_tokenizer *tokenizer, olica_normalizer **normalizer);
+
+/* Puts added tokens of a tokenizer.json into the tries, the special ones first; where `splits_special` those
+ * are left out. Once, or after the tries were freed. */
+olica_status olica_tokenizer_index_added(olica_tokenizer *tokenizer, bool splits_special);
 
 /* The tables over all ids, from vocabulary and added tokens. */
 olica_status olica_tokenizer_index(olica_tokenizer *tokenizer);

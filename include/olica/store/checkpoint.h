@@ -20,7 +20,7 @@ typedef struct olica_checkpoint_text {
 
 typedef struct olica_checkpoint_meta {
   olica_checkpoint_text config_json, settings_json, provenance_json, tokenizer_json, tokenizer_model,
-      tokenizer_config_json; /* the last only where it is needed: beside a tokenizer.model alone */
+      tokenizer_config_json, special_tokens_map_json, added_tokens_json;
 } olica_checkpoint_meta;
 
 typedef struct olica_checkpoint_options {

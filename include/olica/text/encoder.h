@@ -16,14 +16,14 @@ typedef struct olica_encoder {
   olica_env *env;
   char *name; /* the tokenizer's file, for messages; owned */
   olica_tokenizer *tokenizer;
-  bool adds;          /* by default a text gets what the tokenizer adds */
   int32_t bos;        /* -1: none is known */
   int64_t vocabulary; /* of the model */
 } olica_encoder;
 
-/* Parses tokenizer.json, else tokenizer.model; tokenizer_config.json's add_bos_token counts for the latter.
- * `bos`: the model's own BOS, -1 if it has none, for a tokenizer that adds none. A bundle without a tokenizer
- * is OLICA_ERR_INPUT. */
+/* Parses tokenizer.json, else tokenizer.model, and what surrounds it in the bundle's other files
+ * (doc/tokenizers.md); what is not followed is told by warnings. `bos`: the model's own BOS, -1 if it has
+ * none, for a tokenizer that names none. A bundle without a tokenizer, a file that is malformed, or a token
+ * put around every text that the model does not have, is OLICA_ERR_INPUT. */
 olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int64_t vocabulary, int32_t bos,
                                 olica_encoder **encoder);
 void olica_encoder_close(olica_encoder *encoder); /* NULL allowed */

@@ -33,7 +33,7 @@ void olica_tokenizer_close(olica_tokenizer *tokenizer); /* NULL allowed */
 /* Ids there are: the vocabulary and the added tokens, the largest id plus one. Pure. */
 int64_t olica_tokenizer_size(const olica_tokenizer *tokenizer);
 
-/* The id put in front of every text by default (BOS), -1 if there is none. Pure. */
+/* The id put in front of every text by default (BOS), else the one that the files call so; -1: none. Pure. */
 int32_t olica_tokenizer_bos(const olica_tokenizer *tokenizer);
 
 /* Appends the ids of a text (any bytes: what is not UTF-8 is read as U+FFFD; NULs are characters). `special`:
