@@ -78,6 +78,35 @@ def test_llama_vectors(tmp_path):
     assert len(pairs) > 150 and found == expected[:-1]
 
 
+PIECES = [["<unk>", 0.0], ["\u2581", -2.0], ["\u2581a", -1.5], ["a", -3.0], ["b", -2.5], ["ab", -5.0], ["ba", -5.75],
+          ["\u2581ab", -4.25], ["\u00e9", -6.0]]
+BYTE_PIECES = [[f"<0x{i:02X}>", 0.0] for i in range(256)]
+
+
+def unigram(**members):
+    return json.dumps({"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True},
+                       "model": {"type": "Unigram", "unk_id": 0, "vocab": PIECES} | members})
+
+
+@pytest.mark.parametrize("members, expected", [
+    ({}, [2, 4, 2, 4, 3, 1, 8, 1, 0, 4, 0, 2, 4, 5]),
+    ({"byte_fallback": True, "vocab": PIECES + BYTE_PIECES}, [2, 4, 2, 4, 3, 1, 8, 1, 129, 130, 4, 239, 160, 174, 239, 160, 174, 2, 4, 5])])
+def test_unigram(members, expected, tiny):
+    """Ids of the `tokenizers` package, 0.20.3 and 0.23.3."""
+    (tiny / "tokenizer.json").write_text(unigram(**members))
+    (tiny / "text").write_text("ab aba \u00e9 xyb\u65e5\u65e5 abab")
+    assert ids(tiny, tiny / "text") == expected
+
+
+@pytest.mark.parametrize("members, said", [
+    ({"unk_id": None}, "unk_id is null, and the text has a character"), ({"vocab": []}, "vocab is"), ({"unk_id": 9}, "unk_id is 9"),
+    ({"vocab": PIECES + [["a", -1.0]]}, 'vocab[9]: "a" is there twice'), ({"vocab": [["a"]]}, "vocab[0] is an array, expected a piece and its score")])
+def test_unigram_refused(members, said, tiny):
+    (tiny / "tokenizer.json").write_text(unigram(**members))
+    (tiny / "text").write_text("x")
+    assert said in run("--tokenize", tiny, tiny / "text", code=3, ranks=2).stderr
+
+
 def test_special(tiny):
     assert run("--tokenize", tiny, tiny / "text").stdout == "2 2\n"
     assert run("--tokenize", tiny, tiny / "text", "--special").stdout == "3 2 2\n"

@@ -36,8 +36,13 @@ static olica_status read_bos(const olica_job *job, int32_t *bos) {
 
 static olica_status open_encoder(olica_job *job) {
   int32_t bos;
+  char text[OLICA_ENCODER_TEXT];
+  olica_env *env = job->context->env;
   OLICA_TRY(read_bos(job, &bos));
-  return olica_encoder_open(job->context->env, job->bundle, job->source->arch.vocabulary, bos, &job->encoder);
+  OLICA_TRY(olica_encoder_open(env, job->bundle, job->source->arch.vocabulary, bos, &job->encoder));
+  olica_encoder_describe(job->encoder, text);
+  olica_log_line(env, "tokenizer: %s", text);
+  return OLICA_OK;
 }
 
 static bool has_text(const olica_text_sources *sources) {

@@ -16,7 +16,7 @@ static const olica_tokenizer_class classes[] = {
      true,
      true,
      false,
-     OLICA_PREFIX_NONE,
+     OLICA_PREFIX_BYTES,
      {"<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>"}},
     {"GPTNeoXTokenizer", true, false, false, OLICA_PREFIX_BYTES, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
     {"GPT2Tokenizer", false, false, false, OLICA_PREFIX_BYTES, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},

@@ -1,5 +1,6 @@
 #include "olica/text/encoder.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "surroundings.h"
@@ -120,6 +121,24 @@ olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int6
   OLICA_TRY(check_vocabulary(encoder));
   *out = encoder;
   return OLICA_OK;
+}
+
+/* "<s> (id 1)", "nothing", "<s> (id 1) and more" */
+static void describe_side(const olica_tokenizer *t, const olica_tokens *side, char text[96]) {
+  snprintf(text, 96, "nothing");
+  if (side->count == 0) return;
+  olica_span token = t->text[side->id[0]];
+  snprintf(text, 96, "%.*s (id %d)%s", token.bytes < 40 ? (int)token.bytes : 40, token.data ? token.data : "",
+           side->id[0], side->count > 1 ? " and more" : "");
+}
+
+void olica_encoder_describe(const olica_encoder *encoder, char text[OLICA_ENCODER_TEXT]) {
+  const olica_tokenizer *t = encoder->tokenizer;
+  char before[96], behind[96];
+  describe_side(t, &t->before, before);
+  describe_side(t, &t->after, behind);
+  snprintf(text, OLICA_ENCODER_TEXT, "%s: %s before a text, %s behind it, %zu added tokens",
+           t->is_model ? "tokenizer.model" : "tokenizer.json", before, behind, t->added_count);
 }
 
 void olica_encoder_close(olica_encoder *encoder) {

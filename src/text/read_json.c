@@ -123,17 +123,25 @@ static olica_status read_settings(olica_tokenizer *t, const olica_node *model) {
   return OLICA_OK;
 }
 
+static olica_status read_bpe(olica_tokenizer *t, const olica_node *model) {
+  OLICA_TRY(read_vocabulary(t, model));
+  OLICA_TRY(read_settings(t, model));
+  OLICA_TRY(olica_bpe_begin(&t->bpe));
+  return read_merges(t, model);
+}
+
 static olica_status read_model(olica_tokenizer *t, const olica_node *root) {
   olica_node model;
   olica_span type = {0};
   OLICA_TRY(olica_node_member(root, "model", &model));
   if (!json_is_object(model.value)) return olica_node_refuse(root, "model", "an object");
   OLICA_TRY(olica_node_string(&model, "type", !json_object_get(model.value, "merges"), &type));
-  if (type.data && !olica_span_is(type, "BPE", 3)) return olica_node_refuse(&model, "type", "\"BPE\"");
-  OLICA_TRY(read_vocabulary(t, &model));
-  OLICA_TRY(read_settings(t, &model));
-  OLICA_TRY(olica_bpe_begin(&t->bpe));
-  return read_merges(t, &model);
+  if (!type.data || olica_span_is(type, "BPE", 3)) return read_bpe(t, &model);
+  if (olica_span_is(type, "Unigram", 7)) return olica_tokenizer_read_unigram(t, &model);
+  return olica_node_refuse(
+      &model, "type",
+      "\"BPE\" or \"Unigram\" ([model] tokenizer names a directory with another tokenizer; "
+      "a tokenizer.model is read where there is no tokenizer.json)");
 }
 
 /* ---- added tokens ---- */

@@ -2,6 +2,7 @@
  * that format three messages with a dozen fields are needed, the models' arithmetic is what the room has
  * anyway, and the library would bring C++, protobuf and abseil into a C program, without bounds on what a
  * hostile file makes it do. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -282,9 +283,25 @@ static olica_status build(model *m) {
   return OLICA_OK;
 }
 
+/* A line of tiktoken's file: base64, a blank, a number. */
+static bool is_tiktoken(const char *bytes, size_t count) {
+  size_t at = 0, digits = 0;
+  while (at < count && (isalnum((unsigned char)bytes[at]) || memchr("+/=", bytes[at], 3))) at++;
+  bool blank = at > 0 && at < count && bytes[at] == ' ';
+  for (at++; at < count && isdigit((unsigned char)bytes[at]); at++) digits++;
+  return blank && digits > 0 && (at == count || bytes[at] == '\n' || bytes[at] == '\r');
+}
+
 olica_status olica_tokenizer_read_model(olica_tokenizer *t, const char *bytes, size_t count) {
   model m = {
       .t = t, .kind = UNIGRAM, .bos = {"<s>", 3}, .eos = {"</s>", 4}, .unk_surface = {" \xe2\x81\x87 ", 5}};
+  if (is_tiktoken(bytes, count))
+    return olica_error_set(
+        t->env, OLICA_ERR_INPUT,
+        "%s: is a tiktoken file, expected SentencePiece's: transformers makes a tokenizer.json of "
+        "it (AutoTokenizer.from_pretrained(...).save_pretrained(...)), or [model] tokenizer names "
+        "another directory",
+        t->name);
   t->dummy_prefix = t->squeeze = t->escape = t->reads_bytes = true;
   olica_status status = read_message(&m, (olica_span){bytes, count});
   if (status == OLICA_OK) status = build(&m);

@@ -112,6 +112,11 @@ static void prefix_model(olica_tokenizer *t, const olica_surroundings *s) {
   bool own = t->dummy_prefix, wants = s->prefix_space != OLICA_SAID_NO;
   t->modern = s->legacy == OLICA_SAID_NOTHING ? s->kind->modern : s->legacy == OLICA_SAID_NO;
   t->dummy_prefix = wants && (own || t->modern);
+  if (!wants && own && !t->modern)
+    olica_surroundings_warn(t->env,
+                            "tokenizer_config.json: add_prefix_space = false is followed: no space goes in "
+                            "front of a text (transformers' slow LlamaTokenizer puts one there unless "
+                            "legacy = false)");
   if (own || !wants) return;
   if (t->modern)
     olica_surroundings_warn(t->env,

@@ -2,8 +2,19 @@
 
 #include "tokenizer_parts.h"
 
+/* BPE reads bytes by their stand-ins, unigram wants the characters. */
+static olica_status map_piece(olica_tokenizer *t, olica_piece *piece) {
+  t->mapped.count = 0;
+  for (size_t i = 0; i < piece->text.bytes; i++)
+    OLICA_TRY(
+        olica_unicode_append(t->env, &t->mapped, olica_unicode_of_byte((unsigned char)piece->text.data[i])));
+  piece->text = olica_bytes_span(&t->mapped);
+  return OLICA_OK;
+}
+
 static olica_status take_piece(void *taker, olica_piece piece) {
   olica_tokenizer *t = taker;
+  if (t->unigram.env && piece.mapped) OLICA_TRY(map_piece(t, &piece));
   if (t->unigram.env) return olica_unigram_encode(&t->unigram, piece.text, t->tokens);
   return olica_bpe_encode(&t->bpe, piece.text, piece.mapped, t->tokens);
 }
@@ -50,6 +61,7 @@ void olica_tokenizer_close(olica_tokenizer *t) {
   olica_bpe_free(&t->bpe);
   olica_unigram_free(&t->unigram);
   olica_memory_free(env, t->score);
+  olica_memory_free(env, t->weight);
   olica_memory_free(env, t->user);
   olica_memory_free(env, t->unk_surface);
   olica_decoders_free(&t->decoders);
@@ -58,6 +70,7 @@ void olica_tokenizer_close(olica_tokenizer *t) {
   OLICA_FREE(env, t->text);
   OLICA_FREE(env, t->special);
   OLICA_FREE(env, t->repaired.data);
+  OLICA_FREE(env, t->mapped.data);
   OLICA_FREE(env, t->name);
   olica_memory_free(env, t);
 }
@@ -98,8 +111,8 @@ static olica_status encode_part(olica_tokenizer *t, olica_span text, bool first)
   olica_added_match m = {0};
   t->at_start = first;
   OLICA_TRY(olica_normalizers_apply(&t->normalizers, text, &text));
-  /* A unigram model weighs a user's pieces against the others itself. */
-  while (!t->unigram.env && olica_added_next(&t->normalized, t->added, text, &m)) {
+  /* SentencePiece's unigram model weighs a user's pieces against the others itself. */
+  while (!(t->unigram.env && t->is_model) && olica_added_next(&t->normalized, t->added, text, &m)) {
     OLICA_TRY(encode_rest(t, (olica_span){text.data + m.at, m.begin - m.at}, first && m.at == 0));
     OLICA_TRY(olica_tokens_append(t->env, t->tokens, &t->added[m.token].id, 1));
   }

@@ -29,6 +29,7 @@ struct olica_tokenizer {
   olica_bpe bpe;
   olica_unigram unigram; /* in place of bpe where its env is set */
   float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory as `user` */
+  double *weight;        /* [ids] of a tokenizer.json's unigram pieces */
   bool *user;            /* [ids] pieces that the user has defined */
   bool dummy_prefix, squeeze, escape, suffix; /* SentencePiece's normalizer */
   bool modern;       /* as LlamaTokenizer with legacy = false: the dummy prefix is the whole text's, not every
@@ -45,12 +46,15 @@ struct olica_tokenizer {
   bool *special;    /* [size] left out of decoded text */
 
   olica_tokens *tokens; /* where ids go while a text is encoded */
-  olica_bytes repaired;
+  olica_bytes repaired, mapped;
 };
 
 /* Fills a tokenizer that has its env and name. What has been made so far is freed by olica_tokenizer_close.
  */
 olica_status olica_tokenizer_read_json(olica_tokenizer *tokenizer, const char *bytes, size_t count);
+
+/* Member "model" of a tokenizer.json, of type Unigram (read_unigram.c). */
+olica_status olica_tokenizer_read_unigram(olica_tokenizer *tokenizer, const olica_node *model);
 
 olica_status olica_tokenizer_read_model(olica_tokenizer *tokenizer, const char *bytes, size_t count);
 

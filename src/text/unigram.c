@@ -26,9 +26,14 @@ static olica_status offer(search *s, size_t from, size_t to, int32_t id, double 
     memset(s->u->path + (s->reach - s->begin) + 1, 0, (to - s->reach) * sizeof *path);
     s->reach = to;
   }
-  if (path->bytes && !(sum > (double)path->score)) return OLICA_OK;
-  *path = (olica_path){(float)sum, id, (int32_t)(to - from)};
+  if (path->bytes && !(sum > path->score)) return OLICA_OK;
+  *path = (olica_path){s->u->weight ? sum : (double)(float)sum, id, (int32_t)(to - from)};
   return OLICA_OK;
+}
+
+static double score_of(const olica_unigram *u, int32_t id, size_t length) {
+  if (u->weight) return u->weight[id];
+  return u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
 }
 
 /* All pieces that begin at `from`. Sums are of doubles where SentencePiece's are, and kept as floats: ties
@@ -36,7 +41,7 @@ static olica_status offer(search *s, size_t from, size_t to, int32_t id, double 
 static olica_status extend(search *s, size_t from, size_t character) {
   const olica_unigram *u = s->u;
   bool single = false;
-  float score = u->path[from - s->begin].score;
+  double score = u->path[from - s->begin].score;
   int32_t node = OLICA_TRIE_ROOT;
   for (size_t at = from; at < s->text.bytes;) {
     node = olica_trie_step(&u->trie, node, (unsigned char)s->text.data[at++]);
@@ -44,18 +49,24 @@ static olica_status extend(search *s, size_t from, size_t character) {
     int32_t id = u->trie.token[node];
     if (id < 0) continue;
     size_t length = at - from;
-    double own = u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
-    OLICA_TRY(offer(s, from, at, id, own + (double)score));
+    OLICA_TRY(offer(s, from, at, id, score_of(u, id, length) + score));
     single = single || length == character;
   }
   if (single) return OLICA_OK;
-  float sum = u->lowest - UNKNOWN_PENALTY + score;
-  return offer(s, from, from + character, u->unk, (double)sum);
+  double sum = u->weight ? u->least - (double)UNKNOWN_PENALTY + score
+                         : (double)(u->lowest - UNKNOWN_PENALTY + (float)score);
+  return offer(s, from, from + character, u->unk, sum);
 }
 
 static olica_status give_unknown(search *s, size_t begin, size_t bytes) {
   const olica_unigram *u = s->u;
-  if (!u->byte) return s->unknown ? OLICA_OK : olica_tokens_append(u->env, s->tokens, &u->unk, 1);
+  bool known = u->byte != NULL;
+  for (size_t i = 0; i < bytes && known; i++) known = u->byte[(unsigned char)s->text.data[begin + i]] >= 0;
+  if (!known && u->unk < 0)
+    return olica_error_set(u->env, OLICA_ERR_INPUT,
+                           "%s: model: unk_id is null, and the text has a character that is not in vocab",
+                           u->name);
+  if (!known) return s->unknown ? OLICA_OK : olica_tokens_append(u->env, s->tokens, &u->unk, 1);
   for (size_t i = 0; i < bytes; i++)
     OLICA_TRY(olica_tokens_append(u->env, s->tokens, &u->byte[(unsigned char)s->text.data[begin + i]], 1));
   return OLICA_OK;

@@ -1,4 +1,5 @@
-/* SentencePiece's unigram model: the row of pieces with the largest sum of scores. Private to text. */
+/* The unigram model: the row of pieces with the largest sum of scores, as SentencePiece computes it, or as
+ * the tokenizers package does where `weight` is given. Private to text. */
 #ifndef OLICA_TEXT_UNIGRAM_H
 #define OLICA_TEXT_UNIGRAM_H
 
@@ -6,7 +7,7 @@
 
 /* The best way to come to a place in the text. */
 typedef struct olica_path {
-  float score;
+  double score;
   int32_t id;    /* the piece that ends here */
   int32_t bytes; /* of it; 0: nothing ends here yet */
 } olica_path;
@@ -17,8 +18,11 @@ typedef struct olica_unigram {
   const float *score;    /* [ids] */
   const bool *user;      /* [ids] user-defined: always taken */
   float lowest, highest; /* of the normal pieces */
-  int32_t unk;
-  const int32_t *byte; /* [256] the pieces of bytes, NULL: an unknown character is one <unk> */
+  const double *weight;  /* [ids] of a tokenizer.json, in place of score and user; sums are of doubles then */
+  double least;          /* of these */
+  int32_t unk;           /* -1: an unknown character is an error */
+  const char *name;      /* the file, for that one */
+  const int32_t *byte;   /* [256] the pieces of bytes, -1: none; NULL: an unknown character is one <unk> */
 
   olica_path *path; /* of the stretch under way */
   size_t room;

@@ -26,6 +26,10 @@ typedef struct olica_encoder {
  * put around every text that the model does not have, is OLICA_ERR_INPUT. */
 olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int64_t vocabulary, int32_t bos,
                                 olica_encoder **encoder);
+/* What the tokenizer does by default, for the log: "tokenizer.json: <s> (id 1) before a text, nothing behind
+ * it, 3 added tokens". Pure. */
+enum { OLICA_ENCODER_TEXT = 256 };
+void olica_encoder_describe(const olica_encoder *encoder, char text[OLICA_ENCODER_TEXT]);
 void olica_encoder_close(olica_encoder *encoder); /* NULL allowed */
 
 /* Appends the ids of a text. An id that the model does not have, or a BOS that nobody knows, is
