@@ -360,10 +360,12 @@ olica_status olica_resume_load(olica_job *job) {
 static olica_status foresee(olica_job *job, json_t *state, olica_position *at) {
   json_t *then = json_object_get(state, "fingerprint");
   int datasets;
+  bool other;
   json_object_set_new(then, "tokens", json_object());
   if (job->resume.fingerprint) json_object_set_new(job->resume.fingerprint, "tokens", json_object());
-  OLICA_TRY(check_same(job, state));
+  OLICA_TRY(check_same(job, state, &other));
   if (!olica_resume_place(job, state, at, &datasets)) *at = (olica_position){1, 0};
+  if (other && at->sweep == 2) at->layer = 0;
   return OLICA_OK;
 }
 
