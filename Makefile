@@ -106,8 +106,8 @@ $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 # What the tests preload to make the system fail. No sanitizers: it is loaded before theirs.
-shim = $(objects_in)/tests/faults/shim.so
-$(shim): tests/faults/shim.c
+shim = $(objects_in)/tests/faults/shim.so $(objects_in)/tests/faults/unknown_processor.so
+$(shim): $(objects_in)/%.so: %.c
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
 

@@ -10,6 +10,7 @@
 
 #include "olica/base/signals.h"
 #include "olica/io/hdf5.h"
+#include "olica/la/blas_start.h"
 #include "olica/par/comm.h"
 #include "olica/par/launch.h"
 #include "olica/par/watch.h"
@@ -117,6 +118,11 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   return olica_pipeline_run(context, &options, resident);
 }
 
+/* Commands whose answer, or its price, depends on the kernels of BLAS. */
+static bool computes(const olica_arguments *arguments) {
+  return arguments->command == OLICA_COMMAND_RUN || arguments->command == OLICA_COMMAND_CHECK;
+}
+
 int main(int argc, char **argv) {
   olica_env *env = olica_env_create();
   olica_arguments arguments;
@@ -129,6 +135,7 @@ int main(int argc, char **argv) {
   if (status == OLICA_OK && olica_usage_answer(arguments.command, stdout)) return end_answer(env, OLICA_OK);
   if (status == OLICA_OK && (status = olica_launch_check_session(env, &launch)) != OLICA_OK)
     return end_answer(env, status);
+  int refused = status == OLICA_OK && computes(&arguments) ? olica_blas_start(argv) : 0;
   signal(SIGXFSZ, SIG_IGN); /* ulimit -f is to be an error of write, not our end */
   if (status == OLICA_OK && arguments.command == OLICA_COMMAND_RUN) olica_signals_catch();
   yield_when_crowded();
@@ -144,6 +151,7 @@ int main(int argc, char **argv) {
   status = created == OLICA_OK ? olica_comm_agree(context, context->comm, status) : created;
   if (status == OLICA_OK) status = check_alone(context, &arguments, &launch);
   if (status == OLICA_OK) status = check_alike(context, argc, argv);
+  if (status == OLICA_OK && computes(&arguments)) status = olica_blas_start_tell(context, refused);
   if (status == OLICA_OK) status = command(context, &arguments, olica_report_resident());
   if (status == OLICA_OK && arguments.command != OLICA_COMMAND_RUN) status = finish_output(context);
   if (status != OLICA_OK) olica_log_failure(env);

@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <sys/utsname.h>
 
+#include "olica/la/blas_kernel.h"
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
 #include "olica/run/report.h"
@@ -253,6 +254,7 @@ static packet measure(const olica_context *context, olica_report *report) {
   report->mine.resident = resident > 0 ? resident : 0;
   memcpy(report->mine.host, context->host, sizeof report->mine.host);
   find_processor(report->mine.processor, sizeof report->mine.processor);
+  snprintf(report->mine.blas_kernel, sizeof report->mine.blas_kernel, "%.31s", olica_blas_kernel_name());
   report->mine.cpu_s = cpu_seconds();
   report->mine.wall_s = report->wall_s;
   return (packet){.rank = report->mine, .timers = env->timers.count, .warnings = env->log.warning_count};

@@ -10,6 +10,8 @@
 
 #include "olica/io/file.h"
 #include "olica/io/json.h"
+#include "olica/la/blas_kernel.h"
+#include "olica/la/blas_start.h"
 #include "olica/run/usage.h"
 #include "olica/run/value.h"
 
@@ -145,6 +147,11 @@ static double cpu_seconds(const olica_report *report) {
   return sum;
 }
 
+/* Of the rank that writes the report. */
+static json_t *blas_kernel_json(void) {
+  return json_pack("{s:s, s:s}", "name", olica_blas_kernel_name(), "chosen_by", olica_blas_start_chooser());
+}
+
 static json_t *run_json(const olica_report *report) {
   json_t *object = json_object();
   if (report->job_ranks) put_integer(object, "ranks", report->job_ranks);
@@ -152,6 +159,7 @@ static json_t *run_json(const olica_report *report) {
   if (report->run.threads) put_integer(object, "threads", report->run.threads);
   put_text(object, "precision", report->run.precision);
   put_text(object, "kernel", report->run.kernel);
+  put(object, "blas_kernel", blas_kernel_json());
   put_text(object, "started", report->started);
   put_seconds(object, "wall_s", report->wall_s);
   if (report->ranks_count) put_seconds(object, "cpu_s", cpu_seconds(report));
@@ -296,6 +304,7 @@ static json_t *ranks_json(const olica_report *report) {
     put_integer(object, "rank", r);
     put_text(object, "host", rank->host);
     put_text(object, "processor", rank->processor);
+    put_text(object, "blas_kernel", rank->blas_kernel);
     put_seconds(object, "cpu_s", rank->cpu_s);
     put_integer(object, "sequences", rank->sequences);
     put_bytes(object, "bytes_read", rank->bytes_read);

@@ -97,7 +97,8 @@ typedef struct olica_report_rank {
   int64_t eigenproblems;            /* solved with this rank's part */
   double resident_start;            /* bytes: olica_report_resident() once the libraries have started */
   double counted, resident;         /* bytes, high-water marks: set by gather */
-  char processor[64];               /* its model's name: set by gather, like the two below */
+  char processor[64];               /* its model's name: set by gather, like the three below */
+  char blas_kernel[32];             /* of OpenBLAS: set by gather */
   double cpu_s;                     /* seconds of all its threads on the processor, user and system */
   double wall_s;                    /* seconds since the process has started */
 } olica_report_rank;

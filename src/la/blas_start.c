@@ -1,0 +1,169 @@
+#include "olica/la/blas_start.h"
+
+#include <cblas.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "olica/la/blas_kernel.h"
+#include "olica/par/comm.h"
+
+/* Of the library; and ours: "PID KERNEL" of a process that has started again, and what it had before. Another
+ * process that inherits it has not. */
+#define CORETYPE "OPENBLAS_CORETYPE"
+#define MARK "OLICA_BLAS_STARTED"
+
+enum { MARK_TEXT = 32 + OLICA_BLAS_KERNEL_TEXT };
+
+static const char *setting(const char *name) {
+  const char *text = getenv(name);
+  return text && *text ? text : NULL;
+}
+
+/* Whether this process has started again; `before` is then the kernel that it had. */
+static bool started_again(char before[OLICA_BLAS_KERNEL_TEXT]) {
+  const char *mark = setting(MARK);
+  long process;
+  return mark && sscanf(mark, "%ld %31s", &process, before) == 2 && process == (long)getpid();
+}
+
+/* The kernel that the processor can run where that in use falls short, else NULL. A kernel that this program
+ * does not know is newer than it. */
+static const char *better_kernel(void) {
+  olica_blas_level has = olica_blas_kernel_level(olica_blas_kernel_name()),
+                   can = olica_blas_processor_level();
+  return has != OLICA_BLAS_UNKNOWN && has < can ? olica_blas_kernel_of(can) : NULL;
+}
+
+static bool library_has_kernels(void) {
+  return strstr(openblas_get_config(), "DYNAMIC_ARCH") != NULL;
+}
+
+static bool is_kept(void) {
+  const char *text = setting(OLICA_BLAS_KEEP);
+  return text && strcmp(text, "keep") == 0;
+}
+
+/* Privileges must not pass on what the environment says; valgrind would lose its hold on the program. */
+static bool must_stay(void) {
+  const char *preload = getenv("LD_PRELOAD");
+  return getauxval(AT_SECURE) || (preload && strstr(preload, "vgpreload"));
+}
+
+/* The program's file by its name, which is what tools show of a process; by the link of the system where that
+ * is another file now. */
+static void find_program(char path[PATH_MAX]) {
+  static const char self[] = "/proc/self/exe";
+  struct stat named, running;
+  ssize_t length = readlink(self, path, PATH_MAX - 1);
+  path[length > 0 ? length : 0] = '\0';
+  if (length <= 0 || stat(path, &named) != 0 || stat(self, &running) != 0 || named.st_ino != running.st_ino ||
+      named.st_dev != running.st_dev)
+    memcpy(path, self, sizeof self);
+}
+
+/* Returns only if that fails: the errno. */
+static int start_again(char **argv, const char *kernel) {
+  char path[PATH_MAX], mark[MARK_TEXT];
+  find_program(path);
+  snprintf(mark, sizeof mark, "%ld %.31s", (long)getpid(), olica_blas_kernel_name());
+  if (setenv(CORETYPE, kernel, 1) != 0 || setenv(MARK, mark, 1) != 0) return errno;
+  execv(path, argv);
+  int why = errno;
+  unsetenv(CORETYPE);
+  unsetenv(MARK);
+  return why;
+}
+
+int olica_blas_start(char **argv) {
+  char before[OLICA_BLAS_KERNEL_TEXT];
+  const char *better = better_kernel();
+  if (!better || setting(CORETYPE) || is_kept() || !library_has_kernels() || started_again(before)) return 0;
+  return must_stay() ? EPERM : start_again(argv, better);
+}
+
+const char *olica_blas_start_chooser(void) {
+  char before[OLICA_BLAS_KERNEL_TEXT];
+  const char *asked = setting(CORETYPE);
+  if (!asked || !library_has_kernels() || strcasecmp(asked, olica_blas_kernel_name()) != 0) return "library";
+  return started_again(before) ? "program" : "user";
+}
+
+/* Why a kernel falls short, where that is not the user's will. */
+static void warn_of_kernel(olica_env *env, const char *better, int refused) {
+  const char *name = olica_blas_kernel_name(), *asked = setting(CORETYPE);
+  if (!library_has_kernels())
+    olica_log_warn(env,
+                   "BLAS: this OpenBLAS is built for %s alone, this processor could run %s; link one "
+                   "with DYNAMIC_ARCH",
+                   name, better);
+  else if (asked && strcasecmp(asked, name) != 0)
+    olica_log_warn(env,
+                   "BLAS: OpenBLAS has no kernel " CORETYPE "=%.40s, it runs %s, this processor could run %s",
+                   asked, name, better);
+  else if (refused)
+    olica_log_warn(env,
+                   "BLAS: OpenBLAS runs its kernel %s, this processor could run %s, and the program cannot "
+                   "start itself again (%s); set " CORETYPE "=%s",
+                   name, better, strerror(refused), better);
+}
+
+/* A rank's kernel, and where it runs. */
+typedef struct card {
+  char kernel[OLICA_BLAS_KERNEL_TEXT], host[64];
+} card;
+
+/* The kernel that all can run, NULL where one of them is not known. */
+static const char *common_kernel(const card *all, int ranks) {
+  olica_blas_level least = OLICA_BLAS_AVX512;
+  for (int r = 0; r < ranks; r++) {
+    olica_blas_level level = olica_blas_kernel_level(all[r].kernel);
+    if (level < least) least = level;
+  }
+  return olica_blas_kernel_of(least);
+}
+
+/* By name: the first rank of another kernel than rank 0's stands for all that differ. */
+static void warn_of_ranks(olica_env *env, const card *all, int ranks) {
+  int other = 0;
+  while (other < ranks && strcmp(all[other].kernel, all[0].kernel) == 0) other++;
+  if (other == ranks) return;
+  const char *common = common_kernel(all, ranks);
+  olica_log_warn(
+      env,
+      "BLAS: kernels differ (rank 0 on %.40s: %.20s, rank %d on %.40s: %.20s), so last bits depend "
+      "on which rank does what; alike with mpirun -x " CORETYPE "=%s",
+      all[0].host, all[0].kernel, other, all[other].host, all[other].kernel, common ? common : "KERNEL");
+}
+
+static olica_status compare_ranks(olica_context *context) {
+  card *all;
+  OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
+  snprintf(all[context->rank].kernel, sizeof all->kernel, "%.31s", olica_blas_kernel_name());
+  memcpy(all[context->rank].host, context->host, sizeof all->host);
+  olica_comm_gather(context, context->comm, all, sizeof *all, context->size);
+  if (context->rank == 0) warn_of_ranks(context->env, all, context->size);
+  OLICA_FREE(context->env, all);
+  return OLICA_OK;
+}
+
+olica_status olica_blas_start_tell(olica_context *context, int refused) {
+  olica_env *env = context->env;
+  char before[OLICA_BLAS_KERNEL_TEXT];
+  const char *better = better_kernel(), *kept = setting(OLICA_BLAS_KEEP);
+  if (started_again(before))
+    olica_log_line(env,
+                   "BLAS: OpenBLAS took its kernel %s for this processor; the program started itself again "
+                   "with " CORETYPE "=%s (" OLICA_BLAS_KEEP "=keep: not)",
+                   before, getenv(CORETYPE));
+  if (kept && !is_kept())
+    olica_log_warn(env, OLICA_BLAS_KEEP "=%.40s: not known, expected keep, or nothing", kept);
+  if (better && !is_kept()) warn_of_kernel(env, better, refused);
+  return compare_ranks(context);
+}
