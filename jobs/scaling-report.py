@@ -177,8 +177,8 @@ STYLES = {"job": ("#000000", 7), "survey": ("#332288", 5), "evaluate": ("#cc6677
 OTHER = ("#bbbbbb", 15)
 DASHES = (1, 4, "'_'", 5)  # of lines, by the number of threads; 3 is for crowded cases, 2 for the ideal
 LEAST = 0.01  # share of the job below which a phase is left out, if it is in every case
-TERMINALS = (("png", 'pngcairo size 1200,800 font "DejaVu Sans,15" linewidth 1.5'), ("svg", 'svg size 900,600 font "DejaVu Sans,14" background "white"'),
-             ("pdf", 'pdfcairo size 6.6in,4.4in font "DejaVu Sans,10"'))
+TERMINALS = (("png", 1, 'pngcairo size 1200,800 font "DejaVu Sans,15" linewidth 1.5'),  # with the size of points, in each its own
+             ("svg", 0.6, 'svg size 900,600 font "DejaVu Sans,14" background "white"'), ("pdf", 0.5, 'pdfcairo size 6.6in,4.4in font "DejaVu Sans,10"'))
 
 
 def phases_of(cases, key):
@@ -228,13 +228,13 @@ def curves(cases, names, x, value):
                 if shape:
                     what = "using 1:2:3:4 with yerrorbars" if spread else "using 1:2 with points"
                     title = "notitle" if titled else f'title "{name}" noenhanced'
-                    plots.append(f'${at} {what} linecolor rgb "{colour}" pointtype {shape} pointsize {1.3 if name == "job" else 1} {title}')
+                    plots.append(f'${at} {what} linecolor rgb "{colour}" pointtype {shape} pointsize {1.3 if name == "job" else 1}*scale {title}')
                     titled = True
             every += free + crowded
     for threads, dash in zip(counts if len(counts) > 1 else (), DASHES):
         plots.append(f'NaN with lines linecolor rgb "#000000" dashtype {dash} title "{threads} thread{"s"[:threads > 1]} a rank"')
     if any(c.crowded for c in cases):
-        plots.append('NaN with points linecolor rgb "#000000" pointtype 6 title "more than the cores"')
+        plots.append('NaN with points linecolor rgb "#000000" pointtype 6 pointsize scale title "more than the cores"')
     return blocks, plots, every
 
 
@@ -270,8 +270,8 @@ def x_axis(values, label):
 def plot(out, name, title, axes, blocks, plots):
     lines = ["set encoding utf8", f'set title "{title}" noenhanced', "set key outside right top reverse Left samplen 2 spacing 1.2", "set border 3",
              "set tics nomirror out", 'set grid linecolor rgb "#dddddd" linetype 1', "set errorbars small", *axes, *blocks]
-    for i, (kind, terminal) in enumerate(TERMINALS):
-        lines += [f"set terminal {terminal}", f'set output "{out}-{name}.{kind}"', "replot" if i else "plot " + ", ".join(plots)]
+    for i, (kind, scale, terminal) in enumerate(TERMINALS):
+        lines += [f"set terminal {terminal}", f"scale = {scale}", f'set output "{out}-{name}.{kind}"', "replot" if i else "plot " + ", ".join(plots)]
     done = subprocess.run(["gnuplot"], input="\n".join([*lines, "unset output"]) + "\n", text=True, capture_output=True)
     if done.returncode:
         stop(f"gnuplot: {done.stderr.strip()}")

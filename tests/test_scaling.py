@@ -150,8 +150,8 @@ def test_crowded_cases_are_drawn_hollow(study, tmp_path, scripts):
             report["warnings"] = [{"text": "ranks x threads on a node are more than its cores", "count": 1}]
     drawn = scripts(*fabricate(study, tmp_path, (2, 4, 8), change=change))
     for name, script in drawn.items():
-        assert 'pointtype 6 title "more than the cores"' in script, name
-        assert re.search(r"with yerrorbars linecolor rgb \S+ pointtype 6 pointsize 1.3 notitle", script) and "dashtype 3" in script
+        assert 'pointtype 6 pointsize scale title "more than the cores"' in script, name
+        assert re.search(r"with yerrorbars linecolor rgb \S+ pointtype 6 pointsize 1.3\*scale notitle", script) and "dashtype 3" in script
     assert re.search(r"EOD\n8 [\d. ]+\nEOD", drawn["speedup"])
 
 
