@@ -44,7 +44,8 @@ def done(tmp_path_factory):
 
 @pytest.mark.parametrize("path, kind", [("model", "huggingface"), ("out/pruned.h5", "checkpoint")])
 def test_a_model_alone(done, path, kind, tmp_path):
-    """What is evaluated is neither dense nor pruned: in the report, the predictions, the table and the log."""
+    """What is evaluated is neither dense nor pruned: in the report, the table and the log. Predictions of an unpruned
+    model are the dense one's."""
     job, _ = done
     config = write_config(job.dir / f"{kind}.ini", {**job.sections, "model": {"path": path}, "prune": {"method": "none"},
                                                     "output": {"report": tmp_path / "r.json"}})
@@ -60,7 +61,7 @@ def test_a_model_alone(done, path, kind, tmp_path):
     for scores in (alone["tasks"]["mean"], alone["questions_per_s"], *(task for name, task in alone["tasks"].items() if name != "mean")):
         assert scores.keys() - {"n", "truncated", "tokens_cut"} == {"model"}
     for line in (tmp_path / "p.jsonl").read_text().splitlines():
-        assert json.loads(line).keys() == {"task", "index", "gold", "model"}
+        assert json.loads(line).keys() == {"task", "index", "gold", "model" if kind == "checkpoint" else "dense"}
     assert not re.search("dense|pruned ", run.stdout) and re.search(r"^ +model$", run.stdout, re.M), run.stdout
     assert "INFO  model perplexity" in run.stderr and "dense" not in run.stderr
 

@@ -188,6 +188,50 @@ def test_dump_is_read_back(room, tmp_path):
     assert [t["kind"] for t in origin["texts"]] == list(SHARES) and origin["texts"][1]["field"] == "body"
 
 
+# ---- what is given as a text ----
+
+BINARY = b"\x1f\x8b\x08\0" + bytes(range(256))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_what_is_no_text_is_refused(room, ranks, tmp_path):
+    """Another format, or JSON of another shape, given as a text or as questions: refused by --check, with the form that
+    takes it."""
+    path, _ = room
+    (tmp_path / "a.gz").write_bytes(BINARY)
+    (tmp_path / "lines").write_text('{"content": "a"}\n' * 9)
+    for n, (section, said) in enumerate([({"text": f"plain:{tmp_path}/a.gz"}, "is gzip"), ({"text": f"jsonl:{tmp_path}/a.gz"}, "is gzip"),
+                                         ({"text": f"plain:{tmp_path}/lines"}, "name it as jsonl:FILE:content"),
+                                         ({"text": f"jsonl:{tmp_path}/lines"}, "line 1: text is missing, expected a string (there is content)")]):
+        config = write_config(tmp_path / f"{n}.ini", sections(path, **section, samples=2) | {"output": {"checkpoint": "c.h5", "report": ""}})
+        done = mpirun(ranks, "--check", config)
+        assert done.returncode == 3 and said in done.stderr, done.stderr
+    for n, (keys, said) in enumerate([({"text": tmp_path / "a.gz"}, "is gzip"), ({"text": tmp_path / "lines"}, "jq -r .content"),
+                                      ({"tasks": f"piqa:{tmp_path}/a.gz"}, "is gzip"), ({"tasks": f"piqa:{path}/alpaca.json"}, "is a JSON array")]):
+        config = write_config(tmp_path / f"e{n}.ini", {"model": {"path": path / "model"}, "prune": {"method": "none"}, "evaluate": {"length": LENGTH, **keys},
+                                                       "output": {"report": ""}})
+        done = mpirun(ranks, "--check", config)
+        assert done.returncode == 3 and said in done.stderr, done.stderr
+
+
+def test_marks_are_no_text(room, tmp_path):
+    """A byte order mark in front of any text, and of the config, changes nothing."""
+    path, _ = room
+    for name in ("alpaca.json", "lines.jsonl", "book.txt"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (path / name).read_bytes())
+    text = "alpaca:{0}/alpaca.json, jsonl:{0}/lines.jsonl:body, plain:{0}/book.txt"
+    (tmp_path / "out").mkdir()
+    found = [dump(path, tmp_path / "out", 2, text=text.format(where), samples=9)[0] for where in (path, tmp_path)]
+    assert np.array_equal(*found)
+    values = [evaluate(tmp_path, path / "model", 2, f"e{n}", text=where / "book.txt") for n, where in enumerate((path, tmp_path))]
+    assert values[0] == values[1]
+    ids = [mpirun(1, "--tokenize", path / "model", where / "book.txt").stdout for where in (path, tmp_path)]
+    assert ids[0] == ids[1] and ids[0]
+    (tmp_path / "m.ini").write_bytes(b"\xef\xbb\xbf" + write_config(tmp_path / "n.ini", {
+        "model": {"path": path / "model"}, "prune": {"method": "none"}, "evaluate": {"text": path / "book.txt", "length": LENGTH}}).read_bytes())
+    assert mpirun(1, "--check", tmp_path / "m.ini").returncode == 0
+
+
 # ---- the evaluation's text ----
 
 def evaluate(directory, path, ranks, name, **keys):

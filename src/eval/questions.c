@@ -9,6 +9,7 @@
 #include "olica/io/json.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/text/look.h"
 
 /* ---- from a file to the tokens of this rank's share ---- */
 
@@ -16,7 +17,7 @@
  * then for every choice tokens, scored, characters, tokens cut off (negative: some of the choice's own among
  * them) and the ids. */
 enum { PREPARED = 1, UNUSUAL = 2 }; /* notes */
-enum { QUESTION_WORDS = 3, CHOICE_WORDS = 4, FILE_BYTES = 1 << 30, WHERE = 4096 };
+enum { QUESTION_WORDS = 3, CHOICE_WORDS = 4, FILE_BYTES = 1 << 30, WHERE = 4096, HEAD = 1 << 16 };
 
 typedef struct reader {
   olica_env *env;
@@ -110,7 +111,7 @@ typedef struct lines {
 
 /* A byte order mark in front is no part of the text. */
 static lines begin_lines(const char *text, size_t bytes) {
-  size_t mark = bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+  size_t mark = olica_look_mark(text, bytes);
   return (lines){.at = text + mark, .end = text + bytes};
 }
 
@@ -195,6 +196,8 @@ static olica_status open_task(olica_questions *q, reader *r, int task, olica_tok
   char *text;
   size_t bytes;
   OLICA_TRY(load(context, r->file->path, &text, &bytes));
+  OLICA_TRY(
+      olica_look_head(context->env, r->file->path, OLICA_LOOK_QUESTIONS, text, bytes < HEAD ? bytes : HEAD));
   int64_t count = count_questions(text, bytes, r->options->limit);
   if (count == 0)
     return olica_error_set(context->env, OLICA_ERR_INPUT, "%s: is empty, expected a question a line for %s",

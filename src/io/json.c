@@ -19,14 +19,18 @@ static olica_status malformed(olica_env *env, const document *from, json_error_t
   /* Without memory for its own buffers jansson gives neither code nor place. */
   if (json_error_code(error) == json_error_out_of_memory || error->line < 0)
     return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
-  return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld, column %d: %s; expected JSON", name,
-                         (long long)(from->line + error->line), error->column, error->text);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld, column %d: %s; expected JSON%s", name,
+                         (long long)(from->line + error->line), error->column, error->text,
+                         json_error_code(error) == json_error_invalid_utf8
+                             ? " in UTF-8 (iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW recodes)"
+                             : "");
 }
 
 static olica_status parse(olica_env *env, const document *from, const char *text, size_t bytes,
                           json_t **root) {
   const char *name = from->name;
   if (bytes == 0) return olica_error_set(env, OLICA_ERR_INPUT, "%s: is empty, expected a JSON object", name);
+  if (bytes > 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) text += 3, bytes -= 3; /* a byte order mark */
   json_error_t error;
   json_t *value = json_loadb(text, bytes, from->flags, &error);
   /* As reals, integers up to 2^53 stay exact, and the getters take integral reals. */

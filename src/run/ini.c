@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "olica/text/look.h"
+
 enum { SHOWN = 60 }; /* characters of a bad line that a message repeats */
 
 static int is_space(char c) {
@@ -133,7 +135,9 @@ olica_status olica_ini_parse(olica_env *env, const char *name, const char *text,
   if (bytes > OLICA_INI_BYTES)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%s: %zu bytes, expected a config file of at most %d", name,
                            bytes, OLICA_INI_BYTES);
-  if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) text += 3, bytes -= 3;
+  size_t mark = olica_look_mark(text, bytes);
+  text += mark;
+  bytes -= mark;
   OLICA_TRY(check_characters(env, name, text, bytes));
   size_t lines = 1;
   for (size_t i = 0; i < bytes; i++) lines += text[i] == '\n';

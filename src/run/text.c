@@ -4,6 +4,7 @@
 #include "olica/io/file.h"
 #include "olica/io/json.h"
 #include "olica/par/comm.h"
+#include "olica/text/look.h"
 
 enum { TEXT_BYTES = 1 << 30 }; /* of an evaluation's text */
 
@@ -104,9 +105,12 @@ static olica_status tokenize(olica_job *job, const char *path, olica_tokens *tok
   olica_env *env = job->context->env;
   char *text;
   size_t bytes;
+  OLICA_TRY(olica_look_file(env, path, OLICA_LOOK_EVALUATION));
   OLICA_TRY(olica_file_load(env, path, TEXT_BYTES, &text, &bytes));
+  size_t mark = olica_look_mark(text, bytes);
   olica_timer_work(&env->timers, 0, (double)bytes);
-  olica_status status = olica_encoder_encode(job->encoder, text, bytes, special_of(job->options), tokens);
+  olica_status status =
+      olica_encoder_encode(job->encoder, text + mark, bytes - mark, special_of(job->options), tokens);
   olica_memory_free(env, text);
   return status == OLICA_OK ? OLICA_OK : olica_error_context(env, "%s: ", path);
 }

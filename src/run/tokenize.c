@@ -9,6 +9,7 @@
 #include "olica/io/hdf5.h"
 #include "olica/par/comm.h"
 #include "olica/text/encoder.h"
+#include "olica/text/look.h"
 
 enum { SCHEMA = 1, ANY = INT32_MAX };
 static const size_t TEXT_BYTES = (size_t)1 << 32;
@@ -55,8 +56,10 @@ static olica_status print_ids(olica_encoder *encoder, const char *file, bool spe
   char *text;
   size_t bytes;
   OLICA_TRY(olica_file_load(env, file, TEXT_BYTES, &text, &bytes));
-  olica_status status =
-      olica_encoder_encode(encoder, text, bytes, special ? OLICA_SPECIAL_AUTO : OLICA_SPECIAL_NONE, &tokens);
+  OLICA_TRY(olica_look_head(env, file, OLICA_LOOK_BYTES, text, bytes));
+  size_t mark = olica_look_mark(text, bytes);
+  olica_status status = olica_encoder_encode(encoder, text + mark, bytes - mark,
+                                             special ? OLICA_SPECIAL_AUTO : OLICA_SPECIAL_NONE, &tokens);
   if (status != OLICA_OK) return olica_error_context(env, "%s: ", file);
   for (size_t i = 0; i < tokens.count; i++) printf("%s%d", i ? " " : "", (int)tokens.id[i]);
   putchar('\n');
@@ -74,7 +77,7 @@ static olica_status misread(olica_env *env, const char *file, size_t at) {
 static olica_status read_ids(olica_env *env, const char *file, const char *text, size_t bytes, int32_t *id,
                              size_t *count) {
   *count = 0;
-  for (size_t at = 0; at < bytes;) {
+  for (size_t at = olica_look_mark(text, bytes); at < bytes;) {
     at += strspn(text + at, " \t\r\n");
     if (at >= bytes) break;
     int64_t value = 0;

@@ -1,5 +1,6 @@
 #include "olica/text/rows.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -7,18 +8,12 @@
 #include "olica/io/json.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/text/look.h"
 #include "scan.h"
 
-enum { PIECE = 1 << 20, FRAME = 512 };
-
-static const char mark[] = "\xef\xbb\xbf"; /* how some editors begin a file in UTF-8 */
+enum { PIECE = 1 << 20, FRAME = 512, WHERE = 4096 };
 
 /* ---- the index ---- */
-
-/* Where the text begins: behind a byte order mark. */
-static int64_t begin_of(const char *piece, size_t count) {
-  return count >= 3 && memcmp(piece, mark, 3) == 0 ? 3 : 0;
-}
 
 /* Rank 0's part. piece [PIECE], or as much as the file has. */
 static olica_status scan_file(olica_rows *rows, int64_t size, char *piece) {
@@ -28,7 +23,7 @@ static olica_status scan_file(olica_rows *rows, int64_t size, char *piece) {
     n = size - at < PIECE ? size - at : PIECE;
     OLICA_TRY(olica_file_read(env, rows->fd, rows->source->path, at, piece, (size_t)n));
     olica_timer_work(&env->timers, 0, (double)n);
-    int64_t mark_bytes = at == 0 ? begin_of(piece, (size_t)n) : 0;
+    int64_t mark_bytes = at == 0 ? (int64_t)olica_look_mark(piece, (size_t)n) : 0;
     if (at == 0) olica_scan_begin(&scan, env, rows->source, rows->length, mark_bytes, &rows->index);
     OLICA_TRY(olica_scan_bytes(&scan, piece + mark_bytes, (size_t)(n - mark_bytes)));
     if (n == 0) break;
@@ -90,6 +85,11 @@ static olica_status member(const olica_rows *rows, int64_t row, const json_t *ob
   if (status == OLICA_OK) {
     *bytes = json_string_length(json_object_get(object, key));
     return OLICA_OK;
+  }
+  if (!json_object_get(object, key)) {
+    char where[WHERE];
+    snprintf(where, sizeof where, "%s: line %lld", rows->source->path, (long long)olica_rows_line(rows, row));
+    return olica_json_member(env, where, object, key, text);
   }
   char found[OLICA_JSON_TEXT];
   olica_json_describe(json_object_get(object, key), found);

@@ -5,6 +5,7 @@
 #include "olica/base/random.h"
 #include "olica/par/comm.h"
 #include "olica/par/partition.h"
+#include "olica/text/look.h"
 #include "olica/text/rows.h"
 
 /* One source being drawn from. */
@@ -131,6 +132,16 @@ static olica_status draw_all(draw *d) {
   return d->drawn == d->wanted ? OLICA_OK : too_little(d);
 }
 
+/* Rank 0 looks: is the file what the list says? */
+static olica_status look(olica_context *context, const olica_text_source *source) {
+  static const olica_look as[] = {[OLICA_TEXT_ALPACA] = OLICA_LOOK_ALPACA,
+                                  [OLICA_TEXT_JSONL] = OLICA_LOOK_JSONL,
+                                  [OLICA_TEXT_PLAIN] = OLICA_LOOK_PLAIN};
+  bool mine = context->rank == 0 && source->kind != OLICA_TEXT_NPY;
+  OLICA_AGREE(context, mine ? olica_look_file(context->env, source->path, as[source->kind]) : OLICA_OK);
+  return OLICA_OK;
+}
+
 static olica_status draw_source(draw *d, olica_sample_record *record) {
   const olica_text_source *source = &d->options->sources->source[d->source];
   if (d->wanted == 0)
@@ -138,6 +149,7 @@ static olica_status draw_source(draw *d, olica_sample_record *record) {
         d->context->env, OLICA_ERR_CONFIG,
         "[calibration] samples = %lld leaves none for %s, expected more of them or fewer texts",
         (long long)d->options->samples, source->path);
+  OLICA_TRY(look(d->context, source));
   OLICA_TRY(olica_rows_open(d->context, source, d->options->length, &d->rows));
   OLICA_TRY(draw_all(d));
   *record = (olica_sample_record){.rows = d->rows->count, .tried = d->tried, .drawn = d->drawn};

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "olica/text/look.h"
 #include "olica/text/rows.h"
 
 #define BELOW "Below is an instruction that describes a task"
@@ -213,6 +214,107 @@ static void what_is_none_is_refused_with_its_line(void **state) {
   }
 }
 
+#define BYTES_OF(literal)                                                                                    \
+  { literal, sizeof(literal) - 1 }
+
+static void what_is_something_else_is_refused_with_the_way_out(void **state) {
+  fixture *f = *state;
+  static const struct {
+    olica_look as;
+    text file;
+    const char *found, *way;
+  } cases[] = {
+      {OLICA_LOOK_PLAIN, BYTES_OF("\x1f\x8b\x08\0\0"), "is gzip", "gzip -dk FILE"},
+      {OLICA_LOOK_JSONL, BYTES_OF("\x1f\x8b\x08\0\0"), "is gzip", "(jsonl)"},
+      {OLICA_LOOK_ALPACA, BYTES_OF("\x28\xb5\x2f\xfd\4"), "is Zstandard", "zstd -d FILE"},
+      {OLICA_LOOK_QUESTIONS,
+       {"\xfd"
+        "7zXZ\0\0",
+        7},
+       "is xz",
+       "a question each"},
+      {OLICA_LOOK_EVALUATION, BYTES_OF("BZh91AY&SY\x12\x34"), "is bzip2", "bzip2 -dk"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("PK\3\4\x14\0\0"), "is ZIP", "unzip"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("PAR1\x15\0\x15"), "is Parquet", "jsonl:FILE:FIELD"},
+      {OLICA_LOOK_QUESTIONS, BYTES_OF("PAR1\x15\0\x15"), "is Parquet", "to_json"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\x93NUMPY\1\0"), "is NumPy", "npy:FILE"},
+      {OLICA_LOOK_BYTES, BYTES_OF("\x89HDF\r\n\x1a\n"), "is HDF5", "numbers"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\x40\0\0\0\0\0\0\0{\"a\":"), "is safetensors", "numbers"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("GGUF\3\0\0\0"), "is GGUF", "numbers"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\x80\x04\x95\0"), "is a pickle", "jsonl:"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\x89PNG\r\n\x1a\n"), "is PNG", "plain text"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\xff\xfeH\0i\0"), "is UTF-16", "iconv -f UTF-16"},
+      {OLICA_LOOK_JSONL, BYTES_OF("\xfe\xff\0{"), "is UTF-16", "iconv -f UTF-16"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\xff\xfe\0\0H\0\0\0"), "is UTF-32", "iconv -f UTF-32"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("H\0i\0"), "2 NUL bytes, the first at byte 1", "UTF-16"},
+      {OLICA_LOOK_EVALUATION, BYTES_OF("a text\0"), "1 NUL bytes, the first at byte 6", "binary"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("caf\xe9 \x93x\x94"), "3 bytes that are no UTF-8, the first at byte 3",
+       "iconv -f WINDOWS-1252"},
+      {OLICA_LOOK_EVALUATION, BYTES_OF("\xc3\xa4 \xe4 \xe4"), "2 bytes that are no UTF-8", "iconv"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("\xef\xbb\xbf\n{\"text\": \"a\"}\n{\"text\""), "is JSON lines",
+       "name it as jsonl:FILE"},
+      {OLICA_LOOK_PLAIN, BYTES_OF("{\"id\": 1, \"u\": \"\", \"content\": \"a\"}"), "is JSON lines",
+       "jsonl:FILE:content"},
+      {OLICA_LOOK_EVALUATION, BYTES_OF("{\"id\": 1, \"content\": \"a\"}\n"), "is JSON lines (jsonl)",
+       "jq -r .content"},
+      {OLICA_LOOK_ALPACA, BYTES_OF("{\"instruction\": \"a\"}\n"), "is JSON lines", "jq -s ."},
+      {OLICA_LOOK_PLAIN, BYTES_OF("[\n {\"instruction\": \"a\"}]"), "is a JSON array", "alpaca:FILE"},
+      {OLICA_LOOK_EVALUATION, BYTES_OF("[\"a\", \"b\"]"), "is a JSON array", "jq -c '.[]'"},
+      {OLICA_LOOK_JSONL, BYTES_OF("[{\"text\": \"a\"}]"), "is a JSON array", "jsonl:NEW"},
+      {OLICA_LOOK_QUESTIONS, BYTES_OF(" [{\"goal\": \"a\"}]"), "is a JSON array", "jq -c '.[]'"},
+      {OLICA_LOOK_JSONL, BYTES_OF("{\n  \"text\": \"a\"\n}\n"), "one JSON object over several lines",
+       "jq -c ."},
+      {OLICA_LOOK_PLAIN, BYTES_OF("{\"data\": [\n{\"a\": 1}]}"), "one JSON object", "JSON lines"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const char *path = fixture_put(f, "file", cases[i].file.data, cases[i].file.bytes);
+    olica_status status = olica_look_file(f->env, path, cases[i].as);
+    if (status == OLICA_OK) fail_msg("case %zu is taken", i);
+    fixture_expect(f, status, OLICA_ERR_INPUT, cases[i].found, cases[i].way);
+  }
+  char tar[512] = "name";
+  memcpy(tar + 257, "ustar", 5);
+  fixture_expect(f, olica_look_file(f->env, fixture_put(f, "file", tar, sizeof tar), OLICA_LOOK_PLAIN),
+                 OLICA_ERR_INPUT, "is tar", "tar -xf");
+  fixture_expect(f, olica_look_file(f->env, fixture_path(f, "none"), OLICA_LOOK_PLAIN), OLICA_ERR_INPUT,
+                 "none", "No such file");
+}
+
+/* Texts that begin like something else, and texts with a few bad bytes; a character across two pieces. */
+static void what_is_a_text_is_taken(void **state) {
+  fixture *f = *state;
+  static const text texts[] = {BYTES_OF(""),
+                               BYTES_OF("\xef\xbb\xbf"),
+                               BYTES_OF("PAR1 is a letter"),
+                               BYTES_OF("BZh is one"),
+                               BYTES_OF("ORC and GGUF"),
+                               BYTES_OF("{curly} text"),
+                               BYTES_OF("[1] A quotation."),
+                               BYTES_OF("[\"Hello,\" he said]"),
+                               BYTES_OF("{\"quoted\" braces}"),
+                               BYTES_OF("Header: {\"a\": 1}"),
+                               BYTES_OF("\"A quoted line.\""),
+                               BYTES_OF("1234567 {\"a\": 1}")};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    olica_status status =
+        olica_look_file(f->env, fixture_put(f, "file", texts[i].data, texts[i].bytes), OLICA_LOOK_PLAIN);
+    if (status != OLICA_OK) fail_msg("case %zu: %s", i, f->env->error.text);
+  }
+  assert_int_equal(f->env->log.warning_count, 0);
+  enum { BYTES = (1 << 20) + 7 };
+  char *data = malloc(BYTES);
+  for (size_t i = 0; i < BYTES; i++) data[i] = "\xe2\x82\xac"[(i + 1) % 3];
+  data[0] = data[1] = 'x'; /* then whole characters, one of them across the piece's end */
+  assert_int_equal(olica_look_file(f->env, fixture_put(f, "file", data, BYTES), OLICA_LOOK_EVALUATION),
+                   OLICA_OK);
+  free(data);
+  const char *path = fixture_put(f, "file", "gr\xc3\xbc\xc3\x9f \xff\r\nb\r\n", 13);
+  assert_int_equal(olica_look_file(f->env, path, OLICA_LOOK_PLAIN), OLICA_OK);
+  assert_int_equal(f->env->log.warning_count, 2);
+  assert_non_null(strstr(f->env->log.warnings[0].text, "1 bytes that are no UTF-8, the first at byte 7"));
+  assert_non_null(strstr(f->env->log.warnings[1].text, "2 lines end with CRLF"));
+}
+
 static void no_file_is_waited_for(void **state) {
   fixture *f = *state;
   olica_rows *rows;
@@ -258,6 +360,8 @@ static void huge_rows_end_in_seconds(void **state) {
 int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(lines_of_json),
+      FIXTURE_TEST(what_is_something_else_is_refused_with_the_way_out),
+      FIXTURE_TEST(what_is_a_text_is_taken),
       FIXTURE_TEST(prompts),
       FIXTURE_TEST(passages),
       FIXTURE_TEST(passages_cover_any_bytes),
