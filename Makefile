@@ -252,12 +252,16 @@ completion = $(share)/bash-completion/completions/olica_mpi
 modulefile = $(share)/modulefiles/olica_mpi/$(VERSION)
 for_prefix = sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g'
 
+# The demo of a clone writes into its build folder, the installed one to where its user stands.
+installed_demo = s|\.\./\.\./build/demo/|$$PWD/olica-demo-|; s|input/demo/config.ini .*|$(PREFIX)/share/olica_mpi/input/demo/config.ini|
+
 .PHONY: install uninstall
 install: all
 	install -D -m 755 $(O)/olica_mpi $(DESTDIR)$(PREFIX)/bin/olica_mpi
 	install -d $(examples)/input/demo $(examples)/jobs $(documents) $(dir $(manual) $(completion) $(modulefile))
 	install -m 644 $(wildcard input/*.ini) $(examples)/input
 	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
+	sed '$(installed_demo)' input/demo/config.ini >$(examples)/input/demo/config.ini
 	install -m 755 $(filter-out %/test-slurm.sh,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
 	install -m 644 README.md CHANGELOG $(documents)

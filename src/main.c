@@ -61,16 +61,33 @@ static int end_answer(olica_env *env, olica_status status) {
   return (int)status;
 }
 
+/* All ranks get what rank 0 has; `*bytes` of it, and a NUL behind. */
+static olica_status share(olica_context *context, char **text, size_t *bytes) {
+  olica_comm_bcast(context, context->comm, bytes, sizeof *bytes, 0);
+  OLICA_AGREE(context, *text ? OLICA_OK : OLICA_NEW(context->env, *text, *bytes + 1));
+  olica_comm_bcast(context, context->comm, *text, *bytes, 0);
+  return OLICA_OK;
+}
+
+/* Rank 0: the config, and the variables that its paths name. */
+static olica_status load_options(olica_env *env, const olica_arguments *arguments, char **text, size_t *bytes,
+                                 char **variables, size_t *variables_bytes) {
+  OLICA_TRY(olica_options_load(env, arguments->config, text, bytes));
+  return olica_options_variables(env, arguments, *text, variables, variables_bytes);
+}
+
 static olica_status read_options(olica_context *context, const olica_arguments *arguments,
                                  olica_options *options) {
-  char *text = NULL;
-  size_t bytes = 0;
-  OLICA_AGREE(context, context->rank == 0 ? olica_options_load(context->env, arguments->config, &text, &bytes)
+  char *text = NULL, *variables = NULL;
+  size_t bytes = 0, variables_bytes = 0;
+  olica_arguments all = *arguments;
+  OLICA_AGREE(context, context->rank == 0 ? load_options(context->env, arguments, &text, &bytes, &variables,
+                                                         &variables_bytes)
                                           : OLICA_OK);
-  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
-  OLICA_AGREE(context, text ? OLICA_OK : OLICA_NEW(context->env, text, bytes + 1));
-  olica_comm_bcast(context, context->comm, text, bytes, 0);
-  OLICA_AGREE(context, olica_options_read(context->env, arguments, text, bytes, options));
+  OLICA_TRY(share(context, &text, &bytes));
+  OLICA_TRY(share(context, &variables, &variables_bytes));
+  all.variables = variables;
+  OLICA_AGREE(context, olica_options_read(context->env, &all, text, bytes, options));
   olica_context_set_threads(context, (int)options->compute.threads);
   return OLICA_OK;
 }
@@ -108,7 +125,7 @@ static olica_status command(olica_context *context, const olica_arguments *argum
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
   OLICA_TRY(read_options(context, arguments, &options));
-  OLICA_TRY(olica_outputs_follow(context, &options));
+  OLICA_TRY(olica_outputs_follow(context, &options, arguments->command == OLICA_COMMAND_RUN));
   OLICA_TRY(olica_outputs_check(context, &options));
   olica_watch_stop(context);
   OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));

@@ -3,7 +3,7 @@ leaves nothing. And packaging/: the recipes name what the Makefile wants. (packa
 import os, re, subprocess, sys, types
 
 import pytest
-from helpers import BINARY, ROOT
+from helpers import BINARY, ROOT, environment
 
 PREFIX = "/opt/olica"
 COMPLETION = ROOT / "packaging" / "olica_mpi.bash"
@@ -63,11 +63,20 @@ def test_links_of_documents_lead_somewhere(installed):
     assert seen > 30
 
 
-def test_the_installed_demo_is_whole(installed):
+def test_the_installed_demo_works(installed, tmp_path):
+    """From anywhere, as a user who may not write where it lies, and over no file that this user may have."""
     config = installed / PREFIX[1:] / "share/olica_mpi/input/demo/config.ini"
-    done = subprocess.run([BINARY, "--check", "--set", "output.checkpoint=/nowhere.h5", "--set", "output.report=", config],
-                          capture_output=True, text=True)
-    assert "256 sequences of 128 tokens" in done.stdout, done.stdout + done.stderr
+    assert f"{PREFIX}/share/olica_mpi/input/demo/config.ini" in config.read_text() and "build" not in config.read_text()
+    before = files(installed)
+    (tmp_path / "pruned.h5").write_text("precious")
+    done = subprocess.run([BINARY, "--set=evaluate.windows=4", "--set=calibration.samples=8", config], capture_output=True, text=True, cwd=tmp_path,
+                          env=environment())
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"pruned.h5", "olica-demo-pruned.h5", "olica-demo-report.json"}
+    assert (tmp_path / "pruned.h5").read_text() == "precious" and files(installed) == before
+    (tmp_path / "mine").mkdir()
+    done = subprocess.run([BINARY, "--check", "--output", "mine", config], capture_output=True, text=True, cwd=tmp_path, env=environment())
+    assert done.returncode == 0 and "checkpoint   mine/olica-demo-pruned.h5, " in done.stdout, done.stdout + done.stderr
 
 
 def test_uninstall_leaves_nothing(tmp_path):

@@ -234,6 +234,16 @@ static int missing_part(const char *directory) {
   return (int)length;
 }
 
+olica_status olica_file_probe_directory(olica_env *env, const char *directory) {
+  int length = missing_part(directory);
+  char above[OLICA_CATALOG_PATH] = ".", part[OLICA_CATALOG_PATH];
+  snprintf(part, sizeof part, "%.*s", length, directory);
+  if (access(part, F_OK) == 0) return refused(env, directory, "make this directory", ENOTDIR);
+  const char *slash = memrchr(directory, '/', (size_t)length);
+  if (slash) snprintf(above, sizeof above, "%.*s/", (int)(slash - directory), directory);
+  return access(above, W_OK | X_OK) == 0 ? OLICA_OK : refused(env, directory, "make this directory", errno);
+}
+
 /* Creates the file and removes it again; one that another run has left is only opened. */
 static olica_status try_part(olica_env *env, const char *part) {
   int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

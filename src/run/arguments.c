@@ -24,14 +24,17 @@ typedef enum effect {
   TOKENIZE,
   DETOKENIZE,
   SPECIAL,
-  PREDICTIONS
+  PREDICTIONS,
+  OUTPUT
 } effect;
 
 static const struct {
   olica_argument argument;
   effect effect;
 } table[] = {
-    {{"--set", "section.key=value", "overrides one setting; repeatable, the last one counts"}, SET},
+    {{"--set", "section.key=value",
+      "overrides one setting, a path as seen from here; repeatable, the last one counts"},
+     SET},
     {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, CHECK},
     {{"--ranks", "N", "with --check: as for mpirun -n N, on this machine alone"}, RANKS},
     {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"}, RANKS_PER_NODE},
@@ -49,6 +52,8 @@ static const struct {
     {{"--predictions", "FILE.jsonl",
       "writes every question's log-likelihoods and answers, over a file of that name"},
      PREDICTIONS},
+    {{"--output", "DIR", "checkpoint and report go into DIR, under their own names; made if it is not there"},
+     OUTPUT},
     {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, LIST},
     {{"--help", "", "this text"}, HELP},
     {{"--version", "", "version, git hash, libraries"}, VERSION},
@@ -145,6 +150,9 @@ static olica_status take(olica_env *env, int option, const char *operand, olica_
   case PREDICTIONS:
     out->predictions = operand;
     return OLICA_OK;
+  case OUTPUT:
+    out->output = operand;
+    return OLICA_OK;
   }
   return OLICA_OK;
 }
@@ -195,6 +203,9 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   if (out->predictions && (!needs_config || !*out->predictions))
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "--predictions belongs to a run, and needs a file's name; try --help");
+  if (out->output && (!needs_config || !*out->output))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--output belongs to a run or --check, and needs a directory; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
   if (out->tokenizer && out->config)
@@ -254,7 +265,7 @@ olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_
   OLICA_TRY(take_command_line(env, argc, argv, arguments));
   OLICA_TRY(OLICA_NEW(env, arguments->set, (size_t)(argc > 0 ? argc : 1)));
   for (int i = 1; i < argc; i++)
-    OLICA_TRY(argv[i][0] == '-' ? take_option(env, argc, argv, &i, arguments)
-                                : take_config(env, argv[i], arguments));
+    OLICA_TRY(argv[i][0] == '-' && argv[i][1] ? take_option(env, argc, argv, &i, arguments)
+                                              : take_config(env, argv[i], arguments));
   return check_whole(env, arguments);
 }

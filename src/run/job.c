@@ -1,6 +1,8 @@
 /* Opening a job: model, ids, method, streams. */
 #include "job.h"
 
+#include <unistd.h>
+
 #include "olica/io/file.h"
 #include "olica/io/filesystem.h"
 #include "olica/par/comm.h"
@@ -167,6 +169,15 @@ static olica_status probe_report(olica_env *env, const olica_options *options, b
       path);
 }
 
+/* Rank 0 of --check: *made: outputs have their directory. That of --output a run would make. */
+static olica_status look_at_directory(const olica_context *context, const olica_options *options,
+                                      bool *made) {
+  const char *directory = options->directory;
+  *made = !directory || access(directory, F_OK) == 0;
+  if (!*made) printf("output       %s, which a run makes\n", directory);
+  return *made ? OLICA_OK : olica_file_probe_directory(context->env, directory);
+}
+
 /* What HDF5 writes for all ranks. */
 static olica_status check_names(const olica_job *job) {
   const olica_options *options = job->options;
@@ -184,6 +195,10 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
                                                .overwrite = options->output.overwrite,
                                                .hints = MPI_INFO_NULL};
   OLICA_AGREE(context, context->rank == 0 ? check_names(job) : OLICA_OK);
+  bool made = touch; /* --check makes no directory */
+  OLICA_AGREE(context, !made && context->rank == 0 ? look_at_directory(context, options, &made) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, &made, sizeof made, 0);
+  if (!made) return OLICA_OK;
   if (olica_job_prunes(job)) OLICA_TRY(olica_checkpoint_probe(context, &checkpoint, (int64_t)bytes, touch));
   if (olica_job_prunes(job) && context->rank == 0) warn_of_network(job, checkpoint.path);
   OLICA_TRY(olica_resume_probe(job, touch));

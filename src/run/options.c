@@ -1,15 +1,18 @@
 #include "olica/run/options.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <mpi.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "olica/eval/task_files.h"
 #include "olica/io/file.h"
 #include "olica/prune/method.h"
 #include "olica/run/ini.h"
+#include "olica/run/paths.h"
 #include "olica/run/value.h"
 #include "olica/text/sources.h"
 
@@ -23,7 +26,9 @@ enum {
 typedef struct reader {
   olica_env *env;
   const char *config;
+  const char *variables; /* of rank 0 */
   olica_options *options;
+  bool set[OLICA_SETTINGS_MAX]; /* it is --set that counts */
   int line[OLICA_SETTINGS_MAX]; /* of the config file, by number of the setting; 0: --set, or the default */
 } reader;
 
@@ -74,6 +79,17 @@ static olica_status add_hint(reader *in, int line, const char *key, const char *
   return OLICA_OK;
 }
 
+/* A path, or the files of a list: quotation marks, ~ and variables. */
+static olica_status expand(reader *in, int line, const olica_setting *setting, const char **value) {
+  char where[WHERE], named[WHERE + OLICA_SETTINGS_TEXT], *path;
+  bool list = setting->kind == OLICA_KIND_FILES;
+  if (setting->kind != OLICA_KIND_PATH && !list) return OLICA_OK;
+  snprintf(named, sizeof named, "%s: [%s] %s", place(in, line, where), setting->section, setting->key);
+  OLICA_TRY(olica_paths_expand(in->env, named, in->variables, *value, list, &path));
+  *value = path;
+  return OLICA_OK;
+}
+
 /* Takes one value from a line of the file, or from --set (line 0). */
 static olica_status take(reader *in, int line, const char *section, const char *key, const char *value) {
   if (!olica_settings_section(section)) return refuse_unknown(in, line, section, NULL);
@@ -83,6 +99,8 @@ static olica_status take(reader *in, int line, const char *section, const char *
   if (!setting) return refuse_unknown(in, line, section, key);
   char where[WHERE];
   in->line[setting - olica_settings_at(0)] = line;
+  in->set[setting - olica_settings_at(0)] = line == 0;
+  OLICA_TRY(expand(in, line, setting, &value));
   return olica_value_parse(in->env, place(in, line, where), setting, value, field(in->options, setting));
 }
 
@@ -127,6 +145,29 @@ static olica_status take_set(reader *in, const char *given) {
   return take(in, 0, trim(section), trim(dot + 1), trim(equals + 1));
 }
 
+/* What names in the value of setting i are relative to: the config file, or where the user stands. */
+static const char *base_of(const reader *in, int i) {
+  return in->set[i] ? "" : in->config;
+}
+
+/* --output takes an output in, but what --set names. */
+static olica_status move_output(reader *in, int i) {
+  const char **path = field(in->options, olica_settings_at(i)), *slash = strrchr(*path, '/');
+  const char *directory = in->options->directory;
+  char *base, *moved;
+  size_t length = strlen(directory), bytes = length + 2;
+  OLICA_TRY(OLICA_NEW(in->env, base, bytes));
+  snprintf(base, bytes, "%s%s", directory, directory[length - 1] == '/' ? "" : "/");
+  OLICA_TRY(olica_file_resolve(in->env, base, slash ? slash + 1 : *path, &moved));
+  *path = moved;
+  return OLICA_OK;
+}
+
+static bool is_moved(const reader *in, int i) {
+  const olica_setting *setting = olica_settings_at(i);
+  return in->options->directory && !in->set[i] && strcmp(setting->section, "output") == 0;
+}
+
 /* Paths as seen from where the program was started. */
 static olica_status resolve_paths(reader *in) {
   const olica_setting *setting;
@@ -135,8 +176,30 @@ static olica_status resolve_paths(reader *in) {
     const char **path = field(in->options, setting);
     char *resolved;
     if (!**path) continue;
-    OLICA_TRY(olica_file_resolve(in->env, in->config, *path, &resolved));
+    if (is_moved(in, i)) {
+      OLICA_TRY(move_output(in, i));
+      continue;
+    }
+    OLICA_TRY(olica_file_resolve(in->env, base_of(in, i), *path, &resolved));
     *path = resolved;
+  }
+  return OLICA_OK;
+}
+
+static const char *base_named(const reader *in, const char *section, const char *key) {
+  return base_of(in, (int)(olica_settings_find(section, key) - olica_settings_at(0)));
+}
+
+/* The command line's own paths, which are as seen from where the user stands. */
+static olica_status take_command_paths(reader *in, const olica_arguments *arguments) {
+  const char *const given[] = {arguments->dump_tokens, arguments->predictions, arguments->output};
+  const char **const to[] = {&in->options->dump_tokens, &in->options->predictions, &in->options->directory};
+  static const char *const names[] = {"--dump-tokens", "--predictions", "--output"};
+  for (int i = 0; i < 3; i++) {
+    char *path;
+    if (!given[i]) continue;
+    OLICA_TRY(olica_paths_expand(in->env, names[i], in->variables, given[i], false, &path));
+    *to[i] = path;
   }
   return OLICA_OK;
 }
@@ -161,7 +224,7 @@ static olica_status check_texts(const reader *in) {
   if (!*list) return OLICA_OK;
   snprintf(where, sizeof where, "%s: [calibration] text",
            place(in, in->line[setting - olica_settings_at(0)], line));
-  OLICA_TRY(olica_sources_parse(in->env, where, in->config, list, &sources));
+  OLICA_TRY(olica_sources_parse(in->env, where, in->options->calibration.base, list, &sources));
   olica_sources_free(in->env, &sources);
   return OLICA_OK;
 }
@@ -172,7 +235,8 @@ static olica_status check_tasks(const reader *in) {
   olica_task_files files;
   const olica_setting *setting = olica_settings_find("evaluate", "tasks");
   place(in, in->line[setting - olica_settings_at(0)], where);
-  OLICA_TRY(olica_task_files_parse(in->env, where, in->config, in->options->evaluate.tasks, &files));
+  OLICA_TRY(olica_task_files_parse(in->env, where, in->options->evaluate.base, in->options->evaluate.tasks,
+                                   &files));
   olica_task_files_free(in->env, &files);
   return OLICA_OK;
 }
@@ -206,25 +270,63 @@ static olica_status check_together(const reader *in) {
   return OLICA_OK;
 }
 
+/* Standard input up to its end. One byte more than a config may have is enough to refuse it. */
+static olica_status load_stream(olica_env *env, char **text, size_t *bytes) {
+  size_t room = 0;
+  ssize_t n = 1;
+  *bytes = 0;
+  while (n > 0 && *bytes <= OLICA_INI_BYTES) {
+    OLICA_TRY(OLICA_GROW(env, *text, room, *bytes, *bytes + 4096));
+    do n = read(STDIN_FILENO, *text + *bytes, room - *bytes - 1);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) *bytes += (size_t)n;
+  }
+  if (n < 0)
+    return olica_error_set(env, OLICA_ERR_IO, OLICA_OPTIONS_STDIN ": cannot read the config: %s",
+                           strerror(errno));
+  (*text)[*bytes] = '\0';
+  return OLICA_OK;
+}
+
+static bool is_stream(const char *config) {
+  return strcmp(config, "-") == 0;
+}
+
 olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes) {
+  *text = NULL;
+  if (is_stream(path)) return load_stream(env, text, bytes);
   olica_status status = olica_file_load(env, path, OLICA_INI_BYTES, text, bytes);
   return status == OLICA_ERR_INPUT ? env->error.code = OLICA_ERR_CONFIG : status;
 }
 
+olica_status olica_options_variables(olica_env *env, const olica_arguments *arguments, const char *text,
+                                     char **variables, size_t *bytes) {
+  const char **all;
+  int count = arguments->sets + 4;
+  OLICA_TRY(OLICA_NEW(env, all, (size_t)count));
+  for (int i = 0; i < arguments->sets; i++) all[i] = arguments->set[i];
+  const char *const own[] = {text, arguments->output, arguments->dump_tokens, arguments->predictions};
+  memcpy(all + arguments->sets, own, sizeof own);
+  olica_status status = olica_paths_variables(env, count, all, variables, bytes);
+  olica_memory_free(env, all);
+  return status;
+}
+
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options) {
-  *options = (olica_options){.config = arguments->config,
-                             .command_line = arguments->command_line,
-                             .dump_tokens = arguments->dump_tokens,
-                             .predictions = arguments->predictions,
-                             .fresh = arguments->fresh};
-  reader in = {.env = env, .config = arguments->config, .options = options};
+  const char *config = is_stream(arguments->config) ? OLICA_OPTIONS_STDIN : arguments->config;
+  *options =
+      (olica_options){.config = config, .command_line = arguments->command_line, .fresh = arguments->fresh};
+  reader in = {.env = env, .config = config, .variables = arguments->variables, .options = options};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
   OLICA_TRY(OLICA_NEW(env, options->io.hint, (size_t)(ini.count + arguments->sets)));
   OLICA_TRY(take_defaults(&in));
   OLICA_TRY(take_file(&in, &ini));
   for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
+  options->calibration.base = base_named(&in, "calibration", "text");
+  options->evaluate.base = base_named(&in, "evaluate", "tasks");
+  OLICA_TRY(take_command_paths(&in, arguments));
   OLICA_TRY(resolve_paths(&in));
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));

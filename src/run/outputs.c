@@ -1,10 +1,12 @@
 #include "olica/run/outputs.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "olica/eval/task_files.h"
 #include "olica/io/file.h"
@@ -129,10 +131,10 @@ static olica_status check_lists(const outputs *o) {
   olica_task_files tasks = {0};
   olica_status status = OLICA_OK;
   if (*o->options->calibration.text)
-    OLICA_TRY(olica_sources_parse(o->env, o->options->config, o->options->config,
+    OLICA_TRY(olica_sources_parse(o->env, o->options->config, o->options->calibration.base,
                                   o->options->calibration.text, &texts));
-  OLICA_TRY(olica_task_files_parse(o->env, o->options->config, o->options->config, o->options->evaluate.tasks,
-                                   &tasks));
+  OLICA_TRY(olica_task_files_parse(o->env, o->options->config, o->options->evaluate.base,
+                                   o->options->evaluate.tasks, &tasks));
   for (int i = 0; i < texts.count && status == OLICA_OK; i++)
     status = check_input(o, "[calibration] text", texts.source[i].path);
   for (int i = 0; i < tasks.count && status == OLICA_OK; i++)
@@ -165,6 +167,22 @@ static olica_status check(outputs *o) {
   OLICA_TRY(check_input(o, "[evaluate] tokens", options->evaluate.tokens));
   OLICA_TRY(check_input(o, "[evaluate] text", options->evaluate.text));
   return check_lists(o);
+}
+
+/* With the directories that lead to it. */
+static olica_status make_directory(olica_env *env, const char *directory) {
+  char *path = olica_memory_string(env, directory);
+  if (!path) return env->error.code;
+  for (char *slash = path; slash; *slash = '/') {
+    slash = strchr(slash + 1, '/');
+    if (slash) *slash = '\0';
+    if (mkdir(path, 0777) != 0 && errno != EEXIST && access(path, F_OK) != 0)
+      return olica_error_set(env, OLICA_ERR_IO, "--output: cannot make the directory %s: %s", path,
+                             strerror(errno));
+    if (!slash) break;
+  }
+  olica_memory_free(env, path);
+  return OLICA_OK;
 }
 
 /* An output's name ends where a file's can: "out/" would be a directory. */
@@ -202,7 +220,9 @@ static olica_status follow_on_all(olica_context *context, const char *setting, c
   return OLICA_OK;
 }
 
-olica_status olica_outputs_follow(olica_context *context, olica_options *options) {
+olica_status olica_outputs_follow(olica_context *context, olica_options *options, bool make) {
+  bool makes = make && options->directory && context->rank == 0;
+  OLICA_AGREE(context, makes ? make_directory(context->env, options->directory) : OLICA_OK);
   OLICA_TRY(follow_on_all(context, "[output] report", &options->output.report));
   OLICA_TRY(follow_on_all(context, "--predictions", &options->predictions));
   OLICA_TRY(follow_on_all(context, "--dump-tokens", &options->dump_tokens));

@@ -30,6 +30,8 @@ static olica_status mark_place(olica_env *env, const char *checkpoint, uint32_t 
   OLICA_TRY(olica_file_resolve(env, checkpoint, ".", &directory));
   const char *found = realpath(directory, whole);
   int error = errno;
+  if (!found && error == ENOENT && snprintf(whole, sizeof whole, "%s", directory) < (int)sizeof whole)
+    found = whole;
   olica_memory_free(env, directory);
   if (!found)
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot find its directory: %s", checkpoint,

@@ -8,7 +8,7 @@
 /* The options have parsed the list before; only memory can fail here. */
 olica_status olica_job_parse_tasks(olica_job *job) {
   const olica_options *o = job->options;
-  return olica_task_files_parse(job->context->env, o->config, o->config, o->evaluate.tasks,
+  return olica_task_files_parse(job->context->env, o->config, o->evaluate.base, o->evaluate.tasks,
                                 &job->tasks.files);
 }
 

@@ -52,12 +52,14 @@ static void print_options(FILE *to) {
 void olica_usage_help(FILE *to) {
   fputs("olica_mpi: structured pruning of LLaMA-type models without retraining\n\n"
         "usage: mpirun -n P olica_mpi [options] config.ini\n"
+        "       mpirun -n P olica_mpi [options] -                (the config is read from standard input)\n"
         "       olica_mpi --check [--ranks N --ranks-per-node M] config.ini\n"
         "       mpirun -n P olica_mpi --verify FILE.h5\n\n"
         "options\n",
         to);
   print_options(to);
-  fputs("\nA config file: what is not said has its default (--list), paths are relative to the file.\n"
+  fputs("\nA config file: what is not said has its default (--list), paths are relative to the file\n"
+        "(those of the command line to where you stand); ~, $NAME and ${NAME} stand for their values.\n"
         "  [model]\n"
         "  path = SmolLM2-135M           ; Hugging Face directory\n"
         "  [calibration]\n"

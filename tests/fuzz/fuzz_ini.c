@@ -13,7 +13,7 @@ static void look_at(olica_env *env, const olica_options *options) {
   FUZZ_EXPECT(options->run.stall >= 1 && options->solver.block >= 1);
   FUZZ_EXPECT(options->model.path[0]);
   olica_text_sources sources;
-  if (olica_sources_parse(env, "text", options->config, options->calibration.text, &sources) != OLICA_OK)
+  if (olica_sources_parse(env, "text", options->calibration.base, options->calibration.text, &sources) != OLICA_OK)
     return;
   int64_t all = 0;
   for (int i = 0; i < sources.count; i++)

@@ -110,6 +110,8 @@ static void command_line_errors(void **state) {
   command_fails(*state, "--dump-tokens= x.ini", "needs a file's name");
   command_fails(*state, "--dump-tokens d.npy --verify x.h5", "belongs to a run or --check");
   command_fails(*state, "--predictions= x.ini", "needs a file's name");
+  command_fails(*state, "--output= x.ini", "needs a directory");
+  command_fails(*state, "--verify x.h5 --output d", "--output belongs to a run");
   command_fails(*state, "--verify x.h5 --predictions p.jsonl", "--predictions belongs to a run");
 }
 
@@ -175,6 +177,38 @@ static void set_overrides_the_file(void **state) {
   assert_int_equal(o.io.count, 2);
   assert_string_equal(o.io.hint[0].value, "8");
   assert_string_equal(o.io.hint[1].value, "b=c");
+}
+
+/* Rank 0's variables, and what a path means with them. */
+static void paths_are_expanded(void **state) {
+  const char *const set[] = {"output.checkpoint=$A/p.h5", "calibration.save = \"${A}/b c.h5\"",
+                             "output.report=~/r"};
+  olica_arguments arguments = {.config = "x/c.ini", .sets = 3, .set = (const char **)set, .output = "d/"};
+  const char *text = LEAST "[evaluate]\ntokens = '$A$$/e.npy'\n[restart]\npath = $PWD\n";
+  char *variables, directory[4096];
+  size_t bytes;
+  setenv("A", "/a", 1);
+  setenv("HOME", "/home/me", 1);
+  assert_int_equal(olica_options_variables(*state, &arguments, text, &variables, &bytes), OLICA_OK);
+  setenv("A", "another rank's", 1);
+  assert_true(bytes > 2 && variables[bytes - 1] == '\0' && variables[bytes - 2] == '\0');
+  arguments.variables = variables;
+  olica_options o;
+  assert_int_equal(olica_options_read(*state, &arguments, text, strlen(text), &o), OLICA_OK);
+  assert_string_equal(o.output.checkpoint, "/a/p.h5");
+  assert_string_equal(o.calibration.save, "/a/b c.h5");
+  assert_string_equal(o.output.report, "/home/me/r");
+  assert_string_equal(o.evaluate.tokens, "/a$/e.npy");
+  assert_string_equal(o.restart.path, getcwd(directory, sizeof directory));
+  assert_string_equal(o.model.path, "x/m");
+  arguments.sets = 0;
+  assert_int_equal(olica_options_read(*state, &arguments, text, strlen(text), &o), OLICA_OK);
+  assert_string_equal(o.output.checkpoint, "d/pruned.h5");
+  arguments.config = "-";
+  assert_int_equal(olica_options_read(*state, &arguments, text, strlen(text), &o), OLICA_OK);
+  assert_string_equal(o.model.path, "m");
+  assert_string_equal(o.config, OLICA_OPTIONS_STDIN);
+  set_refused(*state, "output.report=$A", "--set: [output] report = $A: the variable A is not set");
 }
 
 static void wrong_values_are_named(void **state) {
@@ -405,6 +439,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(values_of_every_kind, setup, teardown),
       cmocka_unit_test_setup_teardown(files_of_a_list_stay_as_given, setup, teardown),
       cmocka_unit_test_setup_teardown(set_overrides_the_file, setup, teardown),
+      cmocka_unit_test_setup_teardown(paths_are_expanded, setup, teardown),
       cmocka_unit_test_setup_teardown(wrong_values_are_named, setup, teardown),
       cmocka_unit_test_setup_teardown(unknown_names_get_a_suggestion, setup, teardown),
       cmocka_unit_test_setup_teardown(settings_must_fit_each_other, setup, teardown),

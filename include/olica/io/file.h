@@ -43,6 +43,10 @@ olica_status olica_file_save(olica_env *env, const char *path, const void *data,
  * OLICA_ERR_IO. Links of directories are the system's. */
 olica_status olica_file_follow(olica_env *env, const char *path, char **target);
 
+/* Can a directory of that name, which is not there, be made? What stands against it is OLICA_ERR_IO. Writes
+ * nothing. */
+olica_status olica_file_probe_directory(olica_env *env, const char *directory);
+
 /* Before a long run: can `path` be written as NAME.part and put in place? Asks for its directory, for what
  * lies under both names, and for the permission; `touch` makes the file for a moment, to be sure, else
  * nothing is written. What stands against it is OLICA_ERR_IO. */

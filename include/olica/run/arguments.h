@@ -20,7 +20,7 @@ typedef enum olica_command {
 
 typedef struct olica_arguments {
   olica_command command;
-  const char *config;      /* RUN, CHECK: the config file as given, never NULL; else NULL */
+  const char *config;      /* RUN, CHECK: the config file as given, "-": standard input; else NULL */
   const char *file;        /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids */
   const char *tokenizer;   /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
   bool special;            /* TOKENIZE, DETOKENIZE */
@@ -28,6 +28,8 @@ typedef struct olica_arguments {
   int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
+  const char *output;      /* RUN, CHECK: --output as given, NULL: none */
+  const char *variables;   /* RUN, CHECK: rank 0's, of olica_options_variables; NULL: none */
   bool quiet, fresh;
   char *command_line; /* all of it, words quoted for a shell where they need it; in counted memory */
   int sets;           /* --set, in order; a later one wins */

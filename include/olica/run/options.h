@@ -7,6 +7,7 @@
  *     olica_arguments arguments;
  *     OLICA_TRY(olica_arguments_parse(env, argc, argv, &arguments));   // every rank has argv
  *     // rank 0: OLICA_TRY(olica_options_load(env, arguments.config, &text, &bytes)); agree, broadcast text
+ *     // rank 0: OLICA_TRY(olica_options_variables(...)); agree, broadcast to arguments.variables
  *     olica_options options;
  *     OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
  *     report->settings = olica_options_json(&options);
@@ -37,9 +38,11 @@ typedef struct olica_hint {
 } olica_hint;
 
 /* Strings are never NULL: "" where nothing is given. Paths are as seen from where the program was started
- * (the config file's directory put in front, also for --set); those inside a list are as given. */
+ * (the config file's directory put in front, but for --set); those inside a list are relative to its `base`.
+ */
 typedef struct olica_options {
-  const char *config;       /* the file that they come from: names inside a list are relative to it */
+  const char *config;    /* the file that they come from, or OLICA_OPTIONS_STDIN */
+  const char *directory; /* of the command line: where checkpoint and report go, NULL: as the config says */
   const char *command_line; /* all of it, for the report */
   const char *dump_tokens;  /* of the command line: where the calibration's ids are written, NULL: nowhere */
   bool fresh;               /* of the command line: restart files do not count */
@@ -52,6 +55,7 @@ typedef struct olica_options {
     const char *tokens, *text; /* one of them if method is not none */
     int64_t samples, length, seed;
     const char *save;
+    const char *base; /* a file: those of the list `text` are relative to it */
   } calibration;
   struct {
     int method; /* its number in the table of methods */
@@ -75,8 +79,8 @@ typedef struct olica_options {
     const char *tokens, *text;       /* at most one of them */
     int64_t length, windows, stride; /* windows 0: all; stride 0: length */
     olica_bos_choice bos;
-    const char *tasks;
-    int64_t limit; /* 0: all */
+    const char *tasks, *base; /* as above */
+    int64_t limit;            /* 0: all */
     bool dense;
   } evaluate;
   struct {
@@ -101,15 +105,26 @@ typedef struct olica_options {
   } io;
 } olica_options;
 
-/* Reads the config file into counted memory, NUL-terminated past its end: rank 0's part. A missing file or
- * one above OLICA_INI_BYTES is OLICA_ERR_CONFIG, the system's refusal OLICA_ERR_IO. */
+/* The name of a config that came by standard input ("-"); its paths are as seen from where the program was
+ * started. */
+#define OLICA_OPTIONS_STDIN "standard input"
+
+/* Reads the config file ("-": standard input) into counted memory, NUL-terminated past its end: rank 0's
+ * part. A missing file or one above OLICA_INI_BYTES is OLICA_ERR_CONFIG, the system's refusal OLICA_ERR_IO.
+ */
 olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes);
+
+/* Rank 0's part: the variables that the config's text and the command line's paths name (run/paths.h). Every
+ * rank gets them in arguments->variables. */
+olica_status olica_options_variables(olica_env *env, const olica_arguments *arguments, const char *text,
+                                     char **variables, size_t *bytes);
 
 /* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
  * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
  * tokens or text, there is something to do. Pure, the same on every rank.
- * OLICA_ERR_CONFIG names file and line (or --set), key, found and expected. Strings live in counted memory
- * until env goes. */
+ * Paths: quotation marks go, `~` and variables are replaced; `directory` takes checkpoint and report in,
+ * under their own names, unless --set names them. OLICA_ERR_CONFIG names file and line (or --set), key, found
+ * and expected. Strings live in counted memory until env goes. */
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options);
 

@@ -13,7 +13,7 @@
 /* How a value is written, and what it is stored as in struct olica_options. */
 typedef enum olica_kind {
   OLICA_KIND_STRING,   /* const char *, "" if empty */
-  OLICA_KIND_PATH,     /* const char *, relative to the config file; "" if empty */
+  OLICA_KIND_PATH,     /* const char *, relative to the config file or, of --set, to where the user stands */
   OLICA_KIND_FILES,    /* const char *, "kind:FILE, kind:FILE", as given (who reads the list resolves); "" if
                           empty */
   OLICA_KIND_INTEGER,  /* int64_t */
