@@ -271,6 +271,16 @@ def test_links_that_lead_nowhere(tmp_path, setting):
     assert not link.exists()
 
 
+def test_a_link_to_nothing_is_not_written_through_unasked(tmp_path):
+    job = linked_job(tmp_path)
+    put("output", overwrite="no")(job)
+    (job.dir / "home/p.h5").symlink_to("../p.h5")
+    for ranks, arguments in (2, []), (0, ["--check"]):
+        done = job.run(ranks, *arguments)
+        assert done.returncode == USAGE and "home/p.h5 exists; [output] overwrite = yes" in done.stderr, done.stderr
+    assert not (job.dir / "p.h5").exists()
+
+
 def test_outputs_that_are_one_file_by_links(tmp_path):
     job = linked_job(tmp_path)
     (job.dir / "home/r.json").symlink_to("p.h5")

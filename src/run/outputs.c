@@ -220,6 +220,16 @@ static olica_status follow_on_all(olica_context *context, const char *setting, c
   return OLICA_OK;
 }
 
+/* A link to no file is there, too, where nothing may be replaced: the checkpoint's own probe refuses it. */
+static bool stays(olica_context *context, const olica_options *options) {
+  const char *path = options->output.checkpoint;
+  struct stat info;
+  bool leads_nowhere = context->rank == 0 && !options->output.overwrite && lstat(path, &info) == 0 &&
+                       S_ISLNK(info.st_mode) && stat(path, &info) != 0 && errno == ENOENT;
+  olica_comm_bcast(context, context->comm, &leads_nowhere, sizeof leads_nowhere, 0);
+  return leads_nowhere;
+}
+
 olica_status olica_outputs_follow(olica_context *context, olica_options *options, bool make) {
   bool makes = make && options->directory && context->rank == 0;
   OLICA_AGREE(context, makes ? make_directory(context->env, options->directory) : OLICA_OK);
@@ -227,8 +237,9 @@ olica_status olica_outputs_follow(olica_context *context, olica_options *options
   OLICA_TRY(follow_on_all(context, "--predictions", &options->predictions));
   OLICA_TRY(follow_on_all(context, "--dump-tokens", &options->dump_tokens));
   if (options->prune.method == OLICA_METHOD_NONE) return OLICA_OK;
-  OLICA_TRY(follow_on_all(context, "[output] checkpoint", &options->output.checkpoint));
-  return follow_on_all(context, "[calibration] save", &options->calibration.save);
+  OLICA_TRY(follow_on_all(context, "[calibration] save", &options->calibration.save));
+  if (stays(context, options)) return OLICA_OK;
+  return follow_on_all(context, "[output] checkpoint", &options->output.checkpoint);
 }
 
 olica_status olica_outputs_check(olica_context *context, const olica_options *options) {

@@ -8,9 +8,10 @@
 
 /* An output whose name is a symbolic link is written where that leads, whatever writes it and however: its
  * path becomes the target's, the same on all ranks, and so NAME.part, NAME.lock and the restart files lie
- * beside the target. Says so, and warns of other hard links, which keep the old content. A name that ends in
- * a slash is OLICA_ERR_CONFIG, links in a circle OLICA_ERR_IO. `make`: the directory of --output is made.
- * Collective: rank 0 looks. */
+ * beside the target; a checkpoint's link to no file stays, and so is refused, unless overwrite = yes. Says
+ * so, and warns of other hard links, which keep the old content. A name that ends in a slash is
+ * OLICA_ERR_CONFIG, links in a circle OLICA_ERR_IO. `make`: the directory of --output is made. Collective:
+ * rank 0 looks. */
 olica_status olica_outputs_follow(olica_context *context, olica_options *options, bool make);
 
 /* Compares places in directories, not names: "./out/x", "out/x" and a link to it are one. An output that is
