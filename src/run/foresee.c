@@ -84,7 +84,7 @@ static void print_rate(const char *name, double rate) {
 
 static const char *verdict(const olica_rates *rates) {
   if (olica_rates_prefer_fp32(rates)) return "fp32 is faster here";
-  return rates->bf16 > 1.05 * rates->fp32 ? "bf16 is faster here" : "both are about as fast here";
+  return olica_rates_prefer_bf16(rates) ? "bf16 is faster here" : "both are about as fast here";
 }
 
 static void print_rates(const olica_rates *rates) {

@@ -18,8 +18,9 @@ typedef struct olica_rates {
 enum { OLICA_RATES_NUMBERS = 16 << 20 };
 olica_status olica_rates_measure(const olica_job *job, double seconds, bool reads, olica_rates *rates);
 
-/* Is fp32 faster, by more than such a measurement's noise? Pure. */
+/* Is one of them faster, by more than such a measurement's noise? Pure. */
 bool olica_rates_prefer_fp32(const olica_rates *rates);
+bool olica_rates_prefer_bf16(const olica_rates *rates);
 
 /* A job in bf16 that would be faster in fp32 warns. Collective; takes 0.2 s, of a job in bf16 only. */
 olica_status olica_rates_warn(const olica_job *job);
