@@ -8,7 +8,7 @@
 #include "olica/io/file.h"
 
 /* Our files nest four deep and have some thousand datasets; a hostile one may link to itself. */
-enum { DEPTH_MAX = 8, LINKS_MAX = 1 << 18, TEXT_MAX = 64 };
+enum { DEPTH_MAX = 8, LINKS_MAX = 1 << 18, TEXT_MAX = 64, DIMS_MAX = 4 };
 
 typedef struct walk {
   olica_catalog *catalog;
@@ -120,9 +120,9 @@ static olica_status read_shape(const walk *its, hid_t dataset, olica_hdf5_type t
   if (space < 0) return damaged(its);
   hsize_t shape[OLICA_TENSOR_DIMS] = {0};
   int dims = H5Sget_simple_extent_type(space) == H5S_SIMPLE ? H5Sget_simple_extent_ndims(space) : 0;
-  if (dims >= 1 && dims <= OLICA_TENSOR_DIMS) H5Sget_simple_extent_dims(space, shape, NULL);
+  if (dims >= 1 && dims <= DIMS_MAX) H5Sget_simple_extent_dims(space, shape, NULL);
   H5Sclose(space);
-  if (dims < 1 || dims > OLICA_TENSOR_DIMS) return refuse(its, "has no dimension, or too many", "1 to 4");
+  if (dims < 1 || dims > DIMS_MAX) return refuse(its, "has no dimension, or too many", "1 to 4");
   tensor->dims = dims;
   tensor->bytes = (int64_t)olica_hdf5_type_size(type);
   for (int i = 0; i < dims; i++) {

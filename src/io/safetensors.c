@@ -1,6 +1,7 @@
 #include "olica/io/safetensors.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@ typedef struct shards {
   const char *directory, *index; /* paths */
   json_t *map;                   /* weight_map: tensor to shard; what has been found leaves it */
   int first_file;
+  int strangers;                    /* tensors that the index does not name, */
+  char stranger[OLICA_TENSOR_NAME]; /* and the first of them */
 } shards;
 
 /* Whether a directory holds a file of that name; where the system does not say, opening it will tell why. */
@@ -41,7 +44,6 @@ static bool is_plain(const char *name) {
 /* Puts the shard that one line of the index names into the catalog, if it is not there yet. */
 static olica_status add_shard(const shards *s, const char *tensor, const json_t *value) {
   char found[OLICA_JSON_TEXT], path[OLICA_CATALOG_PATH];
-  OLICA_TRY(olica_shard_check_name(s->env, s->index, tensor));
   const char *name = json_string_value(value);
   if (!name || !is_plain(name)) {
     olica_json_describe(value, found);
@@ -61,14 +63,17 @@ static olica_status add_shard(const shards *s, const char *tensor, const json_t 
 }
 
 /* Reads a shard and crosses its tensors out in the index. */
-static olica_status read_shard(const shards *s, int file) {
+static olica_status read_shard(shards *s, int file) {
   int first = s->catalog->count;
   OLICA_TRY(olica_shard_read(s->catalog, file));
   const char *path = s->catalog->path[file], *name = strrchr(path, '/') + 1;
   for (int i = first; i < s->catalog->count; i++) {
     const char *tensor = s->catalog->tensor[i].name;
     const char *expected = json_string_value(json_object_get(s->map, tensor));
-    if (!expected) continue; /* harmless, unless in two shards: olica_catalog_share sees that */
+    if (!expected) { /* harmless, unless in two shards: olica_catalog_share sees that */
+      if (s->strangers++ == 0) memcpy(s->stranger, tensor, sizeof s->stranger);
+      continue;
+    }
     if (strcmp(expected, name) != 0)
       return olica_error_set(s->env, OLICA_ERR_INPUT,
                              "%s: holds tensor %s, which weight_map of %s expects in %s", path, tensor,
@@ -78,7 +83,22 @@ static olica_status read_shard(const shards *s, int file) {
   return OLICA_OK;
 }
 
-static olica_status read_shards(const shards *s) {
+/* Names that no tensor of ours has are cut short in the catalog, and so in the map. */
+static olica_status shorten_names(shards *s) {
+  json_t *map = json_object(), *value;
+  const char *tensor;
+  json_object_foreach(s->map, tensor, value) {
+    char text[OLICA_TENSOR_NAME];
+    olica_status status = olica_shard_check_name(s->env, s->index, tensor);
+    if (status != OLICA_OK) return json_decref(map), status;
+    olica_shard_shorten(tensor, text);
+    json_object_set(map, text, value);
+  }
+  s->map = map;
+  return OLICA_OK;
+}
+
+static olica_status read_shards(shards *s) {
   const char *tensor;
   json_t *value;
   json_object_foreach(s->map, tensor, value) OLICA_TRY(add_shard(s, tensor, value));
@@ -90,6 +110,20 @@ static olica_status read_shards(const shards *s) {
                          json_object_iter_key(left), json_string_value(json_object_iter_value(left)));
 }
 
+/* What the index says and its shards do not bear out, though every tensor is found. */
+static void compare_index(const shards *s, const json_t *root) {
+  const json_t *total = json_object_get(json_object_get(root, "metadata"), "total_size");
+  int64_t bytes = 0;
+  for (int i = 0; i < s->catalog->count; i++)
+    if (s->catalog->tensor[i].file >= s->first_file) bytes += s->catalog->tensor[i].bytes;
+  if (s->strangers > 0)
+    olica_log_warn(s->env, "%s: does not name %d tensors that its shards hold, %.100s the first: they count",
+                   s->index, s->strangers, s->stranger);
+  if (json_is_number(total) && json_number_value(total) != (double)bytes)
+    olica_log_warn(s->env, "%s: total_size is %.0f, its shards' tensors have %lld bytes", s->index,
+                   json_number_value(total), (long long)bytes);
+}
+
 static olica_status read_index(olica_catalog *catalog, const char *directory, const char *index) {
   olica_env *env = catalog->context->env;
   char *text;
@@ -98,15 +132,20 @@ static olica_status read_index(olica_catalog *catalog, const char *directory, co
   OLICA_TRY(olica_file_load(env, index, INDEX_BYTES_MAX, &text, &bytes));
   OLICA_TRY(olica_json_parse(env, index, text, bytes, &root));
   olica_memory_free(env, text);
-  shards s = {catalog, env, directory, index, json_object_get(root, "weight_map"), catalog->files};
+  shards s = {catalog, env, directory, index, json_object_get(root, "weight_map"), catalog->files, 0, ""};
   char found[OLICA_JSON_TEXT];
   olica_json_describe(s.map, found);
   olica_status status =
       json_object_size(s.map) > 0
-          ? read_shards(&s)
+          ? shorten_names(&s)
           : olica_error_set(env, OLICA_ERR_INPUT,
                             "%s: weight_map is %s, expected an object that names each tensor's shard", index,
                             json_is_object(s.map) ? "empty" : found);
+  if (status == OLICA_OK) {
+    status = read_shards(&s);
+    json_decref(s.map);
+  }
+  if (status == OLICA_OK) compare_index(&s, root);
   json_decref(root);
   return status;
 }
@@ -127,15 +166,45 @@ static olica_status check_directory(olica_env *env, const char *directory) {
                          "%s: is no directory, expected one with model.safetensors in it", directory);
 }
 
-olica_status olica_safetensors_open(olica_catalog *catalog, const char *directory) {
+static bool is_read(const olica_catalog *catalog, const char *name) {
+  for (int i = 0; i < catalog->files; i++)
+    if (strcmp(strrchr(catalog->path[i], '/') + 1, name) == 0) return true;
+  return false;
+}
+
+/* Weights that lie beside those that are read may be newer ones, or an adapter. */
+static void warn_of_others(const olica_catalog *catalog, const char *directory) {
+  DIR *folder = opendir(directory);
+  const struct dirent *entry;
+  char first[NAME_MAX + 1] = "";
+  int others = 0;
+  while (folder && (entry = readdir(folder))) {
+    const char *end = strrchr(entry->d_name, '.');
+    if (!end || strcmp(end, ".safetensors") != 0 || is_read(catalog, entry->d_name)) continue;
+    if (others++ == 0 || strcmp(entry->d_name, first) < 0) snprintf(first, sizeof first, "%s", entry->d_name);
+  }
+  if (folder) closedir(folder);
+  if (others > 0)
+    olica_log_warn(catalog->context->env, "%s: %.80s%s beside the weights: not read", directory, first,
+                   others > 1 ? " and other .safetensors" : "");
+}
+
+static olica_status open_single(olica_catalog *catalog, const char *directory, const char *path) {
+  char index[OLICA_CATALOG_PATH];
+  int file = 0;
+  OLICA_TRY(olica_catalog_add_file(catalog, path, &file));
+  if (exists(directory, "model.safetensors.index.json", index))
+    olica_log_warn(catalog->context->env,
+                   "%s: lies beside an index, model.safetensors.index.json: the single file is read, as "
+                   "transformers does, not the index's shards; remove the one that is out of date",
+                   path);
+  return olica_shard_read(catalog, file);
+}
+
+static olica_status open_directory(olica_catalog *catalog, const char *directory) {
   olica_env *env = catalog->context->env;
   char path[OLICA_CATALOG_PATH];
-  OLICA_TRY(check_directory(env, directory));
-  if (exists(directory, "model.safetensors", path)) {
-    int file = 0;
-    OLICA_TRY(olica_catalog_add_file(catalog, path, &file));
-    return olica_shard_read(catalog, file);
-  }
+  if (exists(directory, "model.safetensors", path)) return open_single(catalog, directory, path);
   if (exists(directory, "model.safetensors.index.json", path)) return read_index(catalog, directory, path);
   bool torch =
       exists(directory, "pytorch_model.bin", path) || exists(directory, "pytorch_model.bin.index.json", path);
@@ -143,4 +212,11 @@ olica_status olica_safetensors_open(olica_catalog *catalog, const char *director
                          "%s: holds %s, expected model.safetensors or model.safetensors.index.json%s",
                          directory, torch ? "pytorch_model.bin only" : "neither",
                          torch ? " (save_pretrained(..., safe_serialization=True) makes it)" : "");
+}
+
+olica_status olica_safetensors_open(olica_catalog *catalog, const char *directory) {
+  OLICA_TRY(check_directory(catalog->context->env, directory));
+  OLICA_TRY(open_directory(catalog, directory));
+  warn_of_others(catalog, directory);
+  return OLICA_OK;
 }

@@ -5,12 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "olica/io/file.h"
 #include "olica/io/json.h"
 
 /* The format's own bound on a header. */
-enum { HEADER_BYTES_MAX = 100000000, LENGTH_BYTES = 8 };
+enum { HEADER_BYTES_MAX = 100000000, LENGTH_BYTES = 8, NAME_BYTES_MAX = 4096 };
 
 /* The types of the format. Those that weights cannot have are known for their size. */
 static const struct type {
@@ -57,10 +58,19 @@ olica_status olica_shard_check_name(olica_env *env, const char *path, const char
   size_t length = strlen(name);
   bool controls = false;
   for (const char *c = name; *c; c++) controls |= (unsigned char)*c < 0x20 || *c == 0x7f;
-  if (length > 0 && length < OLICA_TENSOR_NAME && !controls) return OLICA_OK;
+  if (length > 0 && length <= NAME_BYTES_MAX && !controls) return OLICA_OK;
   return olica_error_set(env, OLICA_ERR_INPUT,
                          "%s: a tensor's name has %zu bytes%s, expected 1 to %d printable ones", path, length,
-                         controls ? " with control characters" : "", OLICA_TENSOR_NAME - 1);
+                         controls ? " with control characters" : "", NAME_BYTES_MAX);
+}
+
+void olica_shard_shorten(const char *name, char text[OLICA_TENSOR_NAME]) {
+  size_t length = strlen(name);
+  if (length < OLICA_TENSOR_NAME)
+    memcpy(text, name, length + 1);
+  else
+    snprintf(text, OLICA_TENSOR_NAME, "%.140s... (checksum %08x)", name,
+             (unsigned)crc32_z(0, (const Bytef *)name, length));
 }
 
 static olica_status read_type(const source *s, const json_t *entry, olica_tensor *tensor, int *bits) {
@@ -117,7 +127,7 @@ static olica_status check_bytes(const source *s, const olica_tensor *tensor, int
 static olica_status read_tensor(const source *s, const char *name, const json_t *entry) {
   olica_tensor tensor = {.file = s->file};
   OLICA_TRY(olica_shard_check_name(s->env, s->path, name));
-  snprintf(tensor.name, sizeof tensor.name, "%s", name);
+  olica_shard_shorten(name, tensor.name);
   if (!json_is_object(entry)) return unexpected(s, name, "the entry", entry, "an object");
   int bits = 0;
   OLICA_TRY(read_type(s, entry, &tensor, &bits));

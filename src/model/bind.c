@@ -203,6 +203,7 @@ static olica_status bind_tables(olica_source *source) {
   const olica_tensor *last = olica_catalog_find(source->catalog, head);
   if (arch->tied) {
     if (!first) first = last;
+    if (last && last != first) source->unused_head = last;
     last = first;
   }
   source->norm = olica_catalog_find(source->catalog, norm);

@@ -8,6 +8,7 @@
 
 #include "bind.h"
 #include "bring.h"
+#include "contradictions.h"
 #include "olica/io/file.h"
 #include "olica/io/hdf5.h"
 #include "olica/io/safetensors.h"
@@ -150,6 +151,8 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_TRY(check_rest(source));
+  OLICA_TRY(olica_contradictions_tied(source));
+  if (context->rank == 0) olica_contradictions_tell(source, name);
   OLICA_AGREE(context, plan_panels(source));
   *out = source;
   return OLICA_OK;

@@ -11,7 +11,7 @@
 
 enum {
   OLICA_TENSOR_NAME = 192,
-  OLICA_TENSOR_DIMS = 4,
+  OLICA_TENSOR_DIMS = 8, /* weights have one or two; what else a file holds must only be passed over */
   OLICA_CATALOG_PATH = 1024,
   OLICA_CATALOG_OPEN = 16,  /* files that are open at once, at most */
   OLICA_CATALOG_CHECK = 64, /* tensors that are checked at once, at most */

@@ -17,4 +17,8 @@ olica_status olica_shard_read(olica_catalog *catalog, int file);
  * message. */
 olica_status olica_shard_check_name(olica_env *env, const char *path, const char *name);
 
+/* The name that a tensor has in the catalog: its own, or if that is longer than any of ours its beginning and
+ * a checksum. Pure. */
+void olica_shard_shorten(const char *name, char text[OLICA_TENSOR_NAME]);
+
 #endif

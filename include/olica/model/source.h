@@ -33,11 +33,12 @@ typedef struct olica_source {
   int64_t parameters;                      /* every stored number once */
   const olica_tensor *table[OLICA_TABLES]; /* the head of a tied model is its embedding */
   const olica_tensor *norm;
-  int panels, panel_rows;   /* the tables in pieces of panel_rows rows (the last may be shorter) */
-  int own_first, own_count; /* the panels that this node reads */
-  unsigned char *kept;      /* this rank's shares of a tied table's own panels, as stored, once read */
-  size_t kept_stride;       /* bytes of one */
-  bool *kept_valid;         /* [own_count] */
+  const olica_tensor *unused_head; /* a tied model's output matrix, stored once more; NULL: it is not */
+  int panels, panel_rows;          /* the tables in pieces of panel_rows rows (the last may be shorter) */
+  int own_first, own_count;        /* the panels that this node reads */
+  unsigned char *kept;             /* this rank's shares of a tied table's own panels, as stored, once read */
+  size_t kept_stride;              /* bytes of one */
+  bool *kept_valid;                /* [own_count] */
   /* From olica_source_begin on: */
   olica_source_options options;
   struct olica_bring *bring; /* what is on its way */
