@@ -6,10 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers import BINARY, mpirun, write_config
+from helpers import BINARY, HANGS, mpirun, write_config
 from tiny_model import CONFIG, frame, make_byte_model, make_ids, make_model, make_tokenizer, pack, weights
 
-SECONDS = 60
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
 Q, NORM = "model.layers.1.self_attn.q_proj.weight", "model.norm.weight"
 
@@ -45,8 +44,8 @@ class Job:
         arguments = [*more, *self.arguments] + ([] if self.alone else ["config.ini"])
         command = ["/bin/sh", "-c", f'{self.shell or ":"}; exec "$0" "$@"', BINARY, *map(str, arguments)]
         if ranks > 0:
-            return mpirun(ranks, *command[1:], program=command[0], timeout=SECONDS, cwd=self.dir)
-        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, cwd=self.dir,
+            return mpirun(ranks, *command[1:], program=command[0], timeout=HANGS, cwd=self.dir)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=HANGS, cwd=self.dir,
                               env=dict(os.environ, OMP_NUM_THREADS="1"))
 
     def content(self):

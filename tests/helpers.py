@@ -9,6 +9,7 @@ BINARY = os.environ.get("OLICA_MPI", str(ROOT / "build" / "olica_mpi"))
 OBJECTS = ROOT / "build" / os.environ.get("OLICA_BUILD", "release")
 DEMO = ROOT / "input" / "demo"
 SHARED = ROOT.parent / "shared"
+HANGS = 600  # seconds after which a run counts as one that hangs: processors, kernels of BLAS and their load differ tenfold
 
 
 def shared(*parts):
@@ -27,7 +28,7 @@ def environment(**extra):
     return env
 
 
-def mpirun(ranks, *arguments, program=BINARY, timeout=120, env=None, cwd=None, options=()):
+def mpirun(ranks, *arguments, program=BINARY, timeout=HANGS, env=None, cwd=None, options=()):
     """Runs the program on so many ranks; a hang is a failure."""
     command = ["mpirun", "--oversubscribe", "--bind-to", "none", *options, "-n", str(ranks), str(program), *map(str, arguments)]
     # Ranks that outnumber the cores must not spin; the C test programs do not see to it themselves.
@@ -59,7 +60,7 @@ def write_config(path, sections):
     return Path(path)
 
 
-def run_job(directory, ranks, sections, *arguments, name="job", timeout=300, env=None):
+def run_job(directory, ranks, sections, *arguments, name="job", timeout=HANGS, env=None):
     """Runs a config that must succeed; returns its report."""
     directory = Path(directory)
     sections = {k: dict(v) for k, v in sections.items()}

@@ -4,7 +4,7 @@ import fcntl, json, os, re, subprocess
 
 import pytest
 
-from helpers import BINARY, DEMO, environment, mpirun, run_job, write_config
+from helpers import BINARY, DEMO, HANGS, environment, mpirun, run_job, write_config
 from test_precision import NO_BF16, has_bf16
 from test_restart import Job
 from test_variants import build
@@ -32,7 +32,7 @@ class Place:
     def start(self, *arguments, ranks=0, env=None):
         if ranks:
             return mpirun(ranks, *arguments, self.config, env=env)
-        return subprocess.run([BINARY, *map(str, arguments), self.config], capture_output=True, text=True, timeout=120,
+        return subprocess.run([BINARY, *map(str, arguments), self.config], capture_output=True, text=True, timeout=HANGS,
                               env=environment(**(env or {})))
 
     def check(self, *arguments, code=0, **more):
@@ -123,7 +123,7 @@ def test_walltime(tmp_path):
     for walltime, told in ("00:00:01", True), ("1-00:00:00", False):
         done = subprocess.run([BINARY, "--check", "--set", f"run.walltime={walltime}", "--set", f"output.checkpoint={tmp_path}/a.h5",
                                "--set", f"output.report={tmp_path}/a.json", DEMO / "config.ini"], capture_output=True, text=True,
-                              timeout=120, env=environment())
+                              timeout=HANGS, env=environment())
         assert done.returncode == 0 and ("is less than the expected" in done.stderr) == told, done.stderr
 
 

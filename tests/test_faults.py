@@ -10,7 +10,7 @@ import pytest
 from damage import mounted, put, shell
 from faults import inject
 from faults.campaign import IO, INPUT, MEMORY, OK, STALLED, kills, reference_of
-from helpers import BINARY, DEMO, mpirun, run_job
+from helpers import BINARY, DEMO, HANGS, mpirun, run_job
 
 # What, fault, exit codes.
 INJECTED = [
@@ -78,7 +78,7 @@ def test_a_semaphore_that_a_killed_job_left(tmp_path):
     assert left.exists()
     try:
         run_job(tmp_path, 2, {"model": {"path": DEMO}, "calibration": {"tokens": DEMO / "calibration.npy", "samples": 4},
-                              "prune": {"mlp_num": 2}}, name=name, timeout=180)
+                              "prune": {"mlp_num": 2}}, name=name, timeout=HANGS)
         assert not left.exists()
     finally:
         left.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ import fcntl, json, os, pty, re, select, struct, subprocess, termios, time
 import numpy as np
 import pytest
 
-from helpers import BINARY, environment, mpirun, write_config
+from helpers import BINARY, HANGS, environment, mpirun, write_config
 from tiny_model import CONFIG, make_ids, make_model
 
 STAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (INFO |WARN |ERROR) \S.*")
@@ -27,7 +27,7 @@ def on_terminal(command, columns, **env):
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=slave, env=environment(**env))
     os.close(slave)
     text = b""
-    until = time.monotonic() + 120
+    until = time.monotonic() + HANGS
     while time.monotonic() < until:
         if not select.select([master], [], [], 1)[0]:
             continue

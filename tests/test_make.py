@@ -2,7 +2,7 @@
 import os, subprocess
 
 import pytest
-from helpers import ROOT
+from helpers import HANGS, ROOT
 
 # Stands in for the compiler: an empty file for whatever it is asked to make.
 COMPILER = """#!/bin/sh
@@ -13,7 +13,7 @@ done"""
 
 
 def make(*arguments, **variables):
-    return subprocess.run(["make", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, **variables})
+    return subprocess.run(["make", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=HANGS, env={**os.environ, **variables})
 
 
 @pytest.mark.parametrize("build", ["relase", "", "release debug", "%"])

@@ -5,7 +5,7 @@ import re, subprocess
 import numpy as np
 import pytest
 
-from helpers import DEMO, mpirun, run_job, write_config
+from helpers import DEMO, HANGS, mpirun, run_job, write_config
 from test_ranks import datasets
 from test_variants import SEVEN, build, ids, prune
 
@@ -158,7 +158,7 @@ def test_bad_number_on_its_way_ends_all(tmp_path, ranks, most, layer):
     config = write_config(tmp_path / "job.ini", {"model": {"path": tmp_path / "model"}, "prune": {"method": "none"},
                                                  "evaluate": {"tokens": tmp_path / "ids.npy", "length": 20},
                                                  "output": {"report": tmp_path / "job.json"}})
-    done = mpirun(ranks, config, env=on_nodes(most), timeout=60)
+    done = mpirun(ranks, config, env=on_nodes(most), timeout=HANGS)
     assert done.returncode == INPUT and name in done.stderr and "nan" in done.stderr, done.stderr
 
 
@@ -170,7 +170,7 @@ def test_failure_while_the_next_layer_comes(tmp_path):
     config = write_config(tmp_path / "job.ini", {
         "model": {"path": tmp_path / "model"}, "calibration": {"tokens": tmp_path / "calibration.npy", "samples": 4, "length": 16},
         "prune": {"mlp_num": 1, "ratio": 0.2}, "output": {"checkpoint": tmp_path / "job.h5", "report": tmp_path / "job.json", "dtype": "fp16"}})
-    done = mpirun(4, config, env=on_nodes(2), timeout=60)
+    done = mpirun(4, config, env=on_nodes(2), timeout=HANGS)
     assert done.returncode == USAGE and "layer 0: [output] dtype = fp16: q_proj has" in done.stderr, done.stderr
 
 
@@ -189,6 +189,6 @@ def test_too_little_shared_memory(tmp_path, small_directory):
     """Open MPI's own refusal would hang: the room is asked for first, and a node with one rank needs none."""
     env = {"OMPI_MCA_osc_sm_backing_directory": small_directory}
     config = write_config(tmp_path / "job.ini", {**demo(), "output": {"checkpoint": tmp_path / "job.h5", "report": tmp_path / "job.json"}})
-    done = mpirun(2, config, env=env, timeout=60)
+    done = mpirun(2, config, env=env, timeout=HANGS)
     assert done.returncode == MEMORY and str(small_directory) in done.stderr and "shared memory" in done.stderr, done.stderr
     assert run_job(tmp_path, 1, demo(), env=env)["status"] == "ok"

@@ -6,7 +6,7 @@ import pytest
 
 from damage import Job, both, put, tasks
 from faults import inject
-from helpers import BINARY, DEMO, environment, mpirun, write_config
+from helpers import BINARY, DEMO, HANGS, environment, mpirun, write_config
 
 IO, USAGE, STOPPED = 4, 2, 75
 
@@ -22,7 +22,7 @@ def start(config, ranks=2):
                             stdout=subprocess.DEVNULL, text=True, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=HANGS):
     until = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < until
@@ -47,7 +47,7 @@ def test_what_appears_meanwhile_stays(tmp_path):
     running = start(demo(tmp_path))
     wait_for((tmp_path / "p.h5.part").exists)
     (tmp_path / "p.h5").write_text("precious")
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=HANGS)
     assert running.returncode == IO and "p.h5.part is whole and stays, but" in said, said
     assert (tmp_path / "p.h5").read_text() == "precious"
     assert mpirun(1, "--verify", tmp_path / "p.h5.part").returncode == 0
@@ -58,7 +58,7 @@ def test_one_job_at_a_time(tmp_path):
     first = start(demo(tmp_path))
     wait_for((tmp_path / "p.h5.lock").exists)
     second = mpirun(2, tmp_path / "demo.ini")
-    _, said = first.communicate(timeout=120)
+    _, said = first.communicate(timeout=HANGS)
     assert second.returncode == IO and "another job is writing it" in second.stderr, second.stderr
     assert first.returncode == 0, said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
@@ -87,7 +87,7 @@ def test_another_lock_stays(tmp_path):
     wait_for(lock.exists)
     lock.unlink()
     lock.touch()
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=HANGS)
     assert running.returncode == 0 and lock.exists(), said
 
 
@@ -154,9 +154,9 @@ def test_answers_that_nobody_can_read(tmp_path):
     config = write_config(tmp_path / "c.ini", {**job.sections, "output": {"checkpoint": "other.h5"}})
     for arguments in (["--help"], ["--list"], ["--version"], ["--check", config], ["--verify", job.out / "pruned.h5"]):
         with open("/dev/full", "w") as full:
-            done = subprocess.run([BINARY, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=job.dir, timeout=60)
+            done = subprocess.run([BINARY, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, env=environment(), cwd=job.dir, timeout=HANGS)
         assert done.returncode == IO and b"standard output: cannot write" in done.stderr, arguments
-    closed = subprocess.run(f"exec {BINARY} --verify {job.out / 'pruned.h5'} <&- >&- 2>&-", shell=True, env=environment(), timeout=60)
+    closed = subprocess.run(f"exec {BINARY} --verify {job.out / 'pruned.h5'} <&- >&- 2>&-", shell=True, env=environment(), timeout=HANGS)
     assert closed.returncode == 0
 
 
@@ -164,7 +164,7 @@ def test_ranks_that_are_asked_for_different_things(tmp_path):
     config = demo(tmp_path)
     for other in (["--set", "prune.sparsity=0.3", config], ["--chekc", config], []):
         done = subprocess.run(["mpirun", "--oversubscribe", "-n", "1", BINARY, config, ":", "-n", "1", BINARY, *other],
-                              capture_output=True, text=True, timeout=60, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
+                              capture_output=True, text=True, timeout=HANGS, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
         assert done.returncode == USAGE and " ERROR olica_mpi: configuration error: " in done.stderr, done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["demo.ini"]
 
@@ -184,7 +184,7 @@ def test_signal_before_the_work(tmp_path):
     pid = int(wait_for(children)[0])
     wait_for(lambda: catches(pid) and "olica_mpi" in Path(f"/proc/{pid}/comm").read_text())
     os.kill(pid, signal.SIGUSR1)
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=HANGS)
     assert running.returncode == STOPPED and "survey layer 1" not in said, said
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "stopped"
 

@@ -5,7 +5,7 @@ import json, os, re, subprocess, time
 import pytest
 
 from damage import Job, both, put, tasks
-from helpers import BINARY, environment, mpirun, write_config
+from helpers import BINARY, HANGS, environment, mpirun, write_config
 
 OK, USAGE, IO, MEMORY, STOPPED = 0, 2, 4, 6, 75
 
@@ -118,8 +118,8 @@ def test_names_in_latin_1(tmp_path):
     put("restart", cost=1)(job)
     config = place + b"/config.ini"
     write_config(os.fsdecode(config), {**job.sections, "calibration": {**job.sections["calibration"], "save": "stats.h5"}})
-    stopped = subprocess.run([BINARY, "--set", "run.walltime=00:00:01", config], capture_output=True, env=environment(), timeout=60)
-    run = subprocess.run([BINARY, config], capture_output=True, env=environment(), timeout=60)
+    stopped = subprocess.run([BINARY, "--set", "run.walltime=00:00:01", config], capture_output=True, env=environment(), timeout=HANGS)
+    run = subprocess.run([BINARY, config], capture_output=True, env=environment(), timeout=HANGS)
     assert (stopped.returncode, run.returncode) == (STOPPED, OK), run.stderr
     told = report(job)
     assert told["run"]["config"].endswith("/d\\xe9jà/config.ini") and told["checkpoint"]["path"].endswith("/d\\xe9jà/out/pruned.h5")

@@ -7,7 +7,7 @@ import h5py
 import pytest
 
 from faults import inject
-from helpers import BINARY, environment, mpirun, write_config
+from helpers import BINARY, HANGS, environment, mpirun, write_config
 from test_variants import build, ids
 from tiny_model import BYTE_VOCABULARY, make_tokenizer
 
@@ -468,7 +468,7 @@ def test_failure_keeps_what_is_done(job):
     while "prune layer 0 (1 of" not in process.stderr.readline():
         pass
     (job.dir / "pruned.h5").mkdir()
-    error = process.communicate(timeout=120)[1]
+    error = process.communicate(timeout=HANGS)[1]
     assert process.returncode == IO and "will not be replaced" in error, error
     assert f"restart files are kept: the same config goes on from layer {LAYERS} of sweep 2" in error
     (job.dir / "pruned.h5").rmdir()

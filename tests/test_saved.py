@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from helpers import BINARY, environment, mpirun, write_config
+from helpers import BINARY, HANGS, environment, mpirun, write_config
 from test_ranks import datasets
 from tiny_model import BYTE_VOCABULARY, make_byte_model, make_ids
 
@@ -37,7 +37,7 @@ class Place:
         config = write_config(self.dir / f"{name}.ini", whole)
         arguments = [*options, config, f"--predictions={self.dir / name}.jsonl"]
         done = (mpirun(ranks, *arguments) if ranks else
-                subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=120, env=environment()))
+                subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=HANGS, env=environment()))
         assert done.returncode == code, done.stderr
         return json.loads((self.dir / f"{name}.json").read_text()), done.stderr
 
@@ -290,7 +290,7 @@ def together(place, count):
         "calibration": {"tokens": "calibration.npy", "samples": 7, "length": 8, "save": "stats.h5"},
         "output": {"checkpoint": f"t{i}.h5", "report": f"t{i}.json", "overwrite": "yes"}}) for i in range(count)]
     running = [subprocess.Popen([BINARY, config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment()) for config in configs]
-    said = [job.communicate(timeout=120)[1] for job in running]
+    said = [job.communicate(timeout=HANGS)[1] for job in running]
     assert [job.returncode for job in running] == [0] * count, said
     return said
 
@@ -346,7 +346,7 @@ def test_what_comes_meanwhile_stays(place, there):
             (place.dir / "new").write_text("precious")
             os.rename(place.dir / "new", place.stats)
             break
-    said = "".join(lines) + running.communicate(timeout=120)[1]
+    said = "".join(lines) + running.communicate(timeout=HANGS)[1]
     assert running.returncode == 0 and "stats.h5 has come while this job ran: it stays" in said, said
     assert place.stats.read_text() == "precious" and not list(place.dir.glob("stats.h5.*"))
     place.same("plain2", "plain")
@@ -355,9 +355,9 @@ def test_what_comes_meanwhile_stays(place, there):
 def test_no_two_outputs_in_one_file(place):
     before = place.stats.read_bytes()
     config = place.dir / "first.ini"
-    done = subprocess.run([BINARY, "--set=output.checkpoint=stats.h5", config], capture_output=True, text=True, timeout=120, env=environment())
+    done = subprocess.run([BINARY, "--set=output.checkpoint=stats.h5", config], capture_output=True, text=True, timeout=HANGS, env=environment())
     assert done.returncode == USAGE and "[calibration] save" in done.stderr and place.stats.read_bytes() == before
-    planned = subprocess.run([BINARY, "--check", "--set=output.overwrite=yes", config], capture_output=True, text=True, timeout=120, env=environment())
+    planned = subprocess.run([BINARY, "--check", "--set=output.overwrite=yes", config], capture_output=True, text=True, timeout=HANGS, env=environment())
     assert planned.returncode == 0 and "stats.h5: would be read" in planned.stdout
 
 

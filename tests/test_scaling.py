@@ -3,7 +3,7 @@ the time, calls and bytes of collectives in the reports add up."""
 import csv, importlib.util, json, os, re, shutil, subprocess, sys
 
 import pytest
-from helpers import BINARY, DEMO, ROOT, environment, run_job
+from helpers import BINARY, DEMO, HANGS, ROOT, environment, run_job
 
 REPORT = ROOT / "jobs" / "scaling-report.py"
 MODEL = ROOT / "jobs" / "model.py"
@@ -17,7 +17,7 @@ def study(tmp_path_factory):
     out = tmp_path_factory.mktemp("study")
     done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--local", "1 2", "--config", DEMO / "config.ini", "--runs", "1", "--out", out,
                            "--set", "calibration.samples=8", "--set", "evaluate.windows=4"],
-                          capture_output=True, text=True, timeout=300, env=environment(OLICA=BINARY, OMPI_MCA_mpi_yield_when_idle=1))
+                          capture_output=True, text=True, timeout=HANGS, env=environment(OLICA=BINARY, OMPI_MCA_mpi_yield_when_idle=1))
     assert done.returncode == 0, done.stdout + done.stderr
     return done, out, {ranks: json.loads((out / f"strong/{ranks}x1.1.json").read_text()) for ranks in (1, 2)}
 

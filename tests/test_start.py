@@ -3,7 +3,7 @@ import json, os, subprocess
 
 import pytest
 
-from helpers import BINARY, DEMO, environment, mpirun, write_config
+from helpers import BINARY, DEMO, HANGS, environment, mpirun, write_config
 
 USAGE, IO = 2, 4
 
@@ -14,7 +14,7 @@ def evaluation(directory):
 
 
 def alone(*arguments, **env):
-    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=60, env=environment(**env))
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=HANGS, env=environment(**env))
 
 
 STEP = {"SLURM_JOB_ID": 7, "SLURM_STEP_ID": 0, "SLURM_NTASKS": 4, "SLURM_STEP_NUM_TASKS": 4, "SLURM_LOCALID": 0, "SLURM_TASKS_PER_NODE": 4}
@@ -71,7 +71,7 @@ def pruning(directory, **settings):
 def in_mounts(make, *command):
     """A command with mounts of its own."""
     return subprocess.run(["unshare", "-m", "sh", "-c", f'{make} || exit 99; exec "$@"', "sh", *map(str, command)], capture_output=True, text=True,
-                          timeout=60, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
+                          timeout=HANGS, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
 
 
 def refuses_its_shared_memory(done, directory):

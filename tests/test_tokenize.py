@@ -3,7 +3,7 @@ what may stand where the tokenizer is, and what is refused."""
 import json, shutil
 
 import pytest
-from helpers import DEMO, mpirun, run_job, shared
+from helpers import DEMO, HANGS, mpirun, run_job, shared
 from tiny_model import make_byte_model
 
 MERGES = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<s>": 3}, "merges": ["a b"]}, "decoder": {"type": "Fuse"},
@@ -13,7 +13,7 @@ MERGES = {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "<s>": 3},
 
 
 def run(*arguments, ranks=1, code=0):
-    done = mpirun(ranks, *arguments, timeout=120)
+    done = mpirun(ranks, *arguments, timeout=HANGS)
     assert done.returncode == code, done.stderr
     return done
 

@@ -9,8 +9,8 @@ import pytest
 from damage import (Job, model, config, content, weight_file, header, entry, shift, raw_header, sharded, moved, array,
                     with_id, put, text, appended, arguments, infect, scaled, existing, both, shell, mounted, taken, tokenizer, ENDLESS,
                     instead, raw, hurt, tasks, texts, numbers, ROW, attribute, flip, replaced, spoilt, without, linked, looped, heaped, outside, FILE,
-                    INDEX, NORM, Q, SECONDS)
-from helpers import BINARY, mpirun
+                    INDEX, NORM, Q)
+from helpers import BINARY, HANGS, mpirun
 from tiny_model import CONFIG, frame, pack, weights
 
 USAGE, INPUT, IO, NUMERIC, MEMORY = 2, 3, 4, 5, 6
@@ -564,7 +564,7 @@ def test_every_bit_is_guarded(good, tmp_path):
     for at in random.choice(used, 24, replace=False):
         path = tmp_path / "flipped.h5"
         path.write_bytes(good[:at] + bytes([good[at] ^ 1 << random.integers(8)]) + good[at + 1:])
-        done = subprocess.run([BINARY, "--verify", path], capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run([BINARY, "--verify", path], capture_output=True, text=True, timeout=HANGS)
         assert (done.returncode, done.stderr.count("olica_mpi:")) == (INPUT, 1), f"byte {at}: {done.stderr}"
 
 

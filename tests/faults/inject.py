@@ -6,10 +6,9 @@ import h5py
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from damage import Job, put
-from helpers import BINARY, OBJECTS, environment, mpirun, write_config
+from helpers import BINARY, HANGS, OBJECTS, environment, mpirun, write_config
 
 SHIM = OBJECTS / "tests" / "faults" / "shim.so"
-SECONDS = 90  # after which a run counts as one that hangs
 KILLED = {137, 1, 143}  # what mpirun may say of a rank that was killed
 
 # How a trial went: exit code (None: it hung), seconds, what rank 0 said, complaints about the end (none is good).
@@ -58,7 +57,7 @@ def start(job, ranks, fault=None):
 def end(process, since):
     """Its exit code (None: it hung), seconds, and standard error."""
     try:
-        err = process.communicate(timeout=SECONDS)[1]
+        err = process.communicate(timeout=HANGS)[1]
         return process.returncode, time.monotonic() - since, err
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
