@@ -69,7 +69,7 @@ run_once() {
   shift 3
   ranks=$(ranks_of "$case") threads=$(threads_of "$case")
   name=$out/$kind/${ranks}x$threads.$run
-  [ -s "$name.json" ] && return
+  grep -qs '"status": "ok"' "$name.json" && return
   [ "$kind" = weak ] && more=(--set "calibration.samples=$((weak * ranks))" --set evaluate.tokens= --set evaluate.text= --set evaluate.tasks=)
   mpirun "$@" -n "$ranks" -x OMP_WAIT_POLICY "$OLICA" --quiet --fresh ${settings[@]+"${settings[@]}"} ${more[@]+"${more[@]}"} --set "compute.threads=$threads" \
     --set "output.checkpoint=$name.h5" --set "output.report=$name.json" --set output.overwrite=yes --set calibration.save= "$config" >"$name.log" 2>&1

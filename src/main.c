@@ -19,6 +19,15 @@
 #include "olica/run/tokenize.h"
 #include "olica/run/usage.h"
 
+#ifdef __SANITIZE_ADDRESS__
+/* MPI and its libraries keep memory to the end of the process, and the sanitizer would list all of it behind
+ * every run: ASAN_OPTIONS=detect_leaks=1 has it do so. Ours is looked for by valgrind (make memcheck). */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) {
+  return "detect_leaks=0";
+}
+#endif
+
 /* Ranks that outnumber the cores must yield instead of spinning; MPI reads this when it starts. */
 static void yield_when_crowded(void) {
   const char *local = getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
@@ -115,18 +124,31 @@ static olica_status check_alike(olica_context *context, int argc, char **argv) {
       "same on all");
 }
 
+/* A run that is refused has a report, once it is known where. */
+static olica_status refuse(olica_context *context, const olica_arguments *arguments, olica_options *options,
+                           double resident, olica_status status) {
+  double unknown = !options->whole;
+  if (arguments->command != OLICA_COMMAND_RUN) return status;
+  olica_comm_max(context, context->comm, &unknown, 1);
+  if (unknown == 0) return olica_pipeline_refuse(context, options, resident, status);
+  olica_log_line(context->env, "no report is written: the settings could not be read");
+  return status;
+}
+
 static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
   enum { STALL = 600 }; /* [run] stall's default, while no config says otherwise */
-  olica_options options;
+  olica_options options = {0};
   OLICA_AGREE(context, olica_watch_start(context, STALL));
   if (arguments->command == OLICA_COMMAND_VERIFY) return olica_pipeline_verify(context, arguments->file);
   if (arguments->command == OLICA_COMMAND_TOKENIZE)
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
-  OLICA_TRY(read_options(context, arguments, &options));
-  OLICA_TRY(olica_outputs_follow(context, &options, arguments->command == OLICA_COMMAND_RUN));
-  OLICA_TRY(olica_outputs_check(context, &options));
+  olica_status status = read_options(context, arguments, &options);
+  if (status == OLICA_OK)
+    status = olica_outputs_follow(context, &options, arguments->command == OLICA_COMMAND_RUN);
+  if (status == OLICA_OK) status = olica_outputs_check(context, &options);
+  if (status != OLICA_OK) return refuse(context, arguments, &options, resident, status);
   olica_watch_stop(context);
   OLICA_AGREE(context, olica_watch_start(context, (double)options.run.stall));
   if (arguments->command == OLICA_COMMAND_CHECK)

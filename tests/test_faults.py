@@ -26,7 +26,7 @@ INJECTED = [
     ("a read of weights fails", "rank=1 call=read path=model.safetensors nth=9 do=EIO", IO),
     ("weights end", "rank=2 call=read path=model.safetensors nth=1 do=end", INPUT),
     ("reads are short", "call=read path=model.safetensors nth=1+ do=short", OK),
-    ("the report's disk is full", "rank=0 call=write path=report.json do=ENOSPC", IO)]
+    ("the report's disk is full", "rank=0 call=write path=report.json nth=2 do=ENOSPC", IO)]
 INJECTED += [(f"no memory, {nth}", f"rank=0 call=memory nth={nth} do=ENOMEM", MEMORY) for nth in (10, 42, 100, 160, 220, 300, 380)]
 
 

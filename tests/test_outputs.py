@@ -118,7 +118,7 @@ def test_locks_are_outputs(tmp_path):
         done = job.run(0, f"--set=evaluate.tokens=out/{name}")
         assert done.returncode == USAGE and f"{owner} would be written over [evaluate] tokens" in done.stderr, done.stderr
         text.unlink()
-    assert list(job.out.iterdir()) == []
+    assert names(job) == ["report.json"] and told(job) == ("failed", USAGE)  # the report's own name was free
 
 
 def test_what_is_no_report_stays(tmp_path):
@@ -314,3 +314,150 @@ def test_names_of_every_kind(tmp_path):
     assert done.returncode == IO and "home/no: No such file" in done.stderr, done.stderr
     done = job.run(0, "--set=output.checkpoint=calibration.npy/x/p.h5")
     assert done.returncode == IO and "calibration.npy: Not a directory" in done.stderr, done.stderr
+
+
+# ---- the report's name belongs to one run ----
+
+FAILS = ("--set", "compute.memory=2MiB")  # a limit that no plan meets
+
+
+def told(job, name="report.json"):
+    report = json.loads((job.out / name).read_text())
+    return report["status"], report.get("exit_code")
+
+
+def names(job):
+    return sorted(path.name for path in job.out.iterdir())
+
+
+@pytest.fixture
+def done(tmp_path):
+    """A job that has ended well, with its report."""
+    job = Job(tmp_path)
+    assert job.run(2).returncode == 0
+    return job, (job.out / "report.json").read_bytes(), job.content()
+
+
+@pytest.mark.parametrize("how", [FAILS, ("--set", "prune.sparsity=0.99"), ("--set", "model.path=nowhere"), ("--set", "evaluate.stride=9"),
+                                 ("--set", "calibration.text=alpaca:x.json"), ("--predictions", "evaluation.npy", "--set", f"evaluate.tasks=piqa:x")],
+                         ids=["memory", "budget", "model", "together", "text and tokens", "another output"])
+def test_a_report_of_every_failure(how, done):
+    """Also of what is refused before the work. The good one stays as it is without overwrite; with it, it is kept beside
+    the failed run's, since its checkpoint is there still, until a run ends well."""
+    job, good, checkpoint = done
+    fresh = ("--set", "output.report=out/fresh.json", "--set", "output.checkpoint=out/other.h5")
+    run = job.run(2, *fresh, *how)
+    code = run.returncode
+    assert code not in (0, 70) and told(job, "fresh.json") == ("failed", code), run.stderr
+    (job.out / "fresh.json").unlink()
+    run = job.run(2, "--set", "output.checkpoint=out/other.h5", *how)
+    assert run.returncode == code and told(job, "report.failed.json") == ("failed", code), run.stderr
+    assert "out/report.json stays as it is: the report of this run is out/report.failed.json" in run.stderr, run.stderr
+    assert (job.out / "report.json").read_bytes() == good and names(job) == ["pruned.h5", "report.failed.json", "report.json"]
+    for _ in range(2):
+        run = job.run(2, "--set", "output.overwrite=yes", *how)
+        assert run.returncode == code and told(job) == ("failed", code), run.stderr
+        assert (job.out / "report.previous.json").read_bytes() == good and job.content() == checkpoint
+    run = job.run(2, "--set", "output.overwrite=yes")
+    assert run.returncode == 0 and told(job) == ("ok", 0), run.stderr
+    assert names(job) == ["pruned.h5", "report.failed.json", "report.json"]
+
+
+def test_a_good_report_is_a_result(done):
+    """overwrite = no: also where there is no checkpoint to guard, and --check says so before."""
+    job, good, _ = done
+    alone = ("--set", "prune.method=none")
+    for more in ((), ("--check",)):
+        run = job.run(2, *alone, *more)
+        assert run.returncode == USAGE and "out/report.json is the report of a run that ended well" in run.stderr, run.stderr
+        assert (job.out / "report.json").read_bytes() == good
+    assert told(job, "report.failed.json") == ("failed", USAGE)
+    other = job.run(2, "--set", "output.checkpoint=out/other.h5")
+    assert other.returncode == USAGE and not (job.out / "other.h5").exists()
+    assert job.run(2, *alone, "--set", "output.overwrite=yes").returncode == 0 and told(job) == ("ok", 0)
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "running"])
+def test_what_is_no_result_is_replaced(status, done):
+    job, good, _ = done
+    (job.out / "pruned.h5").unlink()
+    (job.out / "report.json").write_bytes(good.replace(b'"status": "ok"', f'"status": "{status}"'.encode()))
+    assert job.run(2).returncode == 0 and told(job) == ("ok", 0)
+    assert names(job) == ["pruned.h5", "report.json"]
+
+
+def test_a_report_that_is_no_report_beside(done):
+    """The names beside it may be somebody's, too."""
+    job, good, _ = done
+    for name in "failed", "previous":
+        (job.out / f"report.{name}.json").write_text("precious")
+    run = job.run(2)
+    assert run.returncode == USAGE and "report.failed.json: exists and stays: this run has no report" in run.stderr, run.stderr
+    run = job.run(2, "--set", "output.overwrite=yes", *FAILS)
+    assert run.returncode == 6 and told(job) == ("failed", 6) and "the one before is not kept" in run.stderr, run.stderr
+    assert [(job.out / f"report.{name}.json").read_text() for name in ("failed", "previous")] == ["precious"] * 2
+
+
+def test_settings_that_cannot_be_read(done):
+    """Where the report belongs is not known then, and the log says that there is none."""
+    job, good, _ = done
+    run = job.run(2, "--set", "output.overwrite=yes", "--set", "prune.sparsty=0.3")
+    assert run.returncode == USAGE and "no report is written: the settings could not be read" in run.stderr
+    assert (job.out / "report.json").read_bytes() == good
+
+
+@pytest.mark.parametrize("overwrite", ["no", "yes"])
+def test_two_jobs_with_one_report(overwrite, tmp_path):
+    """They write other checkpoints: the second ends at once, the first one's report is its own."""
+    config = demo(tmp_path, overwrite=overwrite)
+    first = start(config)
+    wait_for(lambda: (tmp_path / "r.json").exists())
+    marker = json.loads((tmp_path / "r.json").read_text())
+    assert marker["status"] == "running" and "exit_code" not in marker and marker["run"]["pid"] > 0 and marker["run"]["host"]
+    assert marker["settings"]["output"]["checkpoint"].endswith("p.h5")
+    os.kill(marker["run"]["pid"], signal.SIGSTOP)  # for as long as the others take
+    for more in ((), ("--set", "prune.sparsity=0.99"), ("--set", "evaluate.stride=900")):
+        second = mpirun(2, "--set", "output.checkpoint=q.h5", *more, config)
+        assert second.returncode == (IO if more[1:] != ("evaluate.stride=900",) else USAGE), second.stderr
+        assert more or "r.json: another job is writing it" in second.stderr
+        assert "is of another job, which runs: this one has no report" in second.stderr, second.stderr
+    os.kill(marker["run"]["pid"], signal.SIGCONT)
+    _, said = first.communicate(timeout=120)
+    assert first.returncode == 0, said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "ok"
+
+
+def test_a_killed_run_is_not_the_one_before(tmp_path):
+    """With overwrite its report takes the old one's place at the start: nobody takes the old "ok" for it."""
+    config = demo(tmp_path, overwrite="yes")
+    assert mpirun(2, config).returncode == 0
+    good = (tmp_path / "r.json").read_bytes()
+    running = start(config, ranks=1)
+    wait_for(lambda: json.loads((tmp_path / "r.json").read_text())["status"] == "running" if (tmp_path / "r.json").exists() else False)
+    os.kill(json.loads((tmp_path / "r.json").read_text())["run"]["pid"], signal.SIGKILL)
+    running.communicate(timeout=60)
+    assert running.returncode != 0 and json.loads((tmp_path / "r.json").read_text())["status"] == "running"
+    assert (tmp_path / "r.previous.json").read_bytes() == good
+    assert mpirun(2, config).returncode == 0  # takes the killed one's place
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
+
+
+def test_a_report_that_came_meanwhile(tmp_path):
+    """overwrite = no holds to the end."""
+    config = demo(tmp_path)
+    running = start(config)
+    wait_for((tmp_path / "p.h5.part").exists)
+    (tmp_path / "r.json").write_text("precious")
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == IO and "r.json: has come while this job ran and stays" in said, said
+    assert (tmp_path / "r.json").read_text() == "precious"
+
+
+@pytest.mark.parametrize("report, code", [("r.json", 0), ("", IO)])
+def test_a_table_that_nobody_can_read(report, code, tmp_path):
+    """It repeats the report; without one it is the answer."""
+    config = demo(tmp_path, report=report and tmp_path / report)
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([BINARY, config], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), timeout=120)
+    assert run.returncode == code and "standard output: cannot write the closing table" in run.stderr, run.stderr

@@ -82,11 +82,11 @@ def test_what_surrounds_the_figures(done):
 
 
 def test_command_line_is_a_shells(job):
-    run = job.run(0, "--set", "output.report=out/it's \"mine\" $HOME.json", "--set=prune.k=2")
+    run = job.run(0, "--set", "output.report=out/it's (mine) & so.json", "--set=prune.k=2")
     assert run.returncode == OK, run.stderr
-    told = report(job, "it's \"mine\" $HOME.json")["run"]["command_line"]
+    told = report(job, "it's (mine) & so.json")["run"]["command_line"]
     words = subprocess.run(["sh", "-c", f"printf '%s\\n' {told}"], capture_output=True, text=True).stdout.splitlines()
-    assert words == [str(BINARY), "--set", "output.report=out/it's \"mine\" $HOME.json", "--set=prune.k=2", "config.ini"]
+    assert words == [str(BINARY), "--set", "output.report=out/it's (mine) & so.json", "--set=prune.k=2", "config.ini"]
 
 
 def test_nothing_is_negative(job):

@@ -346,6 +346,7 @@ def test_another_place(sweep, stops, stopped, whole):
             (job.dir / name).unlink()
         for name, image in before.items():
             (job.dir / name).write_bytes(image)
+        (job.dir / "report.json").unlink()  # a good one of the round before would be protected
         change_state(job.dir / f"pruned.h5.restart.{(stops - 1) % 2}", layer=layer)
         done = job.run(2)
         assert done.returncode == 0, done.stderr
@@ -425,7 +426,7 @@ def test_burst_buffer_of_two_jobs(job, whole):
     (job.dir / "other").mkdir()
     (job.dir / "link").symlink_to("other")
     shared = ["--set", "restart.path=fast"]
-    other = [*shared, "--set", "output.checkpoint=other/pruned.h5", "--set", "prune.sparsity=0.25"]
+    other = [*shared, "--set", "output.checkpoint=other/pruned.h5", "--set", "output.report=other/report.json", "--set", "prune.sparsity=0.25"]
     job.stop(2, *shared)
     [mine] = (job.dir / "fast").iterdir()
     image = mine.read_bytes()
@@ -442,7 +443,9 @@ def test_burst_buffer_of_two_jobs(job, whole):
 
 def test_report_of_a_stopped_run(job):
     """That it cannot be written is told, and is not how the run ends."""
-    done = job.run(2, "--set", "run.walltime=00:00:01", fault="rank=0 call=write path=report.json do=ENOSPC")
+    done = job.run(2, "--set", "run.walltime=00:00:01", fault="rank=0 call=write path=report.json nth=1+ do=ENOSPC")
+    assert done.returncode == STOPPED and not (job.dir / "report.json").exists(), done.stderr
+    done = job.run(2, "--set", "run.walltime=00:00:01", "--fresh", fault="rank=0 call=write path=report.json nth=2 do=ENOSPC")  # not the first one, "running"
     assert done.returncode == STOPPED and not (job.dir / "report.json").exists(), done.stderr
     assert re.search(r"WARN  \S*report.json.part: cannot write: No space left on device\n", done.stderr), done.stderr
     assert re.search(r"stopped early: by \[run\] walltime .* it goes on from layer 1 of sweep 1\n", done.stderr), done.stderr
@@ -453,6 +456,7 @@ def test_full_disk(job, whole):
     ids(job.dir / "evaluation.npy", (40000,))
     assert job.run(1, "--set", "restart.every=off").returncode == 0
     expected, _ = job.content(), (job.dir / "pruned.h5").unlink()
+    (job.dir / "report.json").unlink()
     done = mpirun(1, "-c", f"ulimit -f 1024; exec {BINARY} {job.config}", program="sh")  # KiB: the checkpoint is smaller
     assert done.returncode == 0, done.stderr
     assert "pruned.h5.restart.0: cannot resize: File too large" in done.stderr

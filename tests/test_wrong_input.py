@@ -297,7 +297,7 @@ TEXTS = [
      "rows.jsonl: 30 sequences of 8 tokens in 30 rows|expected 1000000000"),
     ("rows too short", texts("jsonl:rows.jsonl", rows='{"text": "ab"}\n' * 50), INPUT, "rows.jsonl: 0 sequences of 8 tokens in 50 rows"),
     ("a share too short", both(texts("jsonl:rows.jsonl*2, plain:short.txt"), content("short.txt", b"short")), INPUT,
-     "short.txt: 0 sequences|1 row|expected 2"),
+     "short.txt: 0 sequences|1 row |expected 2"),
     ("ids beyond the vocabulary as text", both(texts("npy:calibration.npy"), array("calibration", lambda x: x * 0 + 999)), INPUT,
      "calibration.npy: row|id 999"),
     ("ids too short as text", both(texts("npy:calibration.npy"), array("calibration", lambda x: x[:, :7])), INPUT, "0 sequences of 8 tokens in 8 rows"),

@@ -157,11 +157,18 @@ static void warn_of_network(const olica_job *job, const char *path) {
                    found->name, found->advice);
 }
 
-/* Reports of ours replace each other; what is none is somebody's. */
+/* The report of a run that ended well is a result like the checkpoint; what is no report is somebody's. */
 static olica_status probe_report(olica_env *env, const olica_options *options, bool touch) {
   const char *path = options->output.report;
   OLICA_TRY(olica_file_probe(env, path, touch));
-  if (options->output.overwrite || olica_report_look(env, path) != OLICA_REPORT_OTHER) return OLICA_OK;
+  olica_report_found found = options->output.overwrite ? OLICA_REPORT_NONE : olica_report_look(env, path);
+  if (found == OLICA_REPORT_NONE || found == OLICA_REPORT_FAILED) return OLICA_OK;
+  if (found == OLICA_REPORT_GOOD)
+    return olica_error_set(
+        env, OLICA_ERR_CONFIG,
+        "[output] report: %s is the report of a run that ended well, expected none; [output] "
+        "overwrite = yes would replace it",
+        path);
   return olica_error_set(
       env, OLICA_ERR_CONFIG,
       "[output] report: %s exists and is no report that can be read; [output] overwrite = yes "

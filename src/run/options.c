@@ -328,6 +328,7 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   options->evaluate.base = base_named(&in, "evaluate", "tasks");
   OLICA_TRY(take_command_paths(&in, arguments));
   OLICA_TRY(resolve_paths(&in));
+  options->whole = true;
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));
   return check_together(&in);

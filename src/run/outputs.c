@@ -15,6 +15,8 @@
 #include "olica/text/sources.h"
 #include "resume.h"
 
+#define REPORT "[output] report"
+
 enum { OUTPUTS_MAX = 6 };
 
 /* A file under its setting, and where it lies: the canonical path of its directory, and its name there. */
@@ -28,6 +30,7 @@ typedef struct place {
 typedef struct outputs {
   olica_env *env;
   const olica_options *options;
+  bool report_only; /* what does not concern the report is not compared */
   int count;
   place place[OUTPUTS_MAX];
   char *restart_name; /* NAME.restart, */
@@ -77,10 +80,15 @@ static olica_status clash(const outputs *o, const char *output, const place *at,
                          at->directory, at->name);
 }
 
+static bool concerns(const outputs *o, const place *at) {
+  return !o->report_only || strcmp(at->setting, REPORT) == 0;
+}
+
 static olica_status check_place(const outputs *o, const place *at, bool input) {
   for (int i = 0; i < o->count; i++)
-    if (&o->place[i] != at && takes(&o->place[i], at)) return clash(o, o->place[i].setting, at, input);
-  return is_restart(&o->restart, at) ? clash(o, "a restart file", at, input) : OLICA_OK;
+    if (&o->place[i] != at && (concerns(o, &o->place[i]) || concerns(o, at)) && takes(&o->place[i], at))
+      return clash(o, o->place[i].setting, at, input);
+  return concerns(o, at) && is_restart(&o->restart, at) ? clash(o, "a restart file", at, input) : OLICA_OK;
 }
 
 /* An input under its own name, and what that leads to if it is a link. */
@@ -118,7 +126,7 @@ static olica_status check_model(const outputs *o, const char *setting, const cha
   olica_status status = OLICA_OK;
   for (int i = 0; i < o->count && directory && status == OLICA_OK; i++) {
     const place *at = &o->place[i];
-    if (at->directory && strcmp(at->directory, directory) == 0 && is_of_model(at->name))
+    if (concerns(o, at) && at->directory && strcmp(at->directory, directory) == 0 && is_of_model(at->name))
       status = clash(o, at->setting,
                      &(place){.setting = setting, .directory = at->directory, .name = at->name}, true);
   }
@@ -147,7 +155,7 @@ static olica_status check_lists(const outputs *o) {
 static olica_status add_all(outputs *o) {
   const olica_options *options = o->options;
   bool prunes = options->prune.method != OLICA_METHOD_NONE;
-  OLICA_TRY(add(o, "[output] report", options->output.report));
+  OLICA_TRY(add_locked(o, REPORT, options->output.report));
   OLICA_TRY(add(o, "--predictions", options->predictions));
   OLICA_TRY(add(o, "--dump-tokens", options->dump_tokens));
   if (!prunes) return OLICA_OK;
@@ -242,8 +250,8 @@ olica_status olica_outputs_follow(olica_context *context, olica_options *options
   return follow_on_all(context, "[output] checkpoint", &options->output.checkpoint);
 }
 
-olica_status olica_outputs_check(olica_context *context, const olica_options *options) {
-  outputs o = {.env = context->env, .options = options};
+static olica_status compare(olica_context *context, const olica_options *options, bool report_only) {
+  outputs o = {.env = context->env, .options = options, .report_only = report_only};
   if (options->prune.method != OLICA_METHOD_NONE)
     OLICA_TRY(olica_resume_name(context, options, &o.restart_name));
   olica_status status = context->rank == 0 ? check(&o) : OLICA_OK;
@@ -252,4 +260,13 @@ olica_status olica_outputs_check(olica_context *context, const olica_options *op
   olica_memory_free(context->env, o.restart_name);
   OLICA_AGREE(context, status);
   return OLICA_OK;
+}
+
+olica_status olica_outputs_check(olica_context *context, const olica_options *options) {
+  return compare(context, options, false);
+}
+
+olica_status olica_outputs_check_report(olica_context *context, olica_options *options) {
+  OLICA_TRY(follow_on_all(context, "[output] report", &options->output.report));
+  return compare(context, options, true);
 }

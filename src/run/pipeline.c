@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 
 #include "advice.h"
+#include "claim.h"
 #include "job.h"
 #include "olica/io/lock.h"
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
+#include "olica/run/outputs.h"
 #include "olica/run/value.h"
 #include "rates.h"
 
@@ -171,31 +173,45 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   return status;
 }
 
-/* The report beside a checkpoint that is not to be overwritten is not to be either: a run that failed keeps
- * its hands off it, and off what is no report of ours. */
-static bool may_write_report(olica_env *env, const olica_options *options, olica_status status) {
-  if (status == OLICA_OK || options->output.overwrite) return true;
-  olica_report_found found = olica_report_look(env, options->output.report);
-  return found == OLICA_REPORT_NONE || found == OLICA_REPORT_FAILED;
-}
-
 /* What only other ranks have seen has not been said yet. */
 static void say_warnings(olica_env *env, const olica_report *report) {
   for (int i = 0; i < report->warnings_count; i++) olica_log_pass_on(env, report->warnings[i].text);
 }
 
+/* Where there is a report, the table is a copy of it; else it is the answer. */
+static olica_status print_table(olica_env *env, const olica_options *options, const olica_report *report) {
+  olica_report_table(report, stdout);
+  if (fflush(stdout) == 0 && !ferror(stdout)) return OLICA_OK;
+  if (*options->output.report) {
+    olica_log_warn(env, "standard output: cannot write the closing table to it");
+    return OLICA_OK;
+  }
+  return olica_error_set(
+      env, OLICA_ERR_IO,
+      "standard output: cannot write the closing table to it, and [output] report is empty");
+}
+
+/* Rank 0's part. */
+static olica_status tell(olica_env *env, const olica_options *options, const olica_report *report,
+                         olica_claim *claim) {
+  olica_status written = olica_claim_end(env, options, report, claim), printed = OLICA_OK;
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", env->error.text);
+  say_warnings(env, report);
+  if (report->status == OLICA_OK || report->status == OLICA_STOPPED)
+    printed = print_table(env, options, report);
+  return written == OLICA_OK ? printed : olica_error_set(env, written, "%s", text);
+}
+
 /* A run that failed or stopped ends by that; that its report could not be written is a warning. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
-                               olica_status status) {
+                               olica_claim *claim, olica_status status) {
   olica_env *env = context->env;
   olica_report_end(env, report, status);
   olica_status written = olica_report_gather(context, context->comm, report);
-  if (written == OLICA_OK && context->rank == 0) {
-    if (may_write_report(env, options, status))
-      written = olica_report_write(env, report, options->output.report);
-    say_warnings(env, report);
-    if (status == OLICA_OK || status == OLICA_STOPPED) olica_report_table(report, stdout);
-    fflush(stdout);
+  if (context->rank == 0) {
+    olica_status told = tell(env, options, report, claim);
+    if (told != OLICA_OK) written = told;
   }
   if (written != OLICA_OK && status != OLICA_OK) olica_log_warn(env, "%s", env->error.text);
   written = olica_comm_agree(context, context->comm, written);
@@ -216,9 +232,14 @@ static void warn_of_names(olica_env *env, const olica_options *o) {
     }
 }
 
-olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident) {
+static olica_status create_report(olica_context *context, const olica_options *options, double resident,
+                                  olica_report **out) {
   olica_report *report;
   OLICA_AGREE(context, olica_report_create(context->env, &report));
+  *out = report;
+  report->job_ranks = context->size;
+  report->nodes = context->nodes;
+  snprintf(report->mine.host, sizeof report->mine.host, "%s", context->host);
   report->mine.resident_start = resident;
   report->settings = olica_options_json(options);
   report->sparsity_requested = options->prune.sparsity;
@@ -226,7 +247,40 @@ olica_status olica_pipeline_run(olica_context *context, const olica_options *opt
   report->run.command_line = options->command_line;
   report->run.config = options->config;
   if (context->rank == 0) warn_of_names(context->env, options);
-  olica_status status = end_report(context, options, report, run_reported(context, options, report));
+  return OLICA_OK;
+}
+
+static olica_status run_claimed(olica_context *context, const olica_options *options, olica_report *report,
+                                olica_claim *claim) {
+  OLICA_AGREE(context,
+              context->rank == 0 ? olica_claim_begin(context->env, options, report, claim) : OLICA_OK);
+  return run_reported(context, options, report);
+}
+
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident) {
+  olica_report *report;
+  olica_claim claim = {.lock = -1};
+  OLICA_TRY(create_report(context, options, resident, &report));
+  olica_status status = run_claimed(context, options, report, &claim);
+  status = end_report(context, options, report, &claim, status);
+  olica_report_destroy(context->env, report);
+  return status;
+}
+
+olica_status olica_pipeline_refuse(olica_context *context, olica_options *options, double resident,
+                                   olica_status status) {
+  olica_report *report;
+  olica_claim claim = {.lock = -1};
+  char text[OLICA_ERROR_TEXT];
+  snprintf(text, sizeof text, "%s", context->env->error.text);
+  bool safe = olica_outputs_check_report(context, options) == OLICA_OK;
+  olica_error_set(context->env, status, "%s", text);
+  if (!safe) {
+    olica_log_line(context->env, "no report is written: its name is that of another file");
+    return status;
+  }
+  OLICA_TRY(create_report(context, options, resident, &report));
+  status = end_report(context, options, report, &claim, status);
   olica_report_destroy(context->env, report);
   return status;
 }

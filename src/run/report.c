@@ -1,7 +1,6 @@
 #include "olica/run/report.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,6 @@
 #include <unistd.h>
 
 #include "olica/io/file.h"
-#include "olica/io/json.h"
 #include "olica/la/blas_kernel.h"
 #include "olica/la/blas_start.h"
 #include "olica/run/usage.h"
@@ -91,6 +89,7 @@ void olica_report_end(olica_env *env, olica_report *report, olica_status status)
   while (env->timers.depth > 0) olica_timer_stop(&env->timers);
   report->wall_s = olica_timer_now() - env->timers.started;
   report->status = status;
+  env->memory.limit = 0; /* what the limit has refused is to be told */
   if (status != OLICA_OK) memcpy(report->message, env->error.text, sizeof report->message);
 }
 
@@ -161,7 +160,9 @@ static json_t *run_json(const olica_report *report) {
   put_text(object, "kernel", report->run.kernel);
   put(object, "blas_kernel", blas_kernel_json());
   put_text(object, "started", report->started);
-  put_seconds(object, "wall_s", report->wall_s);
+  if (!report->running) put_seconds(object, "wall_s", report->wall_s);
+  if (report->running) put_text(object, "host", report->mine.host);
+  if (report->running) put_integer(object, "pid", getpid());
   if (report->ranks_count) put_seconds(object, "cpu_s", cpu_seconds(report));
   put_text(object, "command_line", report->run.command_line);
   put_text(object, "config", report->run.config);
@@ -351,8 +352,8 @@ static json_t *warnings_json(const olica_report *report) {
 json_t *olica_report_json(const olica_report *report) {
   json_t *root = json_object();
   put(root, "olica_mpi", program_json());
-  put_text(root, "status", status_word(report->status));
-  put_integer(root, "exit_code", report->status);
+  put_text(root, "status", report->running ? "running" : status_word(report->status));
+  if (!report->running) put_integer(root, "exit_code", report->status);
   if (report->status != OLICA_OK) put_text(root, "message", report->message);
   put(root, "run", run_json(report));
   if (report->restart.runs) put(root, "restart", restart_json(report));
@@ -387,26 +388,4 @@ olica_status olica_report_write(olica_env *env, const olica_report *report, cons
   olica_status status = olica_file_save(env, path, text, strlen(text));
   free(text);
   return status;
-}
-
-static olica_report_found judge(const json_t *root) {
-  const char *status = json_string_value(json_object_get(root, "status"));
-  if (!status || !json_object_get(root, "olica_mpi")) return OLICA_REPORT_OTHER;
-  return strcmp(status, status_word(OLICA_OK)) == 0 ? OLICA_REPORT_GOOD : OLICA_REPORT_FAILED;
-}
-
-olica_report_found olica_report_look(olica_env *env, const char *path) {
-  enum { MOST_BYTES = 256 << 20 };
-  char *text = NULL;
-  size_t bytes;
-  json_t *root = NULL;
-  olica_report_found found = OLICA_REPORT_OTHER;
-  if (access(path, F_OK) != 0 && errno == ENOENT) return OLICA_REPORT_NONE;
-  if (olica_file_load(env, path, MOST_BYTES, &text, &bytes) == OLICA_OK &&
-      olica_json_parse(env, path, text, bytes, &root) == OLICA_OK)
-    found = judge(root);
-  json_decref(root);
-  olica_memory_free(env, text);
-  olica_error_clear(env);
-  return found;
 }

@@ -43,6 +43,7 @@ typedef struct olica_hint {
 typedef struct olica_options {
   const char *config;    /* the file that they come from, or OLICA_OPTIONS_STDIN */
   const char *directory; /* of the command line: where checkpoint and report go, NULL: as the config says */
+  bool whole;            /* every setting has been read: what follows are checks of them together */
   const char *command_line; /* all of it, for the report */
   const char *dump_tokens;  /* of the command line: where the calibration's ids are written, NULL: nowhere */
   bool fresh;               /* of the command line: restart files do not count */

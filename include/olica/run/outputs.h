@@ -19,4 +19,7 @@ olica_status olica_outputs_follow(olica_context *context, olica_options *options
  * OLICA_ERR_CONFIG, naming both settings. Collective: rank 0 looks. */
 olica_status olica_outputs_check(olica_context *context, const olica_options *options);
 
+/* Both of the report alone: a run that is refused for other outputs' sake has a report if it may. */
+olica_status olica_outputs_check_report(olica_context *context, olica_options *options);
+
 #endif

@@ -18,7 +18,8 @@
  *     report->perplexity.dense = ...;
  *     ...
  *     olica_report_end(env, report, status);                 // whatever the status, agreed on by all ranks
- *     if (olica_report_gather(context, context->comm, report) == OLICA_OK && context->rank == 0) {
+ *     olica_report_gather(context, context->comm, report);
+ *     if (context->rank == 0) {
  *       written = olica_report_write(env, report, options.output.report);
  *       olica_report_table(report, stdout);
  *     }
@@ -139,6 +140,7 @@ typedef struct olica_report {
 
   /* Filled by create, end and gather. */
   olica_status status;
+  bool running;                   /* not at its end yet: what a killed run leaves */
   char message[OLICA_ERROR_TEXT]; /* of a failure */
   char started[32];               /* 2026-01-31T12:00:00Z */
   double wall_s;                  /* gather: of the rank that has run longest */
@@ -188,7 +190,7 @@ olica_status olica_report_gather(olica_context *context, MPI_Comm comm, olica_re
 olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path);
 
 /* What lies under a report's name: nothing, something else (also what cannot be read), the report of a run
- * that failed or stopped early, of one that went well. */
+ * that failed, stopped early, was killed or runs, of one that went well. */
 typedef enum olica_report_found {
   OLICA_REPORT_NONE,
   OLICA_REPORT_OTHER,
