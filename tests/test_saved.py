@@ -355,7 +355,7 @@ def test_what_comes_meanwhile_stays(place, there):
 def test_no_two_outputs_in_one_file(place):
     before = place.stats.read_bytes()
     config = place.dir / "first.ini"
-    done = subprocess.run([BINARY, "--set=output.checkpoint=stats.h5", config], capture_output=True, text=True, timeout=HANGS, env=environment())
+    done = subprocess.run([BINARY, f"--set=output.checkpoint={place.stats}", config], capture_output=True, text=True, timeout=HANGS, env=environment())
     assert done.returncode == USAGE and "[calibration] save" in done.stderr and place.stats.read_bytes() == before
     planned = subprocess.run([BINARY, "--check", "--set=output.overwrite=yes", config], capture_output=True, text=True, timeout=HANGS, env=environment())
     assert planned.returncode == 0 and "stats.h5: would be read" in planned.stdout
