@@ -42,7 +42,7 @@ say_0 = @echo "  $(1) $@" &&
 say_1 =
 say   = $(call say_$(V),$(1))
 
-sources := $(wildcard src/*/*.c)
+sources := $(wildcard src/*/*.c src/*/*/*.c)
 objects := $(sources:%.c=$(objects_in)/%.o)
 unit    := $(patsubst tests/unit/%.c,$(objects_in)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 mpitest := $(patsubst tests/mpi/%.c,$(objects_in)/tests/mpi/%,$(wildcard tests/mpi/test_*.c))
@@ -276,7 +276,7 @@ uninstall:
 	rm -rf $(examples) $(documents) $(dir $(modulefile))
 
 shell_files = .ci/run tests/install-deps $(wildcard jobs/*.sh packaging/*.sh packaging/*.bash)
-c_files = $(wildcard src/*.c src/*/*.[ch] include/olica/*/*.h tests/*/*.[ch])
+c_files = $(wildcard src/*.c src/*/*.[ch] src/*/*/*.[ch] include/olica/*/*.h tests/*/*.[ch])
 
 .PHONY: format tidy
 format: deps-tidy
@@ -284,7 +284,7 @@ format: deps-tidy
 
 tidy: deps-tidy
 	@clang-format --dry-run -Werror $(c_files)
-	clang-tidy --quiet $(wildcard src/*.c src/*/*.c) -- $(all_cflags)
+	clang-tidy --quiet $(wildcard src/*.c src/*/*.c src/*/*/*.c) -- $(all_cflags)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppressions-list=tests/cppcheck.suppressions -Iinclude src
 	shellcheck -x $(shell_files)

@@ -9,6 +9,7 @@ One line for every breach, 'N passed, M failed' last, exit code 1 on a breach. W
   world     MPI_COMM_WORLD stands in src/main.c and in tests only
   globals   no object has data that can be written to
   names     what an object exports begins with olica_
+  methods   nobody but a method knows its settings and facts by name
 """
 import re, subprocess, sys
 from pathlib import Path
@@ -18,10 +19,12 @@ ROOMS = "base par la io text model calib prune eval store run".split()
 
 # Each exception with its reason.
 PRIVATE_HEADERS = {  # (file, what it includes)
+    ("tests/unit/test_budget.c", "../../src/prune/olica/budget.h"): "the budget by itself: thousands of them",
+    ("tests/bench/solvers.c", "../../src/prune/olica/rotate.h"): "times both forms of the rotation by themselves",
     ("tests/mpi/test_solver.c", "../../src/la/backend.h"):
         "tries every algorithm of a back end by itself; the facade shows the first that passes its check",
 }
-WITHOUT_SOURCE = {}  # header: reason
+WITHOUT_SOURCE = {"include/olica/base/setting.h": "types alone"}  # header: reason
 GLOBALS = {  # (source, symbol)
     ("src/base/signals.c", "caught"): "what a signal handler notes: it gets no pointer",
     ("src/la/slepc.c", "name"): "argv of SlepcInitialize: PETSc wants char *, not const, and keeps it until it ends",
@@ -86,13 +89,16 @@ def breach_of_include(checks, name, included):
         return None
     if public:
         return "a public header includes a private one"
-    if "/" in included or not (checks.root / name).with_name(included).is_file():
-        return "neither a public header nor one of the file's own folder"
+    folder, bare = (checks.root / name).parent, included
+    if included.startswith("../") and name.count("/") > 2:  # a folder in a room sees the room's private headers
+        folder, bare = folder.parent, included[len("../"):]
+    if "/" in bare or not (folder / bare).is_file():
+        return "neither a public header nor one of the file's own folder or room"
     return None
 
 
 def check_rooms(checks):
-    for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "tests/*/*.[ch]"):
+    for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]", "tests/*/*.[ch]"):
         name, text = checks.name(path), path.read_text()
         for match in INCLUDE.finditer(text):
             included = match.group(1) or match.group(2)
@@ -109,11 +115,29 @@ def check_headers(checks):
 
 
 def check_world(checks):
-    for path in checks.files("include/olica/*/*.h", "src/*/*.[ch]"):
+    for path in checks.files("include/olica/*/*.h", "src/*/*.[ch]", "src/*/*/*.[ch]"):
         text = blanked(path.read_text())
         found = re.search(r"\bMPI_COMM_WORLD\b", text)
         line = text.count("\n", 0, found.start()) + 1 if found else 0
         checks.expect(not found, f"{checks.name(path)}:{line}: MPI_COMM_WORLD, expected a communicator of the context")
+
+
+def words_of(folder):
+    """Settings and facts of the method in that folder, but for words that anybody may use."""
+    text = "".join(path.read_text() for path in folder.glob("*.c"))
+    words = set(re.findall(r"^  SETTING\((\w+),", text, re.M)) | set(re.findall(r'^    \[\w+\] = \{"(\w+)"', text, re.M))
+    return {word for word in words if "_" in word or word in ("percdamp", "ond")}
+
+
+def check_methods(checks):
+    for folder in sorted(p for p in (checks.root / "src/prune").glob("*") if p.is_dir()):
+        words = words_of(folder)
+        known = re.compile(r"\b(" + "|".join(sorted(words) or ["$^"]) + r")\b")
+        for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]"):
+            if folder in path.parents:
+                continue
+            found = known.search(path.read_text())
+            checks.expect(not found, f"{checks.name(path)}: knows {found and found.group()} of the method {folder.name}")
 
 
 def symbols(path):
@@ -130,7 +154,7 @@ def is_writable(kind, section):
 
 
 def check_objects(checks):
-    for path in checks.files("src/*.c", "src/*/*.c"):
+    for path in checks.files("src/*.c", "src/*/*.c", "src/*/*/*.c"):
         source = checks.name(path)
         compiled = checks.objects / (source[:-1] + "o")
         checks.expect(compiled.is_file(), f"{source}: no {compiled}: build first (make)")
@@ -150,7 +174,7 @@ def check_objects(checks):
 def main(arguments):
     root = Path(arguments[0] if arguments else Path(__file__).parent.parent).resolve()
     checks = Checks(root, Path(arguments[1]).resolve() if len(arguments) > 1 else root / "build" / "release")
-    for check in (check_rooms, check_headers, check_world, check_objects):
+    for check in (check_rooms, check_headers, check_world, check_methods, check_objects):
         check(checks)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed or not checks.passed else 0

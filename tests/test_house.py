@@ -16,8 +16,11 @@ def test_members_of_the_report():
     told = (ROOT / "doc" / "report.md").read_text()  # `wall` gets its _s when it is put
     sources = [(ROOT / "src" / "run" / name).read_text() for name in ("report.c", "passage.c")]
     members = {word for text in sources for word in re.findall(r'"([a-z_]{2,})"', text)}
-    phases = {word for path in (ROOT / "src").glob("*/*.c") for word in re.findall(r'olica_timer_start\([^;"]*"([a-z]+)"', path.read_text())}
-    assert len(members) > 60 and len(phases) > 5
+    everything = "".join(path.read_text() for path in (ROOT / "src").glob("**/*.c"))
+    methods = "".join(path.read_text() for path in (ROOT / "src" / "prune").glob("**/*.c"))
+    members |= set(re.findall(r'(?:\[OLICA_FACT_\w+\] =|olica_finding\)) ?\{"(\w+)"', methods))
+    phases = set(re.findall(r'(?:olica_timer_start|OLICA_TIMED)\([^;"]*"([a-z]+)"', everything))
+    assert len(members) > 60 and len(phases) > 5 and {"q_error", "calibrated_layers"} <= members
     assert not [word for word in sorted((members | phases) - {"wall"}) if f"`{word}`" not in told]
 
 
@@ -36,6 +39,10 @@ IN_TEXT = {
     "no such header": ("src/base/a.c", '#include "olica/base/none.h"\n', "there is no include/olica/base/none.h"),
     "unknown room": ("src/cellar/c.c", '#include "olica/base/a.h"\n', "cellar is no known room"),
     "no source": ("include/olica/base/c.h", "\n", "there is no src/base/c.c"),
+    "method's setting": ("src/par/b.c", "/* lowest_num */\n", "knows lowest_num of the method first"),
+    "method's fact": ("src/par/b.c", "/* its_error */\n", "knows its_error of the method first"),
+    "method's header": ("src/prune/b.c", '#include "first/a.h"\n', "neither a public header nor"),
+    "room's private": ("src/prune/first/a.c", '#include "../../par/b.h"\n', "neither a public header nor"),
     "world": ("src/par/b.c", "int MPI_COMM_WORLD(void);\n", "src/par/b.c:3: MPI_COMM_WORLD"),
     "not built": ("src/base/d.c", "\n", "build first"),
 }
@@ -59,6 +66,10 @@ def build_house(root):
                         "int olica_a_one(void) { return words[0][0]; }\n",
         "src/base/secret.h": "\n",
         "src/par/b.c": '#include "olica/par/b.h"\nint olica_b_two(void) { return olica_a_one(); }\n',
+        "src/prune/shared.h": "\n",
+        "src/prune/first/a.h": "\n",
+        "src/prune/first/a.c": '#include "../shared.h"\n#include "a.h"\n'
+                               '/*\n  SETTING(lowest_num, 1)\n    [X] = {"its_error", ""}\n*/\nint olica_first_one(void) { return 1; }\n',
         "src/main.c": '#include "olica/par/b.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_a_one(); }\n',
         "tests/unit/test_a.c": '#include "olica/base/a.h"\n',
     }

@@ -155,7 +155,7 @@ def test_an_older_program(place):
         sets["meta/about_json"] = value, about | {"crc32": np.uint32(zlib.crc32(value.tobytes()))}
     rewritten(act)(place.stats)
     _, said = place.run("other", code=USAGE)
-    assert "fingerprint was not there, is 2; weights of model.safetensors was not there" in said, said
+    assert "fingerprint was not there, is 3; weights of model.safetensors was not there" in said, said
 
 
 @pytest.mark.parametrize("how", ["--fresh", "--set=output.overwrite=yes"])

@@ -71,6 +71,12 @@ static size_t aligned(size_t count) {
   return (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
+/* All numbers of a layer once, and the attention's two products over half of the sequence on average. */
+double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length) {
+  return 2.0 * (double)olica_layer_shape_total(arch, shape) +
+         2.0 * length * arch->heads * (arch->head + shape->values) / 2;
+}
+
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
   olica_layer layer;
   slot slots[TENSORS];

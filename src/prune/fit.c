@@ -1,13 +1,9 @@
-#include "olica/prune/fit.h"
+#include "fit.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "olica/par/comm.h"
-
-double olica_fit_damping(double percdamp, int64_t sequences, int tokens) {
-  return percdamp / (((double)sequences / 128.0) * ((double)tokens / 128.0));
-}
 
 olica_problem olica_fit_problem(int d) {
   return (olica_problem){.order = d, .columns = d};

@@ -4,6 +4,6 @@
 
 #include "olica/prune/method.h"
 
-extern const olica_method olica_method_olica;
+extern const olica_method olica_method_olica, olica_method_magnitude;
 
 #endif

@@ -1,9 +1,10 @@
-#include "olica/prune/select.h"
+#include "select.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "olica/par/comm.h"
 #include "olica/par/shared.h"
 
 typedef struct candidate {
@@ -118,8 +119,8 @@ static void copy_columns(const olica_linear *from, olica_linear *to, olica_range
   }
 }
 
-void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                       olica_layer *pruned) {
+static void copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                 olica_layer *pruned) {
   const olica_linear *from = dense->linear;
   olica_linear *to = pruned->linear;
   int h = arch->head, n = pruned->shape.values, f = arch->ffn, kept_f = pruned->shape.ffn;
@@ -140,4 +141,17 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
   copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, pruned->ffn_kept);
   copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], outputs, 1, 1, f, kept_f, pruned->ffn_kept);
   olica_shared_fence(context);
+}
+
+olica_status olica_select_begin(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
+  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * (size_t)pruned->shape.values));
+  return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
+}
+
+void olica_select_finish(olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                         olica_layer *pruned) {
+  size_t values = (size_t)arch->kv_heads * (size_t)pruned->shape.values, neurons = (size_t)pruned->shape.ffn;
+  olica_comm_bcast(context, context->comm, pruned->values_kept, values * sizeof *pruned->values_kept, 0);
+  olica_comm_bcast(context, context->comm, pruned->ffn_kept, neurons * sizeof *pruned->ffn_kept, 0);
+  copy(context, arch, dense, pruned);
 }

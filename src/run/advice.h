@@ -5,7 +5,7 @@
 
 #include "job.h"
 
-/* Once the job is open: the budget, the calibration's size, ranks that have nothing to do. */
-void olica_advise(const olica_job *job, int ranks);
+/* Once the job is open and planned: the sparsity, the calibration's size, ranks that have nothing to do. */
+void olica_advise(const olica_job *job, const olica_plan *plan, int ranks);
 
 #endif

@@ -67,13 +67,27 @@ static void begin(olica_job *job, double now) {
   resume->time.end = end_of_time(job);
 }
 
+/* The end of the passes over the dense model: nothing is dearer to lose, and next to nothing to write. */
+static bool ends_survey(const olica_job *job, olica_position next) {
+  return next.sweep == olica_job_last_sweep(job) && next.layer == 0;
+}
+
+static double array_bytes(const olica_job *job) {
+  olica_array array[OLICA_ARRAYS];
+  double numbers = 0;
+  for (int i = 0, n = olica_method_arrays(job->method, job->state, array); i < n; i++)
+    numbers += (double)olica_array_numbers(&array[i]);
+  return numbers * sizeof(double);
+}
+
 /* Files that cost little against the time of the run so far, or against what they would lose: at the end of
  * the survey there is next to nothing to write. */
 static bool is_cheap(const olica_job *job, olica_position next, double now) {
   const olica_resume *resume = &job->resume;
-  double expected = resume->time.dearest > 0 ? resume->time.dearest : olica_resume_bytes(job) / FIRST_RATE;
+  double expected = resume->time.dearest > 0 ? resume->time.dearest
+                                             : olica_resume_bytes(job, array_bytes(job)) / FIRST_RATE;
   double share = job->options->restart.cost;
-  if (share >= 1 || (next.sweep == 2 && next.layer == 0)) return true;
+  if (share >= 1 || ends_survey(job, next)) return true;
   return resume->time.spent + expected <= share * (now - resume->time.began);
 }
 
@@ -82,7 +96,7 @@ static bool is_due(const olica_job *job, olica_position next, double now) {
   const olica_resume *resume = &job->resume;
   bool due = every->layers > 0 ? resume->time.layers >= every->layers
                                : now - resume->time.saved >= 60.0 * (double)every->minutes;
-  return (due || (next.sweep == 2 && next.layer == 0)) && is_cheap(job, next, now);
+  return (due || ends_survey(job, next)) && is_cheap(job, next, now);
 }
 
 /* Is what is left too short for one more layer and a restart file? Both have been measured. */
@@ -131,8 +145,9 @@ static olica_status write_file(olica_job *job, olica_position next, olica_status
 }
 
 static olica_status save(olica_job *job, olica_position next, olica_status *written) {
-  if (next.sweep == 1) OLICA_TRY(job->method->settle(job->state));
-  if (next.sweep == 2 && next.layer > 0) OLICA_TRY(flush(job));
+  bool cuts = next.sweep == olica_job_last_sweep(job);
+  if (!cuts || next.layer == 0) OLICA_TRY(olica_method_settle(job->method, job->state));
+  if (cuts && next.layer > 0) OLICA_TRY(flush(job));
   return write_file(job, next, written);
 }
 

@@ -59,9 +59,10 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
          olica_log_plural(job->context->threads), olica_number_name(job->precision));
   if (olica_job_prunes(job)) {
     olica_grid_shape(ranks, &rows, &cols);
-    printf("calibration  %lld sequence%s of %lld tokens, at most %.0f on a rank\n",
-           (long long)o->calibration.samples, olica_log_plural(o->calibration.samples),
-           (long long)o->calibration.length, ceil((double)o->calibration.samples / ranks));
+    if (job->method->calibrates)
+      printf("calibration  %lld sequence%s of %lld tokens, at most %.0f on a rank\n",
+             (long long)o->calibration.samples, olica_log_plural(o->calibration.samples),
+             (long long)o->calibration.length, ceil((double)o->calibration.samples / ranks));
     printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_job_mib(plan->checkpoint),
@@ -76,41 +77,6 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
   print_tasks(job);
   print_memory(plan, ranks_per_node);
   printf("work         %.3g floating-point operations\n", plan->flops);
-}
-
-static void print_sparsity(const olica_job *job, const olica_prune_options *options,
-                           const olica_budget *budget) {
-  const olica_arch *arch = &job->source->arch;
-  const olica_layer_shape *dense = &job->source->shape[0];
-  int64_t whole = job->source->parameters;
-  double left = (double)olica_budget_parameters(budget, options->mlp_num, arch, dense, whole),
-         branches = 2.0 * options->mlp_num * arch->hidden * budget->branch;
-  const olica_sparsities allowed = olica_budget_sparsities(options, arch, dense, whole);
-  char text[OLICA_SPARSITIES_TEXT];
-  printf("sparsity     %g asked for, %.4f to be reached; branches are %.4f of the parameters%s\n",
-         options->sparsity, 1.0 - left / (double)whole, branches / (double)whole,
-         options->count_branches ? ", counted" : "");
-  printf("allowed      %s with these settings; something goes from %.4g on\n",
-         olica_sparsities_text(&allowed, text), allowed.least);
-}
-
-static void print_budget(const olica_job *job) {
-  const olica_prune_options options = olica_job_prune_options(job->options);
-  const olica_arch *arch = &job->source->arch;
-  olica_budget b;
-  if (olica_budget_make(job->context->env, &options, arch, &job->source->shape[0], job->source->parameters,
-                        &b))
-    return;
-  printf("budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo,
-         b.rho_ffn);
-  printf("a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN "
-         "neurons\n",
-         b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
-         b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head,
-         arch->ffn - b.neurons_dropped, arch->ffn);
-  printf("calibrated   %d layer%s, branches of rank %d\n", options.mlp_num, olica_log_plural(options.mlp_num),
-         b.branch);
-  print_sparsity(job, &options, &b);
 }
 
 /* Nodes are filled one after the other; the last may have fewer ranks. */
@@ -131,8 +97,9 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   OLICA_TRY(olica_job_open(&job, &inputs));
   OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
-  if (context->rank == 0 && olica_job_prunes(&job)) print_budget(&job);
-  olica_advise(&job, ranks);
+  const olica_method_model model = olica_job_model(&job);
+  if (context->rank == 0) olica_method_explain(job.method, context->env, &model, stdout);
+  olica_advise(&job, &plan, ranks);
   if (context->rank == 0) fflush(stdout);
   OLICA_TRY(olica_plan_check(&job, layout, &plan));
   if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));

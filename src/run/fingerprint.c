@@ -14,52 +14,14 @@
 
 /* To be raised with every change after which the same inputs give other numbers; and with every one after
  * which the same run has another fingerprint. */
-enum { NUMERICS = 1, FORM = 2 };
+enum { NUMERICS = 1, FORM = 3 };
 
 enum { VALUE = 160, DIFFERENCES_TOLD = 6, SAMPLE = 16 << 10 };
 
-/* Settings that change no number, or whose effect is seen in the model's files, the tokens and the precision.
- * A name that ends with a dot stands for its section. */
-static const char *const beside[] = {"model.",
-                                     "calibration.tokens",
-                                     "calibration.text",
-                                     "calibration.seed",
-                                     "calibration.save",
-                                     "compute.",
-                                     "evaluate.tokens",
-                                     "evaluate.text",
-                                     "evaluate.windows",
-                                     "evaluate.bos",
-                                     "evaluate.tasks",
-                                     "evaluate.limit",
-                                     "output.report",
-                                     "output.checkpoint",
-                                     "output.overwrite",
-                                     "restart.",
-                                     "run."};
-
-/* What comes after the statistics of sweep 1, or beside them. */
-static const char *const behind[] = {
-    "prune.sparsity",       "prune.k",   "prune.mlp_num", "prune.ratio", "prune.skip_lowest",
-    "prune.count_branches", "evaluate.", "output."};
-
-/* Settings that came after FORM, whose "no" is what was always done: left out then, so that files of before
- * still fit. */
-static const char *const later[] = {"prune.count_branches"};
-
-static bool is_listed(const char *name, const char *const *list, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    size_t length = strlen(list[i]);
-    bool section = list[i][length - 1] == '.';
-    if (section ? strncmp(name, list[i], length) == 0 : strcmp(name, list[i]) == 0) return true;
-  }
-  return false;
-}
-
-#define IS_LISTED(name, list) is_listed((name), (list), sizeof(list) / sizeof *(list))
-
-static bool says_no(const olica_options *options, const olica_setting *setting) {
-  return setting->kind == OLICA_KIND_BOOL && !*(const bool *)((const char *)options + setting->at);
+/* Does a setting count for what is compared? */
+static bool counts(const olica_setting *setting, olica_fingerprint_scope scope) {
+  return setting->affects == OLICA_AFFECTS_SURVEY ||
+         (setting->affects == OLICA_AFFECTS_RESULT && scope == OLICA_FINGERPRINT_RUN);
 }
 
 static json_t *settings_of(const olica_options *options, olica_fingerprint_scope scope) {
@@ -67,12 +29,9 @@ static json_t *settings_of(const olica_options *options, olica_fingerprint_scope
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++) {
     char name[OLICA_SETTINGS_TEXT];
-    snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-    if (IS_LISTED(name, beside) || (scope == OLICA_FINGERPRINT_STATISTICS && IS_LISTED(name, behind)))
-      continue;
-    if (IS_LISTED(name, later) && says_no(options, setting)) continue;
+    if (!olica_options_has(options, setting) || !counts(setting, scope)) continue;
     snprintf(name, sizeof name, "[%s] %s", setting->section, setting->key);
-    json_object_set_new(group, name, olica_value_json(setting, (const char *)options + setting->at));
+    json_object_set_new(group, name, olica_value_json(setting, olica_options_field(options, setting)));
   }
   return group;
 }

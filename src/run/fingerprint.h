@@ -18,9 +18,8 @@
 
 typedef enum olica_fingerprint_scope {
   OLICA_FINGERPRINT_RUN,       /* the whole run and its checkpoint */
-  OLICA_FINGERPRINT_STATISTICS /* what sweep 1 finds out about the dense model: how much is cut ([prune]
-                                * sparsity, k, mlp_num, ratio, skip_lowest, count_branches), what is evaluated
-                                * and what is written are left out */
+  OLICA_FINGERPRINT_STATISTICS /* what the passes over the dense model find out: settings that affect
+                                * the result alone are left out (olica_affects) */
 } olica_fingerprint_scope;
 
 /* The fingerprint of this job, once olica_job_prepare is done: a new reference on rank 0, NULL elsewhere.

@@ -71,7 +71,7 @@ static double expected_seconds(const olica_job *job, const olica_plan *plan, int
                                const olica_rates *rates, double before) {
   double rate = job->precision == OLICA_BF16 ? rates->bf16 : rates->fp32;
   double bytes = (double)job->source->parameters * (double)olica_number_size(job->source->dtype);
-  int sweeps = olica_job_prunes(job) && !plan->source.keep ? 2 : 1;
+  int sweeps = olica_job_prunes(job) && !plan->source.keep ? olica_job_last_sweep(job) : 1;
   return before + olica_work_busiest(job, &plan->work, ranks) / rate + plan->solving +
          sweeps * bytes / rates->reading;
 }

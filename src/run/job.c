@@ -10,17 +10,6 @@
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 
-olica_prune_options olica_job_prune_options(const olica_options *options) {
-  return (olica_prune_options){.sparsity = options->prune.sparsity,
-                               .k = options->prune.k,
-                               .mlp_num = (int)options->prune.mlp_num,
-                               .ratio = options->prune.ratio,
-                               .percdamp = options->prune.percdamp,
-                               .skip_lowest = options->prune.skip_lowest,
-                               .ond = options->prune.ond,
-                               .count_branches = options->prune.count_branches};
-}
-
 static olica_status check_length(olica_job *job, const char *section, int64_t length) {
   if (length <= job->source->arch.context) return OLICA_OK;
   return olica_error_set(job->context->env, OLICA_ERR_CONFIG,
@@ -101,7 +90,7 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   choose_precision(job);
   size_t before = context->env->memory.now;
   OLICA_TRY(olica_job_open_tokenizer(job));
-  if (olica_job_prunes(job)) OLICA_TRY(open_calibration(job, &inputs->calibration));
+  if (job->method->calibrates) OLICA_TRY(open_calibration(job, &inputs->calibration));
   if (*options->evaluate.tokens || *options->evaluate.text)
     OLICA_TRY(open_evaluation(job, &inputs->evaluation));
   OLICA_TRY(olica_job_open_tasks(job));
@@ -211,7 +200,7 @@ olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {
   OLICA_TRY(olica_resume_probe(job, touch));
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
-  bool saves = context->rank == 0 && *options->calibration.save && job->method->survey;
+  bool saves = context->rank == 0 && *options->calibration.save && job->method->arrays;
   OLICA_AGREE(context, saves ? olica_saved_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
@@ -222,33 +211,38 @@ int olica_job_pack_rows(const olica_job *job, int tokens) {
   return tokens * olica_stream_pack(job->precision, job->context->most_threads, tokens);
 }
 
-static olica_status prepare_method(olica_job *job, const olica_ids *ids) {
-  olica_context *context = job->context;
+/* The calibration stream, and what passes layers over it. */
+static olica_status prepare_stream(olica_job *job, const olica_ids *ids) {
   const olica_options *options = job->options;
   const olica_arch *arch = &job->source->arch;
   int length = (int)options->calibration.length;
+  if (!ids) return OLICA_OK;
+  OLICA_TRY(
+      olica_stream_create(job->context, arch->hidden, options->calibration.samples, length, &job->stream));
+  OLICA_TRY(read_ids(job, ids));
+  return olica_forward_create(job->kernel, arch, olica_job_pack_rows(job, length), length, &job->forward);
+}
+
+static olica_status prepare_method(olica_job *job, const olica_ids *ids, const olica_layer_shape *largest) {
+  olica_context *context = job->context;
+  const olica_arch *arch = &job->source->arch;
   olica_pool_options solver = olica_pool_defaults();
-  solver.backend = options->solver.eigen;
-  solver.block = (int)options->solver.block;
+  solver.backend = job->options->solver.eigen;
+  solver.block = (int)job->options->solver.block;
   OLICA_TRY(olica_pool_create(context, solver, &job->pool));
-  olica_status status =
-      olica_stream_create(context, arch->hidden, options->calibration.samples, length, &job->stream);
-  if (status == OLICA_OK) status = read_ids(job, ids);
-  if (status == OLICA_OK)
-    status = olica_forward_create(job->kernel, arch, olica_job_pack_rows(job, length), length, &job->forward);
+  olica_status status = prepare_stream(job, ids);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
   OLICA_AGREE(context, status);
-  olica_method_job method = {.context = context,
-                             .pool = job->pool,
-                             .arch = arch,
-                             .dense = &job->source->shape[0],
-                             .parameters = job->source->parameters,
-                             .options = olica_job_prune_options(options),
-                             .dtype = job->dtype,
-                             .stream = job->stream,
-                             .kernel = job->kernel,
-                             .forward = job->forward};
-  return job->method->create(&method, &job->state);
+  OLICA_TRY(olica_shared_create(context, "the pruned layer", olica_layer_bytes(arch, largest), &job->pruned));
+  const olica_method_job method = {.context = context,
+                                   .pool = job->pool,
+                                   .model = olica_job_model(job),
+                                   .dtype = job->dtype,
+                                   .stream = job->stream,
+                                   .kernel = job->kernel,
+                                   .forward = job->forward,
+                                   .pruned = job->pruned};
+  return olica_method_create(job->method, &method, &job->state);
 }
 
 static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
@@ -265,17 +259,17 @@ static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
   return OLICA_OK;
 }
 
-olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica_source_options source) {
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, const olica_plan *plan) {
   olica_context *context = job->context;
   const olica_arch *arch = &job->source->arch;
   OLICA_AGREE(context, olica_kernel_create(context->env, job->precision, context->threads, &job->kernel));
-  if (inputs->calibration) OLICA_TRY(prepare_method(job, inputs->calibration));
+  if (olica_job_prunes(job)) OLICA_TRY(prepare_method(job, inputs->calibration, &plan->largest));
   if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
   OLICA_TRY(olica_job_prepare_tasks(job));
   size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
   OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
   OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
-  OLICA_TRY(olica_source_begin(job->source, source));
+  OLICA_TRY(olica_source_begin(job->source, plan->source));
   olica_encoder_close(job->encoder);
   job->encoder = NULL;
   return OLICA_OK;
@@ -283,7 +277,8 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica
 
 void olica_job_close(olica_job *job) {
   olica_env *env = job->context->env;
-  if (job->state) job->method->destroy(job->state);
+  olica_method_destroy(job->method, job->state);
+  olica_shared_destroy(job->pruned);
   if (job->eval_forward != job->forward) olica_forward_destroy(job->eval_forward);
   olica_forward_destroy(job->forward);
   olica_stream_destroy(job->stream);

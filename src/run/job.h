@@ -52,6 +52,7 @@ typedef struct olica_job {
   olica_job_tasks tasks;
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
+  olica_shared *pruned;      /* the node's memory for the layer that is being pruned; NULL: none is */
   int lock;                  /* on the checkpoint's name, rank 0's; -1: none */
   olica_checkpoint *checkpoint;
   olica_shared *panel; /* [panel_rows x d] of a table */
@@ -60,9 +61,23 @@ typedef struct olica_job {
   olica_saved saved;
 } olica_job;
 
-/* Does the method prune? */
-static inline int olica_job_prunes(const olica_job *job) {
-  return job->method->cut != NULL;
+static inline bool olica_job_prunes(const olica_job *job) {
+  return olica_method_prunes(job->method);
+}
+
+/* The model as the method is to see it; the settings of its own are the options'. */
+static inline olica_method_model olica_job_model(const olica_job *job) {
+  return (olica_method_model){.arch = &job->source->arch,
+                              .dense = job->source->shape,
+                              .parameters = job->source->parameters,
+                              .sparsity = job->options->prune.sparsity,
+                              .settings = job->options->prune.own[job->options->prune.method]};
+}
+
+/* Sweeps over the layers are counted from 1: one over the dense model for each pass of the method, at least
+ * one, in which the dense model is also scored; and the last one, which cuts. */
+static inline int olica_job_last_sweep(const olica_job *job) {
+  return (job->method->passes > 1 ? job->method->passes : 1) + 1;
 }
 
 /* Bytes as people read them. */
@@ -71,7 +86,7 @@ static inline double olica_job_mib(double bytes) {
 }
 
 /* Is the dense (the pruned) model evaluated? */
-static inline int olica_job_scores(const olica_job *job, bool pruned) {
+static inline bool olica_job_scores(const olica_job *job, bool pruned) {
   return pruned ? olica_job_prunes(job) : job->options->evaluate.dense || !olica_job_prunes(job);
 }
 
@@ -106,14 +121,12 @@ double olica_job_tasks_bytes(const olica_job *job);
 /* Writes the calibration's ids as --dump-tokens asks. */
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
 
-/* The method's settings. Pure. */
-olica_prune_options olica_job_prune_options(const olica_options *options);
-
 /* Rows of sequences of so many tokens that pass a layer together, the same on all ranks. */
 int olica_job_pack_rows(const olica_job *job, int tokens);
 
 /* Makes streams, scratch and the method's state, and reads the ids; layers will be brought as planned. */
-olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, olica_source_options source);
+struct olica_plan;
+olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, const struct olica_plan *plan);
 void olica_job_close(olica_job *job);
 
 /* Reads all the ids that a run would use, spread over the ranks, and keeps none. */
@@ -123,8 +136,9 @@ olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs);
  * their files are made for a moment, to be sure; else nothing is written. */
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch);
 
-/* The two sweeps; each ends with the perplexity of its stream where that is wanted. */
-olica_status olica_sweep_survey(olica_job *job);
+/* The sweeps over the dense model: the method's passes, and its scores; and the one that prunes, which ends
+ * with the pruned model's. */
+olica_status olica_sweep_dense(olica_job *job);
 olica_status olica_sweep_prune(olica_job *job);
 
 /* Creates the checkpoint with its metadata, once the shapes are known; or reopens it where the run goes on in
@@ -138,10 +152,13 @@ typedef struct olica_layout {
 
 /* What a run of this job needs: counted bytes of the rank that needs most, and work. */
 typedef struct olica_plan {
-  olica_source_options source;                                          /* how it will bring layers */
-  double memory;                                                        /* bytes of a rank */
+  olica_source_options source; /* how it will bring layers */
+  olica_layer_shape largest;   /* of the pruned layers; all 0 if there are none */
+  double memory;               /* bytes of a rank */
   double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
                                                                          * their way and kept */
+  double removed;             /* numbers of the model that go */
+  double method_room;         /* of the kernel's own, a thread's, for the method */
   double shared;              /* bytes that every node has once; a rank's share is among its parts */
   double checkpoint, restart; /* bytes written; of a restart file */
   olica_work work;

@@ -75,13 +75,13 @@ static olica_status reopen(olica_job *job, const olica_checkpoint_options *optio
                            const olica_checkpoint_meta *meta) {
   olica_resume *resume = &job->resume;
   olica_env *env = job->context->env;
-  if (resume->from.sweep < 2 || resume->from.layer == 0) return OLICA_OK;
+  if (resume->from.sweep < olica_job_last_sweep(job) || resume->from.layer == 0) return OLICA_OK;
   olica_status status = olica_checkpoint_reopen(job->context, options, &job->source->arch, job->shapes, meta,
                                                 resume->datasets, resume->progress, &job->checkpoint);
   if (status != OLICA_ERR_IO) return status;
   if (job->context->rank == 0)
-    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep 2 begins anew: %s",
-                   env->error.text);
+    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep %d begins anew: %s",
+                   resume->from.sweep, env->error.text);
   olica_error_clear(env);
   resume->from.layer = resume->kept.layer = 0;
   return OLICA_OK;

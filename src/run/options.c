@@ -29,15 +29,26 @@ typedef struct reader {
   const char *variables; /* of rank 0 */
   olica_options *options;
   bool set[OLICA_SETTINGS_MAX]; /* it is --set that counts */
+  bool choosing;                /* first only [prune] method is read: it says whose settings the others are */
   int line[OLICA_SETTINGS_MAX]; /* of the config file, by number of the setting; 0: --set, or the default */
 } reader;
 
+/* The options themselves, or the struct of the method whose setting it is. */
 static void *field(olica_options *options, const olica_setting *setting) {
-  return (char *)options + setting->at;
+  int method = olica_settings_method(setting);
+  char *base = method == OLICA_METHOD_NONE ? (char *)options : options->prune.own[method];
+  return base + setting->at;
 }
 
-static const void *const_field(const olica_options *options, const olica_setting *setting) {
-  return (const char *)options + setting->at;
+const void *olica_options_field(const olica_options *options, const olica_setting *setting) {
+  int method = olica_settings_method(setting);
+  const char *base = method == OLICA_METHOD_NONE ? (const char *)options : options->prune.own[method];
+  return base + setting->at;
+}
+
+bool olica_options_has(const olica_options *options, const olica_setting *setting) {
+  int method = olica_settings_method(setting);
+  return method == OLICA_METHOD_NONE || method == options->prune.method;
 }
 
 /* "config.ini:12" or "--set": the beginning of a message. */
@@ -90,18 +101,44 @@ static olica_status expand(reader *in, int line, const olica_setting *setting, c
   return OLICA_OK;
 }
 
+static olica_status refuse_other_method(reader *in, int line, const olica_setting *setting) {
+  char where[WHERE];
+  return olica_error_set(
+      in->env, OLICA_ERR_CONFIG,
+      "%s: [%s] %s belongs to method = %s, but [prune] method = %s; remove it, or choose that method",
+      place(in, line, where), setting->section, setting->key,
+      olica_method_at(olica_settings_method(setting))->name,
+      olica_method_at(in->options->prune.method)->name);
+}
+
 /* Takes one value from a line of the file, or from --set (line 0). */
 static olica_status take(reader *in, int line, const char *section, const char *key, const char *value) {
+  if (in->choosing && !(key && strcmp(section, "prune") == 0 && strcmp(key, "method") == 0)) return OLICA_OK;
   if (!olica_settings_section(section)) return refuse_unknown(in, line, section, NULL);
   if (!key) return OLICA_OK;
   if (strcmp(section, OLICA_SETTINGS_HINTS) == 0) return add_hint(in, line, key, value);
-  const olica_setting *setting = olica_settings_find(section, key);
+  int method = in->options->prune.method;
+  const olica_setting *setting = olica_settings_find(section, key, method);
   if (!setting) return refuse_unknown(in, line, section, key);
   char where[WHERE];
-  in->line[setting - olica_settings_at(0)] = line;
-  in->set[setting - olica_settings_at(0)] = line == 0;
+  if (method != OLICA_METHOD_NONE && !olica_options_has(in->options, setting))
+    return refuse_other_method(in, line, setting);
+  int index = olica_settings_index(setting);
+  in->line[index] = line;
+  in->set[index] = line == 0;
   OLICA_TRY(expand(in, line, setting, &value));
   return olica_value_parse(in->env, place(in, line, where), setting, value, field(in->options, setting));
+}
+
+/* Memory for the settings of every method. */
+static olica_status make_own(reader *in) {
+  const olica_method *method;
+  for (int m = 0; (method = olica_method_at(m)); m++) {
+    if (method->settings_bytes == 0) continue;
+    in->options->prune.own[m] = olica_memory_get(in->env, "settings", method->settings_bytes, 1);
+    if (!in->options->prune.own[m]) return in->env->error.code;
+  }
+  return OLICA_OK;
 }
 
 static olica_status take_defaults(reader *in) {
@@ -187,7 +224,7 @@ static olica_status resolve_paths(reader *in) {
 }
 
 static const char *base_named(const reader *in, const char *section, const char *key) {
-  return base_of(in, (int)(olica_settings_find(section, key) - olica_settings_at(0)));
+  return base_of(in, olica_settings_index(olica_settings_find(section, key, OLICA_METHOD_NONE)));
 }
 
 /* The command line's own paths, which are as seen from where the user stands. */
@@ -220,10 +257,10 @@ static olica_status check_texts(const reader *in) {
   const char *list = in->options->calibration.text;
   char line[WHERE], where[WHERE + 32];
   olica_text_sources sources;
-  const olica_setting *setting = olica_settings_find("calibration", "text");
+  const olica_setting *setting = olica_settings_find("calibration", "text", OLICA_METHOD_NONE);
   if (!*list) return OLICA_OK;
   snprintf(where, sizeof where, "%s: [calibration] text",
-           place(in, in->line[setting - olica_settings_at(0)], line));
+           place(in, in->line[olica_settings_index(setting)], line));
   OLICA_TRY(olica_sources_parse(in->env, where, in->options->calibration.base, list, &sources));
   olica_sources_free(in->env, &sources);
   return OLICA_OK;
@@ -233,8 +270,8 @@ static olica_status check_texts(const reader *in) {
 static olica_status check_tasks(const reader *in) {
   char where[WHERE];
   olica_task_files files;
-  const olica_setting *setting = olica_settings_find("evaluate", "tasks");
-  place(in, in->line[setting - olica_settings_at(0)], where);
+  const olica_setting *setting = olica_settings_find("evaluate", "tasks", OLICA_METHOD_NONE);
+  place(in, in->line[olica_settings_index(setting)], where);
   OLICA_TRY(olica_task_files_parse(in->env, where, in->options->evaluate.base, in->options->evaluate.tasks,
                                    &files));
   olica_task_files_free(in->env, &files);
@@ -244,17 +281,19 @@ static olica_status check_tasks(const reader *in) {
 /* What settings say together, as far as it does not depend on the model. */
 static olica_status check_together(const reader *in) {
   const olica_options *o = in->options;
-  bool prunes = o->prune.method != OLICA_METHOD_NONE;
+  const olica_method *method = olica_method_at(o->prune.method);
+  bool prunes = olica_method_prunes(method);
   if (!*o->model.path)
     return refuse(in, "[model] path is empty, expected a model's directory or a checkpoint");
   if (*o->calibration.tokens && *o->calibration.text)
     return refuse(in, "[calibration] has tokens and text, expected one of them");
   if (*o->evaluate.tokens && *o->evaluate.text)
     return refuse(in, "[evaluate] has tokens and text, expected one of them");
-  if (prunes && !*o->calibration.tokens && !*o->calibration.text)
+  if (method->calibrates && !*o->calibration.tokens && !*o->calibration.text)
     return refuse(in, "[calibration] has neither tokens nor text, expected one of them to prune on");
-  if (o->dump_tokens && !prunes)
-    return refuse(in, "[prune] method = none calibrates on nothing, expected a method with --dump-tokens");
+  if (o->dump_tokens && !method->calibrates)
+    return refuse(in, "[prune] method = %s calibrates on nothing, expected a method with --dump-tokens",
+                  method->name);
   if (prunes && !*o->output.checkpoint)
     return refuse(in, "[output] checkpoint is empty, expected the file to write the pruned model to");
   if (!prunes && !olica_options_evaluates(o))
@@ -321,9 +360,13 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
   OLICA_TRY(OLICA_NEW(env, options->io.hint, (size_t)(ini.count + arguments->sets)));
+  OLICA_TRY(make_own(&in));
   OLICA_TRY(take_defaults(&in));
-  OLICA_TRY(take_file(&in, &ini));
-  for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
+  for (int pass = 0; pass < 2; pass++) {
+    in.choosing = pass == 0;
+    OLICA_TRY(take_file(&in, &ini));
+    for (int i = 0; i < arguments->sets; i++) OLICA_TRY(take_set(&in, arguments->set[i]));
+  }
   options->calibration.base = base_named(&in, "calibration", "text");
   options->evaluate.base = base_named(&in, "evaluate", "tasks");
   OLICA_TRY(take_command_paths(&in, arguments));
@@ -358,8 +401,9 @@ json_t *olica_options_json(const olica_options *options) {
   json_t *root = json_object();
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++)
-    json_object_set_new(section_of(root, setting->section), setting->key,
-                        olica_value_json(setting, const_field(options, setting)));
+    if (olica_options_has(options, setting))
+      json_object_set_new(section_of(root, setting->section), setting->key,
+                          olica_value_json(setting, olica_options_field(options, setting)));
   json_t *io = section_of(root, OLICA_SETTINGS_HINTS);
   for (int i = 0; i < options->io.count; i++)
     json_object_set_new(io, options->io.hint[i].key, olica_value_string(options->io.hint[i].value));

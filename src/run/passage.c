@@ -4,15 +4,15 @@
 #include <math.h>
 #include <stdio.h>
 
-olica_status olica_passages_create(olica_env *env, int layers, olica_passages *passages) {
-  *passages = (olica_passages){.timers = &env->timers};
-  for (int s = 0; s < OLICA_SWEEPS; s++) OLICA_TRY(OLICA_NEW(env, passages->sweep[s], (size_t)layers));
-  passages->layers = layers; /* what has failed has none: the report is written all the same */
+olica_status olica_passages_create(olica_env *env, int layers, int sweeps, olica_passages *passages) {
+  *passages = (olica_passages){.timers = &env->timers, .sweeps = sweeps};
+  OLICA_TRY(OLICA_NEW(env, passages->passage, (size_t)layers * (size_t)sweeps));
+  passages->layers = layers; /* after a failure there are none: the report is written all the same */
   return OLICA_OK;
 }
 
 void olica_passages_destroy(olica_env *env, olica_passages *passages) {
-  for (int s = 0; s < OLICA_SWEEPS; s++) OLICA_FREE(env, passages->sweep[s]);
+  OLICA_FREE(env, passages->passage);
 }
 
 static olica_passage look(const olica_timers *timers) {
@@ -26,9 +26,10 @@ void olica_passages_begin(olica_passages *passages) {
   passages->start = look(passages->timers);
 }
 
-void olica_passages_end(olica_passages *passages, olica_sweep sweep, int layer) {
-  assert(layer >= 0 && layer < passages->layers);
-  olica_passage now = look(passages->timers), *passage = &passages->sweep[sweep][layer];
+void olica_passages_end(olica_passages *passages, int sweep, int layer) {
+  assert(layer >= 0 && layer < passages->layers && sweep >= 1 && sweep <= passages->sweeps);
+  olica_passage now = look(passages->timers),
+                *passage = &passages->passage[(sweep - 1) * passages->layers + layer];
   passage->wall = now.wall - passages->start.wall;
   for (int t = 0; t < OLICA_TIMERS_MAX; t++)
     passage->seconds[t] = now.seconds[t] - passages->start.seconds[t];
@@ -40,11 +41,12 @@ static void put_seconds(json_t *object, const char *name, double seconds) {
   json_object_set_new(object, key, json_real(rint(seconds * 1e6) / 1e6));
 }
 
-static json_t *passage_json(const olica_passages *passages, olica_sweep sweep, int layer) {
-  const olica_passage *passage = &passages->sweep[sweep][layer];
-  json_t *object =
-      json_pack("{s:i, s:s}", "layer", layer, "sweep", sweep == OLICA_SWEEP_SURVEY ? "survey" : "prune");
+static json_t *passage_json(const olica_passages *passages, int sweep, int layer) {
+  const olica_passage *passage = &passages->passage[(sweep - 1) * passages->layers + layer];
+  bool prunes = sweep == passages->sweeps;
+  json_t *object = json_pack("{s:i, s:s}", "layer", layer, "sweep", prunes ? "prune" : "survey");
   if (!object) return NULL;
+  if (!prunes && passages->sweeps > 2) json_object_set_new(object, "pass", json_integer(sweep - 1));
   put_seconds(object, "wall", passage->wall);
   for (int t = 0; t < passages->timers->count; t++)
     if (passage->seconds[t] > 0) put_seconds(object, passages->timers->timer[t].name, passage->seconds[t]);
@@ -53,9 +55,9 @@ static json_t *passage_json(const olica_passages *passages, olica_sweep sweep, i
 
 json_t *olica_passages_json(const olica_passages *passages) {
   json_t *array = json_array();
-  for (int s = 0; array && s < OLICA_SWEEPS; s++)
+  for (int s = 1; array && s <= passages->sweeps; s++)
     for (int l = 0; l < passages->layers; l++)
-      if (passages->sweep[s][l].wall > 0)
-        json_array_append_new(array, passage_json(passages, (olica_sweep)s, l));
+      if (passages->passage[(s - 1) * passages->layers + l].wall > 0)
+        json_array_append_new(array, passage_json(passages, s, l));
   return array;
 }

@@ -15,25 +15,23 @@
 #include "rates.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
-static olica_status check_needs(olica_job *job, olica_source_options *source) {
+static olica_status check_needs(olica_job *job, olica_plan *plan) {
   olica_context *context = job->context;
   const olica_layout layout = {context->size, context->nodes, context->peer_groups};
-  olica_plan plan;
-  OLICA_AGREE(context, olica_plan_make(job, layout, &plan));
-  *source = plan.source;
-  source->output = olica_job_prunes(job) ? job->dtype : OLICA_FP32;
-  job->report->estimate = plan.memory;
+  OLICA_AGREE(context, olica_plan_make(job, layout, plan));
+  plan->source.output = olica_job_prunes(job) ? job->dtype : OLICA_FP32;
+  job->report->estimate = plan->memory;
   job->context->env->memory.limit = (size_t)job->options->compute.memory;
-  OLICA_TRY(olica_plan_check(job, layout, &plan));
-  OLICA_AGREE(job->context, olica_plan_check_node(job, &plan));
+  OLICA_TRY(olica_plan_check(job, layout, plan));
+  OLICA_AGREE(job->context, olica_plan_check_node(job, plan));
   OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
-  olica_advise(job, context->size);
+  olica_advise(job, plan, context->size);
   OLICA_TRY(olica_rates_warn(job));
-  OLICA_TRY(olica_job_probe_outputs(job, plan.checkpoint, true));
+  OLICA_TRY(olica_job_probe_outputs(job, plan->checkpoint, true));
   bool locks = context->rank == 0 && olica_job_prunes(job);
   OLICA_AGREE(context,
               locks ? olica_lock_take(context->env, job->options->output.checkpoint, &job->lock) : OLICA_OK);
-  return olica_resume_open(job, plan.restart, plan.checkpoint);
+  return olica_resume_open(job, plan->restart, plan->checkpoint);
 }
 
 static void describe_run(olica_job *job) {
@@ -63,20 +61,16 @@ static void describe_run(olica_job *job) {
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
 
-static olica_status choose_layers(olica_job *job) {
+static olica_status choose_shapes(olica_job *job) {
   olica_report *report = job->report;
-  int layers = job->source->arch.layers, *calibrated;
-  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, calibrated, (size_t)layers));
-  OLICA_TRY(job->method->choose(job->state, job->shapes, report->linearity_score, calibrated));
-  report->calibrated_count = 0;
-  for (int i = 0; i < layers; i++)
-    if (calibrated[i]) report->calibrated[report->calibrated_count++] = i;
+  const olica_arch *arch = &job->source->arch;
+  OLICA_TRY(olica_method_shapes(job->method, job->state, job->shapes));
+  OLICA_AGREE(job->context, olica_report_choice(job->context->env, report, job->shapes, job->state));
   report->pruned = report->dense;
-  for (int i = 0; i < layers; i++)
-    report->pruned += olica_layer_shape_total(&job->source->arch, &job->shapes[i]) -
-                      olica_layer_shape_total(&job->source->arch, &job->source->shape[i]);
+  for (int i = 0; i < arch->layers; i++)
+    report->pruned += olica_layer_shape_total(arch, &job->shapes[i]) -
+                      olica_layer_shape_total(arch, &job->source->shape[i]);
   report->sparsity_reached = 1.0 - (double)report->pruned / (double)report->dense;
-  olica_memory_free(job->context->env, calibrated);
   return OLICA_OK;
 }
 
@@ -89,7 +83,7 @@ static double file_bytes(const char *path) {
 static olica_status prune(olica_job *job) {
   olica_env *env = job->context->env;
   olica_timer_start(&env->timers, "survey");
-  OLICA_TRY(choose_layers(job));
+  OLICA_TRY(choose_shapes(job));
   olica_timer_stop(&env->timers);
   olica_timer_start(&env->timers, "write");
   OLICA_TRY(olica_job_create_checkpoint(job));
@@ -139,19 +133,20 @@ static void fill_report(olica_job *job) {
 static olica_status run(olica_job *job) {
   olica_env *env = job->context->env;
   olica_inputs inputs = {0};
-  olica_source_options source;
+  olica_plan plan;
   olica_timer_start(&env->timers, "read");
   OLICA_TRY(olica_job_open(job, &inputs));
-  OLICA_AGREE(job->context, olica_report_layers(env, job->report, job->source->arch.layers));
-  OLICA_TRY(check_needs(job, &source));
-  OLICA_TRY(olica_job_prepare(job, &inputs, source));
+  OLICA_AGREE(job->context, olica_report_layers(env, job->report, &job->source->arch, job->method,
+                                                olica_job_last_sweep(job)));
+  OLICA_TRY(check_needs(job, &plan));
+  OLICA_TRY(olica_job_prepare(job, &inputs, &plan));
   OLICA_TRY(olica_resume_load(job));
   OLICA_TRY(olica_saved_open(job));
   olica_ids_close(job->context, inputs.calibration);
   olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
   olica_timer_stop(&env->timers);
-  OLICA_TRY(olica_sweep_survey(job));
+  OLICA_TRY(olica_sweep_dense(job));
   if (!olica_job_prunes(job)) return olica_job_write_predictions(job);
   OLICA_TRY(prune(job));
   return record_solvers(job);

@@ -62,7 +62,7 @@ static olica_status make_layer(bench *b, const bool bias[OLICA_PROJECTIONS]) {
 static olica_status time_passages(const bench *b, olica_stream *stream, olica_forward *forward,
                                   const olica_maps *maps, double *rate) {
   double one =
-      (double)stream->sequences * b->tokens * olica_work_layer(&b->arch, &b->layer->shape, b->tokens);
+      (double)stream->sequences * b->tokens * olica_layer_shape_work(&b->arch, &b->layer->shape, b->tokens);
   double began = olica_timer_now(), last = began, least = 0;
   for (int i = 0; i < 2 || last - began < b->seconds; i++) {
     OLICA_TRY(olica_stream_advance(stream, forward, maps, NULL));

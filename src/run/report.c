@@ -18,7 +18,6 @@ olica_status olica_report_create(olica_env *env, olica_report **out) {
   OLICA_TRY(OLICA_NEW(env, report, 1));
   report->sparsity_requested = report->sparsity_reached = NAN;
   report->perplexity.dense = report->perplexity.pruned = NAN;
-  report->calibrated_count = -1;
   time_t started = time(NULL) - (time_t)(olica_timer_now() - env->timers.started);
   struct tm utc;
   strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &utc));
@@ -33,23 +32,34 @@ void olica_report_destroy(olica_env *env, olica_report *report) {
   free(report->ranks);
   free(report->phases);
   free(report->warnings);
-  olica_memory_free(env, report->linearity_score);
-  olica_memory_free(env, report->calibrated);
-  olica_memory_free(env, report->record);
+  olica_memory_free(env, report->layer);
+  for (int i = 0; i < report->findings; i++) olica_memory_free(env, report->finding[i].value);
   olica_passages_destroy(env, &report->passages);
   olica_memory_free(env, report);
 }
 
-olica_status olica_report_layers(olica_env *env, olica_report *report, int layers) {
-  OLICA_TRY(OLICA_NEW(env, report->linearity_score, (size_t)layers));
-  OLICA_TRY(OLICA_NEW(env, report->calibrated, (size_t)layers));
-  OLICA_TRY(OLICA_NEW(env, report->record, (size_t)layers));
-  OLICA_TRY(olica_passages_create(env, layers, &report->passages));
-  for (int l = 0; l < layers; l++) {
-    report->linearity_score[l] = NAN;
-    report->record[l].layer = -1;
+olica_status olica_report_layers(olica_env *env, olica_report *report, const olica_arch *arch,
+                                 const olica_method *method, int sweeps) {
+  OLICA_TRY(OLICA_NEW(env, report->layer, (size_t)arch->layers));
+  OLICA_TRY(olica_passages_create(env, arch->layers, sweeps, &report->passages));
+  report->method = method;
+  report->kv_heads = arch->kv_heads;
+  report->layers = arch->layers;
+  return OLICA_OK;
+}
+
+olica_status olica_report_choice(olica_env *env, olica_report *report, const olica_layer_shape *shapes,
+                                 void *state) {
+  olica_finding found[OLICA_FINDINGS];
+  int count = olica_method_findings(report->method, state, found);
+  for (int l = 0; l < report->layers; l++) report->layer[l].shape = shapes[l];
+  for (int i = 0; i < count; i++) {
+    olica_report_finding *finding = &report->finding[i];
+    *finding = (olica_report_finding){found[i].name, found[i].kind, found[i].count, NULL};
+    OLICA_TRY(OLICA_NEW(env, finding->value, (size_t)found[i].count));
+    memcpy(finding->value, found[i].value, (size_t)found[i].count * sizeof *finding->value);
+    report->findings = i + 1;
   }
-  report->layers = layers;
   return OLICA_OK;
 }
 
@@ -61,9 +71,10 @@ void olica_report_model(olica_report *report, const olica_arch *arch, const char
                             "vocabulary", arch->vocabulary, "context", arch->context, "tied", arch->tied);
 }
 
-void olica_report_layer(olica_report *report, olica_report_layer_record record) {
-  assert(record.layer >= 0 && record.layer < report->layers);
-  report->record[record.layer] = record;
+void olica_report_cut(olica_report *report, int layer, const double *fact) {
+  assert(layer >= 0 && layer < report->layers);
+  report->layer[layer].cut = true;
+  memcpy(report->layer[layer].fact, fact, sizeof report->layer[layer].fact);
 }
 
 const char *olica_report_name(const olica_report *report, bool pruned) {
@@ -188,19 +199,24 @@ static json_t *parameters_json(const olica_report *report) {
   return object;
 }
 
-/* Scores up to the first that is not known: their place in the array is their layer. */
-static json_t *scores_json(const olica_report *report) {
+/* Numbers of the layers, or the layers. */
+static json_t *finding_json(const olica_report_finding *finding) {
   json_t *array = json_array();
-  for (int l = 0; l < report->layers && isfinite(report->linearity_score[l]); l++)
-    json_array_append_new(array, json_real(report->linearity_score[l]));
+  for (int i = 0; i < finding->count; i++)
+    json_array_append_new(array, finding->kind == OLICA_FINDING_LAYERS
+                                     ? json_integer((json_int_t)finding->value[i])
+                                     : json_real(finding->value[i]));
   return array;
 }
 
-static json_t *calibrated_json(const olica_report *report) {
-  json_t *array = json_array();
-  for (int i = 0; i < report->calibrated_count; i++)
-    json_array_append_new(array, json_integer(report->calibrated[i]));
-  return array;
+static void put_facts(json_t *object, const olica_method *method, const double *value) {
+  for (int i = 0; i < method->fact_count; i++) {
+    const olica_fact *fact = &method->facts[i];
+    if (!fact->whole)
+      put_real(object, fact->name, value[i]);
+    else if (isfinite(value[i]) && value[i] != 0)
+      put_integer(object, fact->name, (int64_t)value[i]);
+  }
 }
 
 static json_t *checkpoint_json(const olica_report *report) {
@@ -213,14 +229,13 @@ static json_t *checkpoint_json(const olica_report *report) {
 static json_t *layers_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
-    const olica_report_layer_record *record = &report->record[l];
-    if (record->layer < 0) continue;
-    json_t *object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "layer", record->layer, "q_rank",
-                               record->q_rank, "k_rank", record->k_rank, "vo_width", record->vo_width,
-                               "ffn_width", record->ffn_width, "branch_rank", record->branch_rank);
-    put_real(object, "q_error", record->q_error);
-    put_real(object, "k_error", record->k_error);
-    if (record->silent_channels) put_integer(object, "silent_channels", record->silent_channels);
+    const olica_report_layer *layer = &report->layer[l];
+    const olica_layer_shape *shape = &layer->shape;
+    if (!layer->cut) continue;
+    json_t *object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "layer", l, "q_rank", shape->rank[OLICA_Q],
+                               "k_rank", shape->rank[OLICA_K], "vo_width", report->kv_heads * shape->values,
+                               "ffn_width", shape->ffn, "branch_rank", shape->branch);
+    put_facts(object, report->method, layer->fact);
     json_array_append_new(array, object);
   }
   return array;
@@ -361,9 +376,8 @@ json_t *olica_report_json(const olica_report *report) {
   put(root, "model", json_incref(report->model));
   put(root, "parameters", parameters_json(report));
   put_text(root, "survey", report->survey);
-  if (report->layers && isfinite(report->linearity_score[0]))
-    put(root, "linearity_score", scores_json(report));
-  if (report->calibrated_count >= 0) put(root, "calibrated_layers", calibrated_json(report));
+  for (int i = 0; i < report->findings; i++)
+    put(root, report->finding[i].name, finding_json(&report->finding[i]));
   put(root, "layers", layers_json(report));
   put(root, "layer_times", olica_passages_json(&report->passages));
   if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));

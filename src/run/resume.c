@@ -294,21 +294,22 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
   job->report->restart.layer = at.layer;
   job->report->restart.runs = resume->runs;
   job->report->restart.seconds = resume->seconds;
-  if (at.sweep == 2 && job->tasks.likelihood[0])
+  if (at.sweep > 1 && job->tasks.likelihood[0])
     olica_job_report_tasks(job, false, rate ? json_real_value(rate) : NAN);
   olica_log_line(job->context->env, "going on from layer %d of sweep %d (layers from 0; %s.%d)", at.layer,
                  at.sweep, resume->files->name, resume->files->found);
 }
 
-/* What sweep 2 has done is of another type: of its state nothing stays but what the survey has found. */
+/* What the last sweep has cut is of another type: of its state nothing stays but what the survey has found. */
 static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_position *from,
                               int *datasets) {
-  static const char *const behind[] = {"records", "warnings", "questions_seconds"};
+  static const char *const behind[] = {"cuts", "warnings", "questions_seconds"};
   json_t *survey = json_copy((json_t *)state);
   for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) json_object_del(survey, behind[i]);
-  *from = (olica_position){2, 0};
+  *from = (olica_position){olica_job_last_sweep(job), 0};
   *datasets = 0;
-  olica_log_line(job->context->env, "[output] dtype is another one: sweep 2 begins anew, the survey is kept");
+  olica_log_line(job->context->env, "[output] dtype is another one: sweep %d begins anew, the survey is kept",
+                 from->sweep);
   return survey;
 }
 
@@ -326,7 +327,7 @@ static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   }
   from = at;
   json_t *survey = NULL;
-  if (other && at.sweep == 2 && at.layer > 0) survey = back_to_survey(job, state, &from, &datasets);
+  if (other && at.sweep == olica_job_last_sweep(job) && at.layer > 0) survey = back_to_survey(job, state, &from, &datasets);
   olica_status status = load(job, at, from, datasets, good);
   if (status == OLICA_OK && *good) take_up(job, survey ? survey : state, from);
   json_decref(survey);
@@ -367,7 +368,7 @@ static olica_status foresee(olica_job *job, json_t *state, olica_position *at) {
   if (job->resume.fingerprint) json_object_set_new(job->resume.fingerprint, "tokens", json_object());
   OLICA_TRY(check_same(job, state, &other));
   if (!olica_resume_place(job, state, at, &datasets)) *at = (olica_position){1, 0};
-  if (other && at->sweep == 2) at->layer = 0;
+  if (other && at->sweep == olica_job_last_sweep(job)) at->layer = 0;
   return OLICA_OK;
 }
 
@@ -385,7 +386,8 @@ olica_status olica_resume_foresee(olica_job *job, olica_position *at) {
 }
 
 bool olica_resume_needs_part(const olica_job *job) {
-  return job->resume.files && job->resume.kept.sweep == 2 && job->resume.kept.layer > 0;
+  return job->resume.files && job->resume.kept.sweep == olica_job_last_sweep(job) &&
+         job->resume.kept.layer > 0;
 }
 
 void olica_resume_end(olica_job *job, olica_status status) {

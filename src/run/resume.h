@@ -70,8 +70,8 @@ bool olica_resume_needs_part(const struct olica_job *job);
 
 void olica_resume_close(struct olica_job *job); /* not collective */
 
-/* Bytes of a restart file, at most, while the packs of the tasks are there: for a plan. Pure. */
-double olica_resume_bytes(const struct olica_job *job);
+/* Bytes of a restart file, at most, while the packs of the tasks are there; `arrays` of the method. Pure. */
+double olica_resume_bytes(const struct olica_job *job, double arrays);
 
 /* ---- what a restart file holds (state.c) ---- */
 

@@ -14,15 +14,11 @@
 #include "olica/par/comm.h"
 #include "olica/store/survey.h"
 
-/* The arrays that a method keeps of its survey, as the file has them; false: another method's. */
-static bool survey_of(olica_job *job, olica_survey *survey) {
-  const olica_arch *arch = &job->source->arch;
-  size_t layers = (size_t)arch->layers, d = (size_t)arch->hidden;
-  olica_method_memory memory[OLICA_METHOD_MEMORIES];
-  *survey = (olica_survey){.layers = arch->layers, .hidden = arch->hidden, .perplexity = NAN};
-  return job->method->memory(job->state, memory) == 2 && memory[0].bytes == layers * d * sizeof(double) &&
-         memory[1].bytes == layers * sizeof(double) && (survey->energy = memory[0].data) != NULL &&
-         (survey->score = memory[1].data) != NULL;
+/* What the file holds of this run: the method's arrays. */
+static olica_survey survey_of(const olica_job *job) {
+  olica_survey survey = {.perplexity = NAN};
+  survey.arrays = olica_method_arrays(job->method, job->state, survey.array);
+  return survey;
 }
 
 static bool wants_perplexity(const olica_job *job) {
@@ -89,18 +85,17 @@ static void take_dense(olica_job *job, double perplexity) {
 
 /* What a damaged file has given is no beginning for a survey, which adds up. */
 static void forget(const olica_survey *survey) {
-  size_t layers = (size_t)survey->layers;
-  memset(survey->energy, 0, layers * (size_t)survey->hidden * sizeof *survey->energy);
-  memset(survey->score, 0, layers * sizeof *survey->score);
+  for (int i = 0; i < survey->arrays; i++)
+    memset(survey->array[i].data, 0,
+           (size_t)olica_array_numbers(&survey->array[i]) * sizeof *survey->array[i].data);
   if (survey->choices > 0)
     memset(survey->likelihood, 0, (size_t)survey->choices * sizeof *survey->likelihood);
 }
 
 static olica_status take(olica_job *job, olica_survey_file *file, const int known[2]) {
-  olica_survey survey;
+  olica_survey survey = survey_of(job);
   bool dense = (!wants_perplexity(job) || (known[0] && file->has_perplexity)) &&
                (!wants_tasks(job) || (known[1] && file->choices > 0));
-  if (!survey_of(job, &survey)) return OLICA_OK;
   if (dense && wants_tasks(job)) {
     survey.choices = job->tasks.questions->choices;
     survey.likelihood = job->tasks.likelihood[0];
@@ -173,7 +168,7 @@ static int find(olica_job *job) {
 
 olica_status olica_saved_open(olica_job *job) {
   olica_context *context = job->context;
-  if (!job->method->survey) return OLICA_OK;
+  if (!job->method->arrays) return OLICA_OK;
   if (job->resume.from.sweep == 1) /* else whoever was interrupted knows */
     snprintf(job->report->survey, sizeof job->report->survey, "made");
   if (!*job->options->calibration.save) return OLICA_OK;
@@ -202,7 +197,7 @@ olica_status olica_saved_foresee(olica_job *job, bool *reads) {
   olica_context *context = job->context;
   olica_survey_file *file = NULL;
   *reads = false;
-  if (!job->method->survey || !*job->options->calibration.save) return OLICA_OK;
+  if (!job->method->arrays || !*job->options->calibration.save) return OLICA_OK;
   int there = context->rank == 0 && find(job);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   if (!there) return OLICA_OK;
@@ -244,10 +239,9 @@ static bool is_found(const olica_job *job) {
 static olica_status write_file(olica_job *job) {
   olica_context *context = job->context;
   const char *path = job->options->calibration.save;
-  olica_survey survey;
+  olica_survey survey = survey_of(job);
   char *about;
   bool stays;
-  if (!survey_of(job, &survey)) return OLICA_OK;
   if (wants_perplexity(job)) survey.perplexity = job->report->perplexity.dense;
   if (wants_tasks(job)) {
     survey.choices = job->tasks.questions->choices;

@@ -53,24 +53,28 @@ static olica_status add_packs(olica_resume_state *state, const olica_choices *ch
 }
 
 static olica_status add_streams(olica_job *job, olica_position at, olica_resume_state *state) {
-  OLICA_TRY(add_stream(state, "calibration", job->stream));
-  if (at.sweep == 1 && !olica_job_scores(job, false)) return OLICA_OK;
+  bool dense = at.sweep < olica_job_last_sweep(job);
+  if (job->stream) OLICA_TRY(add_stream(state, "calibration", job->stream));
+  if (dense && (at.sweep > 1 || !olica_job_scores(job, false))) return OLICA_OK;
   if (job->perplexity) OLICA_TRY(add_stream(state, "evaluation", job->perplexity->stream));
   return job->tasks.choices ? add_packs(state, job->tasks.choices) : OLICA_OK;
 }
 
 olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resume_state *state) {
-  olica_method_memory memory[OLICA_METHOD_MEMORIES];
-  int memories = job->method->memory(job->state, memory);
+  olica_array array[OLICA_ARRAYS];
+  int arrays = olica_method_arrays(job->method, job->state, array);
+  bool cuts = at.sweep == olica_job_last_sweep(job);
   *state = (olica_resume_state){0};
   job->resume.place = at;
   add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
-  for (int i = 0; i < memories; i++) add_shared(state, memory[i].name, memory[i].data, memory[i].bytes);
-  if (at.sweep == 2 && job->tasks.likelihood[0])
+  for (int i = 0; i < arrays; i++)
+    add_shared(state, array[i].name, array[i].data,
+               (size_t)olica_array_numbers(&array[i]) * sizeof *array[i].data);
+  if (at.sweep > 1 && job->tasks.likelihood[0])
     add_shared(state, "likelihood", job->tasks.likelihood[0],
                (size_t)job->tasks.questions->choices * sizeof *job->tasks.likelihood[0]);
   if (at.layer > 0) OLICA_TRY(add_streams(job, at, state));
-  if (at.layer > 0 && at.sweep == 2)
+  if (at.layer > 0 && cuts)
     add_shared(state, "progress", job->resume.progress,
                (size_t)job->resume.datasets * sizeof *job->resume.progress);
   return OLICA_OK;
@@ -81,40 +85,46 @@ void olica_resume_free(olica_job *job, olica_resume_state *state) {
     if (!state->section[i].shared) olica_memory_free(job->context->env, state->section[i].piece);
 }
 
-double olica_resume_bytes(const olica_job *job) {
+double olica_resume_bytes(const olica_job *job, double arrays) {
   const olica_options *o = job->options;
   const olica_arch *arch = &job->source->arch;
-  double rows = (double)o->calibration.samples * (double)o->calibration.length, d = arch->hidden;
+  double d = arch->hidden, rows = 0;
+  if (job->method->calibrates) rows += (double)o->calibration.samples * (double)o->calibration.length;
   rows += (double)job->windows.count * job->windows.length;
   for (int64_t p = 0; job->tasks.packs && p < job->tasks.packs->count; p++)
     rows += (double)job->tasks.packs->size[p].rows;
   double choices = job->tasks.questions ? (double)job->tasks.questions->choices : 0;
-  return 4 * d * rows + 8.0 * arch->layers * (d + 1) + 8 * choices + (64 << 10) + 1024.0 * arch->layers;
+  return 4 * d * rows + arrays + 8 * choices + (64 << 10) + 1024.0 * arch->layers;
 }
 
 /* ---- the report ---- */
 
-static json_t *records_json(const olica_report *report) {
+/* [{"layer": 0, "NAME OF A FACT": 0.07, ...}, ...]: what the method has told of the layers that are cut. */
+static json_t *cuts_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
-    const olica_report_layer_record *r = &report->record[l];
-    if (r->layer >= 0)
-      json_array_append_new(array, json_pack("[i, i, i, i, i, i, f, f, i]", r->layer, r->q_rank, r->k_rank,
-                                             r->vo_width, r->ffn_width, r->branch_rank, r->q_error,
-                                             r->k_error, r->silent_channels));
+    if (!report->layer[l].cut) continue;
+    json_t *cut = json_pack("{s:i}", "layer", l);
+    for (int i = 0; cut && i < report->method->fact_count; i++)
+      if (isfinite(report->layer[l].fact[i]))
+        json_object_set_new(cut, report->method->facts[i].name, json_real(report->layer[l].fact[i]));
+    json_array_append_new(array, cut);
   }
   return array;
 }
 
-static void recall_records(olica_report *report, const json_t *array) {
-  size_t i;
-  json_t *entry;
-  json_array_foreach(array, i, entry) {
-    olica_report_layer_record r;
-    if (json_unpack(entry, "[i, i, i, i, i, i, F, F, i]", &r.layer, &r.q_rank, &r.k_rank, &r.vo_width,
-                    &r.ffn_width, &r.branch_rank, &r.q_error, &r.k_error, &r.silent_channels) == 0 &&
-        r.layer >= 0 && r.layer < report->layers)
-      olica_report_layer(report, r);
+static void recall_cuts(olica_report *report, const json_t *array) {
+  size_t n;
+  json_t *cut;
+  json_array_foreach(array, n, cut) {
+    json_int_t layer = json_integer_value(json_object_get(cut, "layer"));
+    double fact[OLICA_FACTS];
+    for (int i = 0; i < OLICA_FACTS; i++) {
+      const json_t *value =
+          i < report->method->fact_count ? json_object_get(cut, report->method->facts[i].name) : NULL;
+      fact[i] = json_is_number(value) ? json_number_value(value) : NAN;
+    }
+    if (layer >= 0 && layer < report->layers) olica_report_cut(report, (int)layer, fact);
   }
 }
 
@@ -174,11 +184,10 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
   *out = NULL;
   OLICA_TRY(gather_warnings(context, warnings));
   olica_comm_max(context, context->comm, &questions, 1);
-  json_t *state =
-      json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f}", "sweep", at.sweep, "layer", at.layer, "datasets",
-                job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
-                job->resume.seconds + olica_timer_now() - context->env->timers.started, "warnings", warnings,
-                "records", records_json(report), "questions_seconds", questions);
+  json_t *state = json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f}", "sweep", at.sweep, "layer", at.layer,
+                            "datasets", job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
+                            job->resume.seconds + olica_timer_now() - context->env->timers.started,
+                            "warnings", warnings, "cuts", cuts_json(report), "questions_seconds", questions);
   put_finite(state, "dense", report->perplexity.dense);
   if (state && *report->survey) json_object_set_new(state, "survey", olica_value_string(report->survey));
   if (report->tasks.known[0]) put_finite(state, "questions_per_s", report->tasks.per_second[0]);
@@ -199,7 +208,7 @@ bool olica_resume_place(const olica_job *job, const json_t *state, olica_positio
   if (json_unpack((json_t *)state, "{s:i, s:i, s:i}", "sweep", &at->sweep, "layer", &at->layer, "datasets",
                   datasets) != 0)
     return false;
-  bool sweep = at->sweep == 1 || at->sweep == 2, first = at->sweep == 1;
+  bool sweep = at->sweep >= 1 && at->sweep <= olica_job_last_sweep(job), first = at->sweep == 1;
   return sweep && at->layer >= first && at->layer <= job->source->arch.layers && *datasets >= 0 &&
          *datasets < DATASETS_MAX;
 }
@@ -212,7 +221,7 @@ void olica_resume_recall(olica_job *job, const json_t *state) {
   job->resume.seconds = json_real_value(json_object_get(state, "seconds"));
   if (dense) report->perplexity.dense = json_real_value(dense);
   if (survey) snprintf(report->survey, sizeof report->survey, "%s", survey);
-  recall_records(report, json_object_get(state, "records"));
+  recall_cuts(report, json_object_get(state, "cuts"));
   if (job->context->rank == 0) recall_warnings(&job->context->env->log, json_object_get(state, "warnings"));
   if (job->tasks.choices)
     job->tasks.choices->seconds = json_real_value(json_object_get(state, "questions_seconds"));

@@ -1,6 +1,6 @@
 /* The two sweeps over the layers. Streams ride along: calibration and evaluation pass every layer while it is
  * here, so that a sweep reads every weight once. */
-#include <stdio.h>
+#include <math.h>
 
 #include "job.h"
 #include "olica/base/progress.h"
@@ -147,21 +147,27 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   return OLICA_OK;
 }
 
-/* Reads one layer, surveys it, and lets the streams pass it. */
-static olica_status survey_layer(olica_job *job, int index, bool survey, bool score) {
+/* A sweep over the dense model: whether the method observes it, and whether it is scored. */
+typedef struct dense_sweep {
+  int sweep; /* from 1 */
+  bool observe, score;
+} dense_sweep;
+
+/* Reads one layer and lets the streams pass it. */
+static olica_status pass_dense_layer(olica_job *job, const dense_sweep *s, int index) {
   olica_layer *layer;
   olica_maps *maps;
   OLICA_TRY(read_layer(job, index, &layer));
-  OLICA_TRY(pack_layer(job, survey ? "survey" : "evaluate", layer, index, &maps));
-  if (survey) OLICA_TRY(job->method->survey(job->state, maps));
-  if (score) OLICA_TRY(advance_evaluation(job, maps));
+  OLICA_TRY(pack_layer(job, s->observe ? "survey" : "evaluate", layer, index, &maps));
+  if (s->observe) OLICA_TRY(olica_method_observe(job->method, job->state, s->sweep - 1, maps));
+  if (s->score) OLICA_TRY(advance_evaluation(job, maps));
   olica_maps_destroy(maps);
   olica_layer_destroy(job->context->env, layer);
   return OLICA_OK;
 }
 
-/* Where no scores are wanted sweep 1 ends without the norm and the output matrix. Has the output a narrower
- * type, it must not turn out at the end of sweep 2 that it cannot hold them. */
+/* Where no scores are wanted the sweep ends without the norm and the output matrix. Has the output a narrower
+ * type, it must not turn out at the end of the last sweep that it cannot hold them. */
 static olica_status look_at_rest(olica_job *job) {
   const olica_source *source = job->source;
   if (!olica_job_prunes(job) || job->dtype != OLICA_FP16 || source->dtype == OLICA_FP16) return OLICA_OK;
@@ -172,47 +178,37 @@ static olica_status look_at_rest(olica_job *job) {
   return source->arch.tied ? OLICA_OK : pass_table(job, &(table_use){.table = OLICA_TABLE_HEAD});
 }
 
-/* Sweep 1 from layer `first` on: the survey, the dense model's scores, or one of them. */
-static olica_status survey_layers(olica_job *job, int first, bool survey, bool score) {
+/* From layer `first` on. */
+static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) {
   olica_env *env = job->context->env;
   int layers = job->source->arch.layers;
-  olica_progress progress = olica_progress_begin(survey ? "survey layer" : "evaluate layer", layers, first);
+  olica_progress progress =
+      olica_progress_begin(s->observe ? "survey layer" : "evaluate layer", layers, first);
   if (first == 0) OLICA_TRY(pass_table(job, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = first; i < layers; i++) {
     olica_passages_begin(&job->report->passages);
-    OLICA_TRY(survey_layer(job, i, survey, score));
-    olica_passages_end(&job->report->passages, OLICA_SWEEP_SURVEY, i);
+    OLICA_TRY(pass_dense_layer(job, s, i));
+    olica_passages_end(&job->report->passages, s->sweep, i);
     olica_progress_step(env, &progress, i + 1, "");
-    /* Where the survey was read, sweep 1 has nothing that a restart could go on with. */
+    /* Where the survey was read there is nothing that a restart could go on with. */
     if (i + 1 < layers && !job->saved.survey)
-      OLICA_TRY(olica_resume_boundary(job, (olica_position){1, i + 1}));
+      OLICA_TRY(olica_resume_boundary(job, (olica_position){s->sweep, i + 1}));
   }
   olica_progress_end(env);
-  return score ? finish_stream(job, false) : look_at_rest(job);
+  return s->score ? finish_stream(job, false) : look_at_rest(job);
 }
 
-olica_status olica_sweep_survey(olica_job *job) {
-  bool survey = job->method->survey && !job->saved.survey;
-  bool score = evaluates(job) && olica_job_scores(job, false) && !job->saved.dense;
-  if (job->resume.from.sweep == 2) return olica_saved_write(job);
-  if (survey || score) OLICA_TRY(survey_layers(job, job->resume.from.layer, survey, score));
+olica_status olica_sweep_dense(olica_job *job) {
+  int last = olica_job_last_sweep(job);
+  const olica_position from = job->resume.from;
+  for (int sweep = from.sweep; sweep < last; sweep++) {
+    bool score = sweep == 1 && evaluates(job) && olica_job_scores(job, false) && !job->saved.dense;
+    const dense_sweep s = {sweep, sweep <= job->method->passes && !job->saved.survey, score};
+    if (s.observe || s.score) OLICA_TRY(pass_dense(job, &s, sweep == from.sweep ? from.layer : 0));
+    if (sweep + 1 < last && s.observe) OLICA_TRY(olica_resume_boundary(job, (olica_position){sweep + 1, 0}));
+  }
   OLICA_TRY(olica_saved_write(job));
-  return olica_resume_boundary(job, (olica_position){2, 0});
-}
-
-static void record_layer(olica_job *job, int index, const olica_layer *pruned, const olica_cut_record *cut) {
-  olica_report_layer(job->report, (olica_report_layer_record){.layer = index,
-                                                              .q_rank = pruned->shape.rank[OLICA_Q],
-                                                              .k_rank = pruned->shape.rank[OLICA_K],
-                                                              .vo_width = pruned->linear[OLICA_V].out,
-                                                              .ffn_width = pruned->shape.ffn,
-                                                              .branch_rank = pruned->shape.branch,
-                                                              .q_error = cut->q_error,
-                                                              .k_error = cut->k_error,
-                                                              .silent_channels = cut->silent_channels});
-  if (cut->silent_channels)
-    olica_log_line(job->context->env, "layer %d: %d input channels of its linear maps have no energy", index,
-                   cut->silent_channels);
+  return from.sweep == last ? OLICA_OK : olica_resume_boundary(job, (olica_position){last, 0});
 }
 
 /* Reads, cuts and writes one layer, and lets the streams pass what it has become. */
@@ -224,7 +220,7 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   OLICA_TRY(job->method->cut(job->state, index, dense, &pruned, record));
   olica_layer_destroy(env, dense);
   olica_timer_stop(&env->timers);
-  record_layer(job, index, pruned, record);
+  olica_report_cut(job->report, index, record->fact);
   olica_timer_start(&env->timers, "write");
   olica_status status = olica_checkpoint_write_layer(job->checkpoint, index, pruned);
   olica_timer_stop(&env->timers);
@@ -240,24 +236,27 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   return OLICA_OK;
 }
 
+static olica_cut_record unknown_facts(void) {
+  olica_cut_record record = {0};
+  for (int i = 0; i < OLICA_FACTS; i++) record.fact[i] = NAN;
+  return record;
+}
+
 olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->context->env;
-  int layers = job->source->arch.layers;
-  int first = job->resume.from.sweep == 2 ? job->resume.from.layer : 0;
+  int layers = job->source->arch.layers, sweep = olica_job_last_sweep(job);
+  int first = job->resume.from.sweep == sweep ? job->resume.from.layer : 0;
   olica_progress progress = olica_progress_begin("prune layer", layers, first);
   const table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
   if (first == 0) OLICA_TRY(pass_table(job, &embed));
   for (int i = first; i < layers; i++) {
-    olica_cut_record record = {0};
-    char detail[96];
+    olica_cut_record record = unknown_facts();
     olica_passages_begin(&job->report->passages);
     olica_status status = prune_layer(job, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);
-    olica_passages_end(&job->report->passages, OLICA_SWEEP_PRUNE, i);
-    snprintf(detail, sizeof detail, "query error %.4f, key error %.4f%s", record.q_error, record.k_error,
-             job->shapes[i].branch ? ", calibrated" : "");
-    olica_progress_step(env, &progress, i + 1, detail);
-    OLICA_TRY(olica_resume_boundary(job, (olica_position){2, i + 1}));
+    olica_passages_end(&job->report->passages, sweep, i);
+    olica_progress_step(env, &progress, i + 1, record.line);
+    OLICA_TRY(olica_resume_boundary(job, (olica_position){sweep, i + 1}));
   }
   olica_progress_end(env);
   return finish_stream(job, true);

@@ -132,14 +132,22 @@ static void print_tasks(FILE *to, const olica_report *report) {
   fputc('\n', to);
 }
 
-static void print_layers(FILE *to, const olica_report *report) {
-  if (report->calibrated_count <= 0) return;
-  int used = fprintf(to, "%-22s", "calibrated layers");
-  for (int i = 0; i < report->calibrated_count; i++) {
+/* A list of layers: its name with spaces, then the layers, on as many lines as they need. */
+static void print_list(FILE *to, const olica_report_finding *finding) {
+  int used = 0;
+  for (const char *c = finding->name; *c; c++, used++) fputc(*c == '_' ? ' ' : *c, to);
+  used += fprintf(to, "%*s", used < 22 ? 22 - used : 1, "");
+  for (int i = 0; i < finding->count; i++) {
     if (used > 90) used = fprintf(to, "\n%-22s", "") - 1;
-    used += fprintf(to, " %d", report->calibrated[i]);
+    used += fprintf(to, " %.0f", finding->value[i]);
   }
   fputc('\n', to);
+}
+
+static void print_findings(FILE *to, const olica_report *report) {
+  for (int i = 0; i < report->findings; i++)
+    if (report->finding[i].kind == OLICA_FINDING_LAYERS && report->finding[i].count > 0)
+      print_list(to, &report->finding[i]);
 }
 
 /* "12 nid001234": rank and host, the domain left out. */
@@ -227,7 +235,7 @@ void olica_report_table(const olica_report *report, FILE *to) {
   print_rule(to);
   print_model(to, report);
   print_tasks(to, report);
-  print_layers(to, report);
+  print_findings(to, report);
   print_phases(to, report);
   print_memory(to, report);
   print_files(to, report);

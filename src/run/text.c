@@ -56,7 +56,7 @@ static bool has_text(const olica_text_sources *sources) {
 static olica_status parse_sources(olica_job *job) {
   const olica_options *o = job->options;
   olica_env *env = job->context->env;
-  if (!olica_job_prunes(job) || !*o->calibration.text) return OLICA_OK;
+  if (!job->method->calibrates || !*o->calibration.text) return OLICA_OK;
   OLICA_TRY(olica_sources_parse(env, o->config, o->calibration.base, o->calibration.text, &job->sources));
   return OLICA_NEW(env, job->drawn, (size_t)job->sources.count);
 }

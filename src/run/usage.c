@@ -134,6 +134,8 @@ static void print_setting(FILE *to, const olica_setting *setting) {
   fprintf(to, "%*s%s\n", used < COLUMN ? COLUMN - used : 1, "", setting->about);
   fprintf(to, "%*s%s", COLUMN + 2, "", olica_value_expected(setting, expected));
   if (setting->unit) fprintf(to, " (%s)", setting->unit);
+  int method = olica_settings_method(setting);
+  if (method != OLICA_METHOD_NONE) fprintf(to, "; of method = %s", olica_method_at(method)->name);
   fputc('\n', to);
 }
 

@@ -3,7 +3,7 @@
 #ifndef OLICA_RUN_WORK_H
 #define OLICA_RUN_WORK_H
 
-#include "olica/prune/budget.h"
+#include "olica/prune/method.h"
 
 struct olica_job;
 
@@ -15,19 +15,11 @@ typedef struct olica_work {
   double pack;     /* of the largest */
 } olica_work;
 
-/* `budget` is read only where the job prunes. */
-olica_work olica_work_make(const struct olica_job *job, const olica_budget *budget);
+/* `method` is read only where the job prunes. */
+olica_work olica_work_make(const struct olica_job *job, const olica_method_plan *method);
 
 /* Operations of all ranks, and of the rank that has most of so many. */
 double olica_work_all(const struct olica_job *job, const olica_work *work);
 double olica_work_busiest(const struct olica_job *job, const olica_work *work, int ranks);
-
-/* Operations of a token that passes a layer of that shape in a sequence of `length`. */
-double olica_work_layer(const olica_arch *arch, const olica_layer_shape *shape, double length);
-
-/* Seconds of the decompositions on so many ranks, by the model that places them (olica_solver_seconds), which
- * knows nothing of this machine; and their operations. */
-double olica_work_solver_seconds(const struct olica_job *job, const olica_budget *budget, int ranks);
-double olica_work_solver(const struct olica_job *job);
 
 #endif

@@ -11,13 +11,15 @@
 
 enum { ABOUT_MAX = 1 << 20 };
 
-enum { ABOUT, ENERGY, SCORE, PERPLEXITY, LIKELIHOOD, PARTS };
+/* The datasets of a file: the text, the dense model's scores, and the method's arrays behind them. */
+enum { ABOUT, PERPLEXITY, LIKELIHOOD, FIXED, PARTS = FIXED + OLICA_ARRAYS };
 
-static const char *const names[PARTS] = {"meta/about_json", "survey/output_energy", "survey/score",
-                                         "dense/perplexity", "dense/likelihood"};
+static const char *const names[FIXED] = {"meta/about_json", "dense/perplexity", "dense/likelihood"};
+static const char arrays_in[] = "survey/";
 
 /* A dataset of the schema over the caller's numbers; dims 0: the file has none. */
 typedef struct item {
+  char name[64];
   olica_hdf5_type type;
   int dims;
   int64_t shape[2];
@@ -25,15 +27,32 @@ typedef struct item {
   double least; /* of its numbers */
 } item;
 
+static item item_of(const char *folder, const char *name, int dims, const int64_t *shape, void *data,
+                    double least) {
+  item it = {
+      .type = OLICA_HDF5_FP64, .dims = dims, .shape = {shape[0], shape[1]}, .data = data, .least = least};
+  snprintf(it.name, sizeof it.name, "%s%s", folder, name);
+  return it;
+}
+
 static void list_items(olica_survey *survey, item items[PARTS]) {
-  const int64_t layers = survey->layers, hidden = survey->hidden;
-  items[ABOUT] = (item){.type = OLICA_HDF5_BYTES};
-  items[ENERGY] = (item){OLICA_HDF5_FP64, 2, {layers, hidden}, survey->energy, 0};
-  items[SCORE] = (item){OLICA_HDF5_FP64, 1, {layers}, survey->score, -INFINITY};
+  const int64_t one[2] = {1, 0}, choices[2] = {survey->choices, 0};
+  memset(items, 0, PARTS * sizeof *items);
   items[PERPLEXITY] =
-      (item){OLICA_HDF5_FP64, isfinite(survey->perplexity) ? 1 : 0, {1}, &survey->perplexity, 1};
+      item_of("", names[PERPLEXITY], isfinite(survey->perplexity) ? 1 : 0, one, &survey->perplexity, 1);
   items[LIKELIHOOD] =
-      (item){OLICA_HDF5_FP64, survey->choices > 0 ? 1 : 0, {survey->choices}, survey->likelihood, -INFINITY};
+      item_of("", names[LIKELIHOOD], survey->choices > 0 ? 1 : 0, choices, survey->likelihood, -INFINITY);
+  for (int i = 0; i < survey->arrays; i++) {
+    const olica_array *array = &survey->array[i];
+    items[FIXED + i] = item_of(arrays_in, array->name, array->dims, array->shape, array->data, array->least);
+  }
+}
+
+static item about_item(int64_t bytes, void *text) {
+  const int64_t shape[2] = {bytes, 0};
+  item it = item_of("", names[ABOUT], 1, shape, text, 0);
+  it.type = OLICA_HDF5_BYTES;
+  return it;
 }
 
 /* ---- writing ---- */
@@ -45,7 +64,8 @@ static olica_status write_items(olica_hdf5 *file, const item items[PARTS]) {
   OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
   for (int i = 0; i < PARTS; i++)
     if (items[i].dims)
-      OLICA_TRY(olica_hdf5_dataset(file, names[i], items[i].type, items[i].dims, items[i].shape, &number[i]));
+      OLICA_TRY(
+          olica_hdf5_dataset(file, items[i].name, items[i].type, items[i].dims, items[i].shape, &number[i]));
   for (int i = 0; i < PARTS; i++)
     if (items[i].dims) OLICA_TRY(olica_hdf5_write(file, number[i], 0, items[i].shape[0], items[i].data));
   OLICA_TRY(olica_hdf5_seal(file));
@@ -80,7 +100,7 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
   olica_survey copy = *survey;
   item items[PARTS];
   list_items(&copy, items);
-  items[ABOUT] = (item){OLICA_HDF5_BYTES, 1, {(int64_t)strlen(about)}, (void *)about, 0};
+  items[ABOUT] = about_item((int64_t)strlen(about), (void *)about);
   if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
     return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
   olica_status status = write_part(context, part, items);
@@ -94,19 +114,18 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
 /* ---- reading ---- */
 
 /* The tensor of a part if its type and shape are these, with a checksum. */
-static olica_status find(const olica_survey_file *file, int number, const item *expected,
-                         const olica_tensor **tensor) {
-  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, names[number]);
+static olica_status find(const olica_survey_file *file, const item *expected, const olica_tensor **tensor) {
+  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, expected->name);
   const char *type = olica_hdf5_type_name(expected->type), *path = file->catalog->path[0];
   if (!found)
-    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path, names[number]);
+    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path, expected->name);
   bool same = strcmp(found->stored, type) == 0 && found->dims == expected->dims && found->has_crc;
   for (int i = 0; same && i < expected->dims; i++) same = found->shape[i] == expected->shape[i];
   if (same) return OLICA_OK;
   return olica_error_set(
       file->context->env, OLICA_ERR_INPUT,
       "%s: %s is %s of %d dimensions, %lld x %lld, expected %s with a checksum, %lld x %lld", path,
-      names[number], found->stored, found->dims, (long long)found->shape[0],
+      expected->name, found->stored, found->dims, (long long)found->shape[0],
       (long long)(found->dims > 1 ? found->shape[1] : 1), type, (long long)expected->shape[0],
       (long long)(expected->dims > 1 ? expected->shape[1] : 1));
 }
@@ -130,15 +149,31 @@ static olica_status check_numbers(const olica_survey_file *file, const olica_ten
   return OLICA_OK;
 }
 
-/* Every dataset is one of ours. */
+static olica_status refuse_unknown(const olica_survey_file *file, const olica_tensor *tensor) {
+  return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s does not belong to saved statistics",
+                         file->catalog->path[0], tensor->name);
+}
+
+/* Every dataset is one of ours, or an array of some method. */
 static olica_status check_known(const olica_survey_file *file) {
   for (int t = 0; t < file->catalog->count; t++) {
+    const olica_tensor *tensor = &file->catalog->tensor[t];
     int i = 0;
-    while (i < PARTS && strcmp(names[i], file->catalog->tensor[t].name) != 0) i++;
-    if (i == PARTS)
-      return olica_error_set(file->context->env, OLICA_ERR_INPUT,
-                             "%s: %s does not belong to saved statistics", file->catalog->path[0],
-                             file->catalog->tensor[t].name);
+    while (i < FIXED && strcmp(names[i], tensor->name) != 0) i++;
+    if (i == FIXED && strncmp(tensor->name, arrays_in, strlen(arrays_in)) != 0)
+      return refuse_unknown(file, tensor);
+  }
+  return OLICA_OK;
+}
+
+/* Every array is one of these. */
+static olica_status check_arrays(const olica_survey_file *file, const item items[PARTS]) {
+  for (int t = 0; t < file->catalog->count; t++) {
+    const olica_tensor *tensor = &file->catalog->tensor[t];
+    int i = FIXED;
+    while (i < PARTS && strcmp(items[i].name, tensor->name) != 0) i++;
+    if (i == PARTS && strncmp(tensor->name, arrays_in, strlen(arrays_in)) == 0)
+      return refuse_unknown(file, tensor);
   }
   return OLICA_OK;
 }
@@ -148,7 +183,8 @@ static olica_status read_about(olica_survey_file *file) {
   const olica_tensor *found = olica_catalog_find(file->catalog, names[ABOUT]), *tensor;
   int64_t bytes = found && found->dims == 1 && found->bytes <= ABOUT_MAX ? found->shape[0] : 1;
   OLICA_TRY(check_known(file));
-  OLICA_TRY(find(file, ABOUT, &(item){OLICA_HDF5_BYTES, 1, {bytes}, NULL, 0}, &tensor));
+  const item about = about_item(bytes, NULL);
+  OLICA_TRY(find(file, &about, &tensor));
   OLICA_TRY(OLICA_NEW(file->context->env, file->about, (size_t)bytes + 1));
   return read_bytes(file, tensor, file->about);
 }
@@ -192,10 +228,11 @@ void olica_survey_close(olica_survey_file *file) {
 }
 
 static olica_status load(olica_survey_file *file, const item items[PARTS]) {
-  for (int i = ENERGY; i < PARTS; i++) {
+  OLICA_TRY(check_arrays(file, items));
+  for (int i = PERPLEXITY; i < PARTS; i++) {
     const olica_tensor *tensor;
     if (!items[i].dims) continue;
-    OLICA_TRY(find(file, i, &items[i], &tensor));
+    OLICA_TRY(find(file, &items[i], &tensor));
     OLICA_TRY(read_bytes(file, tensor, items[i].data));
     OLICA_TRY(check_numbers(file, tensor, &items[i]));
   }
@@ -208,7 +245,7 @@ olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey) {
   survey->perplexity = file->has_perplexity ? 1 : NAN;
   list_items(survey, items);
   OLICA_AGREE(context, context->rank == 0 ? load(file, items) : OLICA_OK);
-  for (int i = ENERGY; i < PARTS; i++) {
+  for (int i = PERPLEXITY; i < PARTS; i++) {
     size_t count = (size_t)items[i].shape[0] * (size_t)(items[i].dims > 1 ? items[i].shape[1] : 1);
     if (items[i].dims) olica_comm_bcast(context, context->comm, items[i].data, count * sizeof(double), 0);
   }

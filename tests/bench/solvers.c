@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/prune/olica/rotate.h"
 #include "olica/la/solver.h"
 #include "olica/par/context.h"
-#include "olica/prune/rotate.h"
 
 static void must(olica_env *env, olica_status status) {
   if (status == OLICA_OK) return;

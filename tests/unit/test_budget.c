@@ -2,8 +2,8 @@
  * branches counted in the sparsity. */
 #include <math.h>
 
+#include "../../src/prune/olica/budget.h"
 #include "fixture.h"
-#include "olica/prune/budget.h"
 
 typedef struct model {
   const char *name;
@@ -47,13 +47,14 @@ static int64_t parameters_of(const model *m, const olica_layer_shape *dense) {
 
 static olica_status make(fixture *f, const model *m, olica_prune_options options, double p, olica_budget *b) {
   olica_layer_shape dense = shape_of(m);
-  options.sparsity = p;
-  return olica_budget_make(f->env, &options, &m->arch, &dense, parameters_of(m, &dense), b);
+  const olica_method_model whole = {&m->arch, &dense, parameters_of(m, &dense), p, &options};
+  return olica_budget_make(f->env, &whole, b);
 }
 
 static olica_sparsities allowed(const model *m, olica_prune_options options) {
   olica_layer_shape dense = shape_of(m);
-  return olica_budget_sparsities(&options, &m->arch, &dense, parameters_of(m, &dense));
+  const olica_method_model whole = {&m->arch, &dense, parameters_of(m, &dense), options.sparsity, &options};
+  return olica_budget_sparsities(&whole);
 }
 
 /* The range against every sparsity in steps of a thousandth, and at its ends in steps of the fourth decimal.
@@ -121,8 +122,14 @@ static double left_by_rounding(const model *m, const olica_layer_shape *dense) {
 
 static double reached(const model *m, const olica_prune_options *options, const olica_budget *b) {
   olica_layer_shape dense = shape_of(m);
-  int64_t all = parameters_of(m, &dense);
-  return 1.0 - (double)olica_budget_parameters(b, options->mlp_num, &m->arch, &dense, all) / (double)all;
+  const olica_layer_shape plain_cut = olica_budget_shape(b, &dense, false),
+                          calibrated = olica_budget_shape(b, &dense, true);
+  double all = (double)parameters_of(m, &dense);
+  double left =
+      (double)m->tables +
+      (double)(m->arch.layers - options->mlp_num) * (double)olica_layer_shape_total(&m->arch, &plain_cut) +
+      (double)options->mlp_num * (double)olica_layer_shape_total(&m->arch, &calibrated);
+  return 1.0 - left / all;
 }
 
 static void counted_branches_leave_the_sparsity_asked_for(void **state) {

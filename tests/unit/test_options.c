@@ -118,10 +118,16 @@ static void command_line_errors(void **state) {
 static void defaults_are_those_of_the_interface(void **state) {
   olica_options o = options_of(*state, LEAST, NULL);
   assert_true(o.calibration.samples == 256 && o.calibration.length == 128 && o.calibration.seed == 0);
-  assert_true(strcmp(olica_method_at(o.prune.method)->name, "olica") == 0 && o.prune.sparsity == 0.2 &&
-              o.prune.k == 3);
-  assert_true(o.prune.mlp_num == 6 && o.prune.ratio == 0.03 && o.prune.percdamp == 0.5);
-  assert_true(o.prune.skip_lowest == 0.01 && o.prune.ond == OLICA_OND_FAST && !o.prune.count_branches);
+  assert_true(strcmp(olica_method_at(o.prune.method)->name, "olica") == 0 && o.prune.sparsity == 0.2);
+  json_t *settings = olica_options_json(&o), *prune = json_object_get(settings, "prune");
+  assert_true(json_number_value(json_object_get(prune, "k")) == 3);
+  assert_true(json_number_value(json_object_get(prune, "mlp_num")) == 6);
+  assert_true(json_number_value(json_object_get(prune, "ratio")) == 0.03);
+  assert_true(json_number_value(json_object_get(prune, "percdamp")) == 0.5);
+  assert_true(json_number_value(json_object_get(prune, "skip_lowest")) == 0.01);
+  assert_string_equal(json_string_value(json_object_get(prune, "ond")), "fast");
+  assert_true(json_is_false(json_object_get(prune, "count_branches")));
+  json_decref(settings);
   assert_true(o.solver.eigen == OLICA_BACKEND_AUTO && o.solver.block == 64);
   assert_true(o.compute.precision == OLICA_PRECISION_AUTO && o.compute.threads == 0 && o.compute.memory == 0);
   assert_true(o.compute.keep_weights == OLICA_KEEP_AUTO);
@@ -226,7 +232,7 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "prune.k=0", "in (0, 1000000]");
   set_refused(*state, "prune.sparsity=0.2x", "\"0.2x\"");
   set_refused(*state, "prune.sparsity=0,2", "\"0,2\"");
-  set_refused(*state, "prune.method=Olica", "one of none, olica");
+  set_refused(*state, "prune.method=Olica", "one of none, olica, magnitude");
   set_refused(*state, "solver.eigen=elpa", "one of auto, lapack, scalapack, slepc");
   set_refused(*state, "solver.block=0", "a whole number from 1 to 1024");
   set_refused(*state, "solver.block=64.0", "a whole number");
@@ -307,11 +313,27 @@ static void settings_of_a_batch_job(void **state) {
   options_of(*state, LEAST "[evaluate]\ntasks = boolq:b.jsonl\n", "evaluate.tasks=");
 }
 
+static void settings_of_methods(void **state) {
+  is_refused(*state, LEAST "[prune]\nmlp_num = 1\nmethod = magnitude\n", NULL,
+             "run/x.ini:6: [prune] mlp_num belongs to method = olica, but [prune] method = magnitude");
+  is_refused(*state, LEAST "[prune]\nk = 2\n", "prune.method=magnitude",
+             "run/x.ini:6: [prune] k belongs to method = olica");
+  is_refused(*state, LEAST "[prune]\nmethod = magnitude\n", "prune.k=2", "--set: [prune] k belongs to");
+  /* Which method it is, is known before any of its settings is read. */
+  options_of(*state, LEAST "[prune]\nk = 2\nmethod = magnitude\n", "prune.method=olica");
+  /* It calibrates on nothing. */
+  options_of(*state, "[model]\npath=m\n[prune]\nmethod=magnitude\n", NULL);
+  olica_options o = options_of(*state, LEAST "[prune]\nmethod = magnitude\n", NULL);
+  json_t *settings = olica_options_json(&o);
+  assert_null(json_object_get(json_object_get(settings, "prune"), "k"));
+  json_decref(settings);
+}
+
 static void durations_and_cadences(void **state) {
   int64_t seconds;
   olica_cadence cadence;
-  const olica_setting *walltime = olica_settings_find("run", "walltime"),
-                      *every = olica_settings_find("restart", "every");
+  const olica_setting *walltime = olica_settings_find("run", "walltime", OLICA_METHOD_NONE),
+                      *every = olica_settings_find("restart", "every", OLICA_METHOD_NONE);
   assert_int_equal(olica_value_parse(*state, "", walltime, "01:02:03", &seconds), OLICA_OK);
   assert_int_equal(seconds, 3723);
   assert_int_equal(olica_value_parse(*state, "", walltime, "2-00:00:01", &seconds), OLICA_OK);
@@ -334,7 +356,8 @@ static void json_has_every_setting(void **state) {
   json_t *root = olica_options_json(&o);
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++)
-    if (!json_object_get(json_object_get(root, setting->section), setting->key))
+    if (olica_options_has(&o, setting) &&
+        !json_object_get(json_object_get(root, setting->section), setting->key))
       fail_msg("[%s] %s is missing", setting->section, setting->key);
   char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(15));
   assert_non_null(strstr(text, "\"prune\":{\"method\":\"olica\",\"sparsity\":0.33,\"k\":3.0,\"mlp_num\":6,"));
@@ -352,8 +375,12 @@ static void table_is_sound(void **state) {
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++) {
     char expected[OLICA_VALUE_TEXT];
-    assert_ptr_equal(olica_settings_find(setting->section, setting->key), setting); /* no name twice */
-    assert_true(setting->at + sizeof(int) <= sizeof(olica_options));
+    int method = olica_settings_method(setting);
+    size_t bytes = method ? olica_method_at(method)->settings_bytes : sizeof(olica_options);
+    assert_ptr_equal(olica_settings_find(setting->section, setting->key, method),
+                     setting); /* no name twice */
+    assert_int_equal(olica_settings_index(setting), i);
+    assert_true(setting->at + sizeof(int) <= bytes);
     assert_true(strlen(olica_value_expected(setting, expected)) > 3 && strlen(setting->about) > 3);
     assert_int_equal(setting->kind == OLICA_KIND_CHOICE, setting->choice != NULL);
     if (setting->kind == OLICA_KIND_INTEGER || setting->kind == OLICA_KIND_REAL)
@@ -445,6 +472,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(settings_must_fit_each_other, setup, teardown),
       cmocka_unit_test_setup_teardown(texts_are_named, setup, teardown),
       cmocka_unit_test_setup_teardown(settings_of_a_batch_job, setup, teardown),
+      cmocka_unit_test_setup_teardown(settings_of_methods, setup, teardown),
       cmocka_unit_test_setup_teardown(durations_and_cadences, setup, teardown),
       cmocka_unit_test_setup_teardown(hints_are_counted, setup, teardown),
       cmocka_unit_test_setup_teardown(json_has_every_setting, setup, teardown),

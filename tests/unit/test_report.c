@@ -9,14 +9,27 @@
 
 enum { LAYERS = 3 };
 
+/* A method that tells an error and a count of every layer, and has found two things in the model. */
+static int findings(void *state, olica_finding finding[OLICA_FINDINGS]) {
+  static const double score[LAYERS] = {0, 0.25, 0.5}, chosen[2] = {0, 2};
+  (void)state;
+  finding[0] = (olica_finding){"linearity_score", OLICA_FINDING_NUMBERS, LAYERS, score};
+  finding[1] = (olica_finding){"calibrated_layers", OLICA_FINDING_LAYERS, 2, chosen};
+  return 2;
+}
+
+static const olica_fact facts[] = {{"q_error", "", false}, {"silent_channels", "", true}};
+static const olica_method method = {.name = "test", .facts = facts, .fact_count = 2, .findings = findings};
+static const olica_family family = {.name = "llama"};
+static const olica_arch arch = {
+    .family = &family, .layers = LAYERS, .hidden = 64, .heads = 8, .kv_heads = 4, .head = 8};
+
 /* A run that went well: three layers, two of them with a branch. */
 static olica_report *fill(fixture *f) {
-  static const olica_family family = {.name = "llama"};
-  const olica_arch arch = {
-      .family = &family, .layers = LAYERS, .hidden = 64, .heads = 8, .kv_heads = 4, .head = 8};
+  olica_layer_shape shapes[LAYERS] = {0};
   olica_report *report;
   assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
-  assert_int_equal(olica_report_layers(f->env, report, LAYERS), OLICA_OK);
+  assert_int_equal(olica_report_layers(f->env, report, &arch, &method, 2), OLICA_OK);
   olica_report_model(report, &arch, "huggingface");
   report->settings = json_pack("{s:{s:f}}", "prune", "sparsity", 0.2);
   strcpy(report->run.precision, "fp32");
@@ -29,14 +42,9 @@ static olica_report *fill(fixture *f) {
   report->perplexity.pruned = 25.5;
   report->perplexity.tokens = 2032;
   report->perplexity.windows = 16;
-  for (int l = 0; l < LAYERS; l++) {
-    report->linearity_score[l] = 0.25 * l;
-    olica_report_layer(
-        report, (olica_report_layer_record){.layer = l, .q_rank = 20, .vo_width = 48, .q_error = 0.125});
-  }
-  report->calibrated_count = 2;
-  report->calibrated[0] = 0;
-  report->calibrated[1] = 2;
+  for (int l = 0; l < LAYERS; l++) shapes[l] = (olica_layer_shape){.rank = {[OLICA_Q] = 20}, .values = 6};
+  assert_int_equal(olica_report_choice(f->env, report, shapes, NULL), OLICA_OK);
+  for (int l = 0; l < LAYERS; l++) olica_report_cut(report, l, (const double[OLICA_FACTS]){0.125, l});
   report->checkpoint = "out/pruned.h5";
   report->checkpoint_bytes = 215.3 * 1024 * 1024;
   report->estimate = 1.5 * 1024 * 1024 * 1024;
@@ -101,7 +109,10 @@ static void has_every_member(void **state) {
   assert_int_equal(json_integer_value(json_array_get(at(root, "calibrated_layers", NULL), 1)), 2);
   json_t *layer = json_array_get(at(root, "layers", NULL), 1);
   assert_int_equal(json_integer_value(json_object_get(layer, "q_rank")), 20);
+  assert_int_equal(json_integer_value(json_object_get(layer, "vo_width")), 4 * 6);
   assert_true(json_real_value(json_object_get(layer, "q_error")) == 0.125);
+  assert_true(json_is_integer(json_object_get(layer, "silent_channels")));
+  assert_null(json_object_get(json_array_get(at(root, "layers", NULL), 0), "silent_channels")); /* 0 */
   assert_true(json_real_value(at(root, "perplexity", "pruned")) == 25.5);
   assert_int_equal(
       json_integer_value(json_object_get(json_array_get(at(root, "ranks", NULL), 0), "sequences")), 256);
@@ -154,7 +165,7 @@ static void layers_have_their_times(void **state) {
   olica_timer_stop(timers);
   timers->timer[0].seconds += 0.25;
   timers->timer[1].seconds = 0.5;
-  olica_passages_end(&report->passages, OLICA_SWEEP_PRUNE, 2);
+  olica_passages_end(&report->passages, 2, 2);
   json_t *root = finish(f, report, OLICA_OK), *times = at(root, "layer_times", NULL);
   assert_int_equal(json_array_size(times), 1);
   json_t *layer = json_array_get(times, 0);
@@ -171,11 +182,10 @@ static void unknown_numbers_are_left_out(void **state) {
   fixture *f = *state;
   olica_report *report;
   assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
-  assert_int_equal(olica_report_layers(f->env, report, LAYERS), OLICA_OK);
-  report->linearity_score[0] = 0.5;
+  assert_int_equal(olica_report_layers(f->env, report, &arch, &method, 2), OLICA_OK);
   report->perplexity.pruned = INFINITY; /* is known: beyond any number */
   report->perplexity.windows = 1;
-  olica_report_layer(report, (olica_report_layer_record){.layer = 1, .q_error = NAN});
+  olica_report_cut(report, 1, (const double[OLICA_FACTS]){NAN, NAN});
   olica_error_set(f->env, OLICA_STOPPED, "SIGUSR1 in layer 2");
   json_t *root = finish(f, report, OLICA_STOPPED);
   assert_string_equal(json_string_value(at(root, "status", NULL)), "stopped");
@@ -186,7 +196,7 @@ static void unknown_numbers_are_left_out(void **state) {
   assert_true(json_is_null(at(root, "perplexity", "pruned")));
   assert_null(at(root, "calibrated_layers", NULL));
   assert_null(at(root, "settings", NULL));
-  assert_int_equal(json_array_size(at(root, "linearity_score", NULL)), 1);
+  assert_null(at(root, "linearity_score", NULL));
   assert_int_equal(json_array_size(at(root, "layers", NULL)), 1);
   assert_null(json_object_get(json_array_get(at(root, "layers", NULL), 0), "q_error"));
   json_decref(root);

@@ -49,6 +49,10 @@ int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shap
                                   olica_projection projection);
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape);
 
+/* Floating-point operations of a token that passes a layer of that shape in a sequence of `length`, a
+ * multiply-add counted as two. Pure. */
+double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length);
+
 /* Bytes of a layer's numbers in one block, every tensor at a multiple of 64. Pure. */
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape);
 

@@ -20,7 +20,7 @@
 
 #include "olica/la/number.h"
 #include "olica/la/solver.h"
-#include "olica/prune/budget.h"
+#include "olica/prune/method.h"
 #include "olica/run/arguments.h"
 #include "olica/run/settings.h"
 
@@ -60,11 +60,8 @@ typedef struct olica_options {
   } calibration;
   struct {
     int method; /* its number in the table of methods */
-    double sparsity, k;
-    int64_t mlp_num;
-    double ratio, percdamp, skip_lowest;
-    olica_ond_choice ond;
-    bool count_branches;
+    double sparsity;
+    void *own[OLICA_METHODS_MAX]; /* the settings of every method, by its number; NULL: it has none */
   } prune;
   struct {
     olica_backend eigen;
@@ -137,6 +134,12 @@ bool olica_options_restarts(const olica_options *options);
 
 /* The format that weights are written in, for a model stored as `input`. */
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);
+
+/* Does a run with these options have that setting? Not those of other methods. */
+bool olica_options_has(const olica_options *options, const olica_setting *setting);
+
+/* The place of a setting's value. */
+const void *olica_options_field(const olica_options *options, const olica_setting *setting);
 
 /* All settings as an object of sections, as they are used: numbers, booleans, strings; "auto" stays "auto". A
  * new reference, NULL when there is no memory. */

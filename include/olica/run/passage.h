@@ -6,8 +6,6 @@
 
 #include "olica/base/env.h"
 
-typedef enum olica_sweep { OLICA_SWEEP_SURVEY, OLICA_SWEEP_PRUNE, OLICA_SWEEPS } olica_sweep;
-
 typedef struct olica_passage {
   double wall; /* seconds; 0: the layer has not passed */
   double seconds[OLICA_TIMERS_MAX];
@@ -15,18 +13,18 @@ typedef struct olica_passage {
 
 typedef struct olica_passages {
   const olica_timers *timers; /* borrowed: the environment's */
-  int layers;
-  olica_passage start;                /* clock and timers when the layer under way began */
-  olica_passage *sweep[OLICA_SWEEPS]; /* [L] each */
+  int layers, sweeps;         /* L; the last sweep prunes, those before pass over the dense model */
+  olica_passage start;        /* clock and timers when the layer under way began */
+  olica_passage *passage;     /* [sweeps x L] */
 } olica_passages;
 
-/* Room for L layers, counted; free with olica_passages_destroy. */
-olica_status olica_passages_create(olica_env *env, int layers, olica_passages *passages);
+/* Memory for L layers and so many sweeps, counted; free with olica_passages_destroy. */
+olica_status olica_passages_create(olica_env *env, int layers, int sweeps, olica_passages *passages);
 void olica_passages_destroy(olica_env *env, olica_passages *passages);
 
-/* A layer begins, and ends. No timer is running at either. */
+/* A layer begins, and ends, in sweep 1, 2, ... No timer is running at either. */
 void olica_passages_begin(olica_passages *passages);
-void olica_passages_end(olica_passages *passages, olica_sweep sweep, int layer);
+void olica_passages_end(olica_passages *passages, int sweep, int layer);
 
 /* [{"layer": 0, "sweep": "survey", "wall_s": 1.2, "read_s": 0.1, ...}, ...]: of every timer that ran, in the
  * order in which layers passed. A new reference, NULL when there is no memory. */

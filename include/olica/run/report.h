@@ -12,9 +12,9 @@
  *     snprintf(report->run.kernel, sizeof report->run.kernel, "%s", ...);
  *     ...
  *     olica_report_model(report, &arch, "huggingface");
- *     OLICA_TRY(olica_report_layers(env, report, arch.layers));
- *     report->linearity_score[l] = ...;                      // as the work goes on
- *     olica_report_layer(report, (olica_report_layer_record){.layer = l, .q_rank = ...});
+ *     OLICA_TRY(olica_report_layers(env, report, &arch, method, sweeps));
+ *     OLICA_TRY(olica_report_choice(env, report, shapes, state));   // as the work goes on
+ *     olica_report_cut(report, l, record.fact);
  *     report->perplexity.dense = ...;
  *     ...
  *     olica_report_end(env, report, status);                 // whatever the status, agreed on by all ranks
@@ -37,20 +37,24 @@
 
 #include "olica/eval/scores.h"
 #include "olica/la/solver.h"
-#include "olica/model/arch.h"
 #include "olica/par/context.h"
+#include "olica/prune/method.h"
 #include "olica/run/passage.h"
 
-/* What was cut out of a layer. */
-typedef struct olica_report_layer_record {
-  int layer;               /* from 0 */
-  int q_rank, k_rank;      /* 0: left whole */
-  int vo_width;            /* rows of v_proj, all heads */
-  int ffn_width;           /* rows of gate_proj */
-  int branch_rank;         /* 0: no branch */
-  double q_error, k_error; /* ||b·a − W||_F / ||W||_F */
-  int silent_channels;     /* inputs of its linear maps that had no energy */
-} olica_report_layer_record;
+/* A pruned layer. */
+typedef struct olica_report_layer {
+  bool cut;                 /* it has been */
+  olica_layer_shape shape;  /* once it has been chosen */
+  double fact[OLICA_FACTS]; /* what the method tells of its cut; NaN: not known */
+} olica_report_layer;
+
+/* What the method has found in the whole model. */
+typedef struct olica_report_finding {
+  const char *name; /* borrowed from the method */
+  olica_finding_kind kind;
+  int count;
+  double *value; /* [count] */
+} olica_report_finding;
 
 /* A task: what the dense [0] and the pruned [1] model reached; [0] is the model's own in a run that prunes
  * nothing. */
@@ -115,12 +119,12 @@ typedef struct olica_report {
   json_t *settings, *model; /* owned by the report */
   int64_t dense, pruned;    /* parameters, 0: not known */
   double sparsity_requested, sparsity_reached;
-  int layers;                        /* L */
-  double *linearity_score;           /* [L] */
-  int calibrated_count;              /* -1: not chosen yet */
-  int *calibrated;                   /* [L]: the first calibrated_count count */
-  olica_report_layer_record *record; /* [L] by layer; .layer = -1: not cut yet */
-  olica_passages passages;           /* times of the layers on rank 0 */
+  const olica_method *method; /* borrowed; NULL: not known */
+  int layers, kv_heads;       /* L, K */
+  olica_report_layer *layer;  /* [L] */
+  int findings;
+  olica_report_finding finding[OLICA_FINDINGS];
+  olica_passages passages; /* times of the layers on rank 0 */
   struct {
     double dense, pruned;
     int64_t tokens, windows; /* predicted tokens; windows */
@@ -158,14 +162,19 @@ typedef struct olica_report {
 olica_status olica_report_create(olica_env *env, olica_report **report);
 void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed */
 
-/* Makes room for L layers. OLICA_ERR_MEMORY. */
-olica_status olica_report_layers(olica_env *env, olica_report *report, int layers);
+/* Makes room for the layers of a model that the method prunes in so many sweeps. OLICA_ERR_MEMORY. */
+olica_status olica_report_layers(olica_env *env, olica_report *report, const olica_arch *arch,
+                                 const olica_method *method, int sweeps);
+
+/* Takes the shapes [L] that have been chosen, and what the method has found. OLICA_ERR_MEMORY. */
+olica_status olica_report_choice(olica_env *env, olica_report *report, const olica_layer_shape *shapes,
+                                 void *state);
 
 /* Fills `model` from the architecture; kind: "huggingface" or "checkpoint", where it comes from. */
 void olica_report_model(olica_report *report, const olica_arch *arch, const char *kind);
 
-/* Keeps the record of layer record.layer. */
-void olica_report_layer(olica_report *report, olica_report_layer_record record);
+/* Keeps what the cut of a layer has told: fact [OLICA_FACTS]. */
+void olica_report_cut(olica_report *report, int layer, const double *fact);
 
 /* What the figures of the dense (pruned) model are called: "dense", "pruned", or "model" in a run that prunes
  * nothing. */

@@ -6,18 +6,18 @@
 #define OLICA_STORE_SURVEY_H
 
 #include "olica/io/hdf5.h"
+#include "olica/prune/method.h"
 
 #define OLICA_SURVEY_FORMAT "olica-statistics"
 enum { OLICA_SURVEY_SCHEMA = 1 };
 
 /* The same on every rank; the arrays are the caller's. */
 typedef struct olica_survey {
-  int layers, hidden; /* L, d */
-  double *energy;     /* [L x d] of the attention's outputs */
-  double *score;      /* [L] linearity of the FFNs */
-  double perplexity;  /* of the dense model; NaN: not known */
-  int64_t choices;    /* of the tasks; 0: none */
-  double *likelihood; /* [choices] by the dense model */
+  int arrays;
+  olica_array array[OLICA_ARRAYS]; /* of the method */
+  double perplexity;               /* of the dense model; NaN: not known */
+  int64_t choices;                 /* of the tasks; 0: none */
+  double *likelihood;              /* [choices] by the dense model */
 } olica_survey;
 
 /* Writes it, with `about` (a text); with `replace` in place of a file that is there. Without, such a file

@@ -1,4 +1,4 @@
-#include "olica/prune/calibrate.h"
+#include "calibrate.h"
 
 #include <assert.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "olica/prune/rotate.h"
+#include "rotate.h"
 
 #include <assert.h>
 #include <math.h>

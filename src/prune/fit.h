@@ -39,7 +39,4 @@ void olica_fit_destroy(olica_fit *fit); /* NULL allowed; every rank of the conte
  * them alone. */
 olica_status olica_fit_solve(olica_fit *fit, double damping);
 
-/* The damping of a calibration set of S sequences of T tokens: percdamp / ((S/128)(T/128)). Pure. */
-double olica_fit_damping(double percdamp, int64_t sequences, int tokens);
-
 #endif

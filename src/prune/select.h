@@ -4,7 +4,7 @@
 #define OLICA_PRUNE_SELECT_H
 
 #include "olica/calib/statistics.h"
-#include "olica/prune/budget.h"
+#include "olica/model/weights.h"
 
 /* kept [n - dropped] := indices, ascending, of what stays when the `dropped` least important but `skipped` of
  * n are taken away; of equal importance the lower index counts as less. OLICA_ERR_MEMORY only. */
@@ -24,9 +24,14 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
  * Pure. */
 size_t olica_select_bytes(const olica_arch *arch);
 
-/* Fills v, o, gate, up, down, their biases and the norms of `pruned` from `dense` by pruned->values_kept and
- * ffn_kept. Both lie in memory of the node, whose ranks copy a share each. Collective on the node. */
-void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                       olica_layer *pruned);
+/* Makes the lists of what `pruned` keeps, for rank 0 to fill: values_kept [K x n], ffn_kept [f']. Not
+ * collective. OLICA_ERR_MEMORY. */
+olica_status olica_select_begin(olica_env *env, const olica_arch *arch, olica_layer *pruned);
+
+/* Takes rank 0's lists, so that a tie in the last bit falls the same way everywhere, and fills v, o, gate,
+ * up, down, their biases and the norms of `pruned` from `dense`. Both lie in memory of the node, whose ranks
+ * copy a share each. Collective on the context. */
+void olica_select_finish(olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                         olica_layer *pruned);
 
 #endif

@@ -1,4 +1,4 @@
-#include "olica/prune/lowrank.h"
+#include "lowrank.h"
 
 #include <math.h>
 

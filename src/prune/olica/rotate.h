@@ -4,9 +4,9 @@
 #ifndef OLICA_PRUNE_ROTATE_H
 #define OLICA_PRUNE_ROTATE_H
 
+#include "budget.h"
 #include "olica/la/solver.h"
 #include "olica/model/weights.h"
-#include "olica/prune/budget.h"
 
 /* Changes W_v (and its bias) and W_o of a dense layer in place: O_i <- O_i T, W_v <- T⁻¹ W_v for the heads i
  * of a group. With e [d] the output energy of o_proj: fast: T = U, the eigenvectors of the sum over i of

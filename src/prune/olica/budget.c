@@ -1,4 +1,4 @@
-#include "olica/prune/budget.h"
+#include "budget.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -115,9 +115,9 @@ static olica_sparsities sparsities(const subject *of) {
   return found;
 }
 
-olica_sparsities olica_budget_sparsities(const olica_prune_options *options, const olica_arch *arch,
-                                         const olica_layer_shape *dense, int64_t parameters) {
-  const subject of = {options, arch, dense, parameters};
+olica_sparsities olica_budget_sparsities(const olica_method_model *model) {
+  const olica_prune_options options = olica_prune_options_of(model);
+  const subject of = {&options, model->arch, &model->dense[0], model->parameters};
   return sparsities(&of);
 }
 
@@ -174,9 +174,9 @@ static olica_status check_settings(olica_env *env, const olica_prune_options *op
   if (options->mlp_num > arch->layers - 1)
     return olica_error_set(
         env, OLICA_ERR_CONFIG,
-        "[prune] mlp_num = %d, expected at most %d: the model has %d layers and the last is never "
+        "[prune] mlp_num = %lld, expected at most %d: the model has %d layers and the last is never "
         "calibrated",
-        options->mlp_num, arch->layers - 1, arch->layers);
+        (long long)options->mlp_num, arch->layers - 1, arch->layers);
   if (options->ond == OLICA_OND_STANDARD && arch->head > arch->hidden)
     return olica_error_set(
         env, OLICA_ERR_CONFIG,
@@ -186,11 +186,17 @@ static olica_status check_settings(olica_env *env, const olica_prune_options *op
   return OLICA_OK;
 }
 
-olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
-                               const olica_layer_shape *dense, int64_t parameters, olica_budget *budget) {
-  const subject of = {options, arch, dense, parameters};
+olica_prune_options olica_prune_options_of(const olica_method_model *model) {
+  olica_prune_options options = *(const olica_prune_options *)model->settings;
+  options.sparsity = model->sparsity;
+  return options;
+}
+
+olica_status olica_budget_make(olica_env *env, const olica_method_model *model, olica_budget *budget) {
+  const olica_prune_options own = olica_prune_options_of(model), *options = &own;
+  const subject of = {options, model->arch, &model->dense[0], model->parameters};
   char range[OLICA_SPARSITIES_TEXT];
-  OLICA_TRY(check_settings(env, options, arch)); /* mlp_num counts below */
+  OLICA_TRY(check_settings(env, options, model->arch)); /* mlp_num counts below */
   *budget = compute(&of, options->sparsity);
   OLICA_TRY(check_share(env, &of, "value and output", budget->rho_vo));
   OLICA_TRY(check_share(env, &of, "query and key", budget->rho_qk));
@@ -201,22 +207,13 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
       env, OLICA_ERR_CONFIG,
       "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many; with "
       "these settings this model allows a sparsity of %s, and a smaller skip_lowest a larger one",
-      options->skip_lowest, budget->neurons_skipped, arch->ffn, options->sparsity, budget->neurons_dropped,
+      options->skip_lowest, budget->neurons_skipped, model->arch->ffn, options->sparsity, budget->neurons_dropped,
       olica_sparsities_text(&allowed, range));
 }
 
 bool olica_budget_removes(const olica_budget *budget) {
   return budget->q_rank > 0 || budget->k_rank > 0 || budget->values_dropped > 0 ||
          budget->neurons_dropped > 0;
-}
-
-int64_t olica_budget_parameters(const olica_budget *budget, int mlp_num, const olica_arch *arch,
-                                const olica_layer_shape *dense, int64_t parameters) {
-  const olica_layer_shape plain = olica_budget_shape(budget, dense, false),
-                          calibrated = olica_budget_shape(budget, dense, true);
-  return parameters + (arch->layers - mlp_num) * olica_layer_shape_total(arch, &plain) +
-         mlp_num * olica_layer_shape_total(arch, &calibrated) -
-         arch->layers * olica_layer_shape_total(arch, dense);
 }
 
 olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,

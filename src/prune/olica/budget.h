@@ -3,16 +3,18 @@
 #ifndef OLICA_PRUNE_BUDGET_H
 #define OLICA_PRUNE_BUDGET_H
 
-#include "olica/model/weights.h"
+#include <stdio.h>
+
+#include "olica/prune/method.h"
 
 /* How the orthogonal neuron decomposition is found; see rotate.h. */
 typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 
-/* The method's settings. */
+/* The method's settings, and the sparsity. */
 typedef struct olica_prune_options {
-  double sparsity;    /* p, of all parameters of the model */
+  double sparsity;    /* p, of all parameters of the model; filled by olica_prune_options_of */
   double k;           /* ratio of query/key to value/output sparsity */
-  int mlp_num;        /* layers that get a linear calibration */
+  int64_t mlp_num;    /* layers that get a linear calibration */
   double ratio;       /* rank of the calibration / d */
   double percdamp;    /* damping of the ridge fits */
   double skip_lowest; /* share of the least important FFN neurons that is kept */
@@ -29,10 +31,15 @@ typedef struct olica_budget {
   int branch;                     /* rank of a calibration branch; 0 where no neuron is dropped */
 } olica_budget;
 
-/* From the parameters of the whole model and the shape of its (dense) layers. OLICA_ERR_CONFIG, naming the
- * setting, where it cannot be met. */
-olica_status olica_budget_make(olica_env *env, const olica_prune_options *options, const olica_arch *arch,
-                               const olica_layer_shape *dense, int64_t parameters, olica_budget *budget);
+olica_prune_options olica_prune_options_of(const olica_method_model *model);
+
+/* From the parameters of the whole model and the shape of its first layer: all are alike. OLICA_ERR_CONFIG,
+ * naming the setting, where it cannot be met. */
+olica_status olica_budget_make(olica_env *env, const olica_method_model *model, olica_budget *budget);
+
+/* Prints it, for --check; warns of what it does in vain (explain.c). */
+void olica_budget_explain(olica_env *env, const olica_method_model *model, FILE *to);
+void olica_budget_advise(olica_env *env, const olica_method_model *model);
 
 /* The sparsities that the other settings allow a model: [0, most[0]], and (middle, most[1]] if most[1] >
  * middle; above `middle` query and key have another rule. `least`: the smallest that removes anything; above
@@ -40,8 +47,7 @@ olica_status olica_budget_make(olica_env *env, const olica_prune_options *option
 typedef struct olica_sparsities {
   double middle, most[2], least;
 } olica_sparsities;
-olica_sparsities olica_budget_sparsities(const olica_prune_options *options, const olica_arch *arch,
-                                         const olica_layer_shape *dense, int64_t parameters);
+olica_sparsities olica_budget_sparsities(const olica_method_model *model);
 
 /* The same as people read it: "0 to 0.6666". `text` [OLICA_SPARSITIES_TEXT]; returned. */
 enum { OLICA_SPARSITIES_TEXT = 64 };
@@ -49,10 +55,6 @@ const char *olica_sparsities_text(const olica_sparsities *allowed, char *text);
 
 /* Does a budget remove anything? Pure. */
 bool olica_budget_removes(const olica_budget *budget);
-
-/* Numbers of the whole pruned model, branches included. Pure. */
-int64_t olica_budget_parameters(const olica_budget *budget, int mlp_num, const olica_arch *arch,
-                                const olica_layer_shape *dense, int64_t parameters);
 
 /* The shape of a pruned layer, with or without a branch. */
 olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,

@@ -3,7 +3,7 @@
 #ifndef OLICA_PRUNE_CALIBRATE_H
 #define OLICA_PRUNE_CALIBRATE_H
 
-#include "olica/prune/fit.h"
+#include "../fit.h"
 
 /* The neurons that a cut drops, as an FFN of their own: its output is the residual R = B - B^ of the cut. */
 typedef struct olica_dropped {

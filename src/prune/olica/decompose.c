@@ -1,12 +1,12 @@
-#include "olica/prune/decompose.h"
+#include "decompose.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "../layer.h"
+#include "calibrate.h"
+#include "lowrank.h"
 #include "olica/par/comm.h"
 #include "olica/par/shared.h"
-#include "olica/prune/calibrate.h"
-#include "olica/prune/lowrank.h"
 
 /* The tasks of a layer, in the order of olica_decompose_problems. */
 typedef struct tasks {
@@ -142,18 +142,12 @@ static olica_status end(tasks *t, const kinds *k) {
   return OLICA_OK;
 }
 
-static void copy_whole(const olica_linear *from, olica_linear *to) {
-  if (to->weight) memcpy(to->weight, from->weight, (size_t)to->out * to->in * sizeof *to->weight);
-  if (to->bias) memcpy(to->bias, from->bias, (size_t)to->out * sizeof *to->bias);
-}
-
 olica_status olica_decompose_layer(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                    const double *s, const olica_residual *residual, const olica_layer *dense,
                                    olica_layer *pruned) {
   tasks t = {.context = context, .dense = dense, .residual = residual, .pruned = pruned};
   kinds k = kinds_of(&pruned->shape);
-  for (int p = OLICA_Q; p <= OLICA_K && olica_shared_leads(context); p++)
-    copy_whole(&dense->linear[p], &pruned->linear[p]);
+  for (int p = OLICA_Q; p <= OLICA_K; p++) olica_pruned_copy(context, &dense->linear[p], &pruned->linear[p]);
   OLICA_AGREE(context, OLICA_NEW(context->env, t.root, (size_t)arch->hidden));
   for (int i = 0; i < arch->hidden; i++) t.root[i] = sqrt(s[i]);
   OLICA_TRY(place(pool, arch, &t));

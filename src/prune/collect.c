@@ -1,0 +1,68 @@
+#include "collect.h"
+
+#include "olica/par/comm.h"
+
+static void keep_input(const olica_collected *work, const olica_view *view) {
+  size_t size = olica_number_size(work->precision), row = work->seen + (size_t)view->row;
+  for (int t = 0; t < view->rows; t++)
+    olica_number_encode(work->precision, view->x + (size_t)t * (size_t)view->stride,
+                        work->ffn_input + (row + (size_t)t) * (size_t)view->cols * size, (size_t)view->cols);
+}
+
+static void see(void *self, const olica_view *view) {
+  const olica_collected *work = self;
+  olica_energies_see(work->energies, view);
+  if (view->tap == OLICA_TAP_FFN_INPUT && work->ffn_input) keep_input(work, view);
+}
+
+static olica_status passed(void *self, int sequences) {
+  olica_collected *work = self;
+  work->seen += (size_t)sequences * (size_t)work->tokens;
+  return OLICA_OK;
+}
+
+static olica_status allocate(const olica_method_job *job, bool ffn_input, olica_collected *work) {
+  olica_env *env = job->context->env;
+  size_t numbers = (size_t)job->stream->count * (size_t)job->stream->tokens * (size_t)job->stream->hidden;
+  *work = (olica_collected){.precision = olica_kernel_precision(job->kernel), .tokens = job->stream->tokens};
+  OLICA_TRY(
+      olica_energies_create(env, job->model.arch, olica_forward_threads(job->forward), &work->energies));
+  return ffn_input ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision)) : OLICA_OK;
+}
+
+static olica_status pass(const olica_method_job *job, int index, const olica_layer *dense,
+                         olica_collected *work) {
+  const olica_onlooker onlooker = {
+      .observer = {.see = see, .self = work, .to_neurons = true}, .passed = passed, .stays = true};
+  olica_maps *maps = NULL;
+  OLICA_TRY(olica_maps_create(job->context, job->kernel, job->model.arch, dense, index, &maps));
+  OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
+  olica_maps_destroy(maps);
+  olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
+  return OLICA_OK;
+}
+
+/* All ranks have the same energies: one of them warns. */
+static void note_silent(const olica_context *context, int index, int silent) {
+  if (silent == 0) return;
+  olica_log_line(context->env, "layer %d: %d input channels of its linear maps have no energy", index,
+                 silent);
+  if (context->rank == 0)
+    olica_log_warn_times(context->env, silent,
+                         "channels have no energy on the calibration data: what they feed is cut without it");
+}
+
+olica_status olica_collect(const olica_method_job *job, int index, const olica_layer *dense, bool ffn_input,
+                           olica_collected *collected, int *silent) {
+  OLICA_AGREE(job->context, allocate(job, ffn_input, collected));
+  OLICA_TRY(pass(job, index, dense, collected));
+  *silent = olica_energies_silent(collected->energies);
+  note_silent(job->context, index, *silent);
+  return OLICA_OK;
+}
+
+void olica_collect_free(const olica_method_job *job, olica_collected *collected) {
+  OLICA_FREE(job->context->env, collected->ffn_input);
+  olica_energies_destroy(job->context->env, collected->energies);
+  collected->energies = NULL;
+}

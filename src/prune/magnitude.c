@@ -1,0 +1,166 @@
+/* Magnitude pruning, the plainest baseline: the neurons with the smallest weights go, whatever the data. It
+ * needs no calibration and no pass over the dense model.
+ *
+ * Of the value neurons of every key/value head, and of the FFN's neurons, the same share
+ *     rho = p P / (L (n_value,output + n_FFN))
+ * goes, so that the sparsity p of the model's P parameters is reached; n are the numbers of a layer's maps.
+ * What the value neurons' rounding leaves the FFN takes. A neuron's importance is the sum of the Euclidean
+ * norms of its rows (v; up, gate) and of its columns (o, of all heads of the group; down). */
+#include <math.h>
+
+#include "layer.h"
+#include "methods.h"
+#include "olica/calib/statistics.h"
+#include "olica/par/comm.h"
+#include "select.h"
+
+typedef struct budget {
+  double rho;
+  int values, neurons; /* that go: of each key/value head, of the FFN */
+} budget;
+
+static double numbers(const olica_method_model *model, olica_projection projection) {
+  return (double)olica_layer_shape_numbers(model->arch, &model->dense[0], projection);
+}
+
+static olica_status make_budget(olica_env *env, const olica_method_model *model, budget *b) {
+  const olica_arch *arch = model->arch;
+  double target = model->sparsity * (double)model->parameters / arch->layers; /* of a layer */
+  double values = numbers(model, OLICA_V) + numbers(model, OLICA_O);
+  double ffn = numbers(model, OLICA_GATE) + numbers(model, OLICA_UP) + numbers(model, OLICA_DOWN);
+  *b = (budget){.rho = target / (values + ffn)};
+  if (b->rho >= 1.0)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "[prune] sparsity = %g asks magnitude for a share of %.4f of value, output and "
+                           "FFN, expected less than 1: "
+                           "sparsity below %.4f",
+                           model->sparsity, b->rho,
+                           (values + ffn) * arch->layers / (double)model->parameters);
+  b->values = (int)floor(b->rho * arch->head);
+  olica_layer_shape cut = model->dense[0];
+  cut.values -= b->values;
+  double gone =
+      (double)(olica_layer_shape_total(arch, &model->dense[0]) - olica_layer_shape_total(arch, &cut));
+  cut.ffn--;
+  double each =
+      (double)(olica_layer_shape_total(arch, &model->dense[0]) - olica_layer_shape_total(arch, &cut)) - gone;
+  b->neurons = (int)floor((target - gone) / each + 1e-9);
+  if (b->neurons < arch->ffn) return OLICA_OK;
+  return olica_error_set(env, OLICA_ERR_CONFIG,
+                         "[prune] sparsity = %g leaves the FFN none of its %d neurons, expected less",
+                         model->sparsity, arch->ffn);
+}
+
+static olica_layer_shape shape_of(const budget *b, const olica_layer_shape *dense) {
+  olica_layer_shape shape = *dense;
+  shape.values -= b->values;
+  shape.ffn -= b->neurons;
+  return shape;
+}
+
+static olica_status plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
+                         olica_method_plan *plan) {
+  budget b;
+  OLICA_TRY(make_budget(env, model, &b));
+  for (int i = 0; i < model->arch->layers; i++) plan->shapes[i] = shape_of(&b, &model->dense[i]);
+  plan->largest = plan->shapes[0];
+  double lists = 4.0 * (model->arch->kv_heads * plan->largest.values + plan->largest.ffn);
+  double maps = (double)olica_maps_bytes(model->arch, &plan->largest, site->precision);
+  double choice = (double)olica_energies_bytes(model->arch, 1) + (double)olica_select_bytes(model->arch);
+  double passing = (double)olica_shared_counted((size_t)maps, site->node_ranks);
+  plan->cut = lists + (choice > passing ? choice : passing);
+  return OLICA_OK;
+}
+
+static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
+  const olica_arch *arch = model->arch;
+  budget b;
+  if (make_budget(env, model, &b) != OLICA_OK) return;
+  fprintf(to, "budget       share that goes of value/output and FFN: %.4f\n", b.rho);
+  fprintf(to, "a layer      %d of %d value neurons a head, %d of %d FFN neurons\n", arch->head - b.values,
+          arch->head, arch->ffn - b.neurons, arch->ffn);
+}
+
+typedef struct magnitude {
+  olica_method_job job;
+  budget budget;
+} magnitude;
+
+static olica_status create(const olica_method_job *job, void **out) {
+  olica_env *env = job->context->env;
+  magnitude *state = NULL;
+  OLICA_AGREE(job->context, OLICA_NEW(env, state, 1));
+  state->job = *job;
+  OLICA_AGREE(job->context, make_budget(env, &job->model, &state->budget));
+  *out = state;
+  return OLICA_OK;
+}
+
+static void destroy(void *self) {
+  magnitude *state = self;
+  olica_memory_free(state->job.context->env, state);
+}
+
+static olica_status shapes(void *self, olica_layer_shape *shapes) {
+  const magnitude *state = self;
+  for (int i = 0; i < state->job.model.arch->layers; i++)
+    shapes[i] = shape_of(&state->budget, &state->job.model.dense[i]);
+  return OLICA_OK;
+}
+
+/* Energies of one everywhere: an importance that they weight is one of the weights alone. */
+static olica_status make_ones(olica_env *env, const olica_arch *arch, olica_energies **ones) {
+  OLICA_TRY(olica_energies_create(env, arch, 1, ones));
+  for (int i = 0; i < (*ones)->total; i++) (*ones)->all[i] = 1.0;
+  return OLICA_OK;
+}
+
+/* Rank 0: the kept lists. */
+static olica_status choose(const magnitude *state, const olica_layer *dense, olica_layer *pruned) {
+  olica_env *env = state->job.context->env;
+  const olica_arch *arch = state->job.model.arch;
+  int h = arch->head, values = arch->kv_heads * h;
+  olica_energies *ones;
+  double *importance;
+  OLICA_TRY(make_ones(env, arch, &ones));
+  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
+  OLICA_TRY(olica_select_value_importance(env, arch, dense, ones, importance));
+  for (int j = 0; j < arch->kv_heads; j++)
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, state->budget.values,
+                                pruned->values_kept + j * pruned->shape.values));
+  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, ones, importance));
+  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, 0, state->budget.neurons, pruned->ffn_kept));
+  olica_memory_free(env, importance);
+  olica_energies_destroy(env, ones);
+  return OLICA_OK;
+}
+
+static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
+                        olica_cut_record *record) {
+  const magnitude *state = self;
+  const olica_method_job *job = &state->job;
+  olica_context *context = job->context;
+  olica_layer_shape shape = shape_of(&state->budget, &job->model.dense[index]);
+  olica_layer *pruned = NULL;
+  OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
+  OLICA_AGREE(context, olica_select_begin(context->env, job->model.arch, pruned));
+  OLICA_AGREE(context, context->rank == 0 ? choose(state, dense, pruned) : OLICA_OK);
+  olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
+  olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
+  olica_select_finish(context, job->model.arch, dense, pruned);
+  snprintf(record->line, sizeof record->line, "%d value neurons a head, %d FFN neurons", shape.values,
+           shape.ffn);
+  *out = pruned;
+  return olica_pruned_round(job, pruned);
+}
+
+const olica_method olica_method_magnitude = {
+    .name = "magnitude",
+    .about = "drops value and FFN neurons with the smallest weights; needs no calibration",
+    .plan = plan,
+    .explain = explain,
+    .create = create,
+    .destroy = destroy,
+    .shapes = shapes,
+    .cut = cut,
+};

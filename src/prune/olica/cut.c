@@ -1,0 +1,168 @@
+/* The cut of a layer: rotate the value neurons, collect energies on the pruned stream, select neurons, sum up
+ * what the dropped ones did, decompose query and key and fit the branch at once (doc/methods.md, sweep 2). */
+#include <string.h>
+
+#include "../collect.h"
+#include "../layer.h"
+#include "../select.h"
+#include "calibrate.h"
+#include "decompose.h"
+#include "lowrank.h"
+#include "olica/par/comm.h"
+#include "rotate.h"
+#include "state.h"
+
+/* Rank 0: the kept lists. */
+static olica_status choose_neurons(const olica_state *state, const olica_layer *dense,
+                                   const olica_energies *energies, olica_layer *pruned) {
+  olica_env *env = state->job.context->env;
+  const olica_arch *arch = state->job.model.arch;
+  const olica_budget *budget = &state->budget;
+  int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
+  double *importance;
+  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
+  OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
+  for (int j = 0; j < arch->kv_heads; j++)
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped,
+                                pruned->values_kept + j * n));
+  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
+  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, budget->neurons_skipped, budget->neurons_dropped,
+                              pruned->ffn_kept));
+  olica_memory_free(env, importance);
+  return OLICA_OK;
+}
+
+static olica_status cut_neurons(const olica_state *state, const olica_layer *dense,
+                                const olica_energies *energies, olica_layer *pruned) {
+  olica_context *context = state->job.context;
+  OLICA_AGREE(context, olica_select_begin(context->env, state->job.model.arch, pruned));
+  OLICA_AGREE(context, context->rank == 0 ? choose_neurons(state, dense, energies, pruned) : OLICA_OK);
+  olica_select_finish(context, state->job.model.arch, dense, pruned);
+  return OLICA_OK;
+}
+
+/* One pack's inputs and residual go into the sums; `sums` takes them as if they passed the FFN. */
+typedef struct residual_work {
+  olica_dropped *dropped;
+  int sequences;                   /* of a pack */
+  float *a, *gate, *up, *residual; /* [sequences x T x d], [.. x count], [.. x count], [.. x d] */
+} residual_work;
+
+static olica_status create_residual(const olica_state *state, residual_work *r) {
+  const olica_method_job *job = &state->job;
+  olica_env *env = job->context->env;
+  r->sequences = olica_olica_pack(state);
+  size_t rows = (size_t)r->sequences * (size_t)job->stream->tokens, d = (size_t)job->stream->hidden;
+  OLICA_TRY(OLICA_NEW(env, r->a, rows * d));
+  OLICA_TRY(OLICA_NEW(env, r->gate, rows * (size_t)r->dropped->count));
+  OLICA_TRY(OLICA_NEW(env, r->up, rows * (size_t)r->dropped->count));
+  return OLICA_NEW(env, r->residual, rows * d);
+}
+
+static void destroy_residual(olica_env *env, residual_work *r) {
+  olica_dropped_destroy(r->dropped);
+  olica_memory_free(env, r->a);
+  olica_memory_free(env, r->gate);
+  olica_memory_free(env, r->up);
+  olica_memory_free(env, r->residual);
+}
+
+static olica_status add_residual(const residual_work *r, const olica_collected *work, int64_t first,
+                                 int count, olica_fit_sums *sums) {
+  size_t d = (size_t)sums->d, numbers = (size_t)count * (size_t)sums->tokens * d;
+  size_t from = (size_t)first * (size_t)sums->tokens * d * olica_number_size(work->precision);
+  olica_view view = {.rows = count * sums->tokens, .cols = sums->d, .stride = sums->d, .x = r->a};
+  olica_number_decode(work->precision, work->ffn_input + from, r->a, numbers);
+  olica_dropped_apply(r->dropped, view.rows, r->a, r->gate, r->up, r->residual);
+  olica_fit_sums_see(sums, OLICA_SIDE_A, &view);
+  view.x = r->residual;
+  olica_fit_sums_see(sums, OLICA_SIDE_B, &view);
+  return olica_fit_sums_passed(sums, count);
+}
+
+static olica_status add_residuals(const olica_state *state, const residual_work *r,
+                                  const olica_collected *work, olica_fit_sums *sums) {
+  const olica_stream *stream = state->job.stream;
+  for (int64_t s = 0; s < stream->count; s += r->sequences) {
+    int64_t left = stream->count - s;
+    OLICA_TRY(add_residual(r, work, s, left < r->sequences ? (int)left : r->sequences, sums));
+  }
+  return olica_fit_sums_finish(sums);
+}
+
+/* Sums of the fit of the cut's residual on the FFN's inputs. */
+static olica_status collect_residual(const olica_state *state, const olica_layer *dense,
+                                     const olica_layer *pruned, const olica_collected *work,
+                                     olica_fit_sums **sums) {
+  const olica_method_job *job = &state->job;
+  olica_context *context = job->context;
+  residual_work r = {0};
+  OLICA_TRY(olica_fit_sums_create(context, job->kernel, job->stream->hidden, job->stream->tokens,
+                                  olica_olica_pack(state), sums));
+  OLICA_TRY(olica_dropped_create(context, job->kernel, dense, pruned, job->stream->hidden, &r.dropped));
+  OLICA_AGREE(context, create_residual(state, &r));
+  OLICA_AGREE(context, add_residuals(state, &r, work, *sums));
+  destroy_residual(context->env, &r);
+  return OLICA_OK;
+}
+
+/* Query, key, and in calibrated layers the branch, all at once. */
+static olica_status decompose(olica_state *state, const olica_layer *dense, const olica_energies *energies,
+                              olica_fit_sums *sums, olica_layer *pruned) {
+  const olica_method_job *job = &state->job;
+  const olica_stream *stream = job->stream;
+  const olica_residual residual = {.sums = sums,
+                                   .tokens = (double)stream->sequences * stream->tokens,
+                                   .damping = olica_olica_damping(state)};
+  return olica_decompose_layer(job->pool, job->context, job->model.arch, energies->attention, &residual,
+                               dense, pruned);
+}
+
+static olica_status rotate(const olica_state *state, int index, olica_layer *dense) {
+  const olica_method_job *job = &state->job;
+  const double *energy = state->output_energy + (size_t)index * (size_t)job->model.arch->hidden;
+  OLICA_TIMED(
+      job->context->env, "solve.rotation",
+      olica_rotate_values(job->pool, job->context, job->model.arch, state->options.ond, energy, dense));
+  return OLICA_OK;
+}
+
+/* Rounds, and says how far query and key are from what they were. */
+static olica_status finish(const olica_state *state, const olica_layer *dense, olica_layer *pruned,
+                           olica_cut_record *record) {
+  const olica_method_job *job = &state->job;
+  double *fact = record->fact;
+  OLICA_TRY(olica_pruned_round(job, pruned));
+  OLICA_TRY(olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q],
+                                &fact[OLICA_FACT_Q_ERROR]));
+  OLICA_TRY(olica_lowrank_error(job->context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K],
+                                &fact[OLICA_FACT_K_ERROR]));
+  snprintf(record->line, sizeof record->line, "query error %.4f, key error %.4f%s", fact[OLICA_FACT_Q_ERROR],
+           fact[OLICA_FACT_K_ERROR], pruned->shape.branch ? ", calibrated" : "");
+  return OLICA_OK;
+}
+
+olica_status olica_olica_cut(void *self, int index, olica_layer *dense, olica_layer **out,
+                             olica_cut_record *record) {
+  olica_state *state = self;
+  const olica_method_job *job = &state->job;
+  olica_env *env = job->context->env;
+  olica_collected work = {0};
+  olica_fit_sums *sums = NULL;
+  olica_layer *pruned = NULL;
+  olica_layer_shape shape =
+      olica_budget_shape(&state->budget, &job->model.dense[index], state->calibrated[index]);
+  int silent;
+  OLICA_TIMED(env, "solve", rotate(state, index, dense));
+  OLICA_TIMED(env, "collect", olica_collect(job, index, dense, shape.branch > 0, &work, &silent));
+  record->fact[OLICA_FACT_SILENT] = silent;
+  OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
+  OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
+  if (shape.branch > 0) OLICA_TIMED(env, "collect", collect_residual(state, dense, pruned, &work, &sums));
+  OLICA_FREE(env, work.ffn_input);
+  OLICA_TIMED(env, "solve", decompose(state, dense, work.energies, sums, pruned));
+  OLICA_TRY(finish(state, dense, pruned, record));
+  olica_collect_free(job, &work);
+  *out = pruned;
+  return OLICA_OK;
+}

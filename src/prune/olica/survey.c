@@ -1,0 +1,128 @@
+/* The pass over the dense model: how linear every FFN is in its input, by a ridge fit, and the output
+ * energies of the attention, which fix the rotation of the value neurons (doc/methods.md, sweep 1). */
+#include "olica/par/comm.h"
+#include "state.h"
+
+typedef struct survey_view {
+  olica_fit_sums *sums;
+  int d;
+  double *output_energy; /* [threads x d] */
+} survey_view;
+
+static void see_survey(void *self, const olica_view *view) {
+  survey_view *survey = self;
+  if (view->tap == OLICA_TAP_ATTENTION_OUTPUT)
+    olica_statistics_add_energy(survey->output_energy + (size_t)view->thread * (size_t)survey->d + view->col,
+                                view->x, view->rows, view->cols, view->stride);
+  if (view->tap == OLICA_TAP_FFN_INPUT) olica_fit_sums_see(survey->sums, OLICA_SIDE_A, view);
+  if (view->tap == OLICA_TAP_FFN_OUTPUT) olica_fit_sums_see(survey->sums, OLICA_SIDE_B, view);
+}
+
+static olica_status survey_passed(void *self, int sequences) {
+  survey_view *survey = self;
+  return olica_fit_sums_passed(survey->sums, sequences);
+}
+
+/* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
+static olica_status solve_waiting(olica_state *state) {
+  olica_context *context = state->job.context;
+  int d = state->job.model.arch->hidden, first = state->batch_first, count = state->waiting_count;
+  double damping = olica_olica_damping(state);
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < count; i++) {
+    olica_fit *fit = state->waiting[i];
+    if (!olica_solver_member(fit->solver)) continue;
+    olica_status one = olica_fit_solve(fit, damping);
+    if (status == OLICA_OK) status = one;
+    double sum = 0.0;
+    for (int j = 0; j < d; j++) sum += fit->correlation[j];
+    if (context->rank == state->places[i].first) state->score[first + i] = 1.0 - sum / d;
+  }
+  OLICA_AGREE(context, status);
+  olica_comm_sum(context, context->comm, state->score + first, (size_t)count);
+  for (int i = 0; i < count; i++) olica_fit_destroy(state->waiting[i]);
+  state->waiting_count = state->batch_count = 0;
+  return OLICA_OK;
+}
+
+/* The fits of layer `index` and the next ones, as many as there are ranks, get their places. */
+static olica_status begin_batch(olica_state *state, int index) {
+  olica_context *context = state->job.context;
+  int d = state->job.model.arch->hidden, left = state->job.model.arch->layers - index;
+  state->batch_first = index;
+  state->batch_count = left < context->size ? left : context->size;
+  for (int i = 0; i < state->batch_count; i++) state->problems[i] = olica_fit_problem(d);
+  OLICA_AGREE(context, olica_solver_place(context->env, olica_pool_settings(state->job.pool).backend,
+                                          context->size, state->batch_count, state->problems, state->places));
+  return OLICA_OK;
+}
+
+/* The sums of all ranks become a fit that waits for its turn. */
+static olica_status queue_fit(olica_state *state, int index, const olica_fit_sums *sums) {
+  olica_context *context = state->job.context;
+  const olica_stream *stream = state->job.stream;
+  olica_solver *solver;
+  if (state->batch_count == 0) OLICA_TRY(begin_batch(state, index));
+  OLICA_TRY(olica_pool_solver(state->job.pool, state->places[state->waiting_count], &solver));
+  OLICA_TRY(olica_fit_gather(context, solver, sums, (double)stream->sequences * stream->tokens,
+                             &state->waiting[state->waiting_count]));
+  state->waiting_count++;
+  return OLICA_OK;
+}
+
+static olica_status solve_timed(olica_state *state) {
+  olica_context *context = state->job.context;
+  olica_timer_start(&context->env->timers, "solve");
+  olica_timer_start(&context->env->timers, "solve.linearity");
+  olica_status status = solve_waiting(state);
+  olica_timer_stop(&context->env->timers);
+  olica_timer_stop(&context->env->timers);
+  return status;
+}
+
+static olica_status create_survey(olica_state *state, survey_view *view) {
+  const olica_method_job *job = &state->job;
+  view->d = job->model.arch->hidden;
+  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, view->output_energy,
+                                      (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
+  return olica_fit_sums_create(job->context, job->kernel, view->d, job->stream->tokens,
+                               olica_olica_pack(state), &view->sums);
+}
+
+/* e [d] := E_out of o_proj, of all threads and ranks. */
+static void reduce_output_energy(const olica_state *state, const survey_view *view, double *e) {
+  olica_context *context = state->job.context;
+  for (int t = 0; t < olica_forward_threads(state->job.forward); t++)
+    for (int i = 0; i < view->d; i++) e[i] += view->output_energy[(size_t)t * (size_t)view->d + (size_t)i];
+  olica_comm_sum(context, context->comm, e, (size_t)view->d);
+  for (int i = 0; i < view->d; i++) e[i] /= (double)state->job.stream->sequences;
+}
+
+static olica_status survey_stream(olica_state *state, const olica_maps *maps, survey_view *view) {
+  olica_context *context = state->job.context;
+  const olica_onlooker onlooker = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
+  OLICA_TRY(create_survey(state, view));
+  OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &onlooker));
+  OLICA_AGREE(context, olica_fit_sums_finish(view->sums));
+  reduce_output_energy(state, view, state->output_energy + (size_t)maps->index * (size_t)view->d);
+  return queue_fit(state, maps->index, view->sums);
+}
+
+olica_status olica_olica_observe(void *self, int pass, const olica_maps *maps) {
+  olica_state *state = self;
+  (void)pass; /* there is one */
+  olica_context *context = state->job.context;
+  survey_view view = {0};
+  olica_timer_start(&context->env->timers, "survey");
+  OLICA_TRY(survey_stream(state, maps, &view));
+  olica_fit_sums_destroy(view.sums);
+  olica_memory_free(context->env, view.output_energy);
+  if (state->waiting_count == state->batch_count) OLICA_TRY(solve_timed(state));
+  olica_timer_stop(&context->env->timers);
+  return OLICA_OK;
+}
+
+olica_status olica_olica_settle(void *self) {
+  const olica_state *state = self;
+  return state->waiting_count > 0 ? solve_timed(self) : OLICA_OK;
+}
