@@ -262,7 +262,7 @@ install: all
 	install -m 644 $(wildcard input/*.ini) $(examples)/input
 	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
 	sed '$(installed_demo)' input/demo/config.ini >$(examples)/input/demo/config.ini
-	install -m 755 $(filter-out %/test-slurm.sh,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
+	install -m 755 $(filter-out jobs/test-%,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
 	install -m 644 README.md CHANGELOG $(documents)
 	for file in $(wildcard doc/*.md) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done

@@ -9,35 +9,12 @@
 # Slurm's and MUNGE's daemons run as the caller, from a temporary directory, on ports of their own, and are ended with
 # it. Wants Debian's slurm-wlm and munge (`make check-slurm` installs them). Prints what happens as it happens, and
 # "N passed, M failed" last.
-set -u
 cd "$(dirname "$0")/.." || exit 70
 OLICA=$(realpath "${1:-build/olica_mpi}")
 export OLICA
-work=$(mktemp -d) || exit 70
+. jobs/test-common.sh
 export SLURM_CONF=$work/slurm.conf # from here on all of Slurm's commands speak to our own
 daemons=()
-passed=0
-failed=0
-
-say() { echo "$(date '+%T') $*"; }
-
-pass_if() { # pass_if WHAT COMMAND...
-  local what=$1
-  shift
-  if "$@"; then
-    passed=$((passed + 1))
-    say "ok: $what"
-  else
-    failed=$((failed + 1))
-    say "FAILED: $what"
-  fi
-}
-
-give_up() {
-  say "FAILED: $1"
-  tail -n 20 "$work"/*.log
-  exit 1
-}
 
 # shellcheck disable=SC2317 # the trap calls it
 tear_down() {
@@ -51,15 +28,6 @@ tear_down() {
 }
 trap tear_down EXIT
 trap 'exit 1' INT TERM
-
-wait_for() { # wait_for SECONDS COMMAND...: is it true in time?
-  local end=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [ $SECONDS -lt $end ] || return 1
-    sleep 0.3
-  done
-}
 
 # ---- the cluster ----------------------------------------------------------------------------------------------
 
@@ -143,42 +111,12 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS
 
 shape=(--nodes=2 --ntasks-per-node=2 --cpus-per-task=1)
 
-write_config() { # write_config FILE WINDOWS: the demo's model and ids; the more windows the longer it takes
-  local demo=$PWD/input/demo
-  cat >"$1" <<END
-[model]
-path = $demo
-[calibration]
-tokens = $demo/calibration.npy
-[prune]
-mlp_num = 2
-[evaluate]
-tokens = $demo/evaluation.npy
-stride = 1
-windows = $2
-END
-}
-
 # show JOB FIELD: of what `scontrol show job` tells
 show() { scontrol show job "$1" 2>/dev/null | tr ' ' '\n' | sed -n "s/^$2=//p" | head -n 1; }
 in_state() { [ "$(show "$1" JobState)" = "$2" ]; }
-says() { grep -q -- "$2" "$1" 2>/dev/null; }
 
 # Shows what a job's script says, as it comes.
 follow() { tail --lines=+1 --pid=$$ --follow=name --retry "$1" 2>/dev/null | grep --line-buffered ' job [0-9]*: ' & }
-
-same_model() { # same_model A.h5 B.h5: every dataset below /model, byte by byte
-  /usr/bin/python3 - "$@" <<'END'
-import sys, h5py
-def read(name):
-    found = {}
-    with h5py.File(name) as file:
-        file["model"].visititems(lambda path, x: found.update({path: x[()].tobytes()}) if isinstance(x, h5py.Dataset) else None)
-    return found
-one, other = map(read, sys.argv[1:])
-sys.exit(not one or one != other)
-END
-}
 
 # How long a short run takes says how many windows make one that is still running when Slurm's signal comes: Slurm looks
 # every 30 seconds for jobs that are to be signalled before it looks again.
@@ -191,8 +129,6 @@ reference() {
   write_config "$work/long.ini" $((400 * 300 / took))
   say "outside of Slurm, without interruption: $took s"
 }
-
-verifies() { mpirun -n 1 "$OLICA" --verify "$1" >/dev/null; }
 
 test_single() {
   local log=$work/single.log job
