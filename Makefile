@@ -58,6 +58,7 @@ deps_bench = gnuplot-nox
 deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck shellcheck
 deps_slurm = slurm-wlm munge
+deps_nodes = iproute2
 
 .PHONY: all
 all: $(O)/olica_mpi
@@ -241,6 +242,13 @@ check-slurm: deps-check
 	@$(MAKE) --no-print-directory all
 	jobs/test-slurm.sh $(O)/olica_mpi
 
+# A job over two machines of this machine's making (network namespaces; root), and a link that is slow, and one that breaks.
+.PHONY: check-nodes
+check-nodes: deps-check
+	@tests/install-deps $(deps_nodes)
+	@$(MAKE) --no-print-directory all
+	jobs/test-nodes.sh $(O)/olica_mpi
+
 # What goes where. Documents keep their folders, so that their links lead somewhere. The manual and the module file are
 # made for a PREFIX, so they are not kept.
 read_too   = jobs/README.md packaging/README.md tests/README.md
@@ -299,6 +307,7 @@ help:
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
+	@echo "make check-nodes a job over two hosts in network namespaces, and a link that breaks (root; a minute or two)"
 	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
 	@echo "make check-faults  faults of disk, memory and ranks, injected into small jobs (minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
