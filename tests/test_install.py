@@ -114,7 +114,7 @@ def complete(*words):
 COMPLETIONS = {
     "one option": (["--verif"], ["--verify"]),
     "a section": (["--set", "solver."], ["solver.eigen=", "solver.block="]),
-    "choices": (["--set", "prune.method", "="], ["none", "olica"]),
+    "choices": (["--set", "prune.method", "="], ["none", "olica", "magnitude"]),
     "a choice": (["--set", "solver.eigen", "=", "sc"], ["scalapack"]),
     "yes or no": (["--set", "output.overwrite", "=", ""], ["yes", "no"]),
     "a word or a number": (["--set", "compute.threads", "=", ""], ["auto"]),
