@@ -23,7 +23,7 @@ olica_status olica_error_set(olica_env *env, olica_status code, const char *form
   va_start(arguments, format);
   vsnprintf(env->error.text, sizeof env->error.text, format, arguments);
   va_end(arguments);
-  olica_log_printable(env->error.text); /* what a file says must not bring lines of its own */
+  olica_log_printable(env->error.text); /* text quoted from a file must not add lines */
   return env->error.code = code;
 }
 

@@ -12,7 +12,7 @@ enum { LINE = OLICA_ERROR_TEXT + 64 };
 
 typedef enum log_level { INFO, WARN, ERROR } log_level;
 
-#define ERASE "\r\033[K" /* to the beginning of the line, and clear it */
+#define ERASE "\r\033[K" /* return to the beginning of the line and clear it */
 
 void olica_log_open(olica_env *env) {
   olica_log *log = &env->log;
@@ -36,7 +36,7 @@ void olica_log_printable(char *text) {
     if (*c < 0x20 || *c == 0x7f) *c = '?';
 }
 
-/* One line in one piece, above the bar if there is one. */
+/* Writes one line in one call, above the bar if there is one. */
 static void write_line(const olica_log *log, log_level level, char *text) {
   static const char *const names[] = {"INFO ", "WARN ", "ERROR"}, *const colours[] = {"", "\033[33m",
                                                                                       "\033[31m"};

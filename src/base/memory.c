@@ -7,7 +7,7 @@
 
 #include "olica/base/env.h"
 
-/* In front of every block, one alignment unit long. */
+/* The header in front of every block, one alignment unit long. */
 struct olica_block {
   struct olica_block *previous, *next;
   size_t bytes;
@@ -30,8 +30,7 @@ void olica_memory_uncount(olica_env *env, size_t bytes) {
   env->memory.now -= bytes;
 }
 
-/* Large blocks on large pages, where the system has them to give: products walk over more memory than the
- * processor can translate at a time in small ones. */
+/* Asks for large pages for large blocks: products read more memory than the TLB covers with small pages. */
 static void ask_for_huge_pages(void *block, size_t bytes) {
   const size_t huge = 2 << 20;
   size_t before = (huge - (uintptr_t)block % huge) % huge;
@@ -71,7 +70,7 @@ olica_status olica_memory_grow(olica_env *env, const char *what, void *table, si
   if (larger < LEAST) larger = LEAST;
   void *old, *grown = olica_memory_get(env, what, larger, size);
   if (!grown) return env->error.code;
-  memcpy(&old, table, sizeof old); /* whatever type the pointer has */
+  memcpy(&old, table, sizeof old); /* for a pointer of any type */
   if (used > 0) memcpy(grown, old, used * size);
   memcpy(table, &grown, sizeof grown);
   olica_memory_free(env, old);

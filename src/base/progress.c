@@ -21,8 +21,8 @@ static void time_text(double seconds, char text[LEFT]) {
     snprintf(text, LEFT, "%d h %02d min", (int)(seconds / 3600), (int)(seconds / 60) % 60);
 }
 
-/* The bar, of at most `columns` - 1 characters: what, steps, bar, share, time left; what does not fit is left
- * out, the bar first. text [OLICA_LOG_BAR]. */
+/* Formats the bar in at most `columns` - 1 characters: task, steps, bar, percentage, time left. If it does
+ * not fit, the bar is left out first, then the text is cut. text [OLICA_LOG_BAR]. */
 static void draw(const olica_progress *progress, int done, double left, int columns, char *text) {
   char time[LEFT], head[64], tail[64], bar[BAR_MOST + 4] = "";
   int most = columns - 1 < OLICA_LOG_BAR - 1 ? columns - 1 : OLICA_LOG_BAR - 1;

@@ -25,7 +25,7 @@ void olica_random_block(const uint32_t counter[4], const uint32_t key[2], uint32
 uint64_t olica_random_below(olica_random random, uint64_t index, uint64_t bound) {
   assert(bound > 0);
   const uint32_t key[2] = {(uint32_t)random.seed, high(random.seed)};
-  uint64_t unfair = -bound % bound; /* 2^64 mod bound: low halves below it come up once too often */
+  uint64_t unfair = -bound % bound; /* 2^64 mod bound: low halves below it would be drawn once too often */
   for (uint32_t attempt = 0;; attempt++) {
     const uint32_t counter[4] = {(uint32_t)index, high(index), random.stream, attempt};
     uint32_t block[4];

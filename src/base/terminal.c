@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Standard error of the launcher, which is our parent on its own machine; elsewhere that is a daemon, which
- * has no terminal. */
+/* Opens the launcher's standard error. On the launcher's own machine it is our parent process; on other
+ * machines the parent is a daemon without a terminal. */
 static int open_launchers(void) {
   char path[64];
   struct stat info;

@@ -23,7 +23,7 @@ static int find(olica_timers *timers, const char *name) {
   return timers->count++;
 }
 
-/* The innermost running phase below position `top` of the stack, or -1. */
+/* Returns the innermost running phase below position `top` of the stack, or -1. */
 static int phase_below(const olica_timers *timers, int top) {
   while (--top >= 0)
     if (is_phase(&timers->timer[timers->stack[top].timer])) return top;
@@ -55,7 +55,7 @@ const char *olica_timer_running(const olica_timers *timers) {
   return timers->depth > 0 ? timers->timer[timers->stack[timers->depth - 1].timer].name : NULL;
 }
 
-/* Where the running timers begin that are not paused. */
+/* Returns the stack position of the first running timer that is not paused. */
 static int first_running(const olica_timers *timers) {
   int innermost = phase_below(timers, timers->depth);
   return innermost < 0 ? 0 : innermost;

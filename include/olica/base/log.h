@@ -1,11 +1,11 @@
-/* The log: lines on standard error of the rank that speaks for all (rank 0), and counted warnings that every
- * rank may raise. A line is
+/* The log: lines on standard error, printed by rank 0, and counted warnings, which any rank may raise. A line
+ * is
  *
- *     2026-01-31T12:00:00Z INFO  what there is to say
+ *     2026-01-31T12:00:00Z INFO  message
  *
  * with the time in UTC and the level INFO, WARN or ERROR in five columns; control characters become `?`. On a
- * terminal the levels WARN and ERROR are coloured (unless NO_COLOR is set), and the last line may be a
- * progress bar (base/progress.h); anywhere else no escape codes are written. Not collective. */
+ * terminal WARN and ERROR are coloured (unless NO_COLOR is set), and the last line may be a progress bar
+ * (base/progress.h); elsewhere no escape codes are written. Not collective. */
 #ifndef OLICA_BASE_LOG_H
 #define OLICA_BASE_LOG_H
 
@@ -22,45 +22,46 @@ typedef struct olica_warning {
 
 typedef struct olica_log {
   bool speaks; /* this rank prints (rank 0) */
-  bool quiet;  /* only warnings and the closing table */
+  bool quiet;  /* prints only warnings and the closing table */
   bool colour;
   bool on_terminal;
-  int terminal;            /* its descriptor, if on_terminal */
-  char bar[OLICA_LOG_BAR]; /* the progress bar that stands there; "": none */
+  int terminal;            /* file descriptor of the terminal, if on_terminal */
+  char bar[OLICA_LOG_BAR]; /* the progress bar on screen; "": none */
   int warning_count;
-  olica_warning warnings[OLICA_WARNINGS_MAX]; /* each text once, with how often it came */
+  olica_warning warnings[OLICA_WARNINGS_MAX]; /* each text once, with its number of occurrences */
 } olica_log;
 
-/* Looks for the terminal; a log without it never has one. Closed with the environment. */
+/* Finds the terminal; a log that was not opened has none. olica_env_destroy closes it. */
 void olica_log_open(struct olica_env *env);
 void olica_log_close(struct olica_env *env);
 
-/* One line of level INFO, from the rank that speaks unless quiet. */
+/* Prints one line of level INFO on rank 0, unless quiet. */
 void olica_log_line(struct olica_env *env, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A warning: said once (by the rank that speaks), counted ever after on the rank that raised it. Keep numbers
- * that vary out of the text, or it is another warning each time. What only some rank knows, that rank alone
- * should raise; what all know, one of them, or the counts are multiplied. */
+/* Raises a warning: rank 0 prints its first occurrence; the rank that raised it counts every occurrence. Keep
+ * varying numbers out of the text: each distinct text is a distinct warning. If only some ranks know the
+ * cause, those ranks raise it; if all ranks know it, one of them raises it, or the counts are multiplied. */
 void olica_log_warn(struct olica_env *env, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same, `times` at once; 0: nothing. `text` is taken as it is. */
+/* Counts `times` occurrences at once; 0: does nothing. `text` is no format string. */
 void olica_log_warn_times(struct olica_env *env, long times, const char *text);
 
-/* Says a warning that another rank has raised, unless this one has raised (and so said) it too. */
+/* Prints a warning raised by another rank, unless this rank has raised (and so printed) it too. */
 void olica_log_pass_on(struct olica_env *env, const char *text);
 
-/* The message of the failure under way, even if quiet: ERROR, or WARN where the work only stopped early. */
+/* Prints the message of the current failure, even if quiet: as ERROR, or as WARN if the run only stopped
+ * early. */
 void olica_log_failure(struct olica_env *env);
 
-/* "s", or "" of one: "%d rank%s". */
+/* Returns "s", or "" if count is 1, for "%d rank%s". */
 const char *olica_log_plural(long count);
 
-/* Control characters become `?`: a message is one line, and what a file says must not bring breaks or
- * terminal controls of its own. */
+/* Replaces control characters by `?`: a message stays one line, and text quoted from a file cannot add line
+ * breaks or terminal escapes. */
 void olica_log_printable(char *text);
 
-/* Puts `bar` (plain text of less than the terminal's columns) in place of the one that stands, "" none. Only
- * where there is a terminal. */
+/* Replaces the progress bar by `bar` (plain text, shorter than the terminal's width); "" removes it. Does
+ * nothing without a terminal. */
 void olica_log_bar(struct olica_env *env, const char *bar);
 
 #endif

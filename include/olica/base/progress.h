@@ -1,25 +1,25 @@
-/* How far some work of many steps is, and how long it will still take. On a terminal that is one line,
- * rewritten with every step; elsewhere (a batch job's log) a line of the log a step. Only the rank that
- * speaks shows it, and nobody who is quiet. Not collective, nothing fails. */
+/* Progress of a task of many steps, and its remaining time. On a terminal it is one line, redrawn at every
+ * step; elsewhere (a batch job's log) it is one log line a step. Only rank 0 shows it, unless quiet. Not
+ * collective; never fails. */
 #ifndef OLICA_BASE_PROGRESS_H
 #define OLICA_BASE_PROGRESS_H
 
 #include "olica/base/env.h"
 
 typedef struct olica_progress {
-  const char *what; /* and its unit: "survey layer" */
-  int steps, first; /* `first` of them were done before */
+  const char *what; /* the task and its unit: "survey layer" */
+  int steps, first; /* `first` steps were done earlier */
   double since;
 } olica_progress;
 
-/* Begins now, with steps - first > 0 to go. */
+/* Starts the clock; steps - first > 0 steps remain. */
 olica_progress olica_progress_begin(const char *what, int steps, int first);
 
-/* `done` of them are done: the log says the last one's number, from 0, and how many: "survey layer 6 (7 of
- * 30)". `detail` is said in the log, not beside the bar; "": nothing. */
+/* Reports that `done` steps are complete: the log gets the number of the last one, counted from 0, and the
+ * total: "survey layer 6 (7 of 30)". `detail` goes to the log only; "": none. */
 void olica_progress_step(olica_env *env, const olica_progress *progress, int done, const char *detail);
 
-/* Takes the bar away. */
+/* Removes the bar. */
 void olica_progress_end(olica_env *env);
 
 #endif

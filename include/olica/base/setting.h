@@ -1,5 +1,5 @@
-/* The description of one setting of a config file: its name, how its value is written and stored, its default
- * and range, and what it changes. The program's own rows stand in src/run/settings.c, a method's in the
+/* The description of one setting of a config file: its name, the form and type of its value, its default and
+ * range, and what it affects. The program's own rows are in src/run/settings.c, a method's rows in the
  * method's folder. */
 #ifndef OLICA_BASE_SETTING_H
 #define OLICA_BASE_SETTING_H
@@ -8,12 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How a value is written, and what it is stored as in struct olica_options. */
+/* The form of a value, and its type in struct olica_options. */
 typedef enum olica_kind {
   OLICA_KIND_STRING,   /* const char *, "" if empty */
-  OLICA_KIND_PATH,     /* const char *, relative to the config file or, of --set, to where the user stands */
-  OLICA_KIND_FILES,    /* const char *, "kind:FILE, kind:FILE", as given (who reads the list resolves); "" if
-                          empty */
+  OLICA_KIND_PATH,     /* const char *, relative to the config file or, for --set, to the working directory */
+  OLICA_KIND_FILES,    /* const char *, "kind:FILE, kind:FILE", as given (the code that uses it resolves the
+                          paths); "" if empty */
   OLICA_KIND_INTEGER,  /* int64_t */
   OLICA_KIND_COUNT,    /* int64_t, "auto" = 0 */
   OLICA_KIND_REAL,     /* double */
@@ -28,27 +28,28 @@ typedef struct olica_cadence {
   int64_t layers, minutes; /* one of them is set; both 0: off */
 } olica_cadence;
 
-/* What a setting's value changes. It decides which restart files and saved statistics a run may use. */
+/* The numbers that a setting's value changes. This decides which restart files and saved statistics a run may
+ * use. */
 typedef enum olica_affects {
   OLICA_AFFECTS_SURVEY, /* the statistics of the dense passes, and so the result */
-  OLICA_AFFECTS_RESULT, /* the result alone: the same saved statistics serve every value */
-  OLICA_AFFECTS_NOTHING /* no number; or what it changes is seen in the model, the tokens or the precision */
+  OLICA_AFFECTS_RESULT, /* only the result: the same saved statistics serve every value */
+  OLICA_AFFECTS_NOTHING /* no number; or the model, the tokens or the precision show the change */
 } olica_affects;
 
 typedef struct olica_setting {
   const char *section, *key;
   olica_kind kind;
-  size_t at;                    /* offset in the struct that holds the values */
-  const char *fallback;         /* the default, as a user would write it */
-  const char *unit;             /* "tokens"; NULL: none */
-  double low, high;             /* of numbers: low <= x <= high */
-  char open[3];                 /* "(]", "[)": an end that does not count itself; "": both do */
+  size_t at;            /* offset in the struct that holds the values */
+  const char *fallback; /* the default, in the form that a user writes */
+  const char *unit;     /* "tokens"; NULL: none */
+  double low, high;     /* of numbers: low <= x <= high */
+  char open[3];         /* "(]", "[)": a round bracket excludes that end; "": both ends are included */
   const char *(*choice)(int i); /* name of choice i, NULL past the last */
   const char *about;
   olica_affects affects;
 } olica_setting;
 
-/* Ends a table of rows that somebody else reads. */
+/* Ends a table of rows. */
 #define OLICA_SETTINGS_END                                                                                   \
   { .section = NULL }
 

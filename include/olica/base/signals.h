@@ -1,19 +1,20 @@
-/* A batch system's request to stop: SIGUSR1 or SIGTERM is noted, and looked for where it suits. Not
- * collective; what a signal handler writes to has to be a variable of the process, so this file has one. */
+/* A batch system's request to stop: the handler of SIGUSR1 and SIGTERM records the signal, and the run polls
+ * for it at safe points. Not collective. A signal handler can only write to a variable of the process, so
+ * signals.c has one. */
 #ifndef OLICA_BASE_SIGNALS_H
 #define OLICA_BASE_SIGNALS_H
 
-/* From here on both signals are noted and do nothing else. System calls go on. As early as can be: what comes
- * before would end the process. */
+/* Records both signals from here on; interrupted system calls are restarted. Call it as early as possible:
+ * until then a signal ends the process. */
 void olica_signals_catch(void);
 
-/* Nobody will look: from here on they do again what they did before, one that has come included. */
+/* Restores the default handlers and raises a recorded signal again: nothing polls from here on. */
 void olica_signals_release(void);
 
-/* The number of the signal that has come last, 0: none. */
+/* Returns the number of the last signal, 0: none. */
 int olica_signals_caught(void);
 
-/* "SIGUSR1", "SIGTERM"; for messages. */
+/* Returns "SIGUSR1" or "SIGTERM", for messages. */
 const char *olica_signals_name(int number);
 
 #endif
