@@ -12,8 +12,8 @@ static size_t chunk(size_t left, size_t limit) {
   return left < limit ? left : limit;
 }
 
-/* Books one of MPI's collectives, begun at `since`: call, seconds, bytes. A rank alone communicates nothing.
- */
+/* Adds one MPI collective, begun at `since`, to the running timers: call, seconds, bytes. A single rank
+ * communicates nothing. */
 static void book(olica_context *context, MPI_Comm comm, double since, double bytes) {
   int size;
   MPI_Comm_size(comm, &size);
@@ -42,7 +42,7 @@ void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t
 }
 
 static void reduce_all(olica_context *context, MPI_Comm comm, double *data, size_t count, MPI_Op op) {
-  olica_watch_enter(context, "a sum or maximum of all");
+  olica_watch_enter(context, "an allreduce");
   for (size_t done = 0, n; done < count; done += n) {
     double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);
@@ -64,7 +64,7 @@ void olica_comm_sum_to(olica_context *context, MPI_Comm comm, const double *data
                        int root) {
   int rank;
   MPI_Comm_rank(comm, &rank);
-  olica_watch_enter(context, "a sum to one rank");
+  olica_watch_enter(context, "a reduce to one rank");
   for (size_t done = 0, n; done < count; done += n) {
     double since = olica_timer_now();
     n = chunk(count - done, CHUNK_BYTES / sizeof *data);

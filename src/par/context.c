@@ -18,8 +18,8 @@ static int affinity_cores(void) {
   return cores > 0 ? cores : 1;
 }
 
-/* What OMP_NUM_THREADS asks for; else the cores of one rank: its affinity mask where the launcher bound it,
- * or its share of the node. */
+/* Returns OMP_NUM_THREADS if set; else the number of cores of one rank: its affinity mask if the launcher
+ * bound it, or its share of the node. */
 static int auto_threads(const olica_context *context) {
   const char *asked = getenv("OMP_NUM_THREADS");
   if (asked && atoi(asked) > 0) return atoi(asked);
@@ -43,12 +43,12 @@ void olica_context_set_threads(olica_context *context, int threads) {
   MPI_Allreduce(&context->threads, &context->most_threads, 1, MPI_INT, MPI_MAX, context->comm);
 }
 
-/* The ranks of this machine, or of a group of them. */
+/* Makes the communicator of this machine's ranks, or of a group of them. */
 static void find_node(olica_context *context) {
   MPI_Comm machine;
   MPI_Comm_split_type(context->comm, MPI_COMM_TYPE_SHARED, context->rank, MPI_INFO_NULL, &machine);
   const char *asked = getenv(OLICA_RANKS_PER_NODE);
-  int rank, ranks, size = asked ? atoi(asked) : 0; /* what is no number, and 0, asks for nothing */
+  int rank, ranks, size = asked ? atoi(asked) : 0; /* text that is no number counts as 0: no request */
   MPI_Comm_rank(machine, &rank);
   MPI_Comm_size(machine, &ranks);
   if (size <= 0 || size > ranks) size = ranks;
@@ -59,7 +59,7 @@ static void find_node(olica_context *context) {
   MPI_Comm_size(context->node, &context->node_size);
 }
 
-/* Our node's number, and who stands in our place on the others. */
+/* Numbers the nodes and makes the communicator of our peers on the others. */
 static void find_nodes(olica_context *context) {
   int leads = context->node_rank == 0, before = 0;
   MPI_Exscan(&leads, &before, 1, MPI_INT, MPI_SUM, context->comm);

@@ -5,25 +5,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a launcher puts into the environment of each process. The first one that is there counts: a launcher
- * inside another one (mpirun in a step of Slurm) stands above it here. */
+/* The variables that a launcher sets in each process. The first match counts: a launcher that can run inside
+ * another one (mpirun in a Slurm step) precedes it here. */
 typedef struct launcher {
-  const char *name, *size, *rank; /* size NULL: it only numbers them */
+  const char *name, *size, *rank; /* size NULL: it only numbers the tasks */
 } launcher;
 
 static const launcher table[] = {
     {"mpirun", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"}, /* Open MPI */
     {"mpiexec", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"},  /* MVAPICH2 */
-    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK"},      /* LSF on Summit's kind */
+    {"jsrun", "JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK"},      /* LSF on Summit-like systems */
     {"flux run", "FLUX_JOB_SIZE", "FLUX_TASK_RANK"},
     {"a PMI launcher (mpiexec, srun --mpi=pmi2)", "PMI_SIZE", "PMI_RANK"}, /* MPICH, Intel MPI, PALS */
     {"mpiexec", NULL, "PALS_RANKID"},                                      /* PALS without PMI */
     {"aprun", NULL, "ALPS_APP_PE"},                                        /* Cray's ALPS */
-    {"srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"}, /* only in a step: not SLURM_NTASKS, an allocation's */
+    {"srun", "SLURM_STEP_NUM_TASKS",
+     "SLURM_PROCID"}, /* set only in a step, unlike SLURM_NTASKS, which an allocation sets */
     {"a PMIx launcher", NULL, "PMIX_RANK"},
 };
 
-/* -1: the variable is not there, or is no number. */
+/* Returns the variable's value; -1 if it is not set or not a number. */
 static long number_of(const char *variable) {
   const char *text = variable ? getenv(variable) : NULL;
   char *end;
@@ -32,8 +33,8 @@ static long number_of(const char *variable) {
   return *end ? -1 : number;
 }
 
-/* Daemons of another launcher may have come by srun, which their processes inherit the marks of: those have
- * the other one's PMIx namespace. */
+/* Returns true if the variables were inherited: srun may have started another launcher's daemons, whose
+ * processes inherit srun's variables but have the other launcher's PMIx namespace. */
 static bool is_inherited(const launcher *by) {
   const char *space = getenv("PMIX_NAMESPACE");
   return strcmp(by->name, "srun") == 0 && space && *space && strncmp(space, "slurm", 5) != 0;
@@ -72,7 +73,7 @@ olica_status olica_launch_check(olica_env *env, const olica_launch *launch, int 
 olica_status olica_launch_check_session(olica_env *env, const olica_launch *launch) {
   static const char *const names[] = {"OMPI_MCA_orte_tmpdir_base", "TMPDIR", "TEMP", "TMP"};
   const char *name = "TMPDIR", *directory = "/tmp";
-  if (launch->launcher) return OLICA_OK; /* it has made the directory */
+  if (launch->launcher) return OLICA_OK; /* the launcher made the directory */
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     const char *value = getenv(names[i]);
     if (!value || !*value) continue;

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The number behind `key` in a file of lines "key number", or in front of everything where key is ""; -1
- * where there is none. */
+/* Returns the number after `key` in a file of lines "key number", or the first number of the file if key is
+ * ""; -1 if there is none. */
 static double read_number(const char *path, const char *key) {
   FILE *file = fopen(path, "r");
   if (!file) return -1;
@@ -19,7 +19,7 @@ static double read_number(const char *path, const char *key) {
   return value;
 }
 
-/* What one control group leaves: its limit less what is in use and cannot be dropped; -1: it has no limit. */
+/* Returns the rest of one control group: its limit less its unreclaimable use; -1: no limit. */
 static double group_left(const char *directory, const char *limit, const char *used) {
   char path[PATH_MAX];
   if (snprintf(path, sizeof path, "%s/%s", directory, limit) >= (int)sizeof path) return -1;
@@ -36,7 +36,8 @@ static double least(double a, double b) {
   return b < 0 || a < b ? a : b;
 }
 
-/* A group is bound by the limits of all the groups above it; `directory` is cut to `base` on the way. */
+/* Returns the least rest of a group and all its ancestors, whose limits also apply. Truncates `directory` to
+ * `base`. */
 static double branch_left(char *directory, size_t base, const char *limit, const char *used) {
   double left = -1;
   for (;;) {

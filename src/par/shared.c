@@ -39,7 +39,8 @@ size_t olica_shared_counted(size_t bytes, int node_size) {
   return (bytes + (size_t)node_size - 1) / (size_t)node_size;
 }
 
-/* Open MPI's own refusal would be one rank's alone, and the others would wait for it for ever. */
+/* Checks the free space on one rank a node. Open MPI would fail on that rank alone, and the others would wait
+ * for ever. */
 static olica_status check_room(const olica_context *context, const char *what, size_t bytes) {
   double room = olica_shared_room() / context->nodes_here;
   if (!olica_shared_leads(context) || (double)bytes <= room) return OLICA_OK;
@@ -53,12 +54,12 @@ static void open_window(olica_shared *shared) {
   MPI_Aint bytes = olica_shared_leads(context) ? (MPI_Aint)(shared->bytes + ALIGNMENT) : 0;
   int unit;
   char *data;
-  olica_watch_enter(context, "the making of shared memory");
+  olica_watch_enter(context, "the allocation of shared memory");
   MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, context->node, &data, &shared->window);
   MPI_Win_shared_query(shared->window, 0, &bytes, &unit, &data);
   MPI_Win_lock_all(MPI_MODE_NOCHECK, shared->window);
   olica_watch_leave(context);
-  /* A window begins at a page in every address space, if not at the page's first byte. */
+  /* A window begins on a page in every address space, but possibly not at its first byte. */
   shared->data = data + (ALIGNMENT - (uintptr_t)data % ALIGNMENT) % ALIGNMENT;
   context->others += shared->bytes - shared->counted;
   if (context->others > context->most_others) context->most_others = context->others;
@@ -67,7 +68,7 @@ static void open_window(olica_shared *shared) {
   olica_shared_fence(context);
 }
 
-/* This rank's part of the making, before anything collective. */
+/* Does this rank's local part of the allocation, before anything collective. */
 static olica_status prepare(olica_context *context, const char *what, size_t bytes, olica_shared **out) {
   olica_env *env = context->env;
   olica_shared *shared;
@@ -111,10 +112,10 @@ void olica_shared_destroy(olica_shared *shared) {
 
 void olica_shared_fence(const olica_context *context) {
   if (context->node_size == 1) return;
-  /* The window's public and private copy are one (MPI's unified model), so what is left to order are the
-   * processor's own loads and stores. */
+  /* In MPI's unified memory model a window's public and private copy are one, so only the processor's own
+   * loads and stores need ordering. */
   atomic_thread_fence(memory_order_seq_cst);
-  olica_watch_enter(context, "a fence of the node");
+  olica_watch_enter(context, "a node fence");
   MPI_Barrier(context->node);
   olica_watch_leave(context);
   atomic_thread_fence(memory_order_seq_cst);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The thread needs room for a line of text, no more; looks so often in `stall` seconds. */
+/* The thread's stack needs to hold a line of text only. It polls LOOKS times in `stall` seconds. */
 enum { STACK_BYTES = 128 << 10, LOOKS = 8, LINE = 256 };
 
 struct olica_watch {
@@ -19,11 +19,11 @@ struct olica_watch {
   pthread_mutex_t lock;
   pthread_cond_t wake;
   bool ending; /* under the lock */
-  int depth;   /* the main thread's own */
-  /* Written by the main thread, read by the other. */
-  atomic_ulong steps;          /* collectives entered and left: odd inside of one */
+  int depth;   /* of the main thread only */
+  /* Written by the main thread, read by the watchdog thread. */
+  atomic_ulong steps;          /* number of collectives entered plus left: odd inside one */
   _Atomic(const char *) what;  /* the collective entered last */
-  _Atomic(const char *) phase; /* in which timer that was */
+  _Atomic(const char *) phase; /* the timer that was running then */
 };
 
 /* ---- the rank ---- */
@@ -51,10 +51,10 @@ static void say(const olica_watch *watch, unsigned long steps, double waited, bo
                watch->rank, watch->host, steps % 2 ? "waits: it entered" : "is at work: it left",
                what ? what : "nothing yet", phase ? phase : "start", waited, last ? "; the job ends" : "");
   if (n >= LINE) n = LINE - 1;
-  if (write(STDERR_FILENO, line, (size_t)n) < 0) return; /* there is nobody to tell */
+  if (write(STDERR_FILENO, line, (size_t)n) < 0) return; /* nowhere to report to */
 }
 
-/* Sleeps for `seconds`, less if the end has come; returns whether it has. Holds the lock. */
+/* Sleeps for `seconds`, or until the watchdog ends; returns true if it ends. The caller holds the lock. */
 static bool doze(olica_watch *watch, double seconds) {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
@@ -65,7 +65,7 @@ static bool doze(olica_watch *watch, double seconds) {
   return watch->ending;
 }
 
-/* Counts its own naps, not the clock's seconds: a job that was suspended has not waited. */
+/* Counts its own naps instead of clock time: a suspended job has not waited. */
 static void *look_on(void *its) {
   olica_watch *watch = its;
   unsigned long steps = 0;
@@ -88,7 +88,7 @@ static void *look_on(void *its) {
 
 /* ---- its life ---- */
 
-/* Signals are the main thread's. */
+/* Blocks signals in the new thread: the main thread handles them. */
 static int start_thread(olica_watch *watch) {
   pthread_attr_t thread;
   sigset_t all, old;

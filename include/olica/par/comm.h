@@ -1,7 +1,6 @@
-/* Collectives in chunks (so that no count passes 2^31 and no single call grows past what the network likes),
- * and agreement on errors. All functions are collective on the communicator they are given; calls,
- * seconds and bytes are booked on the running timers (but not of a rank alone). MPI's own errors abort the
- * job. */
+/* Collectives in chunks (so that no count reaches 2^31 and no call is too large for the network), and
+ * agreement on errors. All functions are collective on the given communicator. Calls, seconds and bytes are
+ * added to the running timers, except on a communicator of one rank. Errors inside MPI abort the job. */
 #ifndef OLICA_PAR_COMM_H
 #define OLICA_PAR_COMM_H
 
@@ -10,29 +9,30 @@
 
 #include "olica/par/context.h"
 
-/* Copies `bytes` bytes at data from `root` to everyone. */
+/* Copies `bytes` bytes at data from `root` to all ranks. */
 void olica_comm_bcast(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int root);
 
-/* Of `items` items of `bytes` bytes at data every rank holds its block (olica_partition_block); afterwards
- * every rank holds all. */
+/* Allgather of `items` items of `bytes` bytes at data: each rank holds its block (olica_partition_block)
+ * before, all ranks hold all items after. */
 void olica_comm_gather(olica_context *context, MPI_Comm comm, void *data, size_t bytes, int64_t items);
 
-/* data[i] becomes the sum (the maximum) over all ranks, on every rank. In place. */
+/* Replaces data[i] by its sum (maximum) over all ranks, on every rank. In place. */
 void olica_comm_sum(olica_context *context, MPI_Comm comm, double *data, size_t count);
 void olica_comm_max(olica_context *context, MPI_Comm comm, double *data, size_t count);
 
-/* sum[i] on rank `root` becomes the sum over ranks of data[i]; sum is not touched elsewhere (NULL allowed)
- * and may not overlap data. */
+/* Reduces data[i] over the ranks into sum[i] on `root`; sum is not touched on other ranks (NULL allowed) and
+ * may not overlap data. */
 void olica_comm_sum_to(olica_context *context, MPI_Comm comm, const double *data, double *sum, size_t count,
                        int root);
 
-/* Turns a private failure into everybody's: if `status` is a failure on any rank, every rank returns the code
- * of the lowest failing rank, with that rank's message in its environment. Call it before the next collective
- * after anything that can fail on one rank alone. */
+/* Agrees on a failure: if `status` is a failure on any rank, every rank returns the code of the lowest
+ * failing rank, with that rank's message in its environment. Call it before the next collective, after
+ * anything that can fail on one rank alone. */
 olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_status status);
 
-/* OLICA_AGREE(context, call): agreement on the job's communicator, failure handed up. (The second return is
- * never taken; it tells static analysis that a failure of this rank's own does not go on.) */
+/* OLICA_AGREE(context, call): agrees on the job's communicator and returns from the calling function on
+ * failure. (The second return is never taken; it shows static analysis that this rank's own failure ends
+ * here.) */
 #define OLICA_AGREE(context, call)                                                                           \
   do {                                                                                                       \
     olica_status olica_mine_ = (call);                                                                       \

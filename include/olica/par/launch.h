@@ -1,6 +1,6 @@
-/* How this process was started, as its environment tells: by a launcher that MPI has not heard of, each of N
- * programs believes that it is alone, and all of them do the same work and write the same files. Not
- * collective, no MPI. */
+/* Finds from the environment how this process was started. A launcher that MPI does not recognize starts N
+ * programs of one rank each, which all do the same work and write the same files; this module detects that.
+ * Not collective; no MPI. */
 #ifndef OLICA_PAR_LAUNCH_H
 #define OLICA_PAR_LAUNCH_H
 
@@ -8,27 +8,27 @@
 
 #include "olica/base/env.h"
 
-/* The variable that says "yes, N programs of one rank each": a farm of jobs inside one step. */
+/* The variable that allows N programs of one rank each: a farm of jobs inside one step. */
 #define OLICA_ALONE "OLICA_ALONE"
 
-/* The launcher of this process, its tasks, and this one's number among them. */
+/* The launcher of this process, its number of tasks, and this process's number. */
 typedef struct olica_launch {
-  const char *launcher; /* NULL: none tells */
-  const char *variable; /* that says so */
-  long tasks, rank;     /* `tasks` at least, where the launcher only numbers them */
+  const char *launcher; /* NULL: none found */
+  const char *variable; /* the variable it was found by */
+  long tasks, rank;     /* `tasks` is a lower bound if the launcher only numbers them */
 } olica_launch;
 
-/* What the environment says. To be asked before MPI starts, which marks a process that is alone as one of an
- * mpirun. An allocation of several tasks is no launcher (a batch script without srun, a login shell in it),
- * nor is the launcher around an mpirun -n 1. */
+/* Reads the environment. Call it before MPI starts, since MPI marks a single process as one of an mpirun. An
+ * allocation of several tasks is not a launcher (a batch script without srun, a login shell in it), nor is
+ * the launcher around an mpirun -n 1. */
 olica_launch olica_launch_find(void);
 
-/* MPI has started with `size` ranks. If that is one, and the launcher has started several:
- * OLICA_ERR_CONFIG with the launcher, its variable and how to start the program instead. */
+/* Checks the number of ranks `size` of MPI: if it is 1 although the launcher started several tasks, returns
+ * OLICA_ERR_CONFIG with the launcher, its variable and the right way to start the program. */
 olica_status olica_launch_check(olica_env *env, const olica_launch *launch, int size);
 
-/* Before MPI starts: a process without launcher needs a directory for Open MPI's own files, whose message
- * names no reason. OLICA_ERR_IO if it is there and cannot be written to. */
+/* Checks, before MPI starts, the directory for Open MPI's own files. A process without launcher needs it, and
+ * Open MPI's own message gives no reason. OLICA_ERR_IO if it exists and cannot be written to. */
 olica_status olica_launch_check_session(olica_env *env, const olica_launch *launch);
 
 #endif

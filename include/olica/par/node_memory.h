@@ -1,10 +1,10 @@
-/* What memory a process of this node can still have. Not collective. */
+/* Free memory of this node. Not collective. */
 #ifndef OLICA_PAR_NODE_MEMORY_H
 #define OLICA_PAR_NODE_MEMORY_H
 
-/* Bytes that this node has left for us: what the system calls available, or what the control groups we are in
- * (a batch job's limit) leave, whichever is less; 0 where the system does not tell. `root` stands in front of
- * /proc and /sys: "" but in tests. */
+/* Returns the bytes that this process can still allocate on this node: the system's available memory or the
+ * rest of its control groups' limits (a batch job's limit), whichever is less; 0 if unknown. `root` is
+ * prepended to /proc and /sys: "" except in tests. */
 double olica_node_memory(const char *root);
 
 #endif

@@ -1,9 +1,18 @@
-/* Memory that the ranks of a node share: what every rank needs and none changes on its own (the layer in
- * work) lies there once. Few and large blocks.
+/* Memory shared by the ranks of a node (MPI-3 shared memory). It holds once per node what all ranks read and
+ * no rank changes alone: the current layer, the pruned layer, a panel of a table. Use few and large blocks.
  *
- * Who writes: the ranks of the node each their block of the items (olica_shared_part), or its first rank
- * (node_rank 0) alone. olica_shared_fence stands between such writing and the others' reading, and between
- * reading and the next writing. */
+ *     one block of `bytes` bytes on every node:
+ *
+ *     node 0                               node 1
+ *     rank 0    rank 1    rank 2           rank 3         rank 4
+ *     +---------+---------+---------+      +--------------+--------------+
+ *     | part 0  | part 1  | part 2  |      | part 0       | part 1       |
+ *     +---------+---------+---------+      +--------------+--------------+
+ *       all three ranks read all of it       both ranks read all of it
+ *
+ * Each rank writes its own part (olica_shared_part), or the node's first rank (node_rank 0) writes
+ * everything. olica_shared_fence separates writing from the other ranks' reading, and reading from the next
+ * writing. A node of one rank uses ordinary memory. */
 #ifndef OLICA_PAR_SHARED_H
 #define OLICA_PAR_SHARED_H
 
@@ -15,45 +24,45 @@
 
 typedef struct olica_shared {
   olica_context *context;
-  void *data; /* [bytes], the same on all ranks of the node, at addresses of their own */
+  void *data; /* [bytes], the same data on all ranks of the node; the address differs by rank */
   size_t bytes, counted;
-  MPI_Win window;            /* MPI_WIN_NULL: a node with one rank needs none */
-  struct olica_shared *next; /* of the context's list */
+  MPI_Win window;            /* MPI_WIN_NULL on a node of one rank */
+  struct olica_shared *next; /* next block of the context's list */
 } olica_shared;
 
-/* `bytes` zeroed bytes for the node, aligned to 64; `what` names them in messages. Every rank counts its
- * share, bytes / node_size, and has touched that share first (so it lies near its cores, and later faults
- * cannot find the file system full). Collective on the context; `bytes` may differ between nodes only. Too
- * little room for it in any node's /dev/shm, or [compute] memory: OLICA_ERR_MEMORY on all ranks. */
+/* Allocates `bytes` zeroed bytes for the node, aligned to 64; `what` names them in messages. Every rank
+ * counts its share, bytes / node_size, and touches that share first, so that its pages lie near its cores and
+ * a full file system shows here and not later. Collective on the context; `bytes` may differ between nodes
+ * only. OLICA_ERR_MEMORY on all ranks if any node's /dev/shm or [compute] memory has too little space. */
 olica_status olica_shared_create(olica_context *context, const char *what, size_t bytes,
                                  olica_shared **shared);
 
-/* Gives it back. Collective on the node; NULL allowed. Whatever is left when the context is destroyed goes
- * with it. */
+/* Frees a block; NULL allowed. Collective on the node. olica_context_destroy frees the blocks that are
+ * left. */
 void olica_shared_destroy(olica_shared *shared);
 
-/* What the ranks of a node have written so far is seen by all of them. Collective on the node. */
+/* Makes the node's writes so far visible to all its ranks. Collective on the node. */
 void olica_shared_fence(const olica_context *context);
 
-/* This rank's block of `items` items of work on memory of the node. Pure. */
+/* Returns this rank's block of `items` work items of its node. Pure. */
 olica_range olica_shared_part(const olica_context *context, int64_t items);
 
-/* Does this rank do for its node what is not worth sharing out? Pure. */
+/* Returns true on the rank that does a node's undivided work (node_rank 0). Pure. */
 bool olica_shared_leads(const olica_context *context);
 
-/* Bytes that one rank counts of a block, on a node with that many ranks. Pure. */
+/* Returns the bytes that one rank of a node of node_size ranks counts for a block. Pure. */
 size_t olica_shared_counted(size_t bytes, int node_size);
 
-/* Bytes of blocks that this node still has room for; infinity where the system does not tell. Not collective.
- */
+/* Returns the free bytes for blocks on this node; infinity if unknown. Not collective. */
 double olica_shared_room(void);
 
-/* Can blocks be made on this node, in that directory? It must be there and be writable, unless each rank has
- * a node of its own: else Open MPI would take another place, a disk's perhaps. OLICA_ERR_IO. Not collective.
- */
+/* Checks that blocks can be allocated on this node: the directory must exist and be writable, unless each
+ * rank is a node of its own. Otherwise Open MPI would silently use another place, possibly on a disk.
+ * OLICA_ERR_IO. Not collective. */
 olica_status olica_shared_check(const olica_context *context);
 
-/* The directory they lie in: /dev/shm, or what the environment tells Open MPI. Not collective. */
+/* Returns the directory of the blocks: /dev/shm, or the one set for Open MPI in the environment. Not
+ * collective. */
 const char *olica_shared_directory(void);
 
 #endif
