@@ -1,4 +1,4 @@
-/* The table of back ends, and what several of them share. */
+/* The table of back ends, and helpers that several of them share. */
 #include "backend.h"
 
 #include <limits.h>

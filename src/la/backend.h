@@ -1,18 +1,18 @@
-/* What a back end of the solvers' facade is: one table of operations in one file, and one line in the table
- * of src/la/backend.c. The facade (solver.c) checks arguments and results, books the work, retries; a back
- * end computes. Private to la.
+/* The interface of a back end of the solvers' facade. A back end is one table of operations in one file, and
+ * one line in the table of src/la/backend.c. The facade (solver.c) checks arguments and results, adds the
+ * work to the timers and retries; a back end only computes. Private to la.
  *
  * All operations are collective on the solver's grid and called by its members alone. They return the same
- * status on all members: what can fail on one rank alone (an allocation) is agreed on before the library is
- * entered. An operation that is absent is NULL. */
+ * status on all members: the members agree on anything that can fail on one rank alone (an allocation) before
+ * they enter the library. An absent operation is NULL. */
 #ifndef OLICA_LA_BACKEND_H
 #define OLICA_LA_BACKEND_H
 
 #include "olica/la/solver.h"
 
-/* The `wanted` smallest eigenvalues of the symmetric A [n x n], ascending, and their orthonormal
- * eigenvectors, the columns of V. Of A only the lower triangle with the diagonal may be destroyed. values
- * [wanted] on every member. OLICA_ERR_NUMERIC where the algorithm gives up. */
+/* Computes the `wanted` smallest eigenvalues of the symmetric A [n x n], ascending, and their orthonormal
+ * eigenvectors, the columns of V. Only the lower triangle of A, with the diagonal, may be destroyed. values
+ * [wanted] on every member. OLICA_ERR_NUMERIC if the algorithm fails. */
 typedef olica_status olica_eigen_algorithm(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                                            olica_matrix *v);
 
@@ -21,14 +21,15 @@ enum { OLICA_EIGEN_ALGORITHMS = 4 };
 typedef struct olica_backend_ops {
   const char *name, *about;
 
-  /* The process grid that a group of `ranks` ranks forms; rows * cols <= ranks. Pure. */
+  /* Returns the process grid of a group of `ranks` ranks; rows * cols <= ranks. Pure. */
   void (*shape)(int ranks, int *rows, int *cols);
-  /* MB = NB of a matrix with `rows` rows on a grid of so many ranks; `asked` is the setting. Pure. */
+  /* Returns MB = NB of a matrix with `rows` rows on a grid of `ranks` ranks; `asked` is the setting. Pure. */
   int (*block)(int asked, int ranks, int rows);
-  /* Bytes that the first of the algorithms below takes beside A and V, on the rank that needs most. Pure. */
+  /* Returns the bytes of workspace of the first algorithm below, beside A and V, on the rank that needs most.
+   * Pure. */
   double (*eigen_bytes)(const olica_site *at, int n, int wanted);
 
-  /* What the library needs once in a run; collective on the context. NULL: nothing. */
+  /* Initializes the library once per run; collective on the context. NULL: not needed. */
   olica_status (*start)(olica_context *context, void **session);
   void (*stop)(olica_context *context, void *session);
 
@@ -49,7 +50,7 @@ typedef struct olica_backend_ops {
 
 extern const olica_backend_ops olica_backend_lapack, olica_backend_scalapack, olica_backend_slepc;
 
-/* The table's row, NULL for OLICA_BACKEND_AUTO. */
+/* Returns the back end's row of the table; NULL for OLICA_BACKEND_AUTO. */
 const olica_backend_ops *olica_backend_ops_of(olica_backend backend);
 
 struct olica_solver {
@@ -58,9 +59,9 @@ struct olica_solver {
   const olica_grid *grid; /* borrowed from the pool */
   olica_placement place;
   olica_pool_options options;
-  long eigenproblems; /* solved by this rank */
+  long eigenproblems; /* number of problems solved by this rank */
   int largest;        /* their largest order */
-  olica_solver *next; /* in the pool */
+  olica_solver *next; /* next solver of the pool */
 };
 
 /* ScaLAPACK's operations work on any block-cyclic layout; other back ends borrow them. */
@@ -71,8 +72,8 @@ olica_eigen_algorithm olica_scalapack_syevd;
 olica_status olica_scalapack_factor(olica_solver *solver, olica_matrix *a);
 olica_status olica_scalapack_substitute(olica_solver *solver, const olica_matrix *a, olica_matrix *b);
 
-/* What LAPACK's and ScaLAPACK's eigensolvers work in: all n eigenvalues, and work arrays a little longer than
- * their workspace query answers, which runs short now and then. Not collective. */
+/* Workspace of LAPACK's and ScaLAPACK's eigensolvers: all n eigenvalues, and work arrays slightly longer than
+ * the answer of the workspace query, which is occasionally too small. Not collective. */
 typedef struct olica_workspace {
   double *w, *work;
   int *iwork, lwork, liwork;

@@ -4,8 +4,9 @@
 #include <stddef.h>
 #include <strings.h>
 
-/* The first of a level runs on every processor of it; others are made for one maker's. A steady kernel adds
- * up the edges of a product as it does the inside (tests/test_ranks.py). */
+/* The first kernel of a level runs on every processor of that level; the others are for one maker's
+ * processors. A steady kernel sums the edges of a product in the same order as its inside
+ * (tests/test_ranks.py). */
 static const struct {
   const char *name;
   olica_blas_level level;
@@ -36,7 +37,7 @@ static const struct {
 
 enum { KERNELS = sizeof table / sizeof *table };
 
-/* The row of a kernel, KERNELS for one that is not there. */
+/* Returns the row of a kernel, or KERNELS if it is not in the table. */
 static size_t find(const char *name) {
   size_t i = 0;
   while (i < KERNELS && strcasecmp(table[i].name, name) != 0) i++;

@@ -14,8 +14,8 @@
 #include "olica/la/blas_kernel.h"
 #include "olica/par/comm.h"
 
-/* Of the library; and ours: "PID KERNEL" of a process that has started again, and what it had before. Another
- * process that inherits it has not. */
+/* OpenBLAS's variable; and our mark, "PID KERNEL": the process that was restarted, and its kernel before. A
+ * child process that inherits the mark has another PID and ignores it. */
 #define CORETYPE "OPENBLAS_CORETYPE"
 #define MARK "OLICA_BLAS_STARTED"
 
@@ -26,15 +26,15 @@ static const char *setting(const char *name) {
   return text && *text ? text : NULL;
 }
 
-/* Whether this process has started again; `before` is then the kernel that it had. */
+/* Returns true if this process was restarted; `before` is then the kernel it had before. */
 static bool started_again(char before[OLICA_BLAS_KERNEL_TEXT]) {
   const char *mark = setting(MARK);
   long process;
   return mark && sscanf(mark, "%ld %31s", &process, before) == 2 && process == (long)getpid();
 }
 
-/* The kernel that the processor can run where that in use falls short, else NULL. A kernel that this program
- * does not know is newer than it. */
+/* Returns the kernel that the processor can run if the current one is below its level, else NULL. A kernel
+ * that is not in the table is newer than this program. */
 static const char *better_kernel(void) {
   olica_blas_level has = olica_blas_kernel_level(olica_blas_kernel_name()),
                    can = olica_blas_processor_level();
@@ -50,14 +50,15 @@ static bool is_kept(void) {
   return text && strcmp(text, "keep") == 0;
 }
 
-/* Privileges must not pass on what the environment says; valgrind would lose its hold on the program. */
+/* Returns true if the program must not be restarted: a privileged process must not pass its environment on,
+ * and valgrind would lose track of it. */
 static bool must_stay(void) {
   const char *preload = getenv("LD_PRELOAD");
   return getauxval(AT_SECURE) || (preload && strstr(preload, "vgpreload"));
 }
 
-/* The program's file by its name, which is what tools show of a process; by the link of the system where that
- * is another file now. */
+/* Finds the path of the program's file: its name, which process tools show, or the link /proc/self/exe if
+ * another file has that name now. */
 static void find_program(char path[PATH_MAX]) {
   static const char self[] = "/proc/self/exe";
   struct stat named, running;
@@ -68,7 +69,7 @@ static void find_program(char path[PATH_MAX]) {
     memcpy(path, self, sizeof self);
 }
 
-/* Returns only if that fails: the errno. */
+/* Returns only on failure, with the errno. */
 static int start_again(char **argv, const char *kernel) {
   char path[PATH_MAX], mark[MARK_TEXT];
   find_program(path);
@@ -95,7 +96,7 @@ const char *olica_blas_start_chooser(void) {
   return started_again(before) ? "program" : "user";
 }
 
-/* Why a kernel falls short, where that is not the user's will. */
+/* Warns of a kernel below the processor's level, unless the user chose it. */
 static void warn_of_kernel(olica_env *env, const char *better, int refused) {
   const char *name = olica_blas_kernel_name(), *asked = setting(CORETYPE);
   if (!library_has_kernels())
@@ -114,12 +115,12 @@ static void warn_of_kernel(olica_env *env, const char *better, int refused) {
                    name, better, strerror(refused), better);
 }
 
-/* A rank's kernel, and where it runs. */
+/* The kernel of a rank, and its host. */
 typedef struct card {
   char kernel[OLICA_BLAS_KERNEL_TEXT], host[64];
 } card;
 
-/* The kernel that all can run, NULL where one of them is not known. */
+/* Returns the best kernel that all ranks can run; NULL if one rank's kernel is unknown. */
 static const char *common_kernel(const card *all, int ranks) {
   olica_blas_level least = OLICA_BLAS_AVX512;
   for (int r = 0; r < ranks; r++) {
@@ -129,7 +130,7 @@ static const char *common_kernel(const card *all, int ranks) {
   return olica_blas_kernel_of(least);
 }
 
-/* By name: the first rank of another kernel than rank 0's stands for all that differ. */
+/* Compares by name, and names the first rank whose kernel differs from rank 0's. */
 static void warn_of_ranks(olica_env *env, const card *all, int ranks) {
   int other = 0;
   while (other < ranks && strcmp(all[other].kernel, all[0].kernel) == 0) other++;

@@ -3,8 +3,8 @@
 #include "olica/la/packed.h"
 
 enum {
-  SLAB = 608,  /* columns at most: times a panel of weights 228 KiB */
-  COLUMNS = 32 /* slabs are multiples of it */
+  SLAB = 608,  /* most columns: a slab and a panel of weights take 228 KiB */
+  COLUMNS = 32 /* every slab is a multiple of this */
 };
 
 olica_blocks olica_blocks_in(void *room, int width) {
@@ -20,13 +20,14 @@ size_t olica_blocks_bytes(int rows, int width) {
          sizeof(uint16_t);
 }
 
-/* Columns of the slab that column `col` lies in. */
+/* Returns the columns of the slab that contains column `col`. */
 static int slab_columns(const olica_blocks *b, int col) {
   int left = b->padded - col / b->slab * b->slab;
   return left < b->slab ? left : b->slab;
 }
 
-/* Where column `col` of a row lies, and how many columns follow it in its slab. */
+/* Returns the address of column `col` of a row, and the number of columns from there to the end of its
+ * slab. */
 static uint16_t *find(const olica_blocks *b, int row, int col, int *left) {
   int first = col / b->slab * b->slab, wide = slab_columns(b, col);
   size_t block = (size_t)(row / OLICA_BLOCK_ROWS) * OLICA_BLOCK_ROWS * (size_t)b->padded;
@@ -35,7 +36,7 @@ static uint16_t *find(const olica_blocks *b, int row, int col, int *left) {
          (col - first);
 }
 
-/* Rows of one block from `row` on. */
+/* Stores rows of one block, from `row` on. */
 static void store(const olica_blocks *blocks, int row, int rows, int col, int count, const float *x,
                   int stride) {
   for (int done = 0, n; done < count; done += n) {

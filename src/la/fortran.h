@@ -1,4 +1,4 @@
-/* Prototypes of the Fortran and BLACS routines this room calls; Debian ships no header for them. A Fortran
+/* Prototypes of the Fortran and BLACS routines used in la; Debian ships no header for them. A Fortran
  * CHARACTER argument has its length, passed by value after all the others (gfortran's tail calls rely on it).
  * PBLAS and BLACS are written in C and take none. Private to la. */
 #ifndef OLICA_LA_FORTRAN_H

@@ -6,7 +6,7 @@
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
 
-/* Cblacs_set: combine operations in an order that is the same in every run (TOPSREPEAT, TOPSCOHRNT). */
+/* Cblacs_set: combine operations in the same order in every run (TOPSREPEAT, TOPSCOHRNT). */
 enum { BLACS_REPEATABLE = 15, BLACS_COHERENT = 16 };
 
 void olica_grid_shape(int ranks, int *rows, int *cols) {
@@ -44,7 +44,7 @@ olica_status olica_grid_create(olica_context *context, int first, int rows, int 
                        .col = member ? place % cols : -1,
                        .blacs = -1,
                        .blacs_system = -1};
-  olica_watch_enter(context, "the making of a grid");
+  olica_watch_enter(context, "the creation of a process grid");
   MPI_Comm_split(context->comm, member ? 0 : MPI_UNDEFINED, context->rank, &grid->comm);
   if (member) join_blacs(grid);
   olica_watch_leave(context);

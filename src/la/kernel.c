@@ -1,6 +1,6 @@
-/* All of oneDNN that this program uses. Primitives are made for one thread and run by each thread on its own
- * data, so that results do not depend on the number of threads. Products are dense: the fast primitives of
- * oneDNN 2.6 write (and read) no other way. */
+/* All uses of oneDNN in this program. Primitives are created for one thread and run by each thread on its own
+ * data, so that results do not depend on the number of threads. Products are dense: only then are oneDNN
+ * 2.6's primitives fast. */
 #include "olica/la/kernel.h"
 
 #include <assert.h>
@@ -13,11 +13,11 @@
 enum {
   COLUMNS = 64,      /* oneDNN's blocks of a packed factor: columns, */
   DEPTH = 32,        /* and rows */
-  SCRATCH = 1 << 18, /* enough for what primitives want of a thread */
-  PROBE = 64         /* order of the product that tells the kernel's name */
+  SCRATCH = 1 << 18, /* enough for any primitive's scratchpad of one thread */
+  PROBE = 64         /* order of the product used to query the kernel's name */
 };
 
-/* Arguments of a product that change with every call; of each thread. */
+/* Arguments of a product that change with every call, per thread. */
 enum { LEFT, RIGHT, PRODUCT, SPACE, ARGUMENTS };
 
 struct olica_matmul {
@@ -29,7 +29,7 @@ struct olica_matmul {
   dnnl_memory_t *memory;    /* [ARGUMENTS x threads], without data of their own */
 };
 
-/* From strided fp32 to the order of a product's right factor. */
+/* Converts strided fp32 to the layout of a product's right factor. */
 typedef struct loader {
   struct loader *next;
   const olica_matmul *matmul;
@@ -40,14 +40,15 @@ typedef struct loader {
 
 struct olica_operand {
   const olica_matmul *matmul;
-  char *own;            /* its data, where nobody gave it room */
-  dnnl_memory_t memory; /* around it: setting the data of a padded memory would write into it */
+  char *own;            /* its data, if the caller gave no memory */
+  dnnl_memory_t memory; /* the memory object around it: setting the data of a padded memory object would write
+                           into it */
 };
 
 typedef struct worker {
   dnnl_stream_t stream;
-  char *scratch; /* of the primitive that runs */
-  char *room;    /* of whoever calls it */
+  char *scratch; /* scratchpad of the running primitive */
+  char *room;    /* workspace of the caller */
 } worker;
 
 struct olica_kernel {
@@ -142,7 +143,8 @@ static olica_status create_bf16(olica_kernel *kernel) {
                            "products in bf16: this processor has none, expected AVX512_BF16 or AMX");
   TRY_DNNL(kernel->env, dnnl_engine_create(&kernel->engine, dnnl_cpu, 0));
   OLICA_TRY(create_workers(kernel));
-  OLICA_TRY(take_scratch(kernel, SCRATCH)); /* as announced, and at once: what primitives want differs */
+  /* Primitives need different sizes; the estimate counts SCRATCH, so allocate that at once. */
+  OLICA_TRY(take_scratch(kernel, SCRATCH));
   return olica_matmul_find(kernel, (olica_matmul_shape){PROBE, PROBE, PROBE, OLICA_RIGHT_PACKED, false},
                            &any);
 }
@@ -202,7 +204,7 @@ size_t olica_kernel_bytes(olica_dtype precision, int threads) {
 
 /* ---- products ---- */
 
-/* `packed` is the order of the same product that does not add, NULL: oneDNN chooses. */
+/* `packed` is the layout of the same product without addition; NULL: oneDNN chooses. */
 static dnnl_status_t describe_factors(const olica_matmul_shape *s, const dnnl_memory_desc_t *packed,
                                       dnnl_memory_desc_t of[ARGUMENTS]) {
   const dnnl_dims_t left = {s->rows, s->depth}, right = {s->depth, s->columns},
@@ -220,7 +222,7 @@ static dnnl_status_t describe_factors(const olica_matmul_shape *s, const dnnl_me
   return status;
 }
 
-/* Scratch is ours to give, so that several threads may run one primitive. */
+/* We provide the scratchpad, so that several threads can run one primitive. */
 static dnnl_status_t make_attributes(bool adds, dnnl_primitive_attr_t *attributes, dnnl_post_ops_t *sum) {
   dnnl_status_t status = dnnl_primitive_attr_create(attributes);
   if (status == dnnl_success)
@@ -246,7 +248,7 @@ static dnnl_status_t describe(const olica_kernel *kernel, const olica_matmul_sha
   return status;
 }
 
-/* "oneDNN 2.6.3 avx512_core_bf16", from what implements a primitive: "brg:avx512_core_bf16". */
+/* Sets the name "oneDNN 2.6.3 avx512_core_bf16" from a primitive's implementation, "brg:avx512_core_bf16". */
 static void name_kernel(olica_kernel *kernel, const_dnnl_primitive_desc_t description) {
   const char *name = "?", *colon;
   char version[OLICA_KERNEL_TEXT];
@@ -272,7 +274,7 @@ static olica_status make_matmul(olica_kernel *kernel, olica_matmul *matmul,
   dnnl_memory_desc_t of[ARGUMENTS];
   dnnl_primitive_desc_t description;
   int threads = omp_get_max_threads();
-  omp_set_num_threads(1); /* a primitive keeps the number of threads of its making */
+  omp_set_num_threads(1); /* a primitive keeps the number of threads at its creation */
   dnnl_status_t status = describe_factors(&matmul->shape, packed, of);
   if (status == dnnl_success) status = describe(kernel, &matmul->shape, of, &description);
   if (status == dnnl_success) {
@@ -299,14 +301,14 @@ olica_status olica_matmul_find(olica_kernel *kernel, olica_matmul_shape shape, c
   for (olica_matmul *matmul = kernel->matmuls; matmul; matmul = matmul->next)
     if (same_shape(&matmul->shape, &shape)) return *found = matmul, OLICA_OK;
   if (shape.adds && shape.right == OLICA_RIGHT_PACKED) {
-    olica_matmul_shape without = shape; /* one operand serves both */
+    olica_matmul_shape without = shape; /* one operand serves both products */
     without.adds = false;
     OLICA_TRY(olica_matmul_find(kernel, without, &plain));
   }
   olica_matmul *matmul;
   OLICA_TRY(OLICA_NEW(kernel->env, matmul, 1));
   *matmul = (olica_matmul){.next = kernel->matmuls, .kernel = kernel, .shape = shape};
-  kernel->matmuls = matmul; /* whatever comes of it: it is taken down with the others */
+  kernel->matmuls = matmul; /* also after a failure: it is freed with the others */
   *found = matmul;
   return make_matmul(kernel, matmul, plain ? &plain->order : NULL);
 }
@@ -325,7 +327,7 @@ void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *le
                                        {DNNL_ARG_DST, memory[PRODUCT]},
                                        {DNNL_ARG_SCRATCHPAD, memory[SPACE]}};
   if (status == dnnl_success) status = dnnl_primitive_execute(matmul->run, own->stream, 4, arguments);
-  assert(status == dnnl_success); /* all it needs was there when it was made */
+  assert(status == dnnl_success); /* cannot fail: everything it needs was created before */
   (void)status;
 }
 

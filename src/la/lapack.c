@@ -1,5 +1,4 @@
-/* LAPACK on one rank: the plain reference. The grid is 1 x 1, so that a matrix is an ordinary column-major
- * one. */
+/* LAPACK on one rank: the plain reference. The grid is 1 x 1, so a matrix is an ordinary column-major one. */
 #include <cblas.h>
 #include <string.h>
 
@@ -17,8 +16,8 @@ static int block(int asked, int ranks, int rows) {
   return asked;
 }
 
-/* Up to this order one thread does nearly as well as several, and then a solution does not depend, in its
- * last bits, on how many threads there are. */
+/* Up to this order one thread is nearly as fast as several, and the last bits of a solution then do not
+ * depend on the number of threads. */
 enum { SERIAL_ORDER = 1024 };
 
 static void narrow(int order) {
@@ -49,8 +48,9 @@ static olica_status verdict(olica_env *env, const char *routine, int info) {
   return olica_error_set(env, OLICA_ERR_NUMERIC, "%s returned %d", routine, info);
 }
 
-/* The wanted pairs of the tridiagonal matrix (d, e): by MRRR where they are few, since it finds no others; by
- * divide and conquer otherwise, since it is all products of matrices. z [n x n] is NULL for few. */
+/* Computes the wanted eigenpairs of the tridiagonal matrix (d, e): few pairs by MRRR, which can find a
+ * subset; otherwise all by divide and conquer, which consists of matrix products. z [n x n] is NULL for
+ * few. */
 static int few(int wanted, int n) {
   enum { ONE_IN = 8 };
   return wanted <= n / ONE_IN;
@@ -71,39 +71,39 @@ static int tridiagonal_pairs(int n, int wanted, double *d, double *e, double *z,
   return info;
 }
 
-/* What sytrd works in: numbers and integers of the workspace, and the n x n pairs of the tridiagonal matrix
- * where they are not few. */
-typedef struct room {
+/* Workspace of sytrd: lengths of the real and integer work arrays, and of the n x n eigenvectors of the
+ * tridiagonal matrix if they are not few. */
+typedef struct workspace_size {
   size_t square;
   double work, integers;
-} room;
+} workspace_size;
 
-static room room_for(int n, int wanted) {
+static workspace_size size_for(int n, int wanted) {
   enum { BLOCK = 64, MRRR = 18, MRRR_INTEGERS = 10, DIVIDE = 4, DIVIDE_INTEGERS = 5 };
   size_t square = few(wanted, n) ? 0 : (size_t)n * (size_t)n;
   double work = few(wanted, n) ? MRRR * (double)n : DIVIDE * (double)n + (double)square + 1;
-  return (room){.square = square,
-                .work = work > BLOCK * (double)n ? work : BLOCK * (double)n,
-                .integers = (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n};
+  return (workspace_size){.square = square,
+                          .work = work > BLOCK * (double)n ? work : BLOCK * (double)n,
+                          .integers = (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n};
 }
 
-/* dsytrd's d, e, tau and dstemr's support beside it. */
+/* dsytrd's d, e and tau, and dstemr's support. */
 static double eigen_bytes(const olica_site *at, int n, int wanted) {
   (void)at;
-  room r = room_for(n, wanted);
+  workspace_size r = size_for(n, wanted);
   return olica_workspace_bytes(n, r.work, r.integers) + 8.0 * (double)r.square +
          n * (3.0 * sizeof(double) + 2.0 * sizeof(int));
 }
 
-/* Householder's reduction, the wanted pairs of its tridiagonal matrix, and the way back for just these:
- * DSYEVR finds them one by one unless it is asked for all, DSYEVD turns back all. */
+/* Householder reduction, the wanted pairs of the tridiagonal matrix, and back-transformation of these pairs
+ * only. DSYEVR computes a subset one pair at a time, and DSYEVD back-transforms all pairs. */
 static olica_status sytrd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;
   int n = a->rows, info = 0, *support;
   size_t order = (size_t)n;
   double *d, *z;
-  room r = room_for(n, wanted);
+  workspace_size r = size_for(n, wanted);
   olica_workspace s;
   OLICA_TRY(olica_workspace_get(env, n, r.work, r.integers, &s));
   OLICA_TRY(OLICA_NEW(env, d, 3 * order)); /* and e, tau */
@@ -123,7 +123,7 @@ static olica_status sytrd(olica_solver *solver, olica_matrix *a, int wanted, dou
   return widen(solver, verdict(env, few(wanted, n) ? "dsytrd, dstemr" : "dsytrd, dstedc", info));
 }
 
-/* The second choice; unless all pairs are wanted, by bisection and inverse iteration. */
+/* The second choice: a subset of the pairs by bisection and inverse iteration. */
 static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;

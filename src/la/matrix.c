@@ -1,3 +1,21 @@
+/* Distributed matrices. A row-major matrix in every node's shared memory and the block-cyclic local parts are
+ * converted panel by panel, a few whole local columns of one process at a time, so that the workspace is
+ * small:
+ *
+ *     part of node 0   part of node 1             local parts, block-cyclic over the grid
+ *     [rows x cols]    [rows x cols]
+ *     +-----------+    +-----------+    sum       process (0,0)  (0,1)  (1,0)  (1,1)
+ *     |  .  .  .  |    |  .  .  .  |   ----->          +----+   +----+ +----+ +----+
+ *     |  .  .  .  |    |  .  .  .  |  replicate        |    |   |    | |    | |    |
+ *     +-----------+    +-----------+   <-----          +----+   +----+ +----+ +----+
+ *
+ *   olica_matrix_sum         for every panel of every process:
+ *                              one rank of each node gathers the panel's numbers from its node's part
+ *                              reduce them over the nodes to the owner, who stores them
+ *                            mirror the triangle, if only one was summed
+ *   olica_matrix_replicate   for every panel of every process:
+ *                              the owner rounds it to fp32 and broadcasts it
+ *                              every rank that wants a copy scatters it into its row-major matrix */
 #include "olica/la/matrix.h"
 
 #include <assert.h>
@@ -8,18 +26,18 @@
 #include "fortran.h"
 #include "olica/par/comm.h"
 
-/* Numbers in one piece of a distribution: what scratch is limited to. */
+/* Numbers in one piece of a distribution: bounds the workspace. */
 enum { PIECE = 1 << 20 };
 
-/* How many of the first `n` indices, dealt in blocks to `places` processes, lie on process `place` (NUMROC).
- */
+/* Returns how many of the first `n` indices, dealt in blocks to `places` processes, lie on process `place`
+ * (NUMROC). */
 static int held(int n, int block, int place, int places) {
   int blocks = n / block, mine = blocks / places * block, rest = blocks % places;
   if (place < rest) return mine + block;
   return place == rest ? mine + n % block : mine;
 }
 
-/* The global index of local index `local` of process `place`. */
+/* Returns the global index of local index `local` of process `place`. */
 static int global(int local, int block, int place, int places) {
   return (local / block * places + place) * block + local % block;
 }
@@ -88,7 +106,7 @@ void olica_matrix_fill(olica_matrix *matrix, double (*value)(const void *data, i
 }
 
 void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, const double *scale) {
-  enum { TILE = 16 }; /* columns: what of a row lies in one line of the cache */
+  enum { TILE = 16 }; /* columns: the numbers of a row in one cache line */
   for (int first = 0; first < matrix->local_cols; first += TILE) {
     int last = minimum(matrix->local_cols, first + TILE), from[TILE] = {0};
     double factor[TILE] = {0};
@@ -138,19 +156,19 @@ int olica_matrix_most(int n, int block, int places) {
   return held(n, block, 0, places);
 }
 
-/* Numbers that no panel of rows x cols has more of. */
+/* Returns an upper bound of the numbers in a panel of a local part of rows x cols. */
 static size_t panel_numbers(int rows, int cols) {
   size_t all = (size_t)rows * (size_t)cols, limit = rows > PIECE ? (size_t)rows : PIECE;
   return all < limit ? all : limit;
 }
 
-/* What no panel is larger than. Process (0, 0) has most rows and columns. */
+/* Returns an upper bound of the numbers in any panel. Process (0, 0) has most rows and columns. */
 static size_t panel_size(const olica_matrix *matrix, int cols) {
   const olica_grid *grid = matrix->grid;
   return panel_numbers(held(matrix->rows, matrix->mb, 0, grid->rows), held(cols, matrix->nb, 0, grid->cols));
 }
 
-/* A panel of the sum and, where nodes add up theirs, one of this node's part. */
+/* Returns the number of panels of workspace: the sum and, with several nodes, this node's part. */
 static int sum_panels(int nodes) {
   return nodes > 1 ? 2 : 1;
 }
@@ -167,8 +185,8 @@ typedef struct summation {
   olica_matrix *matrix;
   const double *part; /* [rows x cols], row-major, of the node */
   int upper;
-  size_t size;        /* of a panel, at most */
-  double *mine, *sum; /* a panel each */
+  size_t size;        /* largest panel */
+  double *mine, *sum; /* one panel each */
 } summation;
 
 /* First local row of a panel that takes part in the sum of global column `col`. With `upper` the sum goes to
@@ -177,7 +195,7 @@ static int summed_from(const summation *s, const panel *at, int col) {
   return s->upper ? held(col, s->matrix->mb, at->row, s->matrix->grid->rows) : 0;
 }
 
-/* This node's part of a panel; returns how many numbers. */
+/* Copies this node's part of a panel; returns the count of its numbers. */
 static size_t gather_panel(const summation *s, const panel *at, double *to) {
   const olica_matrix *matrix = s->matrix;
   const olica_grid *grid = matrix->grid;
@@ -192,8 +210,8 @@ static size_t gather_panel(const summation *s, const panel *at, double *to) {
   return used;
 }
 
-/* One rank of every node takes part: those that stand in the owner's place on their nodes or, where there is
- * not one on every node, in another one's, which hands the sum on. */
+/* One rank of every node takes part: the peers of the owner. If the owner has no peer on some node, another
+ * rank's peers compute the sum, and that rank sends it to the owner. */
 static void sum_over_nodes(const summation *s, const panel *at) {
   olica_context *context = s->matrix->grid->context;
   const struct olica_place *owner = &context->place[at->owner];
@@ -246,7 +264,7 @@ typedef struct replication {
   const olica_matrix *matrix;
   int cols;
   float *everywhere; /* [rows x cols], row-major */
-  float *piece;      /* a panel */
+  float *piece;      /* one panel */
 } replication;
 
 static void replicate_panel(const panel *at, void *state) {
@@ -299,7 +317,7 @@ static int local_of(int g, int block, int place, int places) {
   return g / block % places == place ? g / block / places * block + g % block : -1;
 }
 
-/* This rank's copy of the diagonal element k, or NULL if it lies elsewhere. */
+/* Returns the address of diagonal element k in this rank's local part, or NULL if another rank holds it. */
 static double *diagonal(const olica_matrix *matrix, int k) {
   const olica_grid *grid = matrix->grid;
   int i = local_of(k, matrix->mb, grid->row, grid->rows), j = local_of(k, matrix->nb, grid->col, grid->cols);

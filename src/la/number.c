@@ -97,7 +97,7 @@ void olica_number_round(olica_dtype dtype, float *x, size_t n) {
     x[i] = dtype == OLICA_BF16 ? float_of((uint32_t)to_bf16(x[i]) << 16) : from_fp16(to_fp16(x[i]));
 }
 
-/* The first of the numbers whose magnitude's bits are no less than that. */
+/* Returns the index of the first number whose magnitude bits are at least `least`, or n. */
 static size_t first_from(const float *x, size_t n, uint32_t least) {
   enum { BLOCK = 4096 };
   for (size_t first = 0; first < n; first += BLOCK) {

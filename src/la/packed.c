@@ -9,8 +9,8 @@
 
 enum { COLUMNS = 32, GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 
-/* One panel of y's columns with one slab of x's: the product that begins a tile, and the one that adds to it.
- */
+/* One panel of y's columns with one slab of x's columns: the product that starts a tile, and the one that
+ * adds to it. */
 typedef struct piece {
   olica_operand *operand;
   const olica_matmul *begins, *adds;
@@ -24,12 +24,12 @@ typedef struct packed_panel {
 struct olica_packed {
   olica_kernel *kernel;
   olica_packed_weights weights;
-  olica_blocks x;    /* how blocks of x must lie; no data */
-  int slabs, panels; /* panels 0 in fp32 */
+  olica_blocks x;    /* only the layout of the blocks of x; no data */
+  int slabs, panels; /* panels: 0 in fp32 */
   packed_panel *panel;
 };
 
-/* Columns of all panels but the last. */
+/* Returns the columns of every panel but the last. */
 static int panel_columns(int out) {
   int panels = (out + OLICA_PANEL_COLUMNS - 1) / OLICA_PANEL_COLUMNS;
   return panels ? olica_round_up((out + panels - 1) / panels, COLUMNS) : COLUMNS;
@@ -41,7 +41,7 @@ size_t olica_packed_bytes(olica_dtype precision, int out, int in) {
   return (size_t)((out + columns - 1) / columns) * olica_operand_bytes(in, columns);
 }
 
-/* Rows and their tiles; more than the copy of a piece of weights. */
+/* Rows and their tiles; that is more than a copy of a piece of the weights. */
 size_t olica_packed_room(olica_dtype precision, int in) {
   if (precision == OLICA_FP32) return 0;
   return olica_blocks_bytes(GROUP_ROWS, in) + GROUP_ROWS * OLICA_PANEL_COLUMNS * sizeof(float);
@@ -54,7 +54,7 @@ static int slab_columns(const olica_packed *packed, int slab) {
   return left < packed->x.slab ? left : packed->x.slab;
 }
 
-/* Loads one piece of W. Where the slab is filled up, so is a copy of the weights. */
+/* Loads one piece of W. A padded slab is loaded from a padded copy of the weights. */
 static olica_status load_piece(olica_packed *packed, const packed_panel *part, int slab) {
   const olica_packed_weights *w = &packed->weights;
   int first = slab * packed->x.slab, depth = slab_columns(packed, slab), real = w->in - first;
@@ -72,7 +72,7 @@ static olica_status load_piece(olica_packed *packed, const packed_panel *part, i
   return olica_operand_load(packed->kernel, 0, part->piece[slab].operand, from, row_stride, column_stride);
 }
 
-/* Advances the room, where there is one. */
+/* Advances *room, if it is not NULL. */
 static olica_status create_panel(olica_packed *packed, packed_panel *part, char **room) {
   olica_kernel *kernel = packed->kernel;
   OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), part->piece, (size_t)packed->slabs));
@@ -91,7 +91,7 @@ static olica_status create_panel(olica_packed *packed, packed_panel *part, char 
   return OLICA_OK;
 }
 
-/* All pieces, of which the node's ranks load each its own. */
+/* Loads all pieces; each of the node's ranks loads its own share. */
 static olica_status load(olica_packed *packed) {
   const olica_context *node = packed->weights.node;
   int rank = node ? node->node_rank : 0, ranks = node ? node->node_size : 1;
@@ -159,7 +159,7 @@ void olica_packed_tiles(const olica_packed *packed, int thread, int panel, const
   const packed_panel *part = &packed->panel[panel];
   size_t tile = OLICA_BLOCK_ROWS * (size_t)part->columns, block = OLICA_BLOCK_ROWS * (size_t)x->padded;
   assert(x->width == packed->weights.in);
-  /* Slab by slab: a piece of weights stays in the cache while all the blocks pass. */
+  /* Slab by slab: a piece of the weights stays in cache while all blocks are multiplied with it. */
   for (int slab = 0; slab < packed->slabs; slab++) {
     const piece *one = &part->piece[slab];
     const uint16_t *from = x->x + (size_t)first * block + OLICA_BLOCK_ROWS * (size_t)slab * (size_t)x->slab;
@@ -169,7 +169,7 @@ void olica_packed_tiles(const olica_packed *packed, int thread, int panel, const
   }
 }
 
-/* The tile's rows go to their place in y. */
+/* Copies a tile's rows to their place in y. */
 static void spread(const olica_packed *packed, const packed_panel *part, int rows, const float *tile,
                    float *y) {
   size_t stride = (size_t)packed->weights.out, columns = (size_t)part->columns;
@@ -183,7 +183,7 @@ static void spread(const olica_packed *packed, const packed_panel *part, int row
   }
 }
 
-/* At most a group of blocks, by one thread. */
+/* Multiplies at most one group of blocks, on one thread. */
 static void multiply(const olica_packed *packed, int thread, int rows, const float *x, int x_stride,
                      float *y) {
   int in = packed->weights.in, count = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;

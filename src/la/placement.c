@@ -1,4 +1,11 @@
-/* Which problem goes to which ranks, by a model of what each takes. */
+/* Places problems on ranks by a model of their time.
+ *
+ *   auto_placement, in outline:
+ *     singly      every problem on one rank, the longest first, each on the least busy rank
+ *     in turn     every problem that may be shared on all ranks, one after the other
+ *     in groups   for 1, 2, ... of the longest problems: each on a group of ranks, all groups side by side,
+ *                 sized by bisection so that all end as early as possible; the rest singly
+ *     the placement with the shortest modelled makespan wins; of equal ones the first */
 #include <math.h>
 
 #include "olica/la/solver.h"
@@ -6,8 +13,8 @@
 /* Seconds of an operation on a matrix of order n with w columns (of a Gram product, wanted eigenvectors,
  * right-hand sides) on p ranks:
  *     (cubic n^3 + wanted n^2 w) / p + square n^2 / sqrt(p) + latency n log2(p).
- * Fitted by `make bench-solvers`; doc/methods.md has the measurements. What matters is how the numbers
- * relate: a faster machine changes all of them. */
+ * Fitted by `make bench-solvers`; doc/methods.md has the measurements. Only the ratios of the numbers matter:
+ * a faster machine changes all of them alike. */
 typedef struct model {
   double cubic, wanted, square, latency;
 } model;
@@ -43,12 +50,12 @@ double olica_solver_seconds(const olica_problem *problem, int ranks) {
   return sum;
 }
 
-/* What a placement is made in. */
+/* Inputs and workspace of a placement. */
 typedef struct table {
   int ranks, problems;
   const olica_problem *problem;
   double *alone; /* [problems] seconds on one rank */
-  int *order;    /* [problems] the longest first; of equals the lower index */
+  int *order;    /* [problems] longest first; equal ones by index */
   double *busy;  /* [ranks] seconds */
 } table;
 
@@ -56,14 +63,14 @@ static int may_share(const table *t, int i) {
   return t->problem[i].order > OLICA_SOLVER_WHOLE;
 }
 
-/* The next number of ranks that forms a grid r x r or r x (r + 1): others would leave ranks over. */
+/* Returns the next number of ranks that forms a grid r x r or r x (r + 1); other numbers leave ranks idle. */
 static int next_size(int size) {
   int rows, cols;
   olica_grid_shape(size, &rows, &cols);
   return rows == cols ? rows * (rows + 1) : cols * cols;
 }
 
-/* The fewest ranks on which the problem takes no longer than `limit`; 0: there are none. */
+/* Returns the fewest ranks on which the problem takes at most `limit` seconds; 0: none. */
 static int ranks_within(const table *t, int i, double limit) {
   if (t->alone[i] <= limit) return 1;
   for (int size = 2; may_share(t, i) && size <= t->ranks; size = next_size(size))
@@ -71,8 +78,8 @@ static int ranks_within(const table *t, int i, double limit) {
   return 0;
 }
 
-/* Groups for the `groups` longest problems, side by side, such that each ends by `limit`. False: they do not
- * fit. */
+/* Places the `groups` longest problems on groups side by side such that each ends by `limit`. Returns false
+ * if they do not fit. */
 static int place_groups(const table *t, int groups, double limit, olica_placement *place) {
   int next = 0;
   for (int g = 0; g < groups; g++) {
@@ -84,7 +91,7 @@ static int place_groups(const table *t, int groups, double limit, olica_placemen
   return 1;
 }
 
-/* The same with the least limit, to within a thousandth. */
+/* Does the same with the least limit, to within a thousandth. */
 static void place_groups_best(const table *t, int groups, olica_placement *place) {
   double low = 0, high = t->alone[t->order[0]];
   while (high - low > 1e-3 * high) {
@@ -107,7 +114,7 @@ static void all_idle(const table *t) {
   for (int r = 0; r < t->ranks; r++) t->busy[r] = 0;
 }
 
-/* The problems behind the first `groups` in order go to one rank each, the least busy. */
+/* Places the problems after the first `groups` in order on one rank each, the least busy. */
 static void place_singly(const table *t, int groups, olica_placement *place) {
   all_idle(t);
   for (int g = 0; g < groups; g++) occupy(t, t->order[g], &place[t->order[g]]);
@@ -120,7 +127,8 @@ static void place_singly(const table *t, int groups, olica_placement *place) {
   }
 }
 
-/* When all is done: each rank takes its problems by ascending index, and a group begins together. */
+/* Returns the time at which all problems are done: each rank takes its problems by ascending index, and a
+ * group begins together. */
 static double makespan(const table *t, const olica_placement *place) {
   double last = 0;
   all_idle(t);
@@ -129,7 +137,7 @@ static double makespan(const table *t, const olica_placement *place) {
   return last;
 }
 
-/* Those that may share ranks take all of them in turn, the others are placed singly. */
+/* Places the problems that may share ranks on all ranks, in turn, and the others singly. */
 static void place_in_turn(const table *t, olica_placement *place) {
   int all = 1;
   for (int size = 1; size <= t->ranks; size = next_size(size)) all = size;
@@ -137,8 +145,8 @@ static void place_in_turn(const table *t, olica_placement *place) {
     place[i] = may_share(t, i) && all > 1 ? (olica_placement){OLICA_BACKEND_SCALAPACK, 0, all} : place[i];
 }
 
-/* How many of the longest problems are worth a group: those that alone take longer than all would, evenly
- * shared. */
+/* Returns how many of the longest problems are worth a group: those that take longer alone than all problems
+ * would, evenly shared. */
 static int worth_groups(const table *t) {
   double sum = 0;
   int count = 0;
@@ -170,7 +178,7 @@ static void place_auto(const table *t, olica_placement *tried, olica_placement *
   }
 }
 
-/* Longest first; insertion keeps equals in order. */
+/* Sorts longest first; insertion keeps equal ones in order. */
 static void sort(const table *t) {
   for (int i = 0; i < t->problems; i++) {
     int at = i;

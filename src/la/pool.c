@@ -1,4 +1,4 @@
-/* The solvers of a run, each made once. */
+/* The solvers of a run; each is created once. */
 #include <assert.h>
 #include <stdio.h>
 
@@ -107,7 +107,7 @@ olica_status olica_pool_solver(olica_pool *pool, olica_placement place, olica_so
 int olica_pool_records(const olica_pool *pool, olica_pool_record *records, int capacity) {
   int count = 0;
   for (const olica_solver *s = pool->solvers; s && count < capacity; s = s->next) {
-    /* A group's first rank speaks for it: the others may be outside of its grid. */
+    /* A group's first rank reports for it: the others may be outside its grid. */
     double told[2] = {0, 0};
     if (pool->context->rank == s->place.first) told[0] = (double)s->eigenproblems, told[1] = s->largest;
     olica_comm_sum(pool->context, pool->context->comm, told, 2);

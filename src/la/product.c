@@ -6,11 +6,12 @@
 
 #include "olica/la/blas_kernel.h"
 
-/* OpenBLAS cuts long inner dimensions into slabs, but elsewhere with one thread than with two: the last bits
- * of a product would depend on the number of threads. Its kernels take so many at once on every processor. */
+/* OpenBLAS divides long inner dimensions into slabs, at other places with one thread than with two, so that
+ * the last bits of a product would depend on the number of threads. On every processor its kernels take this
+ * many at once. */
 enum { SLAB = 256 };
 
-enum { BUFFER_BYTES = (128 << 20) + (1 << 20) }; /* of OpenBLAS, and what malloc adds */
+enum { BUFFER_BYTES = (128 << 20) + (1 << 20) }; /* OpenBLAS's buffer, and malloc's overhead */
 
 olica_status olica_product_reserve(olica_env *env, int threads) {
   size_t bytes = (size_t)threads * BUFFER_BYTES;
@@ -27,7 +28,7 @@ olica_status olica_product_reserve(olica_env *env, int threads) {
   return OLICA_OK;
 }
 
-/* op(a) op(b) of row-major factors, as cblas_sgemm takes them. */
+/* op(a) op(b) of row-major factors, as for cblas_sgemm. */
 typedef struct product {
   int a_transposed, b_transposed, k;
   float alpha, beta;
@@ -36,7 +37,7 @@ typedef struct product {
   int a_stride, b_stride, c_stride;
 } product;
 
-/* Rows [row, row + m) and columns [col, col + n) of c, slab after slab. */
+/* Multiplies rows [row, row + m) and columns [col, col + n) of c, slab after slab. */
 static void multiply(const product *p, int row, int col, int m, int n) {
   const float *a = p->a + (p->a_transposed ? (size_t)row : (size_t)row * (size_t)p->a_stride);
   const float *b = p->b + (p->b_transposed ? (size_t)col * (size_t)p->b_stride : (size_t)col);
@@ -51,14 +52,14 @@ static void multiply(const product *p, int row, int col, int m, int n) {
   }
 }
 
-/* Whether BLAS may share a product out over its threads without a trace in its bits. Rows and columns go
- * other ways, which share them out differently. */
+/* Returns true if BLAS may divide a product among its threads without changing its bits. Single rows and
+ * columns use other code paths, which divide differently. */
 static bool may_share_out(int m, int n) {
   return m > 1 && n > 1 && olica_blas_kernel_steady();
 }
 
-/* Makes BLAS run on one thread, which it does by itself where several of ours run. Returns what
- * `restore_threads` wants. */
+/* Sets BLAS to one thread; it does so by itself if several of our threads call it. Returns the argument for
+ * `restore_threads`. */
 static int take_one_thread(void) {
   int threads = omp_in_parallel() ? 1 : openblas_get_num_threads();
   if (threads > 1) openblas_set_num_threads(1);
@@ -69,8 +70,8 @@ static void restore_threads(int threads) {
   if (threads > 1) openblas_set_num_threads(threads);
 }
 
-/* Blocks of c, each one call of one thread: where they lie depends on the shape alone, and small products
- * have small ones, so that several threads have some. Multiples of what kernels take at once. */
+/* Blocks of c, each computed by one call on one thread. Their places depend on the shape alone; small
+ * products have small blocks, so that several threads have work. Sizes are multiples of the kernels' unit. */
 typedef struct blocks {
   int rows, columns;
 } blocks;
@@ -128,7 +129,7 @@ void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, con
   restore_threads(threads);
 }
 
-/* The upper triangle in squares: those on the diagonal are Gram matrices of their own. */
+/* Divides the upper triangle into squares: those on the diagonal are Gram matrices themselves. */
 static void gram_blocks(const product *p, int n) {
   enum { SQUARE = 96 };
   int across = count_blocks(n, SQUARE);

@@ -1,4 +1,4 @@
-/* ScaLAPACK on a near-square process grid. Its descriptors need MB = NB, which every layout of ours has. */
+/* ScaLAPACK on a near-square process grid. Its descriptors need MB = NB, which every layout here has. */
 #include <math.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "fortran.h"
 #include "olica/par/comm.h"
 
-static const int one = 1; /* first row or column, as Fortran counts */
+static const int one = 1; /* first row or column, in Fortran's count */
 static const double zero_weight = 0, full_weight = 1;
 
 typedef int descriptor[9];
@@ -25,7 +25,7 @@ static int maximum(int a, int b) {
   return a > b ? a : b;
 }
 
-/* A routine's INFO, which some routines set on some ranks only, as everybody's status. */
+/* Turns a routine's INFO, which some routines set on some ranks only, into a status agreed by all. */
 static olica_status verdict(olica_solver *solver, const char *routine, int info) {
   olica_status status = OLICA_OK;
   if (info != 0)
@@ -55,8 +55,8 @@ olica_status olica_scalapack_multiply(olica_solver *solver, int transposed, cons
   return OLICA_OK;
 }
 
-/* Where the eigenvectors go: V itself if it has as many columns as will be computed, else a wider matrix.
- * Agrees on the grid, also on the caller's `status`. */
+/* Returns the matrix for the eigenvectors: V itself if it has as many columns as are computed, else a wider
+ * matrix. Agrees on the grid, also on the caller's `status`. */
 static olica_status vectors_in(olica_solver *solver, olica_status status, int columns, olica_matrix *v,
                                olica_matrix **z) {
   *z = v;
@@ -65,20 +65,20 @@ static olica_status vectors_in(olica_solver *solver, olica_status status, int co
   return olica_comm_agree(solver->context, solver->grid->comm, status);
 }
 
-/* V := the first columns of Z. The layouts agree, so that the copy is local. */
+/* V := the first columns of Z. Their layouts agree, so the copy is local. */
 static void take(olica_matrix *z, olica_matrix *v) {
   if (z == v) return;
   memcpy(v->a, z->a, (size_t)v->lld * (size_t)v->local_cols * sizeof *v->a);
   olica_matrix_destroy(z);
 }
 
-/* Vectors that syevr asks for. */
+/* Returns the number of vectors that syevr requests. */
 static int asked_for(int n, int wanted, int nb) {
   return minimum(n, maximum(wanted, nb));
 }
 
-/* What pdsyevr_'s query answers: of its MRRR, and of the reduction, which works in blocks of ANB on a square
- * grid (PDSYNTRD). */
+/* Returns the answer of pdsyevr_'s workspace query: for its MRRR, and for the reduction, which works in
+ * blocks of ANB on a square grid (PDSYNTRD). */
 static double numbers_asked(const olica_site *at, int n, int columns) {
   enum { ANB = 16, LEAST = 18 };
   int rows, cols, ranks, share, nb = at->block, side = 1;
@@ -100,8 +100,8 @@ static double eigen_bytes(const olica_site *at, int n, int wanted) {
   return olica_workspace_bytes(n, numbers_asked(at, n, columns), integers) + wider;
 }
 
-/* MRRR. Asked for fewer vectors than a block, PDSYEVR 2.2.1 returns wrong ones and INFO = 0. It wants to see
- * n columns in Z's descriptor but touches no more than it computes, so that Z need not have them. */
+/* MRRR. If fewer vectors than a block are requested, PDSYEVR 2.2.1 returns wrong ones with INFO = 0. It
+ * requires n columns in Z's descriptor but touches only those it computes, so that Z need not have n. */
 static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;
@@ -118,15 +118,15 @@ static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, dou
   OLICA_TRY(vectors_in(solver, olica_workspace_get(env, n, answer[0], integers, &s), columns, v, &z));
   pdsyevr_("V", "I", "L", &n, a->a, &one, &one, d, &unused, &unused, &one, &columns, &found, &vectors, s.w,
            z->a, &one, &one, d, s.work, &s.lwork, s.iwork, &s.liwork, &info, 1, 1, 1);
-  if (info == 0 && vectors < wanted) info = n + 1; /* some were not found; no INFO of its own says so */
+  if (info == 0 && vectors < wanted) info = n + 1; /* some were not found, and INFO does not report it */
   memcpy(values, s.w, (size_t)wanted * sizeof *values);
   take(z, v);
   olica_workspace_free(env, &s);
   return verdict(solver, "pdsyevr", info);
 }
 
-/* Divide and conquer; finds all pairs. The workspace query of PDSYEVD 2.2.1 forgets what PDORMTR needs, which
- * with large blocks is more; the result is then wrong and INFO = 0. */
+/* Divide and conquer; computes all pairs. The workspace query of PDSYEVD 2.2.1 omits PDORMTR's need, which is
+ * larger with large blocks; the result is then wrong with INFO = 0. */
 olica_status olica_scalapack_syevd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                                    olica_matrix *v) {
   olica_env *env = solver->context->env;

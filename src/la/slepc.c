@@ -8,7 +8,7 @@
 
 /* ---- the library's life ---- */
 
-/* PETSc keeps pointers to its arguments until it ends. */
+/* PETSc keeps pointers to its arguments until PetscFinalize. */
 typedef struct session {
   MPI_Comm comm;
   int argc;
@@ -35,20 +35,21 @@ static olica_status initialize(olica_env *env, session *s) {
   return OLICA_OK;
 }
 
-/* Options files and signal handlers of PETSc's would reach into our run; a user's PETSC_OPTIONS may. */
+/* Disables PETSc's options files and signal handlers, which would interfere with the run; a user's
+ * PETSC_OPTIONS still applies. */
 static olica_status start(olica_context *context, void **out) {
   static char name[] = "olica_mpi", no_file[] = "-skip_petscrc", no_signals[] = "-no_signal_handler";
   olica_env *env = context->env;
   session *s;
   PetscBool running = PETSC_FALSE;
   PETSC_TRY(env, PetscInitialized(&running));
-  if (running) return OLICA_OK; /* somebody else's */
+  if (running) return OLICA_OK; /* another part of the process initialized it */
   OLICA_AGREE(context, OLICA_NEW(env, s, 1));
   *s = (session){.argc = 3, .argv = {name, no_file, no_signals}};
   s->args = s->argv;
   MPI_Comm_dup(context->comm, &s->comm);
   OLICA_AGREE(context, initialize(env, s));
-  olica_context_restore_threads(context); /* PETSc may have set them for BLAS */
+  olica_context_restore_threads(context); /* PETSc may have changed them for BLAS */
   *out = s;
   return OLICA_OK;
 }
@@ -81,10 +82,10 @@ static double eigen_bytes(const olica_site *at, int n, int wanted) {
 
 /* ---- eigenproblems ---- */
 
-/* How hard a Krylov-Schur run tries. */
+/* Parameters of a Krylov-Schur run. */
 typedef struct effort {
   int pairs, space; /* wanted, and the dimension of the search space (0: SLEPc's choice) */
-  double tolerance; /* of a residual, as part of the matrix norm */
+  double tolerance; /* of a residual, relative to the matrix norm */
 } effort;
 
 /* The PETSc objects of one solution. */
@@ -115,7 +116,7 @@ static void clean_up(problem *p) {
   while (p->columns > 0) VecDestroy(&p->vectors[--p->columns]);
 }
 
-/* Runs Krylov-Schur for the smallest eigenvalues, outside the span of the first `known` columns of V. */
+/* Runs Krylov-Schur for the smallest eigenvalues, in the complement of the first `known` columns of V. */
 static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
   PetscInt space = try.space > 0 ? try.space : PETSC_DEFAULT, found = 0;
   EPSDestroy(&p->eps);
@@ -125,7 +126,8 @@ static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
   PETSC_TRY(env, EPSSetType(p->eps, EPSKRYLOVSCHUR));
   PETSC_TRY(env, EPSSetWhichEigenpairs(p->eps, EPS_SMALLEST_REAL));
   PETSC_TRY(env,
-            EPSSetConvergenceTest(p->eps, EPS_CONV_NORM)); /* relative to |lambda|, a zero never converges */
+            EPSSetConvergenceTest(
+                p->eps, EPS_CONV_NORM)); /* relative to |lambda| a zero eigenvalue would never converge */
   PETSC_TRY(env, EPSSetTolerances(p->eps, try.tolerance, PETSC_DEFAULT));
   PETSC_TRY(env, EPSSetDimensions(p->eps, try.pairs, space, PETSC_DEFAULT));
   if (known > 0) PETSC_TRY(env, EPSSetDeflationSpace(p->eps, known, p->vectors));
@@ -142,8 +144,9 @@ static olica_status extract(olica_env *env, problem *p, int wanted, double *valu
   return OLICA_OK;
 }
 
-/* A Krylov space holds one vector of each eigenvalue, so that copies of a multiple one can be missed where
- * later ones converge. Looks for an eigenvalue below those found, outside their vectors. */
+/* Checks that no eigenvalue was missed: a Krylov space holds one vector of each eigenvalue, so copies of a
+ * multiple one can be missed while later ones converge. Searches for an eigenvalue below those found,
+ * orthogonal to their vectors. */
 static olica_status nothing_missed(olica_env *env, problem *p, int n, int wanted, const double *values,
                                    double slack) {
   enum { SPACE = 24 };
@@ -181,12 +184,14 @@ static olica_status krylov(olica_solver *solver, olica_matrix *a, int wanted, do
   return olica_comm_agree(context, solver->grid->comm, status);
 }
 
-/* How many pairs to ask for: from half of them, all, since then none can be missed. */
+/* Returns the number of pairs to request: if half of them or more are wanted, all, since then none can be
+ * missed. */
 static int pairs(int wanted, int n) {
   return 2 * wanted < n ? wanted : n;
 }
 
-/* The residual check is in the Frobenius norm, Krylov-Schur's own in the larger infinity norm. */
+/* The facade's residual check uses the Frobenius norm, Krylov-Schur's own the infinity norm, which is
+ * larger. */
 static olica_status plain(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   effort try = {.pairs = pairs(wanted, a->rows), .tolerance = 1e-3 * solver->options.tolerance};

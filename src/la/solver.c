@@ -1,4 +1,4 @@
-/* The facade: checks what goes in and what comes out, retries, books the work. */
+/* The facade: checks arguments and results, retries, and adds the work to the timers. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -7,14 +7,14 @@
 #include "olica/par/comm.h"
 #include "olica/par/watch.h"
 
-/* Private failures become the group's. */
+/* Agrees on a failure within the group. */
 #define AGREE(solver, call) OLICA_TRY(olica_comm_agree((solver)->context, (solver)->grid->comm, (call)))
 
 static olica_env *env_of(const olica_solver *solver) {
   return solver->context->env;
 }
 
-/* Of the ranks that solve together one warns. */
+/* Returns true on the one member that warns for the group. */
 static bool is_first(const olica_solver *solver) {
   return solver->context->rank == solver->grid->first;
 }
@@ -24,12 +24,12 @@ static olica_status absent(const olica_solver *solver, const char *operation) {
                          operation);
 }
 
-/* Books this member's share of the operations. */
+/* Adds this member's share of the operations to the timers. */
 static void book(olica_solver *solver, double flops) {
   olica_timer_work(&env_of(solver)->timers, flops / solver->grid->count, 0);
 }
 
-/* A rank that solves by itself waits for nobody. */
+/* Enters the watchdog, unless the rank solves alone and waits for nobody. */
 static void enter(olica_solver *solver, const char *what) {
   if (solver->grid->count > 1) olica_watch_enter(solver->context, what);
 }
@@ -65,7 +65,7 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
 
 /* ---- bytes ---- */
 
-/* Rows and columns of the process that has most of a matrix. */
+/* Rows and columns of the process that holds most of a matrix. */
 typedef struct local_part {
   int rows, cols;
 } local_part;
@@ -93,8 +93,8 @@ double olica_solver_replicate_bytes(const olica_site *at, int rows, int cols) {
   return (double)olica_matrix_replicate_bytes(most.rows, most.cols);
 }
 
-/* The diagonal of A stays while an algorithm works, then while its vectors are checked: by a matrix like V,
- * and by VᵀV. */
+/* The diagonal of A is kept while an algorithm works, and then while its vectors are checked with a matrix
+ * like V, and VᵀV. */
 double olica_solver_eigen_bytes(const olica_site *at, int n, int wanted) {
   double work = olica_backend_ops_of(at->place.backend)->eigen_bytes(at, n, wanted);
   double residuals = olica_solver_matrix_bytes(at, n, wanted),
@@ -111,7 +111,7 @@ static void negate(olica_matrix *a) {
   for (size_t i = 0; i < count; i++) a->a[i] = -a->a[i];
 }
 
-/* Brings back the lower triangle and the diagonal. */
+/* Restores the lower triangle and the diagonal. */
 static void restore(olica_matrix *a, const double *diagonal) {
   olica_matrix_set_diagonal(a, diagonal, 0);
   olica_matrix_mirror(a, OLICA_UPPER);
@@ -143,7 +143,7 @@ static olica_status residual(olica_solver *solver, const olica_matrix *a, const 
   return OLICA_OK;
 }
 
-/* *distance := ||V'V - I||_F. */
+/* *distance := ||VᵀV - I||_F. */
 static olica_status orthogonality(olica_solver *solver, const olica_matrix *v, double *distance) {
   olica_env *env = env_of(solver);
   olica_matrix *e;
@@ -172,7 +172,7 @@ static olica_status check(olica_solver *solver, const char *algorithm, const oli
                          algorithm, worst / norm, distance, tolerance);
 }
 
-/* Tries the back end's algorithms in turn until one passes the check. */
+/* Tries the back end's algorithms in turn until a result passes the check. */
 static olica_status solve_checked(olica_solver *solver, olica_matrix *a, double norm, int wanted,
                                   double *values, olica_matrix *v) {
   olica_env *env = env_of(solver);
@@ -221,7 +221,7 @@ static olica_status fix_signs(olica_solver *solver, olica_matrix *v) {
       largest[col].place = 2 * olica_matrix_global_row(v, i) + (x[i] < 0);
     }
   }
-  olica_watch_enter(solver->context, "a maximum of a grid");
+  olica_watch_enter(solver->context, "an allreduce on a grid");
   MPI_Allreduce(MPI_IN_PLACE, largest, v->cols, MPI_DOUBLE_INT, MPI_MAXLOC, solver->grid->comm);
   olica_watch_leave(solver->context);
   for (int j = 0; j < v->cols; j++) sign[j] = largest[j].place % 2 ? -1 : 1;
@@ -247,7 +247,7 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
   solver->eigenproblems++;
   if (a->rows > solver->largest) solver->largest = a->rows;
-  if (norm == 0) { /* where Krylov methods find nothing to start from */
+  if (norm == 0) { /* Krylov methods have no starting vector here */
     memset(values, 0, (size_t)wanted * sizeof *values);
     olica_matrix_fill(v, identity, NULL);
     return OLICA_OK;
@@ -262,7 +262,7 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
 
 /* ---- ridge ---- */
 
-/* Where the next shift lies if this one was too small; some shift even if none was asked for. */
+/* Returns the next larger shift after delta was too small; positive even if delta was 0. */
 static double grown(double delta, double trace, int n) {
   const double least = 1e-12;
   double floor = trace > 0 ? least * trace / n : 1;

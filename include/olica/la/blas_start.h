@@ -1,25 +1,25 @@
-/* Starts the program once more where OpenBLAS has taken a kernel that falls short of the processor: it goes
- * by model numbers, and one that it does not know gets the slowest. It reads OPENBLAS_CORETYPE only when a
- * process starts. What the user has set is never overridden. */
+/* Restarts the program if OpenBLAS chose a kernel below the processor's level: OpenBLAS goes by model
+ * numbers, gives an unknown one its slowest kernel, and reads OPENBLAS_CORETYPE only when a process starts. A
+ * user's own setting is never overridden. */
 #ifndef OLICA_LA_BLAS_START_H
 #define OLICA_LA_BLAS_START_H
 
 #include "olica/par/context.h"
 
-/* OLICA_BLAS_KERNEL=keep in the environment: the kernel that OpenBLAS takes stays. */
+/* OLICA_BLAS_KERNEL=keep in the environment keeps the kernel that OpenBLAS chose. */
 #define OLICA_BLAS_KEEP "OLICA_BLAS_KERNEL"
 
-/* Before MPI starts, and before anything is open: does not return where the program starts again, with the
- * same arguments, files and process id. Else returns 0, or the errno of what kept it from that. Not
- * collective. */
+/* Replaces the process by a new start of the program if that gives a better kernel, with the same arguments,
+ * files and process id; does not return then. Otherwise returns 0, or the errno of a failed restart. Call it
+ * before MPI starts and before anything is opened. Not collective. */
 int olica_blas_start(char **argv);
 
-/* Who has chosen the kernel in use: "library", "user" (OPENBLAS_CORETYPE) or "program". Not collective. */
+/* Returns who chose the kernel in use: "library", "user" (OPENBLAS_CORETYPE) or "program". Not collective. */
 const char *olica_blas_start_chooser(void);
 
-/* Says in the log that the program has started again; warns of a kernel that falls short of the processor all
- * the same (`refused`: what olica_blas_start has returned), and of ranks whose kernels differ, since the last
- * bits then depend on which rank does what. Collective. */
+/* Logs that the program was restarted. Warns if the kernel is still below the processor's level (`refused`:
+ * the return value of olica_blas_start), and if ranks have different kernels, since the last bits of a result
+ * then depend on which rank computes it. Collective. */
 olica_status olica_blas_start_tell(olica_context *context, int refused);
 
 #endif

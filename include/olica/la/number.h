@@ -1,5 +1,5 @@
-/* The number formats that weights are stored in, and conversion from and to the fp32 we compute in. Little
- * endian, round to nearest even. Not collective, never fail. */
+/* The number formats of stored weights, and conversion from and to fp32, the format of all computation.
+ * Little endian, round to nearest even. Not collective; never fail. */
 #ifndef OLICA_LA_NUMBER_H
 #define OLICA_LA_NUMBER_H
 
@@ -12,15 +12,15 @@
 
 typedef enum olica_dtype { OLICA_FP32, OLICA_FP16, OLICA_BF16, OLICA_DTYPES } olica_dtype;
 
-/* Bytes of one number; its name, "fp32", "fp16", "bf16". */
+/* Returns the bytes of one number; its name, "fp32", "fp16", "bf16". */
 size_t olica_number_size(olica_dtype dtype);
 const char *olica_number_name(olica_dtype dtype);
 
-/* n stored numbers at `from` (any alignment) to fp32, and back. */
+/* Converts n stored numbers at `from` (any alignment) to fp32, and back. */
 void olica_number_decode(olica_dtype dtype, const void *from, float *to, size_t n);
 void olica_number_encode(olica_dtype dtype, const float *from, void *to, size_t n);
 
-/* One number to bf16 and back, for inner loops. A NaN stays one if it is a quiet one. */
+/* Converts one number to bf16 and back, for inner loops. A quiet NaN stays NaN. */
 static inline uint16_t olica_number_to_bf16(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -34,8 +34,8 @@ static inline float olica_number_from_bf16(uint16_t half) {
   return x;
 }
 
-/* Numbers to bf16 for a product to read: as encode, but that denormal numbers may become 0. So many at a time
- * in inner loops, or n. */
+/* Converts numbers to bf16 for input of a product: like encode, but denormal numbers may become 0.
+ * OLICA_NUMBER_VECTOR numbers at a time for inner loops, or n numbers. */
 enum { OLICA_NUMBER_VECTOR = 16 };
 
 static inline void olica_number_round_vector(const float *from, uint16_t *to) {
@@ -48,15 +48,15 @@ static inline void olica_number_round_vector(const float *from, uint16_t *to) {
 
 void olica_number_round_bf16(const float *from, uint16_t *to, int n);
 
-/* x rounded in place to what the format can hold: what will be read back after encode. */
+/* Rounds x in place to the values that decode returns after encode. */
 void olica_number_round(olica_dtype dtype, float *x, size_t n);
 
-/* Index of the first of n numbers that is beyond the format (rounding makes it infinite; NaN is), or n; the
- * largest number that is not. */
+/* olica_number_beyond: returns the index of the first of n numbers that the format cannot hold (it rounds to
+ * infinity, or is NaN), or n. olica_number_largest: returns the largest finite number of the format. */
 size_t olica_number_beyond(olica_dtype dtype, const float *x, size_t n);
 double olica_number_largest(olica_dtype dtype);
 
-/* Index of the first NaN or infinity among n numbers, or n. */
+/* Returns the index of the first NaN or infinity among n numbers, or n. */
 size_t olica_number_nonfinite(const float *x, size_t n);
 
 #endif

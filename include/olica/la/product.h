@@ -1,8 +1,8 @@
-/* Local fp32 products on row-major matrices, and the exponential they meet in between. This is the one place
- * where a kernel for the machine at hand docks; work is booked on the running timers. The bytes of a product
- * do not depend on the number of threads: some kernels of BLAS add up the edges of what a thread gets in
- * another way than its inside, and with those the program cuts a product itself, in places that depend on its
- * shape alone, and a thread's BLAS multiplies each block (la/blas_kernel.h). Not collective. */
+/* Local fp32 products on row-major matrices, and a vectorizable exponential. A faster kernel for a machine is
+ * added here. Work is added to the running timers. The bytes of a product do not depend on the number of
+ * threads: some BLAS kernels sum the edges of a thread's share in another order than its inside, and with
+ * those the program divides the product itself, at places that depend on its shape alone, and one BLAS thread
+ * multiplies each block (la/blas_kernel.h). Not collective. */
 #ifndef OLICA_LA_PRODUCT_H
 #define OLICA_LA_PRODUCT_H
 
@@ -11,12 +11,12 @@
 
 #include "olica/base/env.h"
 
-/* Loops over fewer numbers than this are not worth waking threads for. */
+/* Loops over fewer numbers than this run on one thread. */
 enum { OLICA_PRODUCT_PARALLEL = 1 << 15 };
 
-/* Takes the buffers that BLAS wants for its products on so many threads. OpenBLAS 0.3.21 takes 128 MiB of
- * address space each when it first needs one, and asks for ever where it is refused (ulimit -v): better to be
- * told here, as OLICA_ERR_MEMORY. Called once, before the first product. */
+/* Reserves the buffers of BLAS for products on `threads` threads. OpenBLAS 0.3.21 maps 128 MiB of address
+ * space per thread at first use, and retries for ever if that fails (ulimit -v); here it fails with
+ * OLICA_ERR_MEMORY. Call it once, before the first product. */
 olica_status olica_product_reserve(olica_env *env, int threads);
 
 /* c [m x n] := alpha op(a) op(b) + beta c; a is [m x k] (or [k x m] if a_transposed), b [k x n] (or [n x k]).
@@ -25,8 +25,8 @@ void olica_product_general(olica_env *env, int a_transposed, int b_transposed, i
                            float alpha, const float *a, int a_stride, const float *b, int b_stride,
                            float beta, float *c, int c_stride);
 
-/* The same for one thread among several, each with its own piece: books nothing (the caller does, outside).
- */
+/* The same, for one of several threads that each compute a piece: the caller adds the work to the timers,
+ * outside the parallel region. */
 void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
                          const float *b, int b_stride, float beta, float *c, int c_stride);
 
@@ -56,8 +56,8 @@ static inline float olica_product_exp(float x) {
   return x < -87.33f ? 0.0f : p * scale;
 }
 
-/* 2^x (x clamped to [-126, 125]) and 1/x (1 <= x < 2^126) for what is rounded to bf16 next: relative errors
- * below 1e-5. */
+/* 2^x (x clamped to [-126, 125]) and 1/x (1 <= x < 2^126), for results that are rounded to bf16 next:
+ * relative errors below 1e-5. */
 static inline float olica_product_exp2_short(float x) {
   x = x < -126.0f ? -126.0f : x > 125.0f ? 125.0f : x;
   float k = x + 12582912.0f; /* the sum's low bits are round(x) */
@@ -78,7 +78,7 @@ static inline float olica_product_exp2_short(float x) {
 static inline float olica_product_reciprocal(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
-  bits = 0x7ef311c7u - bits; /* within an eighth; every step of Newton's squares the error */
+  bits = 0x7ef311c7u - bits; /* within an eighth; each Newton step squares the error */
   float r;
   memcpy(&r, &bits, sizeof r);
   r = r * (2.0f - x * r);
