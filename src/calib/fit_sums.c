@@ -1,3 +1,26 @@
+/* Sums for a linear fit, in outline:
+ *
+ *   for every pack of sequences
+ *     store the rows of A and B as the observer receives them              olica_fit_sums_see
+ *     at the end of the pack                                               olica_fit_sums_passed
+ *       add the column sums; the columns' norms give the scales            add_vectors
+ *       bf16: transpose the panels of A                                    turn_all
+ *     when the buffer cannot hold another pack, and at the end             olica_fit_sums_finish
+ *       fp32: for every sequence and every row of squares,
+ *             multiply, lock, add                                          add_in_fp32
+ *       bf16: for every square of the sums and every batch of sequences,
+ *             multiply, lock, add                                          add_in_bf16
+ *
+ * The ranks of a node and their threads add to the same sums, cut into squares:
+ *
+ *         AᵀA, upper triangle         AᵀB
+ *     A   +----+----+----+        A   +----+----+----+
+ *     |   | 00 | 01 | 02 |        |   | 00 | 01 | 02 |    bf16: a lock for every square
+ *     |   +----+----+----+        |   +----+----+----+    fp32: a lock for every row of squares
+ *     |        | 11 | 12 |        |   | 10 | 11 | 12 |
+ *     |        +----+----+        |   +----+----+----+
+ *     v             | 22 |        v   | 20 | 21 | 22 |
+ *                   +----+            +----+----+----+    d = 3 SQUARE */
 #include "olica/calib/fit_sums.h"
 
 #include <assert.h>
@@ -9,11 +32,10 @@
 #include "olica/par/comm.h"
 
 enum {
-  ROWS =
-      2048, /* in bf16 so many rows go into the sums together: a number of the sums is fetched once for all */
-  SQUARE = 192, /* columns of A times columns of B that are added at a time; in bf16 multiplied too, */
-  BATCH = 4,    /* of so many sequences before the products go into the sums */
-  COLUMNS = 64  /* of a pass over rows that stays in the innermost cache */
+  ROWS = 2048,  /* bf16: rows stored before they are added to the sums */
+  SQUARE = 192, /* rows and columns of a square of the sums, which has a lock; also of the bf16 products */
+  BATCH = 4,    /* bf16: sequences whose products of a square are added to the sums together */
+  COLUMNS = 64  /* columns per pass over rows: their sums stay in the L1 cache */
 };
 
 static int room_for(olica_dtype precision, int tokens, int pack) {
@@ -32,7 +54,7 @@ size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack) 
   return sums + (precision == OLICA_FP32 ? 4 * SQUARE * n : rows);
 }
 
-/* AᵀA and AᵀB, and a lock for every square of each. */
+/* AᵀA and AᵀB, and a lock for each square of each. */
 size_t olica_fit_sums_node_bytes(int d) {
   size_t n = (size_t)d, squares = (size_t)squares_of(d);
   return 2 * n * n * sizeof(double) + OLICA_SIDES * squares * squares * sizeof(pthread_mutex_t);
@@ -63,7 +85,7 @@ static pthread_mutex_t *lock_of(const olica_fit_sums *sums, olica_side side, int
   return (pthread_mutex_t *)sums->locks + (size_t)side * (size_t)(squares * squares) + square;
 }
 
-/* The node's part: zeros, and locks that its ranks and their threads take. */
+/* Initializes the node's part: zeros, and locks shared by its ranks and their threads. */
 static void lay_out(olica_fit_sums *sums) {
   size_t numbers = (size_t)sums->d * (size_t)sums->d;
   int squares = squares_of(sums->d) * squares_of(sums->d);
@@ -97,7 +119,7 @@ olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel,
 void olica_fit_sums_destroy(olica_fit_sums *sums) {
   if (!sums) return;
   olica_env *env = olica_kernel_env(sums->kernel);
-  olica_shared_destroy(sums->shared); /* its locks are free, and hold nothing */
+  olica_shared_destroy(sums->shared); /* its locks are free and own no resources */
   for (int side = 0; side < OLICA_SIDES; side++) {
     olica_memory_free(env, sums->rows[side]);
     olica_memory_free(env, sums->scale[side]);
@@ -107,8 +129,8 @@ void olica_fit_sums_destroy(olica_fit_sums *sums) {
   olica_memory_free(env, sums);
 }
 
-/* In fp32 the rows of a sequence are [T x d]. In bf16 they are cut into columns of SQUARE, [T x SQUARE] one
- * after the other, as a product wants its right factor. */
+/* In fp32 the rows of a sequence are stored as [T x d]. In bf16 they are stored in panels of SQUARE columns,
+ * [T x SQUARE] each, one after the other: the layout of a product's right factor. */
 static void keep_fp32(olica_fit_sums *sums, olica_side side, const olica_view *view) {
   float *rows = (float *)(void *)sums->rows[side];
   size_t first = (size_t)sums->used * (size_t)sums->tokens + (size_t)view->row;
@@ -121,7 +143,7 @@ static int square_columns(const olica_fit_sums *sums, int first) {
   return sums->d - first < SQUARE ? sums->d - first : SQUARE;
 }
 
-/* The columns of a sequence from `first`, a multiple of SQUARE, on. */
+/* Returns the panel of a sequence that begins at column `first`, a multiple of SQUARE. */
 static uint16_t *columns_of(const olica_fit_sums *sums, olica_side side, int s, int first) {
   uint16_t *rows = (uint16_t *)(void *)sums->rows[side];
   return rows + (size_t)s * (size_t)sums->tokens * (size_t)sums->d + (size_t)sums->tokens * (size_t)first;
@@ -158,7 +180,8 @@ static double *scale_of(const olica_fit_sums *sums, olica_side side, int s) {
   return sums->scale[side] + (size_t)s * (size_t)sums->d;
 }
 
-/* Row t of columns [from, from + count), which lie in one square: in fp32 where it is, in bf16 decoded. */
+/* Returns row t of columns [from, from + count), which lie in one panel: in place in fp32, decoded in
+ * bf16. */
 static const float *row_part(const olica_fit_sums *sums, olica_side side, int s, int t, int from, int count,
                              float *decoded) {
   if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
@@ -170,7 +193,7 @@ static const float *row_part(const olica_fit_sums *sums, olica_side side, int s,
   return decoded;
 }
 
-/* Sums of `count` columns of a sequence and of their squares; `count` is a constant where it is inlined. */
+/* Sums `count` columns of a sequence, and their squares; the compiler inlines it with a constant `count`. */
 static inline void sum_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int count,
                                double *restrict column, double *restrict energy) {
   float decoded[COLUMNS];
@@ -183,8 +206,8 @@ static inline void sum_columns(const olica_fit_sums *sums, olica_side side, int 
   }
 }
 
-/* Column sums and energies of columns [from, from + count) of one side of a sequence. The scale of a column
- * is the power of two near its norm. */
+/* Adds column sums and energies of columns [from, from + count) of one side of a sequence. The scale of a
+ * column is a power of two near its norm. */
 static void add_columns(const olica_fit_sums *sums, olica_side side, int s, int from, int count) {
   double energy[COLUMNS] = {0}, column[COLUMNS] = {0}, *scale = scale_of(sums, side, s);
   double *sum = side == OLICA_SIDE_A ? sums->sum_a : sums->sum_b;
@@ -201,7 +224,7 @@ static void add_columns(const olica_fit_sums *sums, olica_side side, int s, int 
   }
 }
 
-/* Of `count` sequences from `first` on. */
+/* Adds the vectors of `count` sequences, from `first` on. */
 static void add_vectors(const olica_fit_sums *sums, int first, int count) {
 #pragma omp parallel for schedule(static) num_threads(olica_kernel_threads(sums->kernel))
   for (int from = 0; from < sums->d; from += COLUMNS)
@@ -210,8 +233,9 @@ static void add_vectors(const olica_fit_sums *sums, int first, int count) {
         add_columns(sums, (olica_side)side, s, from, sums->d - from < COLUMNS ? sums->d - from : COLUMNS);
 }
 
-/* sum [n] += the products [n] of `count` sequences, of a row with `by` and columns with `scales`; from one
- * sequence to the next it is `tile`, 1 and `width` numbers. */
+/* sum [n] += products [n] of `count` sequences, each rounded to the grid of its scale: the row's, `by`, times
+ * the column's, `scales`. From one sequence to the next, `product` advances by `tile` numbers, `by` and
+ * `scales` by `width`. */
 static inline void add_row(double *restrict sum, int n, int count, const float *restrict product, size_t tile,
                            const double *restrict by, const double *restrict scales, size_t width) {
   for (int j = 0; j < n; j++) {
@@ -223,7 +247,8 @@ static inline void add_row(double *restrict sum, int n, int count, const float *
   }
 }
 
-/* The k-th piece of work of this rank: the ranks of a node begin in different places. */
+/* Returns the k-th piece of work of this rank: the ranks of a node begin at different pieces, to avoid
+ * waiting for locks. */
 static int turn_of(const olica_fit_sums *sums, int k, int pieces) {
   const olica_context *context = sums->context;
   return (int)((k + (int64_t)context->node_rank * pieces / context->node_size) % pieces);
@@ -231,7 +256,7 @@ static int turn_of(const olica_fit_sums *sums, int k, int pieces) {
 
 /* ---- in fp32: a sequence after the other, rows of squares after rows ---- */
 
-/* product [rows x (d - col)], of rows from `row` on, into the sums' columns from `col` on. */
+/* Adds product [rows x (d - col)], of the rows from `row` on, to the sums' columns from `col` on. */
 static void add_product(const olica_fit_sums *sums, olica_side side, int s, int row, int col) {
   int rows = square_columns(sums, row), columns = sums->d - col;
   size_t d = (size_t)sums->d;
@@ -241,7 +266,7 @@ static void add_product(const olica_fit_sums *sums, olica_side side, int s, int 
   pthread_mutex_lock(lock);
 #pragma omp parallel for schedule(static, 16) if ((double)rows * columns >= OLICA_PRODUCT_PARALLEL)
   for (int i = 0; i < rows; i++) {
-    int from = side == OLICA_SIDE_A ? i : 0; /* nothing below the diagonal */
+    int from = side == OLICA_SIDE_A ? i : 0; /* skips the lower triangle */
     add_row(sum + (size_t)(row + i) * d + col + from, columns - from, 1,
             sums->product + (size_t)i * (size_t)columns + from, 0, by + row + i, scales + col + from, 0);
   }
@@ -267,12 +292,12 @@ static void add_in_fp32(const olica_fit_sums *sums) {
 
 /* ---- in bf16: all sequences, a square of the sums after the other ---- */
 
-/* The columns of A of a sequence from `first` on, as rows [SQUARE x T]. */
+/* Returns the transposed panel of A of a sequence from column `first` on: [SQUARE x T]. */
 static uint16_t *turned_of(const olica_fit_sums *sums, int s, int first) {
   return sums->turned + ((size_t)s * (size_t)sums->d + (size_t)first) * (size_t)sums->tokens;
 }
 
-/* Four numbers at a time: stores of single ones would be the whole cost. */
+/* Transposes a panel, four numbers at a time: single stores would dominate the cost. */
 static void turn(const olica_fit_sums *sums, int s, int first) {
   enum { STEP = 4 };
   size_t columns = (size_t)square_columns(sums, first), tokens = (size_t)sums->tokens, t = 0;
@@ -294,21 +319,21 @@ static void turn_all(const olica_fit_sums *sums, int first, int count) {
     for (int col = 0; col < sums->d; col += SQUARE) turn(sums, s, col);
 }
 
-/* A square of the sums at (row, col), and its products of a batch of sequences. */
+/* A square of the sums at (row, col), and its products for a batch of sequences. */
 typedef struct square {
   pthread_mutex_t *lock;
-  olica_side side; /* A: of AᵀA, of which only the upper triangle is wanted; B: of AᵀB */
+  olica_side side; /* A: of AᵀA, upper triangle only; B: of AᵀB */
   int row, col, rows, columns;
   float *tiles; /* [BATCH][rows x columns] */
 } square;
 
-/* `count` sequences from s on. A number of the sums is fetched once for a whole batch. */
+/* Adds `count` sequences from s on. Each number of the sums is loaded once for the batch. */
 static inline void add_tiles(const olica_fit_sums *sums, const square *q, int s, int count) {
   size_t d = (size_t)sums->d, tile = (size_t)q->rows * (size_t)q->columns;
   double *sum = (q->side == OLICA_SIDE_A ? sums->gram : sums->cross) + (size_t)q->row * d + q->col;
   const double *by = scale_of(sums, OLICA_SIDE_A, s) + q->row, *scales = scale_of(sums, q->side, s) + q->col;
   for (int i = 0; i < q->rows; i++) {
-    int from = q->side == OLICA_SIDE_A && q->row == q->col ? i : 0; /* nothing below the diagonal */
+    int from = q->side == OLICA_SIDE_A && q->row == q->col ? i : 0; /* skips the lower triangle */
     add_row(sum + (size_t)i * d + from, q->columns - from, count,
             q->tiles + (size_t)i * (size_t)q->columns + from, tile, by + i, scales + from, d);
   }
@@ -322,7 +347,7 @@ static void add_square(const olica_fit_sums *sums, const square *q, const olica_
                        columns_of(sums, q->side, s, q->col),
                        q->tiles + (size_t)(s - done) * (size_t)q->rows * (size_t)q->columns);
     pthread_mutex_lock(q->lock);
-    if (n == BATCH) /* a constant, for a loop without a loop in it */
+    if (n == BATCH) /* a constant count: the compiler unrolls the inner loop */
       add_tiles(sums, q, done, BATCH);
     else
       add_tiles(sums, q, done, 1);
@@ -330,7 +355,8 @@ static void add_square(const olica_fit_sums *sums, const square *q, const olica_
   }
 }
 
-/* Products of a full square and of the last, narrower one, by whether their rows and columns are full. */
+/* Finds the products of a full square and of the last, narrower one: product[rows are full][columns are
+ * full]. */
 static olica_status find_products(olica_fit_sums *sums, const olica_matmul *product[2][2]) {
   int rest = sums->d % SQUARE ? sums->d % SQUARE : SQUARE, full = sums->d < SQUARE ? rest : SQUARE;
   for (int r = 0; r < 2; r++)
@@ -378,7 +404,7 @@ olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
   return status;
 }
 
-/* What looks at each row alone is done while the caches still hold them. */
+/* Adds the column sums, and in bf16 transposes A, while the rows are still in cache. */
 olica_status olica_fit_sums_passed(olica_fit_sums *sums, int sequences) {
   add_vectors(sums, sums->used, sequences);
   if (olica_kernel_precision(sums->kernel) == OLICA_BF16) turn_all(sums, sums->used, sequences);

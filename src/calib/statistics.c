@@ -3,10 +3,10 @@
 #include "olica/la/product.h"
 #include "olica/par/comm.h"
 
-/* Columns of a pass over rows that stays in registers and the innermost cache. */
+/* Columns per pass over rows: their sums stay in registers and the L1 cache. */
 enum { COLUMNS = 64 };
 
-/* energy[COLUMNS] += squares of so many columns. */
+/* energy[COLUMNS] += squares of that many columns. */
 static void add_squares(double *energy, const float *x, int rows, int cols, int stride) {
   for (int t = 0; t < rows; t++) {
     const float *row = x + (size_t)t * (size_t)stride;
@@ -20,11 +20,12 @@ void olica_statistics_add_squares(double *sum, const float *x, int rows, int col
     add_squares(sum + from, x + from, rows, cols - from < COLUMNS ? cols - from : COLUMNS, stride);
 }
 
-/* A sum must not depend on how sequences lie on ranks: the last bit of an energy can turn a rounding to bf16,
- * and that a choice of neurons some layers on. So what one piece adds is first put on a grid: a multiple
- * of 2^-22 of its scale, a power of two near its own norm. That is below the error of the fp32 products it
- * came from, and coarse enough that float64 adds such numbers without rounding, in any order, as long as the
- * norms of a channel in different pieces lie within a factor of 1000 (beyond that a last bit may differ). */
+/* A sum must not depend on the distribution of sequences over ranks: the last bit of an energy can change a
+ * rounding to bf16, and that can change a choice of neurons some layers later. So the contribution of each
+ * piece is first rounded to a grid: a multiple of 2^-22 of its scale, a power of two near its own norm. The
+ * grid is finer than the error of the fp32 products, and coarse enough that float64 adds such numbers without
+ * rounding, in any order, as long as the norms of a channel in different pieces are within a factor of 1000
+ * (beyond that a last bit may differ). */
 void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols, int stride) {
   for (int from = 0; from < cols; from += COLUMNS) {
     double energy[COLUMNS] = {0};
@@ -35,7 +36,7 @@ void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols
   }
 }
 
-/* The taps that they look at, one after the other. */
+/* Returns the number of channels of the four taps that the energies need. */
 static int channels(const olica_arch *arch) {
   return 2 * arch->hidden + arch->heads * arch->head + arch->ffn;
 }

@@ -1,3 +1,12 @@
+/* Streams, in outline:
+ *
+ *   olica_stream_embed     for every panel of the embedding: copy the rows of the tokens in the panel
+ *   olica_stream_advance   for every pack of this rank's sequences:
+ *                            copy the states if the stream is not to be advanced
+ *                            pass the layer in place; its taps call the observer
+ *                            tell the observer that the pack is complete
+ *                            progress the background reading of the next layer
+ *                          agree on failures */
 #include "olica/calib/stream.h"
 
 #include <string.h>
@@ -52,7 +61,8 @@ int olica_stream_pack(olica_dtype precision, int threads, int tokens) {
   return rows > tokens ? rows / tokens : 1;
 }
 
-/* What advancing works in: the segments of a pack, and the copy that passes if the states stay. */
+/* Workspace of olica_stream_advance: the segments of a pack, and the copy of its states if the stream is not
+ * advanced. */
 typedef struct work {
   int sequences; /* of a pack */
   olica_segment *segment;
