@@ -42,7 +42,7 @@ static olica_status pass(const olica_method_job *job, int index, const olica_lay
   return OLICA_OK;
 }
 
-/* All ranks have the same energies: one of them warns. */
+/* All ranks have the same energies; rank 0 warns. */
 static void note_silent(const olica_context *context, int index, int silent) {
   if (silent == 0) return;
   olica_log_line(context->env, "layer %d: %d input channels of its linear maps have no energy", index,

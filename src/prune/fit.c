@@ -9,7 +9,7 @@ olica_problem olica_fit_problem(int d) {
   return (olica_problem){.order = d, .columns = d};
 }
 
-enum { VECTORS = 4, SUMS = 3 }; /* of a fit; of its correlations */
+enum { VECTORS = 4, SUMS = 3 }; /* vectors of a fit; sums per column for its correlations */
 
 double olica_fit_vector_bytes(int d) {
   return VECTORS * (double)sizeof(double) * d;
@@ -19,7 +19,7 @@ double olica_fit_gather_bytes(const olica_site *at, int d) {
   return olica_solver_sum_bytes(at, d, d);
 }
 
-/* AᵀA and AᵀB, then C; the ridge's diagonal is less than the sums of the correlations. */
+/* AᵀA and AᵀB, then C; the ridge's copy of the diagonal is smaller than the sums of the correlations. */
 olica_problem_bytes olica_fit_bytes(const olica_site *at, int d) {
   double square = olica_solver_matrix_bytes(at, d, d);
   return (olica_problem_bytes){
@@ -49,8 +49,8 @@ olica_status olica_fit_gather(olica_context *context, olica_solver *solver, cons
   memcpy(fit->sum_a, sums->sum_a, d * sizeof(double));
   memcpy(fit->sum_b, sums->sum_b, d * sizeof(double));
   memcpy(fit->square_b, sums->square_b, d * sizeof(double));
-  olica_comm_sum(context, context->comm, fit->sum_a, 3 * d); /* the three lie one after the other */
-  olica_shared_fence(context);                               /* the node's other ranks have added theirs */
+  olica_comm_sum(context, context->comm, fit->sum_a, 3 * d); /* the three vectors are contiguous */
+  olica_shared_fence(context); /* the node's other ranks have added their sums */
   OLICA_TRY(olica_matrix_sum(fit->gram, sums->gram, 1));
   OLICA_TRY(olica_matrix_sum(fit->cross, sums->cross, 0));
   *out = fit;
@@ -66,11 +66,11 @@ void olica_fit_destroy(olica_fit *fit) {
   olica_memory_free(fit->context->env, fit);
 }
 
-/* r_j from ΣP_jB_j, ΣP_j², ΣP_j, ΣB_j, ΣB_j². */
+/* Returns r_j from ΣP_jB_j, ΣP_j², ΣP_j, ΣB_j, ΣB_j². */
 static double correlate(double n, double pb, double pp, double p, double b, double bb) {
   double covariance = (pb - p * b / n) / n;
   double var_p = (pp - p * p / n) / (n - 1.0), var_b = (bb - b * b / n) / (n - 1.0);
-  /* A constant column's variance is rounding: nothing in it can be explained. */
+  /* The variance of a constant column is rounding error only. */
   if (!(var_p > 1e-14 * pp / n) || !(var_b > 1e-14 * bb / n)) return 0.0;
   return covariance / sqrt(var_p * var_b);
 }
@@ -94,7 +94,7 @@ static olica_status correlations(olica_fit *fit, double delta) {
   return OLICA_OK;
 }
 
-/* A constant column has no correlation, 0/0. One rank of the fit's warns. */
+/* The correlation of a constant column is 0/0. One rank of the fit warns. */
 static void warn_constant(const olica_fit *fit) {
   long constant = 0;
   if (fit->context->rank != fit->gram->grid->first) return;

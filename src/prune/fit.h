@@ -1,5 +1,5 @@
-/* The damped linear fit that both sweeps rest on: B on A by ridge regression, and how well it does, column by
- * column (doc/methods.md, "The ridge fit" and sweep 2, step 6). */
+/* The damped linear fit of both sweeps: B on A by ridge regression, and its correlation column by column
+ * (doc/methods.md, "The ridge fit" and sweep 2, step 6). */
 #ifndef OLICA_PRUNE_FIT_H
 #define OLICA_PRUNE_FIT_H
 
@@ -11,7 +11,7 @@ typedef struct olica_fit {
   olica_context *context;
   olica_solver *solver; /* borrowed */
   int d;
-  double tokens;                    /* N, of all ranks */
+  double tokens;                    /* N, tokens of all ranks */
   olica_matrix *gram;               /* AᵀA, destroyed by the solve */
   olica_matrix *cross;              /* AᵀB */
   olica_matrix *coef;               /* C [d x d], after the solve */
@@ -19,16 +19,16 @@ typedef struct olica_fit {
   double *correlation;              /* [d] on the members, after the solve: r_j of P = A C with B */
 } olica_fit;
 
-/* What it asks of its solver. Pure. */
+/* Returns the problem for olica_solver_place. Pure. */
 olica_problem olica_fit_problem(int d);
 
-/* Bytes of it; of its vectors, which every rank has; of the scratch, on every rank, that its sums come
- * through. Pure. */
+/* Bytes of a fit; of its vectors, which every rank holds; and of the workspace for gathering its sums, on
+ * every rank. Pure. */
 olica_problem_bytes olica_fit_bytes(const olica_site *at, int d);
 double olica_fit_vector_bytes(int d);
 double olica_fit_gather_bytes(const olica_site *at, int d);
 
-/* Adds up every rank's sums into a new fit. Collective on the context. */
+/* Sums all ranks' sums into a new fit. Collective on the context. */
 olica_status olica_fit_gather(olica_context *context, olica_solver *solver, const olica_fit_sums *sums,
                               double tokens, olica_fit **fit);
 void olica_fit_destroy(olica_fit *fit); /* NULL allowed; every rank of the context */

@@ -1,11 +1,14 @@
-/* Magnitude pruning, the plainest baseline: the neurons with the smallest weights go, whatever the data. It
- * needs no calibration and no pass over the dense model.
+/* Magnitude pruning, the plainest baseline: removes the neurons with the smallest weights, whatever the data.
+ * It needs no calibration and no pass over the dense model.
  *
- * Of the value neurons of every key/value head, and of the FFN's neurons, the same share
+ * It removes the same share
+ *
  *     rho = p P / (L (n_value,output + n_FFN))
- * goes, so that the sparsity p of the model's P parameters is reached; n are the numbers of a layer's maps.
- * What the value neurons' rounding leaves the FFN takes. A neuron's importance is the sum of the Euclidean
- * norms of its rows (v; up, gate) and of its columns (o, of all heads of the group; down). */
+ *
+ * of the value neurons of every key/value head and of the FFN's neurons, which gives the sparsity p of the
+ * model's P parameters; n are the numbers of a layer's maps. The FFN makes up for the rounding of the value
+ * neurons. A neuron's importance is the sum of the Euclidean norms of its rows (v; up, gate) and of its
+ * columns (o, of all heads of the group; down). */
 #include <math.h>
 
 #include "layer.h"
@@ -16,7 +19,7 @@
 
 typedef struct budget {
   double rho;
-  int values, neurons; /* that go: of each key/value head, of the FFN */
+  int values, neurons; /* dropped neurons: of each key/value head, of the FFN */
 } budget;
 
 static double numbers(const olica_method_model *model, olica_projection projection) {
@@ -25,7 +28,8 @@ static double numbers(const olica_method_model *model, olica_projection projecti
 
 static olica_status make_budget(olica_env *env, const olica_method_model *model, budget *b) {
   const olica_arch *arch = model->arch;
-  double target = model->sparsity * (double)model->parameters / arch->layers; /* of a layer */
+  double target =
+      model->sparsity * (double)model->parameters / arch->layers; /* numbers to remove from a layer */
   double values = numbers(model, OLICA_V) + numbers(model, OLICA_O);
   double ffn = numbers(model, OLICA_GATE) + numbers(model, OLICA_UP) + numbers(model, OLICA_DOWN);
   *b = (budget){.rho = target / (values + ffn)};
@@ -108,14 +112,14 @@ static olica_status shapes(void *self, olica_layer_shape *shapes) {
   return OLICA_OK;
 }
 
-/* Energies of one everywhere: an importance that they weight is one of the weights alone. */
+/* Sets all energies to one: an importance weighted by them depends on the weights alone. */
 static olica_status make_ones(olica_env *env, const olica_arch *arch, olica_energies **ones) {
   OLICA_TRY(olica_energies_create(env, arch, 1, ones));
   for (int i = 0; i < (*ones)->total; i++) (*ones)->all[i] = 1.0;
   return OLICA_OK;
 }
 
-/* Rank 0: the kept lists. */
+/* Fills the lists of kept neurons, on rank 0. */
 static olica_status choose(const magnitude *state, const olica_layer *dense, olica_layer *pruned) {
   olica_env *env = state->job.context->env;
   const olica_arch *arch = state->job.model.arch;

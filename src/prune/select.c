@@ -38,7 +38,7 @@ static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
 }
 
-/* The importances, and what one of them or the order of the neurons is made in. */
+/* The importances, and the workspace of one importance or of sorting the neurons. */
 size_t olica_select_bytes(const olica_arch *arch) {
   size_t h = (size_t)arch->head, f = (size_t)arch->ffn;
   size_t squares = larger((size_t)arch->heads * h, f) * sizeof(double);
@@ -46,7 +46,7 @@ size_t olica_select_bytes(const olica_arch *arch) {
   return larger((size_t)arch->kv_heads * h, f) * sizeof(double) + larger(squares, order);
 }
 
-/* sqrt(sum_c (w[c]² energy[c])) of one row. */
+/* Returns sqrt(sum_c (w[c]² energy[c])) of one row. */
 static double weighted_norm(const float *w, const double *energy, int n) {
   double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
@@ -95,7 +95,8 @@ static void copy_all(const float *from, float *to, size_t n) {
   if (to) memcpy(to, from, n * sizeof *to);
 }
 
-/* Rows group·from_size + kept[..] of w [.. x cols], group after group, bias with them: those of `part`. */
+/* Copies rows group·from_size + kept[..] of w [.. x cols], group after group, and their biases: those in
+ * `part`. */
 static void copy_rows(const olica_linear *from, olica_linear *to, olica_range part, int from_size,
                       int to_size, const int32_t *kept) {
   for (int64_t i = part.first; i < part.first + part.count; i++) {
@@ -105,8 +106,8 @@ static void copy_rows(const olica_linear *from, olica_linear *to, olica_range pa
   }
 }
 
-/* Columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns use one
- * list. The rows of `part`. */
+/* Copies columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns
+ * use one list. Only the rows in `part`. */
 static void copy_columns(const olica_linear *from, olica_linear *to, olica_range part, int groups, int share,
                          int from_size, int to_size, const int32_t *kept) {
 #pragma omp parallel for schedule(static)

@@ -3,17 +3,17 @@
 #include <math.h>
 #include <stdio.h>
 
-#define MIDDLE 0.4   /* query and key have one rule up to here, and another above */
-#define DECIMALS 1e4 /* of a sparsity that is told */
+#define MIDDLE 0.4   /* below and above it query and key follow different rules */
+#define DECIMALS 1e4 /* rounding of the sparsities in messages */
 
-/* Rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 where two factors would not be smaller.
- */
+/* Returns the rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 if two factors would not be
+ * smaller. */
 static int rank_for(double rho, int d, int rows) {
   double r = ceil((1.0 - rho) * d * rows / ((double)d + rows));
   return r < 1 || r * ((double)d + rows) >= (double)d * rows ? 0 : (int)r;
 }
 
-/* A model, as far as its budget goes. */
+/* The part of a model that its budget depends on. */
 typedef struct subject {
   const olica_prune_options *options;
   const olica_arch *arch;
@@ -26,12 +26,13 @@ static double numbers_of(const subject *of, olica_projection a, olica_projection
          (double)olica_layer_shape_numbers(of->arch, of->dense, b);
 }
 
-/* The branches' numbers, over all layers: two factors each. */
+/* Returns the numbers of all layers' branches: two factors each. */
 static double branches(const subject *of, int rank) {
   return 2.0 * of->options->mlp_num * of->arch->hidden * rank;
 }
 
-/* Shares and counts for a sparsity, whether they can be or not; `extra` numbers go beside those asked for. */
+/* Computes shares and counts for a sparsity, feasible or not; `extra` numbers are removed beside those asked
+ * for. */
 static olica_budget share_out(const subject *of, double p, double extra) {
   const olica_arch *arch = of->arch;
   double n_qk = numbers_of(of, OLICA_Q, OLICA_K), n_vo = numbers_of(of, OLICA_V, OLICA_O);
@@ -50,7 +51,7 @@ static olica_budget share_out(const subject *of, double p, double extra) {
                         .branch = (int)floor(of->options->ratio * arch->hidden)};
 }
 
-/* Where no neuron goes there is no branch, of a residual that is zero; and none to make room for. */
+/* If no neuron is dropped, the residual is zero and there is no branch, nor anything to make room for. */
 static olica_budget compute(const subject *of, double p) {
   olica_budget budget = share_out(of, p, 0);
   if (budget.neurons_dropped == 0)
@@ -81,7 +82,7 @@ static bool removes_something(const subject *of, double p) {
   return olica_budget_removes(&b);
 }
 
-/* The place in [from, to] where the answer changes: to within a millionth, on the side of `from`. */
+/* Returns the point in [from, to] where the answer changes: to within a millionth, on the side of `from`. */
 static double last_like(const subject *of, bool (*asks)(const subject *of, double p), double from,
                         double to) {
   bool answer = asks(of, from);
@@ -92,7 +93,8 @@ static double last_like(const subject *of, bool (*asks)(const subject *of, doubl
   return from;
 }
 
-/* All shares grow with p, or are refused from the first on: what can be begins where a rule does. */
+/* Returns the largest feasible sparsity. All shares grow with p, so the feasible range of a rule begins at
+ * its start, or is empty. */
 static double most_from(const subject *of, double from, double to) {
   if (!can_be(of, from)) return from;
   if (can_be(of, to)) return to;
@@ -134,8 +136,8 @@ const char *olica_sparsities_text(const olica_sparsities *allowed, char *text) {
 
 /* ---- refusals ---- */
 
-/* The k nearest to the one asked for that allows the sparsity and a little more, in steps of a tenth; 0: none
- * up to 10. */
+/* Returns the k nearest to the one asked for that allows the sparsity and a little more, in steps of a tenth;
+ * 0: none up to 10. */
 static double other_k(const subject *of) {
   enum { STEPS = 100 };
   double best = 0;
@@ -196,7 +198,7 @@ olica_status olica_budget_make(olica_env *env, const olica_method_model *model, 
   const olica_prune_options own = olica_prune_options_of(model), *options = &own;
   const subject of = {options, model->arch, &model->dense[0], model->parameters};
   char range[OLICA_SPARSITIES_TEXT];
-  OLICA_TRY(check_settings(env, options, model->arch)); /* mlp_num counts below */
+  OLICA_TRY(check_settings(env, options, model->arch)); /* the loops below count up to mlp_num */
   *budget = compute(&of, options->sparsity);
   OLICA_TRY(check_share(env, &of, "value and output", budget->rho_vo));
   OLICA_TRY(check_share(env, &of, "query and key", budget->rho_qk));
@@ -207,8 +209,8 @@ olica_status olica_budget_make(olica_env *env, const olica_method_model *model, 
       env, OLICA_ERR_CONFIG,
       "[prune] skip_lowest = %g keeps %d of %d FFN neurons while sparsity = %g drops %d: too many; with "
       "these settings this model allows a sparsity of %s, and a smaller skip_lowest a larger one",
-      options->skip_lowest, budget->neurons_skipped, model->arch->ffn, options->sparsity, budget->neurons_dropped,
-      olica_sparsities_text(&allowed, range));
+      options->skip_lowest, budget->neurons_skipped, model->arch->ffn, options->sparsity,
+      budget->neurons_dropped, olica_sparsities_text(&allowed, range));
 }
 
 bool olica_budget_removes(const olica_budget *budget) {

@@ -1,5 +1,5 @@
-/* The budget: how many neurons and ranks a sparsity leaves every layer (doc/methods.md, "The budget"). Pure.
- */
+/* The budget: the numbers of neurons and the ranks that a sparsity leaves in every layer (doc/methods.md,
+ * "The budget"). Pure. */
 #ifndef OLICA_PRUNE_BUDGET_H
 #define OLICA_PRUNE_BUDGET_H
 
@@ -7,7 +7,7 @@
 
 #include "olica/prune/method.h"
 
-/* How the orthogonal neuron decomposition is found; see rotate.h. */
+/* The two forms of the orthogonal neuron decomposition; see rotate.h. */
 typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 
 /* The method's settings, and the sparsity. */
@@ -19,44 +19,44 @@ typedef struct olica_prune_options {
   double percdamp;    /* damping of the ridge fits */
   double skip_lowest; /* share of the least important FFN neurons that is kept */
   olica_ond_choice ond;
-  bool count_branches; /* the branches' numbers are taken out of the budget: the FFN makes room for them */
+  bool count_branches; /* the branches' numbers count in the sparsity: the FFN loses more */
 } olica_prune_options;
 
 typedef struct olica_budget {
-  double rho_qk, rho_vo, rho_ffn; /* shares that go */
-  int q_rank, k_rank;             /* 0: left whole */
-  int values_dropped;             /* of each key/value head */
-  int neurons_dropped;            /* of the FFN */
-  int neurons_skipped;            /* least important ones that are kept all the same */
-  int branch;                     /* rank of a calibration branch; 0 where no neuron is dropped */
+  double rho_qk, rho_vo, rho_ffn; /* shares removed */
+  int q_rank, k_rank;             /* 0: left unfactored */
+  int values_dropped;             /* value neurons of each key/value head */
+  int neurons_dropped;            /* neurons of the FFN */
+  int neurons_skipped;            /* least important neurons that are kept nevertheless */
+  int branch;                     /* rank of a calibration branch; 0 if no neuron is dropped */
 } olica_budget;
 
 olica_prune_options olica_prune_options_of(const olica_method_model *model);
 
-/* From the parameters of the whole model and the shape of its first layer: all are alike. OLICA_ERR_CONFIG,
- * naming the setting, where it cannot be met. */
+/* Computes the budget from the parameters of the whole model and the shape of its first layer: all are alike.
+ * OLICA_ERR_CONFIG, naming the setting, if it is infeasible. */
 olica_status olica_budget_make(olica_env *env, const olica_method_model *model, olica_budget *budget);
 
-/* Prints it, for --check; warns of what it does in vain (explain.c). */
+/* explain prints the budget, for --check; advise warns of settings without effect (explain.c). */
 void olica_budget_explain(olica_env *env, const olica_method_model *model, FILE *to);
 void olica_budget_advise(olica_env *env, const olica_method_model *model);
 
-/* The sparsities that the other settings allow a model: [0, most[0]], and (middle, most[1]] if most[1] >
- * middle; above `middle` query and key have another rule. `least`: the smallest that removes anything; above
- * both: none does. Rounded to four decimals, inwards. Pure. */
+/* The sparsities that the other settings allow: [0, most[0]], and (middle, most[1]] if most[1] > middle;
+ * above `middle` query and key follow another rule. `least`: the smallest that removes anything; larger than
+ * both if none does. Rounded to four decimals, inwards. Pure. */
 typedef struct olica_sparsities {
   double middle, most[2], least;
 } olica_sparsities;
 olica_sparsities olica_budget_sparsities(const olica_method_model *model);
 
-/* The same as people read it: "0 to 0.6666". `text` [OLICA_SPARSITIES_TEXT]; returned. */
+/* Formats the sparsities for messages: "0 to 0.6666". Fills and returns `text` [OLICA_SPARSITIES_TEXT]. */
 enum { OLICA_SPARSITIES_TEXT = 64 };
 const char *olica_sparsities_text(const olica_sparsities *allowed, char *text);
 
-/* Does a budget remove anything? Pure. */
+/* Returns true if a budget removes anything. Pure. */
 bool olica_budget_removes(const olica_budget *budget);
 
-/* The shape of a pruned layer, with or without a branch. */
+/* Returns the shape of a pruned layer, with or without a branch. */
 olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_layer_shape *dense,
                                      bool calibrated);
 

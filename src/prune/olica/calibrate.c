@@ -7,12 +7,12 @@
 #include "olica/par/comm.h"
 
 static size_t weight_bytes(int count, int d) {
-  const size_t alignment = 64; /* of what follows them */
+  const size_t alignment = 64; /* alignment of each matrix in the block */
   size_t bytes = 3 * sizeof(float) * (size_t)count * (size_t)d;
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
-/* What the node has once, and this rank for itself. Collective. */
+/* Allocates the node's shared part and this rank's private part. Collective. */
 static olica_status allocate(const olica_layer *pruned, olica_dropped *dropped) {
   olica_env *env = dropped->context->env;
   size_t n = (size_t)dropped->count, d = (size_t)dropped->d;
@@ -28,8 +28,8 @@ static olica_status allocate(const olica_layer *pruned, olica_dropped *dropped) 
   return OLICA_OK;
 }
 
-/* Neuron `from` of the dense FFN becomes neuron `to` of the dropped ones; its weights, if they are this
- * rank's part. */
+/* Copies neuron `from` of the dense FFN to neuron `to` of the dropped ones; its weights only if they are in
+ * this rank's share. */
 static void copy_neuron(const olica_layer *dense, int from, olica_dropped *dropped, int to, bool mine) {
   const olica_linear *gate = &dense->linear[OLICA_GATE], *up = &dense->linear[OLICA_UP];
   const olica_linear *down = &dense->linear[OLICA_DOWN];
@@ -80,7 +80,7 @@ olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, 
   *dropped = (olica_dropped){
       .context = context, .kernel = kernel, .count = dense->shape.ffn - pruned->shape.ffn, .d = d};
   *out = dropped;
-  assert(dropped->count > 0); /* else the budget has no branch */
+  assert(dropped->count > 0); /* otherwise the budget has no branch */
   OLICA_TRY(allocate(pruned, dropped));
   copy_neurons(dense, pruned, dropped);
   OLICA_AGREE(context, pack_dropped(dropped));
@@ -133,7 +133,7 @@ olica_problem olica_branch_problem(int d, int rank) {
   return (olica_problem){.order = d, .inner = d, .wanted = rank, .columns = d};
 }
 
-/* Once the fit is solved: C diag(w) for the Gram, then what an eigensolver works in. */
+/* After the fit is solved: C diag(w) for the Gram, then the workspace of the eigensolver. */
 olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank) {
   olica_problem_bytes fit = olica_fit_bytes(at, d);
   double factors = olica_solver_matrix_bytes(at, d, rank) + olica_solver_matrix_bytes(at, rank, d);
@@ -173,7 +173,7 @@ olica_status olica_branch_solve(olica_branch *branch, double damping) {
   OLICA_TRY(olica_comm_agree(context, fit->gram->grid->comm, status));
   confidence(fit->correlation, fit->d);
   weigh(fit, weighted);
-  /* The ridge has used up AᵀA: its matrix takes the new Gram. */
+  /* The ridge has destroyed AᵀA; its matrix stores the new Gram. */
   OLICA_TRY(olica_solver_gram(fit->solver, weighted, fit->gram));
   olica_matrix_destroy(weighted);
   OLICA_TRY(olica_solver_eigen(fit->solver, "linear calibration", fit->gram, rank, values, branch->basis));

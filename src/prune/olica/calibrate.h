@@ -1,5 +1,5 @@
-/* Linear calibration of a cut FFN (doc/methods.md, sweep 2, step 6): a low-rank linear branch that gives back
- * what a linear map of the FFN's input can of what the dropped neurons did. */
+/* Linear calibration of a cut FFN (doc/methods.md, sweep 2, step 6): a low-rank linear branch from the FFN's
+ * input that compensates, as far as a linear map can, for the dropped neurons. */
 #ifndef OLICA_PRUNE_CALIBRATE_H
 #define OLICA_PRUNE_CALIBRATE_H
 
@@ -10,46 +10,48 @@ typedef struct olica_dropped {
   olica_context *context;
   olica_kernel *kernel;
   int count, d;
-  olica_shared *shared;       /* of the node: the weights, and what the kernel has packed */
+  olica_shared *shared;       /* of the node: the weights, and the kernel's packed form */
   float *gate, *up;           /* [count x d] */
   float *down;                /* [d x count] */
-  float *gate_bias, *up_bias; /* [count] or NULL, this rank's */
+  float *gate_bias, *up_bias; /* [count] or NULL, private to the rank */
   olica_packed *packed_gate, *packed_up, *packed_down;
 } olica_dropped;
 
-/* Collective on the context. OLICA_ERR_MEMORY. */
+/* Copies and packs the dropped neurons. Collective on the context. OLICA_ERR_MEMORY. */
 olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
                                   const olica_layer *pruned, int d, olica_dropped **dropped);
 void olica_dropped_destroy(olica_dropped *dropped); /* collective on the node; NULL allowed */
 
-/* Bytes of `count` dropped neurons, packed, at most; once on a node. Pure. */
+/* Returns an upper bound of the bytes of `count` dropped neurons and their packed form, once per node.
+ * Pure. */
 size_t olica_dropped_bytes(olica_dtype precision, int count, int d);
 
-/* residual [tokens x d] of inputs a [tokens x d]; gate, up [tokens x count] are scratch. Not collective. */
+/* residual [tokens x d] := the FFN of the dropped neurons at inputs a [tokens x d]; gate, up [tokens x count]
+ * are workspace. Not collective. */
 void olica_dropped_apply(const olica_dropped *dropped, int tokens, const float *a, float *gate, float *up,
                          float *residual);
 
 /* The branch from a fit of R on A: w_j = sigmoid((r_j - mean r)/0.05), the eigenvectors U_r of the rank
- * largest eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (a
- * product equal to the SVD's, without the division by w). */
+ * largest eigenvalues of (C diag(w))(C diag(w))ᵀ, and branch_a = U_r [d x r], branch_b = U_rᵀ C [r x d] (the
+ * same product as by the SVD, without the division by w). */
 typedef struct olica_branch {
   olica_fit *fit;               /* owned from begin to end */
   olica_matrix *basis, *factor; /* U_r, U_rᵀ C */
 } olica_branch;
 
-/* What it asks of its solver, the fit included. Pure. */
+/* Returns the problem for olica_solver_place, fit included. Pure. */
 olica_problem olica_branch_problem(int d, int rank);
 
-/* Bytes of it, the fit included, and of the scratch, on every rank, that the branch goes through. Pure. */
+/* Bytes of a branch, fit included, and of the workspace for replicating it, on every rank. Pure. */
 olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank);
 double olica_branch_end_bytes(const olica_site *at, int d, int rank);
 
-/* Makes room on the fit's ranks. Not collective, but every rank of the context calls it. */
+/* Allocates the factors on the fit's ranks. Not collective, but every rank of the context calls it. */
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
 /* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */
 olica_status olica_branch_solve(olica_branch *branch, double damping);
-/* Every rank gets the branch (NULL: this rank takes none, another one of its node does), and fit and room are
- * given back. Collective on the context. */
+/* Copies the branch to every rank (NULL: this rank takes none, since another rank of its node does), and
+ * frees the fit and the factors. Collective on the context. */
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b);
 
 #endif

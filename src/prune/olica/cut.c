@@ -1,5 +1,15 @@
-/* The cut of a layer: rotate the value neurons, collect energies on the pruned stream, select neurons, sum up
- * what the dropped ones did, decompose query and key and fit the branch at once (doc/methods.md, sweep 2). */
+/* The cut of a layer (doc/methods.md, sweep 2), in outline:
+ *
+ *   rotate             value and output, with the dense stream's output energies       rotate.c
+ *   olica_collect      pass the dense layer over a copy of the pruned stream:
+ *                      energies of all inputs; in calibrated layers the FFN's inputs   ../collect.c
+ *   cut_neurons        rank 0 chooses by importance; all ranks copy the kept ones      ../select.c
+ *   collect_residual   in calibrated layers: sums of the dropped neurons' output R
+ *                      on the FFN's inputs A                                           calibrate.c
+ *   decompose          query, key and branch at the same time, each on its own ranks   decompose.c
+ *   finish             round to the output format, measure query and key errors
+ *
+ * The caller then passes the pruned layer over the pruned stream. */
 #include <string.h>
 
 #include "../collect.h"
@@ -12,7 +22,7 @@
 #include "rotate.h"
 #include "state.h"
 
-/* Rank 0: the kept lists. */
+/* Fills the lists of kept neurons, on rank 0. */
 static olica_status choose_neurons(const olica_state *state, const olica_layer *dense,
                                    const olica_energies *energies, olica_layer *pruned) {
   olica_env *env = state->job.context->env;
@@ -41,10 +51,11 @@ static olica_status cut_neurons(const olica_state *state, const olica_layer *den
   return OLICA_OK;
 }
 
-/* One pack's inputs and residual go into the sums; `sums` takes them as if they passed the FFN. */
+/* Workspace for adding a pack's inputs and residuals to the sums, which receive them like an observer of the
+ * FFN. */
 typedef struct residual_work {
   olica_dropped *dropped;
-  int sequences;                   /* of a pack */
+  int sequences;                   /* sequences of a pack */
   float *a, *gate, *up, *residual; /* [sequences x T x d], [.. x count], [.. x count], [.. x d] */
 } residual_work;
 
@@ -90,7 +101,7 @@ static olica_status add_residuals(const olica_state *state, const residual_work 
   return olica_fit_sums_finish(sums);
 }
 
-/* Sums of the fit of the cut's residual on the FFN's inputs. */
+/* Creates and fills the sums for the fit of the cut's residual on the FFN's inputs. */
 static olica_status collect_residual(const olica_state *state, const olica_layer *dense,
                                      const olica_layer *pruned, const olica_collected *work,
                                      olica_fit_sums **sums) {
@@ -106,7 +117,7 @@ static olica_status collect_residual(const olica_state *state, const olica_layer
   return OLICA_OK;
 }
 
-/* Query, key, and in calibrated layers the branch, all at once. */
+/* Decomposes query and key and, in calibrated layers, the branch, all at the same time. */
 static olica_status decompose(olica_state *state, const olica_layer *dense, const olica_energies *energies,
                               olica_fit_sums *sums, olica_layer *pruned) {
   const olica_method_job *job = &state->job;
@@ -127,7 +138,7 @@ static olica_status rotate(const olica_state *state, int index, olica_layer *den
   return OLICA_OK;
 }
 
-/* Rounds, and says how far query and key are from what they were. */
+/* Rounds the layer and records the relative errors of query and key. */
 static olica_status finish(const olica_state *state, const olica_layer *dense, olica_layer *pruned,
                            olica_cut_record *record) {
   const olica_method_job *job = &state->job;

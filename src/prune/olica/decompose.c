@@ -20,7 +20,7 @@ typedef struct tasks {
   olica_branch branch;
 } tasks;
 
-/* What task i is: a projection, or OLICA_PROJECTIONS for the branch. */
+/* Kind of task i: a projection, or OLICA_PROJECTIONS for the branch. */
 typedef struct kinds {
   int count, kind[OLICA_DECOMPOSE_MOST];
 } kinds;
@@ -45,7 +45,7 @@ int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *sh
   return k.count;
 }
 
-/* Of problem i at its site, and what its results go through at its end. */
+/* Returns the bytes of one problem at its site; raises *end to the workspace for replicating its results. */
 static olica_problem_bytes bytes_of(const olica_site *at, const olica_problem *p, double *end) {
   bool branch = p->columns > 0;
   *end =
@@ -53,7 +53,7 @@ static olica_problem_bytes bytes_of(const olica_site *at, const olica_problem *p
   return branch ? olica_branch_bytes(at, p->order, p->wanted) : olica_lowrank_bytes(at, p);
 }
 
-/* The fit's sums are gone before the others begin. */
+/* The fit's sums are freed before the others begin. */
 olica_status olica_decompose_bytes(olica_env *env, const olica_decompose_ranks *on, const olica_arch *arch,
                                    const olica_layer_shape *shape, double sums, double *bytes) {
   olica_problem problem[OLICA_DECOMPOSE_MOST];
@@ -116,7 +116,7 @@ static olica_status solve_one(tasks *t, int i, int kind) {
   return status;
 }
 
-/* Also after a failure the next problem is entered: its group's other ranks may be in it already. */
+/* Enters the next problem even after a failure: its group's other ranks may already be in it. */
 static olica_status solve(tasks *t, const kinds *k) {
   olica_status status = OLICA_OK;
   for (int i = 0; i < k->count; i++) {
@@ -127,7 +127,7 @@ static olica_status solve(tasks *t, const kinds *k) {
   return olica_comm_agree(t->context, t->context->comm, status);
 }
 
-/* The node's first rank takes the factors for all. */
+/* The node's first rank receives the factors for all. */
 static olica_status end(tasks *t, const kinds *k) {
   bool leads = olica_shared_leads(t->context);
   for (int i = 0; i < k->count; i++) {

@@ -1,10 +1,10 @@
-/* What --check and the log say of the budget before a run. */
+/* Output of --check and warnings of the log about the budget, before a run. */
 #include "budget.h"
 
-/* Of a share above this one little is left that could carry anything. */
+/* Warns above this share: hardly any of the part would be left. */
 #define MOST_OF_IT 0.9
 
-/* What is reached, and what could be asked for. */
+/* Prints the sparsity reached, and the sparsities allowed. */
 static void print_sparsity(const olica_method_model *model, const olica_budget *budget, FILE *to) {
   const olica_prune_options options = olica_prune_options_of(model);
   const olica_arch *arch = model->arch;
@@ -26,27 +26,28 @@ void olica_budget_explain(olica_env *env, const olica_method_model *model, FILE 
   int64_t calibrated = olica_prune_options_of(model).mlp_num;
   olica_budget b;
   if (olica_budget_make(env, model, &b) != OLICA_OK) return;
-  fprintf(to, "budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk, b.rho_vo,
-          b.rho_ffn);
-  fprintf(to,
-          "a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN "
-          "neurons\n",
-          b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
-          b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head,
-          arch->ffn - b.neurons_dropped, arch->ffn);
+  fprintf(to, "budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk,
+          b.rho_vo, b.rho_ffn);
+  fprintf(
+      to,
+      "a layer      query rank %d of %d, key rank %d of %d%s, %d of %d value neurons a head, %d of %d FFN "
+      "neurons\n",
+      b.q_rank, arch->heads * arch->head, b.k_rank, arch->kv_heads * arch->head,
+      b.q_rank ? "" : " (0: whole)", arch->head - b.values_dropped, arch->head, arch->ffn - b.neurons_dropped,
+      arch->ffn);
   fprintf(to, "calibrated   %lld layer%s, branches of rank %d\n", (long long)calibrated,
           olica_log_plural(calibrated), b.branch);
   print_sparsity(model, &b, to);
 }
 
-/* A branch takes part in the layers that are chosen for it, if it has a rank. */
+/* Warns if calibrated layers get no branch. */
 static void advise_branches(olica_env *env, const olica_prune_options *options, int hidden,
                             const olica_budget *budget) {
   if (options->mlp_num == 0 || options->ratio <= 0 || budget->branch > 0) return;
   if (budget->neurons_dropped == 0)
-    olica_log_warn(env,
-                   "[prune] mlp_num = %lld: sparsity = %g takes no FFN neuron, so that no layer is calibrated",
-                   (long long)options->mlp_num, options->sparsity);
+    olica_log_warn(
+        env, "[prune] mlp_num = %lld: sparsity = %g takes no FFN neuron, so that no layer is calibrated",
+        (long long)options->mlp_num, options->sparsity);
   else
     olica_log_warn(env,
                    "[prune] ratio = %g of a hidden size of %d gives branches of rank 0: no layer is "
@@ -59,7 +60,7 @@ void olica_budget_advise(olica_env *env, const olica_method_model *model) {
   const olica_arch *arch = model->arch;
   olica_budget b;
   if (olica_budget_make(env, model, &b) != OLICA_OK) {
-    olica_error_clear(env); /* the plan is refused for the same reason, and says it */
+    olica_error_clear(env); /* the plan fails for the same reason and reports it */
     return;
   }
   if (!olica_budget_removes(&b)) {

@@ -10,7 +10,7 @@ olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
   return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};
 }
 
-/* b and a; W and G, the values, and what an eigensolver works in. */
+/* b and a; W and G, the eigenvalues, and the eigensolver's workspace. */
 olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *p) {
   double factors =
       olica_solver_matrix_bytes(at, p->order, p->wanted) + olica_solver_matrix_bytes(at, p->wanted, p->inner);

@@ -14,25 +14,24 @@ typedef struct olica_lowrank {
   olica_matrix *basis, *factor; /* U_r [out x r], U_rᵀ W [r x d] */
 } olica_lowrank;
 
-/* What it asks of its solver. Pure. */
+/* Returns the problem for olica_solver_place. Pure. */
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank);
 
-/* Bytes of it, and of the scratch, on every rank, that the factors go through. Pure. */
+/* Bytes of a decomposition, and of the workspace for replicating its factors, on every rank. Pure. */
 olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *problem);
 double olica_lowrank_end_bytes(const olica_site *at, const olica_problem *problem);
 
-/* Makes room for the factors on the solver's ranks. Not collective, but every rank of the context calls it.
- */
+/* Allocates the factors on the solver's ranks. Not collective, but every rank of the context calls it. */
 olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
                                  olica_lowrank *lowrank);
-/* root [d] = sqrt(s). Collective on the solver's ranks, called by them alone. */
+/* Solves; root [d] = sqrt(s). Collective on the solver's ranks, called by them alone. */
 olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root);
-/* Every rank gets b and a (NULL: this rank takes none, another one of its node does), and the room is given
- * back. Collective on the context. */
+/* Copies b and a to every rank (NULL: this rank takes none, since another rank of its node does), and frees
+ * the factors. Collective on the context. */
 olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
 
-/* ||b·a - W||_F / ||W||_F of a projection as `pruned` holds it now; 0 where it was left whole. Rows are
- * shared out over the ranks. Collective on the context. */
+/* Returns ||b·a - W||_F / ||W||_F of a projection of `pruned`; 0 if it was not factored. Rows are divided
+ * among the ranks. Collective on the context. */
 olica_status olica_lowrank_error(olica_context *context, const olica_linear *dense,
                                  const olica_linear *pruned, double *error);
 

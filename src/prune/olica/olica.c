@@ -1,12 +1,19 @@
 /* Olica (arXiv 2506.08436): low-rank query and key, orthogonal value neurons, fewer neurons, and a linear
- * calibration of the most linear FFNs. This file has the settings, the state and what is decided; the rest:
+ * calibration of the most linear FFNs. In outline:
  *
- *   budget.c   what the sparsity leaves of each layer
- *   explain.c  what is said of it before a run
- *   plan.c     shapes, memory and work before a run
- *   survey.c   the pass over the dense model
- *   cut.c      a layer's cut, made of rotate.c, lowrank.c and calibrate.c, which decompose.c runs at once
- */
+ *   plan      budget.c      shares, ranks and numbers of neurons that the sparsity leaves
+ *             plan.c        shapes, memory and work
+ *             explain.c     prints and warns
+ *   observe   survey.c      dense model, layer by layer: output energies of the attention,
+ *                           linearity of the FFN
+ *   shapes    here          the mlp_num most linear FFNs get a branch; the last layer never does
+ *   cut       cut.c         pruned stream, layer by layer:
+ *             rotate.c        value and output: orthogonal value neurons, ordered by energy
+ *             lowrank.c       query and key: weighted low-rank factors
+ *             calibrate.c     the branch that compensates for the dropped FFN neurons
+ *             decompose.c     runs query, key and branch at the same time
+ *
+ * This file holds the settings, the state and the choice of the calibrated layers. */
 #include <math.h>
 #include <string.h>
 
@@ -95,7 +102,7 @@ static int arrays(void *self, olica_array array[OLICA_ARRAYS]) {
   return 2;
 }
 
-/* The most linear FFNs; of equal ones the first, the last layer never. */
+/* Marks the most linear FFNs; of equal ones the first; never the last layer. */
 static void choose_calibrated(olica_state *state) {
   int layers = state->job.model.arch->layers;
   memset(state->calibrated, 0, (size_t)layers * sizeof *state->calibrated);
@@ -112,7 +119,7 @@ static olica_status shapes(void *self, olica_layer_shape *shape) {
   olica_context *context = state->job.context;
   int layers = state->job.model.arch->layers;
   choose_calibrated(state);
-  /* Rank 0 decides, should sums differ in the last bit. */
+  /* Rank 0 decides, since the last bits of the sums may differ. */
   olica_comm_bcast(context, context->comm, state->calibrated, (size_t)layers * sizeof *state->calibrated, 0);
   for (int i = 0, n = 0; i < layers; i++) {
     shape[i] = olica_budget_shape(&state->budget, &state->job.model.dense[i], state->calibrated[i]);

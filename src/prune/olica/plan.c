@@ -1,4 +1,5 @@
-/* What Olica needs: the moments of its pass and of its cut, each the sum of what is allocated in it. */
+/* The memory and work of Olica: moment by moment of its pass and of its cut, each the sum of the blocks held
+ * then. */
 #include <math.h>
 
 #include "../select.h"
@@ -20,15 +21,15 @@ static double packed_bytes(const olica_method_model *model, const olica_method_s
   return node_share((double)olica_maps_bytes(model->arch, shape, site->precision), site);
 }
 
-/* Counted bytes of a fit's sums, a rank's share of the node's among them. */
+/* Returns the counted bytes of a fit's sums, including a rank's share of the node's. */
 static double fit_sums_bytes(const olica_method_model *model, const olica_method_site *site) {
   int d = model->arch->hidden, pack = site->pack_rows / site->tokens;
   return (double)olica_fit_sums_bytes(site->precision, d, site->tokens, pack) +
          node_share((double)olica_fit_sums_node_bytes(d), site);
 }
 
-/* Bytes of so many fits that wait for each other, on the rank that needs most: the last one's sums become a
- * fit while all that the survey of a layer works in, `beside`, is still there; then all are solved. */
+/* Computes the bytes of `fits` fits that are solved together, on the rank that needs most: the last one's
+ * sums become a fit while the survey's workspace, `beside`, is still held; then all are solved. */
 static olica_status batch_bytes(olica_env *env, const olica_method_site *site, int d, int fits, double beside,
                                 double *most) {
   double gather = 0;
@@ -53,14 +54,14 @@ static olica_status batch_bytes(olica_env *env, const olica_method_site *site, i
   return OLICA_OK;
 }
 
-/* There is a fit for every rank, or for every layer that is left; the packed layer is there while they are
+/* A batch has a fit for every rank, or for every layer that is left; the packed layer is held while they are
  * gathered and solved. */
 static olica_status observe_bytes(olica_env *env, const olica_method_model *model,
                                   const olica_method_site *site, double *most) {
   const olica_arch *arch = model->arch;
   int d = arch->hidden, fits = site->ranks < arch->layers ? site->ranks : arch->layers,
       rest = arch->layers % fits;
-  double beside = fit_sums_bytes(model, site) + 8.0 * site->threads * d; /* energies, by threads */
+  double beside = fit_sums_bytes(model, site) + 8.0 * site->threads * d; /* energies per thread */
   double all, last = 0;
   OLICA_TRY(batch_bytes(env, site, d, fits, beside, &all));
   if (rest > 0) OLICA_TRY(batch_bytes(env, site, d, rest, beside, &last));
@@ -73,14 +74,15 @@ static double dropped_bytes(const olica_method_model *model, const olica_method_
   return (double)olica_dropped_bytes(site->precision, budget->neurons_dropped, model->arch->hidden);
 }
 
-/* Sums of the cut's residual grow: the dropped neurons with their biases, and a pack's inputs and neurons. */
+/* Bytes while the residual's sums are formed: the dropped neurons with their biases, and a pack's inputs and
+ * neurons. */
 static double residual_bytes(const olica_method_model *model, const olica_method_site *site,
                              const olica_budget *budget) {
   double d = model->arch->hidden, n = budget->neurons_dropped, rows = site->pack_rows;
   return node_share(dropped_bytes(model, site, budget), site) + 4 * 2 * n + 4 * rows * 2 * (d + n);
 }
 
-/* The FFN's inputs in calibrated layers, as the products read them. */
+/* Bytes of the FFN's inputs in calibrated layers, in the precision of the products. */
 static double inputs_bytes(const olica_method_model *model, const olica_method_site *site,
                            const olica_layer_shape *cut) {
   double positions = ceil((double)site->sequences / site->ranks) * site->tokens;
@@ -88,15 +90,15 @@ static double inputs_bytes(const olica_method_model *model, const olica_method_s
   return (double)olica_number_size(site->precision) * positions * model->arch->hidden;
 }
 
-/* The rotation; then, with the energies, the uncut layer's pass over a copy of the states, the choice of
- * neurons, the sums of the residual, the decompositions; and the cut layer's pass. */
+/* The moments of a cut: the rotation; then, with the energies held, the dense layer's pass over a copy of the
+ * states, the choice of neurons, the residual's sums, the decompositions; and the cut layer's pass. */
 static olica_status cut_bytes(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                               const olica_budget *budget, const olica_layer_shape *cut, double *most) {
   const olica_arch *arch = model->arch;
   const olica_decompose_ranks on = {site->backend, site->block, site->ranks, site->nodes};
   double inputs = inputs_bytes(model, site, cut), sums = fit_sums_bytes(model, site), decomposed;
   double energies = (double)olica_energies_bytes(arch, site->threads);
-  double lists = 4.0 * (arch->kv_heads * arch->head + arch->ffn); /* of what is kept */
+  double lists = 4.0 * (arch->kv_heads * arch->head + arch->ffn); /* lists of kept neurons */
   double copy = 4.0 * site->pack_rows * arch->hidden;
   OLICA_TRY(olica_decompose_bytes(env, &on, arch, cut, sums, &decomposed));
   *most = larger(inputs + packed_bytes(model, site, &model->dense[0]) + copy,
@@ -108,8 +110,8 @@ static olica_status cut_bytes(olica_env *env, const olica_method_model *model, c
   return OLICA_OK;
 }
 
-/* The survey's pass with its sums; the collecting pass, as far as the neurons; the fits of calibrated layers, and
- * what they are of. */
+/* Operations per sequence: the survey's pass with its sums; the collecting pass, up to the neurons; the fits
+ * of calibrated layers, and their residuals. */
 static double sequence_work(const olica_method_model *model, const olica_method_site *site,
                             const olica_budget *budget) {
   const olica_arch *arch = model->arch;
@@ -120,7 +122,8 @@ static double sequence_work(const olica_method_model *model, const olica_method_
   return site->tokens * (arch->layers * (whole + sums + collected) + fitted * (sums + residual));
 }
 
-/* Problems side by side, each on a rank; what is large is shared by several, to about the same effect. */
+/* Problems side by side, each on one rank; large ones are shared by several ranks, at about the same
+ * efficiency. */
 static double step_seconds(int count, const olica_problem *problem, int ranks) {
   double sum = 0;
   for (int i = 0; i < count; i++) sum += olica_solver_seconds(&problem[i], 1);
@@ -162,9 +165,9 @@ olica_status olica_olica_plan(olica_env *env, const olica_method_model *model, c
   plan->largest = olica_budget_shape(&budget, &dense[0], calibrated > 0);
   OLICA_TRY(observe_bytes(env, model, site, &plan->observe));
   OLICA_TRY(cut_bytes(env, model, site, &budget, &plan->largest, &plan->cut));
-  plan->stays = (double)arch->layers * arch->hidden * 8; /* energies of the attention's output */
+  plan->stays = (double)arch->layers * arch->hidden * 8; /* output energies of the attention */
   plan->arrays = 8.0 * arch->layers * (arch->hidden + 1);
-  /* Sums of a fit, beside a layer that passes or the neurons that a cut has dropped. */
+  /* A fit's sums, beside a packed layer or the neurons that a cut has dropped. */
   plan->node = (double)olica_fit_sums_node_bytes(arch->hidden) +
                (plan->largest.branch > 0 ? dropped_bytes(model, site, &budget) : 0);
   plan->room = (double)olica_fit_sums_room(site->precision);

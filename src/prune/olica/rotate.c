@@ -9,19 +9,19 @@
 #include "olica/par/partition.h"
 #include "olica/par/shared.h"
 
-/* What becomes of a group's heads. */
+/* The transformation of a group's heads. */
 typedef struct turn {
   float *t;      /* T [h x h] */
-  float *values; /* T⁻¹ W_v [h x d]; NULL: T is orthogonal and it is made from T, */
+  float *values; /* T⁻¹ W_v [h x d]; NULL: T is orthogonal and T⁻¹ W_v is computed from T, */
   float *bias;   /* T⁻¹ b_v [h]; as above */
 } turn;
 
-/* A form finds it, on the one rank of its solver. */
+/* Computes a turn in one form, on the one rank of its solver. */
 typedef olica_status form(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
                           const olica_layer *layer, int group, turn *to);
 
-/* The columns of W_o that belong to a group of heads, weighted: column row·g + i of w [h x d·g], which lies
- * on this rank alone, is sqrt(e[row]) O_i[row, :]. */
+/* Copies the columns of W_o that belong to a group of heads, weighted: column row·g + i of w [h x d·g], which
+ * lies on this rank alone, is sqrt(e[row]) O_i[row, :]. */
 static void set_weighted_columns(const olica_arch *arch, const double *root, const float *o, int group,
                                  olica_matrix *w) {
   int h = arch->head, share = arch->heads / arch->kv_heads * h, width = arch->heads * h;
@@ -59,7 +59,7 @@ static olica_status fast(olica_env *env, olica_solver *solver, const olica_arch 
   return OLICA_OK;
 }
 
-/* Z [d x h]: the right singular vectors of M, of which w holds diag(sqrt e) O_i. */
+/* Computes Z [d x h]: the right singular vectors of M; w holds diag(sqrt e) O_i. */
 static olica_status right_vectors(olica_env *env, olica_solver *solver, const olica_matrix *values,
                                   const olica_matrix *w, olica_matrix *z) {
   olica_matrix *m, *gram; /* Mᵀ [d x d·g], MᵀM [d x d] */
@@ -94,7 +94,7 @@ static olica_status turn_bias(olica_solver *solver, const olica_matrix *t, const
   return OLICA_OK;
 }
 
-/* Is T so near a matrix without an inverse that nothing can be solved with TᵀT? */
+/* Returns in *singular whether T is too close to singular to solve with TᵀT. */
 static olica_status is_singular(olica_env *env, olica_solver *solver, const olica_matrix *t, bool *singular) {
   const double least = 1e-10; /* of the largest eigenvalue: a condition of 1e5, squared */
   int h = t->rows;
@@ -111,7 +111,7 @@ static olica_status is_singular(olica_env *env, olica_solver *solver, const olic
   return OLICA_OK;
 }
 
-/* The fast form where the standard one has room for values and bias of its own. */
+/* Takes the fast form in place of the standard one, for which values and bias are allocated. */
 static olica_status fast_instead(olica_env *env, olica_solver *solver, const olica_arch *arch,
                                  const double *root, const olica_layer *layer, int group, turn *to) {
   int h = arch->head, d = arch->hidden;
@@ -136,7 +136,7 @@ static olica_status take_standard(olica_solver *solver, const olica_linear *v, i
   return v->bias ? turn_bias(solver, t, v->bias + group * h, c, to->bias) : OLICA_OK;
 }
 
-/* A bias outside of what the value rows span would be lost: T has their range. */
+/* The standard form. T spans only the range of the value rows: a bias outside it would be lost. */
 static olica_status standard(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
                              const olica_layer *layer, int group, turn *to) {
   int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
@@ -177,7 +177,7 @@ static olica_placement place_group(const olica_context *context, const olica_arc
                            1};
 }
 
-/* The groups that are this rank's. Solvers are made together; from then on each owner works on its own. */
+/* Solves the groups of this rank. Solvers are created collectively; after that each owner works alone. */
 static olica_status solve_groups(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                  olica_ond_choice which, const double *e, const olica_layer *layer,
                                  turn *turns) {
@@ -198,7 +198,7 @@ static olica_status solve_groups(olica_pool *pool, olica_context *context, const
   return OLICA_OK;
 }
 
-/* Every owner's groups lie one after the other in `all`, `size` numbers each. */
+/* Shares `all`: every owner's groups lie one after the other, `size` numbers each. */
 static void share(olica_context *context, const olica_arch *arch, float *all, size_t size) {
   for (int rank = 0; all && rank < context->size; rank++) {
     olica_range own = olica_partition_block(arch->kv_heads, context->size, rank);
@@ -214,7 +214,7 @@ static void turn_rows(olica_env *env, int h, int cols, const float *t, float *ro
   olica_product_general(env, 1, 0, h, cols, h, 1.0f, t, h, scratch, cols, 0.0f, rows, cols);
 }
 
-/* The layer's heads of a group become what was found. */
+/* Applies a group's turn to its heads in the layer. */
 static void turn_group(olica_env *env, const olica_arch *arch, olica_layer *layer, int group, const turn *to,
                        float *scratch) {
   int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads, width = arch->heads * h;
@@ -235,7 +235,7 @@ static void turn_group(olica_env *env, const olica_arch *arch, olica_layer *laye
   }
 }
 
-/* Room for all turns; the standard form's values and biases too. */
+/* Allocates all turns; for the standard form their values and biases too. */
 static olica_status allocate(olica_env *env, const olica_arch *arch, olica_ond_choice which, turn **out,
                              float **scratch) {
   size_t h = (size_t)arch->head, d = (size_t)arch->hidden, groups = (size_t)arch->kv_heads;
@@ -259,7 +259,7 @@ olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const
   size_t h = (size_t)arch->head, d = (size_t)arch->hidden;
   turn *turns = NULL;
   float *scratch = NULL;
-  assert(which != OLICA_OND_STANDARD || arch->head <= arch->hidden); /* the budget has refused it */
+  assert(which != OLICA_OND_STANDARD || arch->head <= arch->hidden); /* the budget refuses other shapes */
   OLICA_AGREE(context, allocate(env, arch, which, &turns, &scratch));
   OLICA_TRY(solve_groups(pool, context, arch, which, e, layer, turns));
   share(context, arch, turns->t, h * h);

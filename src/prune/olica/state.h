@@ -1,5 +1,5 @@
-/* What Olica carries from layer to layer, and the operations that its table in olica.c is made of: their
- * contracts are those of olica/prune/method.h. Private to the method. */
+/* The state of Olica from layer to layer, and the operations for its table in olica.c; their contracts are in
+ * olica/prune/method.h. Private to the method. */
 #ifndef OLICA_PRUNE_OLICA_STATE_H
 #define OLICA_PRUNE_OLICA_STATE_H
 
@@ -15,9 +15,9 @@ typedef struct olica_state {
   double *score;         /* [L] 1 - mean correlation of the FFN's linear fit */
   int *calibrated;       /* [L] 0 or 1 */
   double *chosen;        /* [mlp_num] the calibrated layers, ascending */
-  /* Fits wait until their batch, one for every rank, is complete; then all are solved at once. */
-  olica_placement *places; /* [ranks] of the batch, */
-  olica_problem *problems; /* [ranks] and what they ask */
+  /* Fits wait until their batch, one for every rank, is complete; then all are solved at the same time. */
+  olica_placement *places; /* [ranks] placements of the batch, */
+  olica_problem *problems; /* [ranks] and its problems */
   olica_fit **waiting;     /* [ranks] */
   int batch_first, batch_count, waiting_count;
 } olica_state;
@@ -25,12 +25,13 @@ typedef struct olica_state {
 /* The facts of a cut, in the order of the table. */
 enum { OLICA_FACT_Q_ERROR, OLICA_FACT_K_ERROR, OLICA_FACT_SILENT };
 
-/* Sequences that pass together, at most. */
+/* Returns the largest number of sequences in a pack. */
 static inline int olica_olica_pack(const olica_state *state) {
   return olica_forward_rows(state->job.forward) / state->job.stream->tokens;
 }
 
-/* The damping of the fits on a calibration set of S sequences of T tokens: percdamp / ((S/128)(T/128)). */
+/* Returns the damping of the fits for a calibration set of S sequences of T tokens: percdamp /
+ * ((S/128)(T/128)). */
 static inline double olica_olica_damping(const olica_state *state) {
   const olica_stream *stream = state->job.stream;
   return state->options.percdamp / (((double)stream->sequences / 128.0) * ((double)stream->tokens / 128.0));

@@ -1,5 +1,14 @@
-/* The pass over the dense model: how linear every FFN is in its input, by a ridge fit, and the output
- * energies of the attention, which fix the rotation of the value neurons (doc/methods.md, sweep 1). */
+/* The pass over the dense model (doc/methods.md, sweep 1), in outline:
+ *
+ *   for every layer, from olica_olica_observe:
+ *     survey_stream    pass the layer over the calibration stream, adding
+ *                        the output energies of the attention, which fix the rotation of the value neurons
+ *                        the sums of a ridge fit of the FFN's output on its input
+ *     queue_fit        sum the fit over the ranks into the layout of the solver that will solve it
+ *     solve_waiting    when a fit for every rank waits, and after the last layer:
+ *                      solve all waiting fits at the same time, each on its own ranks
+ *                      score = 1 - mean correlation of the fit: how far the FFN is from linear
+ *   olica_olica_settle solves the fits that wait before a restart file is written */
 #include "olica/par/comm.h"
 #include "state.h"
 
@@ -23,7 +32,7 @@ static olica_status survey_passed(void *self, int sequences) {
   return olica_fit_sums_passed(survey->sums, sequences);
 }
 
-/* Solves what waits, every fit on its own ranks at the same time, and shares the scores. */
+/* Solves the waiting fits, each on its own ranks at the same time, and shares the scores. */
 static olica_status solve_waiting(olica_state *state) {
   olica_context *context = state->job.context;
   int d = state->job.model.arch->hidden, first = state->batch_first, count = state->waiting_count;
@@ -45,7 +54,7 @@ static olica_status solve_waiting(olica_state *state) {
   return OLICA_OK;
 }
 
-/* The fits of layer `index` and the next ones, as many as there are ranks, get their places. */
+/* Places the fits of layer `index` and the next ones, as many as there are ranks. */
 static olica_status begin_batch(olica_state *state, int index) {
   olica_context *context = state->job.context;
   int d = state->job.model.arch->hidden, left = state->job.model.arch->layers - index;
@@ -57,7 +66,7 @@ static olica_status begin_batch(olica_state *state, int index) {
   return OLICA_OK;
 }
 
-/* The sums of all ranks become a fit that waits for its turn. */
+/* Sums all ranks' sums into a fit that waits to be solved. */
 static olica_status queue_fit(olica_state *state, int index, const olica_fit_sums *sums) {
   olica_context *context = state->job.context;
   const olica_stream *stream = state->job.stream;
@@ -89,7 +98,7 @@ static olica_status create_survey(olica_state *state, survey_view *view) {
                                olica_olica_pack(state), &view->sums);
 }
 
-/* e [d] := E_out of o_proj, of all threads and ranks. */
+/* e [d] := E_out of o_proj, summed over threads and ranks. */
 static void reduce_output_energy(const olica_state *state, const survey_view *view, double *e) {
   olica_context *context = state->job.context;
   for (int t = 0; t < olica_forward_threads(state->job.forward); t++)
@@ -110,7 +119,7 @@ static olica_status survey_stream(olica_state *state, const olica_maps *maps, su
 
 olica_status olica_olica_observe(void *self, int pass, const olica_maps *maps) {
   olica_state *state = self;
-  (void)pass; /* there is one */
+  (void)pass; /* there is only one */
   olica_context *context = state->job.context;
   survey_view view = {0};
   olica_timer_start(&context->env->timers, "survey");
