@@ -3,7 +3,7 @@ it, when a job is queued again, with which exit code it ends. `make check-slurm`
 import os, re, signal, subprocess, time
 
 import pytest
-from helpers import BINARY, ROOT
+from helpers import BINARY, HANGS, ROOT
 
 JOBS = ROOT / "jobs"
 SLURM = {"SLURM_JOB_ID": "17", "SLURM_JOB_NUM_NODES": "2", "SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "3"}
@@ -53,18 +53,18 @@ class Batch:
 
     def run(self, script, *arguments):
         process = self.start(script, *arguments)
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=HANGS)
         return process.returncode, text
 
     def run_signalled(self, script, number):
         """Signals the script when the job's mpirun has begun, as a batch system does."""
         process = self.start(script)
-        deadline = time.time() + 60
+        deadline = time.time() + HANGS
         while len(self.calls("mpirun")) < 2 and time.time() < deadline:
             time.sleep(0.05)
         time.sleep(0.5)
         os.kill(process.pid, number)
-        text, _ = process.communicate(timeout=60)
+        text, _ = process.communicate(timeout=HANGS)
         return process.returncode, text
 
     def calls(self, name):

@@ -422,7 +422,7 @@ def test_two_jobs_with_one_report(overwrite, tmp_path):
         assert more or "r.json: another job is writing it" in second.stderr
         assert "is of another job, which runs: this one has no report" in second.stderr, second.stderr
     os.kill(marker["run"]["pid"], signal.SIGCONT)
-    _, said = first.communicate(timeout=120)
+    _, said = first.communicate(timeout=HANGS)
     assert first.returncode == 0, said
     assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.ini", "p.h5", "r.json"]
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "ok"
@@ -436,7 +436,7 @@ def test_a_killed_run_is_not_the_one_before(tmp_path):
     running = start(config, ranks=1)
     wait_for(lambda: json.loads((tmp_path / "r.json").read_text())["status"] == "running" if (tmp_path / "r.json").exists() else False)
     os.kill(json.loads((tmp_path / "r.json").read_text())["run"]["pid"], signal.SIGKILL)
-    running.communicate(timeout=60)
+    running.communicate(timeout=HANGS)
     assert running.returncode != 0 and json.loads((tmp_path / "r.json").read_text())["status"] == "running"
     assert (tmp_path / "r.previous.json").read_bytes() == good
     assert mpirun(2, config).returncode == 0  # takes the killed one's place
@@ -449,7 +449,7 @@ def test_a_report_that_came_meanwhile(tmp_path):
     running = start(config)
     wait_for((tmp_path / "p.h5.part").exists)
     (tmp_path / "r.json").write_text("precious")
-    _, said = running.communicate(timeout=120)
+    _, said = running.communicate(timeout=HANGS)
     assert running.returncode == IO and "r.json: has come while this job ran and stays" in said, said
     assert (tmp_path / "r.json").read_text() == "precious"
 
@@ -459,5 +459,5 @@ def test_a_table_that_nobody_can_read(report, code, tmp_path):
     """It repeats the report; without one it is the answer."""
     config = demo(tmp_path, report=report and tmp_path / report)
     with open("/dev/full", "w") as full:
-        run = subprocess.run([BINARY, config], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), timeout=120)
+        run = subprocess.run([BINARY, config], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), timeout=HANGS)
     assert run.returncode == code and "standard output: cannot write the closing table" in run.stderr, run.stderr

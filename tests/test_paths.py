@@ -4,7 +4,7 @@ import json, os, subprocess
 import pytest
 
 from damage import Job, put, texts
-from helpers import BINARY, environment, write_config
+from helpers import BINARY, HANGS, environment, write_config
 
 USAGE, IO = 2, 4
 
@@ -23,7 +23,7 @@ class Place:
         command = [BINARY, *map(str, arguments), config]
         if ranks:
             command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.stand, input=stdin,
+        return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, cwd=self.stand, input=stdin,
                               env=environment(OMPI_MCA_mpi_yield_when_idle=1, **env))
 
 
@@ -78,7 +78,7 @@ def test_home_and_variables(place, tmp_path):
     put("output", checkpoint="$RANK_HAS/q.h5", report="")(place.job)
     write_config(place.conf / "config.ini", place.job.sections)
     line = f'RANK_HAS={tmp_path}/$([ "$OMPI_COMM_WORLD_RANK" = 0 ] && echo big || echo other); export RANK_HAS; exec {BINARY} ../conf/config.ini'
-    done = subprocess.run(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", "sh", "-c", line], capture_output=True, text=True, timeout=60,
+    done = subprocess.run(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", "2", "sh", "-c", line], capture_output=True, text=True, timeout=HANGS,
                           cwd=place.stand, env=environment(OMPI_MCA_mpi_yield_when_idle=1))
     succeeds(done)
     assert (tmp_path / "big/q.h5").is_file()

@@ -41,7 +41,8 @@ class Job:
         return [*arguments, "--predictions", self.dir / "predictions.jsonl", self.config]
 
     def run(self, ranks, *arguments, fault=None):
-        return mpirun(ranks, *self.arguments(*arguments), options=inject.preload(fault))
+        """Started where the config lies, so that paths after --set are beside it too."""
+        return mpirun(ranks, *self.arguments(*arguments), options=inject.preload(fault), cwd=self.dir)
 
     def stop(self, ranks, *arguments):
         """One layer of the run, and no more: its time is up at once."""

@@ -534,7 +534,7 @@ def test_judge_agrees_with_a_golden():
     golden = json.loads(shared("conformance", "stories260K.45.json").read_text())
     dense = judge.load_model(shared("models", "stories260K"))
     pruned, record = judge.olica(dense, np.load(shared("conformance", "stories260K.calibration.npy")),
-                                 **{k: golden["settings"][k] for k in judge.DEFAULTS})
+                                 **(judge.DEFAULTS | golden["settings"]))
     norm, H, K = np.linalg.norm, dense.H, dense.K
     assert record["dense"] == golden["dense"]["parameters"] and record["pruned"] == golden["pruned"]["parameters"]
     assert record["calibrated_layers"] == golden["calibrated_layers"]

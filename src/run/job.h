@@ -157,7 +157,7 @@ typedef struct olica_plan {
   double memory;               /* bytes of a rank */
   double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
                                                                          * their way and kept */
-  double removed;             /* numbers of the model that go */
+  double removed;                                                       /* numbers of the model that go */
   double method_room;         /* of the kernel's own, a thread's, for the method */
   double shared;              /* bytes that every node has once; a rank's share is among its parts */
   double checkpoint, restart; /* bytes written; of a restart file */
