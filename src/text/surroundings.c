@@ -195,7 +195,7 @@ static olica_status keep_special(olica_surroundings *s, const olica_node *node) 
 static olica_status read_list(olica_surroundings *s, const char *key) {
   olica_node list, element;
   const char *name;
-  json_t *value;
+  json_t *member;
   OLICA_TRY(find_key(s, key, &list));
   if (olica_node_is_null(&list)) return OLICA_OK;
   if (!json_is_array(list.value) && !json_is_object(list.value))
@@ -205,7 +205,7 @@ static olica_status read_list(olica_surroundings *s, const char *key) {
     snprintf(element.where, sizeof element.where, "%.280s[%zu]", list.where, i);
     OLICA_TRY(keep_special(s, &element));
   }
-  json_object_foreach(list.value, name, value) {
+  json_object_foreach(list.value, name, member) {
     OLICA_TRY(olica_node_member(&list, name, &element));
     OLICA_TRY(keep_special(s, &element));
   }
