@@ -33,7 +33,7 @@ void olica_catalog_destroy(olica_catalog *catalog) {
   olica_memory_free(env, catalog);
 }
 
-/* Makes room for one more in a table of `used` elements. */
+/* Grows a table of `used` elements by at least one. */
 static olica_status grow(olica_env *env, const char *what, void **table, int used, int *room,
                          size_t element) {
   if (used < *room) return OLICA_OK;
@@ -87,7 +87,7 @@ static olica_status sort(olica_catalog *catalog) {
   return OLICA_OK;
 }
 
-/* Room for rank 0's tables on the others, and on every rank for the files it will open. */
+/* Allocates the tables on ranks other than 0, and on every rank those of the open files. */
 static olica_status make_room(olica_catalog *catalog) {
   olica_env *env = catalog->context->env;
   if (catalog->context->rank != 0) {
@@ -131,8 +131,8 @@ const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor 
   return catalog->path[tensor->file];
 }
 
-/* Opened when first read: a rank touches only the shards its layers lie in. A model may have more shards than
- * a process may have files: the one that was opened first is closed again. */
+/* Opens a file at its first read: a rank opens only the shards of its layers. A model may have more shards
+ * than a process may open files, so the file opened first is closed again. */
 static olica_status open_file(olica_catalog *catalog, int file) {
   if (catalog->fd[file] >= 0) return OLICA_OK;
   int64_t bytes;
@@ -163,7 +163,7 @@ static olica_status compare(const olica_catalog *catalog, const olica_tensor *te
       (unsigned long long)tensor->crc);
 }
 
-/* Takes note of bytes that have been read; so many of the tensor lie behind them. */
+/* Records the checksum of a piece that was read; `behind` bytes of the tensor follow it. */
 static olica_status note(olica_catalog *catalog, const olica_tensor *tensor, const void *raw, int64_t bytes,
                          int64_t behind) {
   if (!tensor->has_crc) return OLICA_OK;
@@ -206,7 +206,7 @@ olica_status olica_catalog_read(olica_catalog *catalog, const olica_tensor *tens
   assert(first >= 0 && count >= 0 && first <= all && count <= all - first);
   if (count == 0) return OLICA_OK;
   const char *path = olica_catalog_file(catalog, tensor);
-  if (tensor->bytes % all != 0) /* only a type that we do not know can come this far */
+  if (tensor->bytes % all != 0) /* only an unknown type can get here */
     return olica_error_set(
         env, OLICA_ERR_INPUT,
         "%s: tensor %s has %lld elements of type %s in %lld bytes, expected whole bytes each", path,

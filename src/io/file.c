@@ -21,8 +21,7 @@ static olica_status refused(olica_env *env, const char *path, const char *verb, 
   return olica_error_set(env, OLICA_ERR_IO, "%s: cannot %s: %s", path, verb, strerror(error));
 }
 
-/* A name that leads nowhere is bad input; a file that is there and may not be read is the system's refusal.
- */
+/* A missing file is an input error; a file that may not be read is an I/O error. */
 static olica_status unopened(olica_env *env, const char *path, int error) {
   refused(env, path, "open", error);
   if (error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG || error == ENXIO)
@@ -40,7 +39,7 @@ static const char *kind(mode_t mode) {
 olica_status olica_file_open(olica_env *env, const char *path, int *fd, int64_t *bytes) {
   *fd = -1;
   *bytes = 0;
-  /* O_NONBLOCK: a pipe without a writer must not hold us up; regular files do not mind it. */
+  /* O_NONBLOCK: do not wait for the writer of a pipe; no effect on regular files. */
   int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (opened < 0) return unopened(env, path, errno);
   struct stat info;
@@ -106,7 +105,7 @@ static olica_status write_all(olica_env *env, int fd, const char *path, const ch
   return OLICA_OK;
 }
 
-/* A new file of that name: what lay there before (an old attempt, a link, a pipe) is not written through. */
+/* Creates a new file: whatever has that name (an old attempt, a link, a pipe) is not written through. */
 static olica_status write_new(olica_env *env, const char *path, const void *data, size_t bytes) {
   unlink(path);
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -137,7 +136,7 @@ olica_status olica_file_write(olica_env *env, int fd, const char *path, int64_t 
   return OLICA_OK;
 }
 
-/* Where the file system cannot reserve, a full disk shows when it is written to. */
+/* If the file system cannot reserve, a full disk fails at the write. */
 olica_status olica_file_reserve(olica_env *env, int fd, const char *path, int64_t bytes) {
   if (ftruncate(fd, (off_t)bytes) != 0) return refused(env, path, "resize", errno);
   int error = EINTR;
@@ -175,8 +174,8 @@ static olica_status sync_file(olica_env *env, const char *path) {
   return status;
 }
 
-/* Makes a rename last. Where a directory cannot be read or synced (drop boxes, some network file systems) the
- * rename has happened all the same, and there is nothing more to do. */
+/* Makes a rename durable. If the directory cannot be read or synced (drop boxes, some network file systems),
+ * the rename has still happened, and nothing more can be done. */
 olica_status olica_file_sync_name(olica_env *env, const char *file) {
   char *directory;
   OLICA_TRY(olica_file_resolve(env, file, ".", &directory));
@@ -188,7 +187,7 @@ olica_status olica_file_sync_name(olica_env *env, const char *file) {
                                                       : OLICA_OK;
 }
 
-/* What lies under a name may be replaced: a regular file, or nothing. */
+/* Only a regular file may be replaced. */
 static olica_status check_replaced(olica_env *env, const char *path) {
   struct stat info;
   if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return OLICA_OK;
@@ -197,7 +196,7 @@ static olica_status check_replaced(olica_env *env, const char *path) {
                          kind(info.st_mode));
 }
 
-/* One hop; *next NULL: `path` is no link. */
+/* Follows one link; *next is NULL if `path` is not a link. */
 static olica_status follow_once(olica_env *env, const char *path, char **next) {
   enum { LONGEST = 4096 };
   char link[LONGEST];
@@ -209,7 +208,7 @@ static olica_status follow_once(olica_env *env, const char *path, char **next) {
 }
 
 olica_status olica_file_follow(olica_env *env, const char *path, char **target) {
-  enum { MOST_HOPS = 40 }; /* Linux's own bound */
+  enum { MOST_HOPS = 40 }; /* Linux's own limit */
   if (!(*target = olica_memory_string(env, path))) return env->error.code;
   for (int hops = 0; hops <= MOST_HOPS; hops++) {
     char *next;
@@ -221,7 +220,7 @@ olica_status olica_file_follow(olica_env *env, const char *path, char **target) 
   return refused(env, path, "follow this link", ELOOP);
 }
 
-/* The first part of a directory's path that is not there: bytes of `directory` up to its end. */
+/* Returns the length of the shortest prefix of a directory's path that does not exist. */
 static int missing_part(const char *directory) {
   char part[OLICA_CATALOG_PATH];
   struct stat info;
@@ -244,7 +243,7 @@ olica_status olica_file_probe_directory(olica_env *env, const char *directory) {
   return access(above, W_OK | X_OK) == 0 ? OLICA_OK : refused(env, directory, "make this directory", errno);
 }
 
-/* Creates the file and removes it again; one that another run has left is only opened. */
+/* Creates the file and removes it again; if another run has left one, only opens it. */
 static olica_status try_part(olica_env *env, const char *part) {
   int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   bool made = fd >= 0;
@@ -294,7 +293,7 @@ static int rename_to(const char *from, const char *to, bool replace) {
   if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
   if (errno != EINVAL && errno != ENOSYS) return -1;
   if (faccessat(AT_FDCWD, to, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-    return rename(from, to); /* the file system has no better way */
+    return rename(from, to); /* the file system offers no rename without replacement */
   errno = EEXIST;
   return -1;
 }

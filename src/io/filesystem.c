@@ -26,7 +26,7 @@ static const olica_filesystem table[] = {
 };
 
 const olica_filesystem *olica_filesystem_find(long type) {
-  /* f_type is signed where a long has 32 bits, and may come with its sign extended. */
+  /* f_type is signed if a long has 32 bits, and may be sign-extended. */
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
     if ((unsigned int)table[i].type == (unsigned int)type) return &table[i];
   return NULL;

@@ -12,8 +12,8 @@
 #include "olica/par/watch.h"
 
 enum {
-  LINKS_MAX = 65535,         /* of a group, HDF5's own bound on what a header holds */
-  ROW_BYTES_MAX = 256 << 20, /* a rank's buffer holds a row */
+  LINKS_MAX = 65535,         /* most links of a group: HDF5's own limit for a compact header */
+  ROW_BYTES_MAX = 256 << 20, /* a rank's buffer must hold a row */
   ALIGN_FROM = 64 << 10,
   ALIGN_TO = 4 << 10,
   METADATA_BLOCK = 64 << 10,
@@ -35,8 +35,8 @@ olica_status olica_hdf5_agree(const olica_hdf5 *file, bool good, const char *ver
   return olica_comm_agree(file->context, file->context->comm, mine);
 }
 
-/* Room enough that nothing is written before the disk's blocks are reserved: metadata that meets a full disk
- * fails inside HDF5's own collectives. */
+/* Makes the metadata cache large enough that nothing is written before the disk blocks are reserved: if HDF5
+ * writes metadata to a full disk, it fails inside its own collectives. */
 static bool set_cache(hid_t access) {
   H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
   if (H5Pget_mdc_config(access, &cache) < 0) return false;
@@ -46,7 +46,8 @@ static bool set_cache(hid_t access) {
   return H5Pset_mdc_config(access, &cache) >= 0;
 }
 
-/* The format of HDF5 1.8: its metadata has checksums, and no mark keeps readers off after a crash. */
+/* The format of HDF5 1.8: its metadata has checksums, and no consistency flag blocks readers after a
+ * crash. */
 hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   bool good = access >= 0 && H5Pset_fapl_mpio(access, context->comm, hints) >= 0 &&
@@ -57,10 +58,10 @@ hid_t olica_hdf5_access(const olica_context *context, MPI_Info hints) {
   return good ? access : H5I_INVALID_HID;
 }
 
-/* For a shared file pointer, which nobody uses, OMPIO makes a semaphore of the node that is called by the
- * last part of the file's name, and takes it while it opens the file. A job that was killed meanwhile has
- * left it taken, and whoever writes a file of that name on this node would wait for it forever. Whoever holds
- * it rightly is not disturbed by losing the name. */
+/* Removes a stale semaphore. For a shared file pointer, which we do not use, OMPIO creates a semaphore of the
+ * node, named after the last part of the file's name, and holds it while it opens the file. If a job was
+ * killed at that moment, the semaphore stays taken, and every later job that writes a file of that name on
+ * this node would block. A process that holds it legitimately is not affected by the removal of its name. */
 static void forget_semaphore(const olica_context *context, const char *path) {
   char name[NAME_MAX + 1];
   const char *slash = strrchr(path, '/');
@@ -150,9 +151,9 @@ static olica_status make_room(olica_hdf5 *file) {
   return OLICA_OK;
 }
 
-/* The groups that a dataset lies in. HDF5 can make them by itself, but not without the time of their
- * creation: the same checkpoint is to be the same file. Their links stay in their headers: HDF5 1.10.8
- * crashes on a damaged group of the dense kind, which it makes of more than eight links otherwise. */
+/* Creates the groups of a dataset. HDF5 can create them automatically, but with a time stamp, and identical
+ * checkpoints must be identical files. Links are stored compactly in the group header: HDF5 1.10.8 crashes on
+ * a damaged group with dense storage, which it otherwise uses for more than eight links. */
 static bool create_groups(const olica_hdf5 *file, const char *name) {
   char path[OLICA_TENSOR_NAME];
   for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
@@ -180,14 +181,15 @@ static bool create_dataset(const olica_hdf5 *file, olica_hdf5_set *set) {
               H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 &&
               H5Pset_obj_track_times(creation, false) >= 0;
   if (good) set->id = H5Dcreate2(file->id, set->name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-  if (!good || set->id < 0) return false; /* at once: the next call would wipe HDF5's reason off */
+  if (!good || set->id < 0)
+    return false; /* check at once: the next call would overwrite HDF5's error stack */
   H5Sclose(space);
   H5Tclose(type);
   H5Pclose(creation);
   return true;
 }
 
-/* Makes or overwrites a scalar attribute; memory and file have the same type. */
+/* Creates or overwrites a scalar attribute; memory and file have the same type. */
 static bool put_attribute(hid_t object, const char *name, hid_t type, const void *value) {
   htri_t there = H5Aexists(object, name);
   if (there < 0) return false;
@@ -200,7 +202,7 @@ static bool put_attribute(hid_t object, const char *name, hid_t type, const void
   return H5Aclose(attribute) >= 0 && H5Sclose(space) >= 0;
 }
 
-/* Of fixed length: one of variable length would need a heap. */
+/* A string of fixed length: one of variable length would need a heap. */
 static bool put_text(hid_t object, const char *name, const char *text) {
   hid_t type = H5Tcopy(H5T_C_S1);
   if (type < 0 || H5Tset_size(type, strlen(text) + 1) < 0) return false;
@@ -216,7 +218,7 @@ olica_status olica_hdf5_attribute_integer(olica_hdf5 *file, const char *name, in
                           name);
 }
 
-/* Both attributes are there from the beginning: the file must not grow once its blocks are reserved. */
+/* Creates both attributes now: the file must not grow after its blocks are reserved. */
 olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
                                 const int64_t *shape, int *number) {
   olica_hdf5_set set = {0};
@@ -232,15 +234,14 @@ olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_t
   return OLICA_OK;
 }
 
-/* Where the file system cannot reserve, it may at least say what is free: metadata must not meet a full disk.
- */
+/* If the file system cannot reserve blocks, checks its free space: metadata must not meet a full disk. */
 static int look_for_blocks(const char *path, hsize_t bytes) {
   struct statvfs fs;
   if (statvfs(path, &fs) != 0 || fs.f_blocks == 0) return 0;
   return (hsize_t)fs.f_bavail * fs.f_frsize < bytes ? ENOSPC : 0;
 }
 
-/* Not posix_fallocate: that writes into every block where the file system cannot do it. */
+/* Not posix_fallocate: if the file system cannot reserve, that writes into every block. */
 static olica_status take_blocks(olica_hdf5 *file, hsize_t bytes) {
   int fd = open(file->path, O_WRONLY | O_CLOEXEC), error = fd < 0 ? errno : EINTR;
   while (error == EINTR) error = fallocate(fd, 0, 0, (off_t)bytes) == 0 ? 0 : errno;
@@ -252,12 +253,12 @@ static olica_status take_blocks(olica_hdf5 *file, hsize_t bytes) {
                          (unsigned long long)bytes, strerror(error));
 }
 
-/* What a rank writes at once, as stored. */
+/* Returns the bytes of a rank's part of a transfer, in the file's type. */
 static int64_t scratch_bytes(int ranks, int64_t row_bytes) {
   return olica_hdf5_round_bytes(ranks) / ranks + row_bytes;
 }
 
-/* The list has grown by doubling. */
+/* The list grows by doubling. */
 int64_t olica_hdf5_writer_bytes(int ranks, int64_t row_bytes, int64_t datasets) {
   return scratch_bytes(ranks, row_bytes) + 2 * datasets * (int64_t)sizeof(olica_hdf5_set);
 }
@@ -271,7 +272,7 @@ static olica_status make_scratch(olica_hdf5 *file) {
   return file->scratch ? OLICA_OK : file->context->env->error.code;
 }
 
-/* HDF5's flush of a file that MPI-IO has open ends in MPI_File_sync, on every rank. */
+/* HDF5's flush of a file opened through MPI-IO ends in MPI_File_sync, on every rank. */
 static bool flush(const olica_hdf5 *file) {
   olica_watch_enter(file->context, "a flush of HDF5");
   bool good = H5Fflush(file->id, H5F_SCOPE_GLOBAL) >= 0;

@@ -7,7 +7,7 @@
 #include "hdf5_private.h"
 #include "olica/io/file.h"
 
-/* Our files nest four deep and have some thousand datasets; a hostile one may link to itself. */
+/* Our files nest four levels deep and have some thousand datasets; a hostile one may link to itself. */
 enum { DEPTH_MAX = 8, LINKS_MAX = 1 << 18, TEXT_MAX = 64, DIMS_MAX = 4 };
 
 typedef struct walk {
@@ -15,23 +15,23 @@ typedef struct walk {
   olica_env *env;
   const char *path;
   int64_t bytes; /* of the file */
-  int file;      /* its number in the catalog */
+  int file;      /* number in the catalog */
   int depth;
   long links;
-  char name[OLICA_TENSOR_NAME]; /* the path of what is in hand, with a slash at the end while it is a group */
+  char name[OLICA_TENSOR_NAME]; /* path of the current object; a group's path ends with a slash */
 } walk;
 
 static const char *hand(const walk *its) {
   return its->name[0] ? its->name : "the root";
 }
 
-/* What is in hand is not as it should be. */
+/* Refuses the current object. */
 static olica_status refuse(const walk *its, const char *found, const char *expected) {
   return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s %s, expected %s", its->path, hand(its), found,
                          expected);
 }
 
-/* HDF5 itself cannot make sense of what is in hand. */
+/* Reports that HDF5 cannot read the current object. */
 static olica_status damaged(const walk *its) {
   char reason[OLICA_HDF5_REASON];
   olica_hdf5_reason(reason);
@@ -39,7 +39,7 @@ static olica_status damaged(const walk *its) {
                          reason);
 }
 
-/* A scalar attribute of the object; `found` says whether it is there, of the right class and not too long. */
+/* Opens a scalar attribute of the object; `found` returns whether it exists with the right class and size. */
 static olica_status open_attribute(const walk *its, hid_t object, const char *name, H5T_class_t class,
                                    hid_t *attribute, hid_t *type) {
   *attribute = *type = H5I_INVALID_HID;
@@ -63,8 +63,8 @@ static void close_attribute(hid_t attribute, hid_t type) {
   if (attribute >= 0) H5Aclose(attribute);
 }
 
-/* value: "" where there is no such attribute. Of fixed length: HDF5 1.10 can be made to crash over a heap of
- * strings, which has no checksum. */
+/* Reads a string attribute into value: "" if it does not exist. Only fixed length: HDF5 1.10 crashes on a
+ * damaged heap of strings, which has no checksum. */
 static olica_status read_text(const walk *its, hid_t object, const char *name, char value[TEXT_MAX + 1]) {
   hid_t attribute, type;
   char text[128];
@@ -74,7 +74,7 @@ static olica_status read_text(const walk *its, hid_t object, const char *name, c
   if (status == OLICA_OK && attribute >= 0) {
     if (H5Tis_variable_str(type) != 0)
       status = refuse(its, text, "a string of fixed length");
-    else if (H5Aread(attribute, type, value) < 0) /* at most TEXT_MAX bytes, as open_attribute has seen */
+    else if (H5Aread(attribute, type, value) < 0) /* at most TEXT_MAX bytes: open_attribute has checked it */
       status = damaged(its);
   }
   close_attribute(attribute, type);
@@ -94,7 +94,7 @@ static olica_status read_integer(const walk *its, hid_t object, const char *name
   return status;
 }
 
-/* The type of ours that the dataset has, going by its attribute `dtype`, and by the numbers in the file. */
+/* Returns our type of a dataset from its attribute `dtype`, checked against the type in the file. */
 static olica_status read_type(const walk *its, hid_t dataset, olica_hdf5_type *type) {
   char name[TEXT_MAX + 1], text[TEXT_MAX + 80];
   OLICA_TRY(read_text(its, dataset, "dtype", name));
@@ -184,7 +184,7 @@ static olica_status walk_object(walk *its, hid_t group, const char *link) {
   return status;
 }
 
-/* The path grows by the link's name while we look at what it leads to. */
+/* Appends the link's name to the path while the object is visited. */
 static olica_status walk_link(walk *its, hid_t group, const char *link, const H5L_info_t *info) {
   size_t before = strlen(its->name), length = strlen(link);
   if (length == 0 || length >= sizeof its->name - before - 1)
@@ -201,7 +201,7 @@ static olica_status walk_link(walk *its, hid_t group, const char *link, const H5
   return status;
 }
 
-/* What H5Literate calls: anything but 0 ends it. */
+/* Called by H5Literate; a return value other than 0 ends the iteration. */
 static herr_t visit(hid_t group, const char *link, const H5L_info_t *info, void *its) {
   return (herr_t)walk_link(its, group, link, info);
 }
@@ -213,7 +213,7 @@ static olica_status walk_group(walk *its, hid_t group) {
   if (info.storage_type == H5G_STORAGE_TYPE_DENSE) /* see create_groups in hdf5.c */
     return refuse(its, "is a group with its links in a heap", "them in its header");
   size_t before = strlen(its->name);
-  if (before > 0) memcpy(its->name + before, "/", 2); /* walk_link has left room */
+  if (before > 0) memcpy(its->name + before, "/", 2); /* walk_link keeps space for it */
   its->depth++;
   olica_error_clear(its->env);
   herr_t result = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, its);
@@ -223,7 +223,7 @@ static olica_status walk_group(walk *its, hid_t group) {
   return (olica_status)result;
 }
 
-/* The root's attributes say what this is, and that it is whole. */
+/* Checks the root attributes: the format, the schema, and that the file is complete. */
 static olica_status check_root(walk *its, hid_t root, const char *format, int64_t schema) {
   char found[TEXT_MAX + 1], text[TEXT_MAX + 64];
   bool has_schema, has_complete;
@@ -245,8 +245,8 @@ static olica_status check_root(walk *its, hid_t root, const char *format, int64_
 
 static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
 
-/* The first bytes of an HDF5 file and its version. Before version 2 the structure has no checksums, and
- * HDF5 1.10 crashes over what does not fit together. */
+/* Checks the signature and superblock version. Before version 2 the metadata has no checksums, and HDF5 1.10
+ * crashes on inconsistent data. */
 static olica_status check_signature(walk *its) {
   unsigned char found[sizeof signature + 1] = {0};
   int fd;
@@ -269,8 +269,8 @@ static int by_offset(const void *a, const void *b) {
   return (one->offset > other->offset) - (one->offset < other->offset);
 }
 
-/* What lies in a file once is read once: a small file must not become a large model through a dataset of many
- * names, and two that share bytes cannot both be right. */
+/* Refuses overlapping datasets: a small file must not appear as a large model through several names for one
+ * dataset, and of two that share bytes one must be wrong. */
 static olica_status check_overlap(const walk *its, int first) {
   olica_tensor *tensor = its->catalog->tensor + first;
   int count = its->catalog->count - first;
@@ -285,7 +285,8 @@ static olica_status check_overlap(const walk *its, int first) {
 
 static olica_status index_file(walk *its, const char *format, int64_t schema) {
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  H5Pset_file_locking(access, false, true); /* nobody writes it, and some file systems have no locks */
+  H5Pset_file_locking(access, false,
+                      true); /* the file is not being written, and some file systems have no locks */
   hid_t file = H5Fopen(its->path, H5F_ACC_RDONLY, access);
   if (file < 0) {
     char reason[OLICA_HDF5_REASON];
@@ -312,9 +313,9 @@ olica_status olica_hdf5_index(olica_catalog *catalog, const char *path, const ch
   return index_file(&its, format, schema);
 }
 
-/* HDF5 opens no file that is cut off, and 1.10 can crash over what is damaged: so its bytes are looked at.
- * The root's header is the first in our files, and the attribute `format` the first in it: its name, 12 bytes
- * of its type (a fixed string) and space (a scalar), its value. */
+/* HDF5 refuses truncated files, and 1.10 may crash on damaged ones, so this reads the bytes directly. In our
+ * files the root's header comes first, and in it the attribute `format`: its name, 12 bytes of type (a fixed
+ * string) and space (a scalar), its value. */
 bool olica_hdf5_begins_as(const char *path, const char *format) {
   enum { HEAD = 512, BETWEEN = 12 };
   unsigned char head[HEAD];

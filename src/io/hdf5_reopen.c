@@ -1,4 +1,4 @@
-/* Going on with a file whose writing was interrupted. */
+/* Resumes a file whose writing was interrupted. */
 #include <assert.h>
 #include <fcntl.h>
 #include <zlib.h>
@@ -13,7 +13,8 @@ olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Inf
   OLICA_AGREE(context, olica_hdf5_allocate(context, path, &file));
   assert(file);
   file->reopened = true;
-  OLICA_AGREE(context, olica_hdf5_try_file(file, O_NOFOLLOW)); /* a link would be published as one */
+  OLICA_AGREE(context,
+              olica_hdf5_try_file(file, O_NOFOLLOW)); /* refuse a link: it would be published as one */
   hid_t access = olica_hdf5_access(context, hints);
   OLICA_TRY(olica_hdf5_agree(file, access >= 0, "set up", "HDF5"));
   olica_watch_enter(context, "the opening of an HDF5 file");

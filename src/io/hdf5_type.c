@@ -20,13 +20,12 @@ size_t olica_hdf5_type_size(olica_hdf5_type type) {
   return types[type].size;
 }
 
-/* Open MPI's other ways to write collectively let aggregators write for all. These lose what a full disk does
- * not take without a word, or keep the others waiting, and sieving mixes up small writes. Our ranks' parts
- * are contiguous: there is nothing to aggregate. HDF5, when it starts before MPI, does not hook itself into
- * MPI_Finalize; there it would close abandoned files, and ranks that fail at that would leave the others
- * waiting. Shared file pointers, which nobody here uses, would have a lock file made beside ours, whose name
- * Open MPI 4.1 builds in 256 bytes, whatever the path's length; or else a semaphore in /dev/shm, without
- * which no file is opened. */
+/* Sets up Open MPI and HDF5. Open MPI's other collective write algorithms let aggregators write for all
+ * ranks: on a full disk they lose data silently or block ranks, and data sieving mixes up small writes. Our
+ * ranks' parts are contiguous, so aggregation gains nothing. HDF5, if started before MPI, does not attach to
+ * MPI_Finalize; there it would close abandoned files, and ranks that fail would block the others. Shared file
+ * pointers, which we do not use, would create a lock file beside ours, whose name Open MPI 4.1 builds in 256
+ * bytes, whatever the path's length, or a semaphore in /dev/shm, without which no file can be opened. */
 void olica_hdf5_start(void) {
   setenv("OMPI_MCA_fcoll", "individual", 0);
   setenv("OMPI_MCA_fbtl_posix_write_datasieving", "0", 0);
@@ -37,7 +36,7 @@ void olica_hdf5_start(void) {
   H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-/* ROMIO alone knows prefixes; for Open MPI's own there is no file of this name. */
+/* Only ROMIO knows prefixes; with Open MPI's own MPI-IO no file of this name exists. */
 static bool takes_prefixes(void) {
   MPI_File file;
   if (MPI_File_open(MPI_COMM_SELF, "ufs:/proc/self/exe", MPI_MODE_RDONLY, MPI_INFO_NULL, &file)) return false;
@@ -54,7 +53,7 @@ olica_status olica_hdf5_check_name(olica_env *env, const char *setting, const ch
                          setting, path);
 }
 
-/* The fields must fit the old size before the new one is set: h5py's own order. */
+/* The fields must fit the old size before the new size is set; this is h5py's order. */
 static hid_t half(void) {
   hid_t type = H5Tcopy(H5T_IEEE_F32LE);
   if (type < 0) return type;
@@ -82,7 +81,7 @@ hid_t olica_hdf5_datatype(olica_hdf5_type type) {
   return H5I_INVALID_HID;
 }
 
-/* The two innermost entries say what failed; those above only who asked. */
+/* Collects the two innermost entries, which name the cause; those above name only the callers. */
 static herr_t collect(unsigned n, const H5E_error2_t *error, void *to) {
   char *text = to;
   const char *said = error->desc ? error->desc : "";

@@ -6,8 +6,8 @@
 #include "olica/par/partition.h"
 #include "olica/par/watch.h"
 
-/* Where the user wants aggregators, OMPIO's pass on 16 MiB in a cycle; one that fails before the last cycle
- * leaves the others waiting. With many ranks there are several of them. */
+/* If the user asks for aggregators, OMPIO's pass on 16 MiB per cycle, and one that fails before the last
+ * cycle blocks the others. With many ranks there are several aggregators. */
 enum { SMALL_BYTES = 64 << 10, ROUND_BYTES = 16 << 20, RANK_BYTES = 128 << 10 };
 
 int64_t olica_hdf5_round_bytes(int ranks) {
@@ -15,8 +15,8 @@ int64_t olica_hdf5_round_bytes(int ranks) {
   return bytes < ROUND_BYTES ? ROUND_BYTES : bytes;
 }
 
-/* MPI-IO can lose the end of a collective write to a full disk without a word; where the disk's blocks could
- * not be reserved, rank 0 watches what is left. */
+/* MPI-IO can silently lose the end of a collective write on a full disk. If the disk blocks could not be
+ * reserved, rank 0 checks the free space. */
 static olica_status look_for_space(const olica_hdf5 *file, const olica_hdf5_set *set) {
   struct statvfs fs;
   if (file->context->rank != 0 || file->has_blocks || statvfs(file->path, &fs) != 0) return OLICA_OK;
@@ -25,8 +25,8 @@ static olica_status look_for_space(const olica_hdf5 *file, const olica_hdf5_set 
                          file->path, set->name);
 }
 
-/* Rows as they will be in the file: `rows` itself, or converted into the scratch. The type in memory must be
- * the type in the file: a conversion by HDF5 would make the write independent without a word. */
+/* Returns the rows in the file's type: `rows` itself, or converted into the buffer. Types in memory and file
+ * must agree: a conversion by HDF5 would silently make the write independent. */
 static const void *stored(olica_hdf5 *file, const olica_hdf5_set *set, const void *rows, olica_range part) {
   size_t first = (size_t)(part.first * set->row), count = (size_t)(part.count * set->row);
   if (set->type != OLICA_HDF5_FP16 && set->type != OLICA_HDF5_BF16)
@@ -43,18 +43,18 @@ static uint32_t combine(uint32_t crc, uint32_t next, int64_t bytes) {
   return (uint32_t)crc32_combine(crc, next, (z_off_t)bytes);
 }
 
-/* Bytes of a number as the caller holds it. */
+/* Returns the bytes of an element in the caller's memory. */
 static int64_t memory_size(olica_hdf5_type type) {
   return type == OLICA_HDF5_FP16 || type == OLICA_HDF5_BF16 ? (int64_t)sizeof(float)
                                                             : (int64_t)olica_hdf5_type_size(type);
 }
 
-/* What H5Dwrite wants to know about a transfer. */
+/* Arguments of H5Dwrite for a transfer. */
 typedef struct selection {
   hid_t file, memory, type, list;
 } selection;
 
-/* Without rows this rank only takes part. */
+/* A rank without rows only takes part. */
 static bool select_rows(const olica_hdf5_set *set, bool collective, olica_range rows, selection *its) {
   hsize_t start[OLICA_TENSOR_DIMS] = {(hsize_t)rows.first}, extent[OLICA_TENSOR_DIMS] = {(hsize_t)rows.count};
   for (int i = 1; i < set->dims; i++) extent[i] = (hsize_t)set->shape[i];
@@ -82,7 +82,7 @@ static void book(olica_hdf5 *file, const olica_hdf5_set *set, int rank, int64_t 
   if (rank == file->context->rank) olica_timer_work(&file->context->env->timers, 0, (double)bytes);
 }
 
-/* One rank writes all of it: the one that has least so far, which everybody knows. */
+/* Writes a small transfer from one rank, the one that has written least so far, which every rank knows. */
 static olica_status write_small(olica_hdf5 *file, olica_hdf5_set *set, int64_t first, int64_t count,
                                 const void *rows) {
   olica_context *context = file->context;
@@ -99,14 +99,14 @@ static olica_status write_small(olica_hdf5 *file, olica_hdf5_set *set, int64_t f
   }
   OLICA_TRY(olica_hdf5_agree(file, good, "write", set->name));
   book(file, set, writer, count);
-  /* The writer's own word: what the others hold might differ in a last bit. */
+  /* from the writer: other ranks' data might differ in a last bit */
   uint32_t crc = checksum(data, count * set->row_bytes);
   olica_comm_bcast(context, context->comm, &crc, sizeof crc, writer);
   set->crc = combine(set->crc, crc, count * set->row_bytes);
   return OLICA_OK;
 }
 
-/* The checksums of the ranks' parts, in the order of their rows. */
+/* Appends the checksums of the ranks' parts, in the order of their rows. */
 static void add_checksums(olica_hdf5 *file, olica_hdf5_set *set, int turn, const void *mine, int64_t bytes) {
   int size = file->context->size;
   int64_t own[2] = {checksum(mine, bytes), bytes};
@@ -119,8 +119,8 @@ static void add_checksums(olica_hdf5 *file, olica_hdf5_set *set, int turn, const
   }
 }
 
-/* Every rank writes its block of the rows. Where there are fewer rows than ranks, the ranks that get one
- * change from dataset to dataset. */
+/* Writes a block of rows from every rank. If there are fewer rows than ranks, different ranks write for
+ * different datasets. */
 static olica_status write_round(olica_hdf5 *file, olica_hdf5_set *set, int64_t first, int64_t count,
                                 const void *rows) {
   olica_context *context = file->context;

@@ -6,17 +6,17 @@
 
 enum { EXPECTATION = 96, NAMES = 256 };
 
-/* A text to parse: where it stands, and what is allowed. */
+/* A text to parse: its place in a file, and the allowed forms. */
 typedef struct document {
   const char *name;
-  int64_t line; /* of the file, before its first */
+  int64_t line; /* lines of the file before its first line */
   bool strict;  /* integers past int64 are an error */
-  size_t flags; /* jansson's */
+  size_t flags; /* jansson's flags */
 } document;
 
 static olica_status malformed(olica_env *env, const document *from, json_error_t *error) {
   const char *name = from->name;
-  /* Without memory for its own buffers jansson gives neither code nor place. */
+  /* If jansson cannot allocate its own buffers, it sets neither code nor place. */
   if (json_error_code(error) == json_error_out_of_memory || error->line < 0)
     return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory to parse it", name);
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: line %lld, column %d: %s; expected JSON%s", name,
@@ -68,7 +68,7 @@ olica_status olica_json_parse_row(olica_env *env, const char *name, int64_t line
   return parse(env, &from, text, bytes, root);
 }
 
-/* A string cut to what a message can bear, never inside a UTF-8 character. */
+/* Shortens a string for a message, never inside a UTF-8 character. */
 static void describe_string(const char *string, char *text) {
   int keep = OLICA_JSON_TEXT - 24, length = (int)strnlen(string, OLICA_JSON_TEXT);
   bool cut = length > keep;
@@ -80,7 +80,7 @@ static void describe_string(const char *string, char *text) {
   olica_log_printable(text);
 }
 
-/* 1.0 is no 1 where a whole number is expected. */
+/* Shows 1.0 as such, so that it differs from an integer. */
 static void describe_real(double real, char *text) {
   int length = snprintf(text, OLICA_JSON_TEXT - 2, "%.15g", real);
   if (text[strspn(text, "-0123456789")] == '\0') memcpy(text + length, ".0", 3);
@@ -124,13 +124,13 @@ static olica_status unexpected(olica_env *env, const char *name, const char *key
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected %s", name, key, text, expected);
 }
 
-/* An optional member that is not there, or null: the default stays. */
+/* Returns true for a missing or null optional member: the default stays. */
 static bool is_default(const json_t *value, bool required) {
   return !required && (!value || json_is_null(value));
 }
 
-/* Whether a value is an integer, if only written as a real (64.0, 1e3). Past 2^53 a real is no exact integer.
- */
+/* Converts a value to an integer, also one written as a real (64.0, 1e3). Past 2^53 reals are not exact
+ * integers. */
 static bool as_integer(const json_t *value, int64_t *integer) {
   const double exact = 9007199254740992.0;
   if (json_is_integer(value)) {
@@ -195,7 +195,7 @@ olica_status olica_json_string(olica_env *env, const char *name, const json_t *o
   return OLICA_OK;
 }
 
-/* "content, id, ...": the first names of an object's members, printable. */
+/* Lists the first names of an object's members, printable: "content, id, ...". */
 static void list_names(const json_t *object, char *text, size_t room) {
   const char *key;
   json_t *value;

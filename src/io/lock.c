@@ -15,33 +15,36 @@ static olica_status lock_name(olica_env *env, const char *path, char **name) {
   return OLICA_OK;
 }
 
-/* Its holder removes the file before it lets go: what we have locked may have no name any more. */
+/* Returns true if the locked file still has its name: its previous holder removes the file before releasing
+ * the lock. */
 static bool is_there(const char *name, int fd) {
   struct stat named, opened;
   return fstat(fd, &opened) == 0 && lstat(name, &named) == 0 && named.st_ino == opened.st_ino &&
          named.st_dev == opened.st_dev;
 }
 
-/* May be taken for a lock: it is removed in the end, and must not have been anything else. */
+/* Returns true if the file may be a lock. The lock is removed in the end, so it must not be any other
+ * file. */
 static bool is_lock(const struct stat *info) {
   return S_ISREG(info->st_mode) && info->st_size == 0;
 }
 
-/* 0; EWOULDBLOCK: another process has it; EEXIST: it is no lock; ENOLCK: there are no locks here. */
+/* Returns 0; EWOULDBLOCK: another process holds it; EEXIST: it is not a lock; ENOLCK: locks are not
+ * supported. */
 static int lock_opened(int fd) {
   struct stat info;
   if (fstat(fd, &info) != 0 || !is_lock(&info)) return EEXIST;
   if (flock(fd, LOCK_EX | LOCK_NB) == 0) return 0;
-  if (errno == EBADF) return EACCES; /* a network file system that locks no file that is open for reading */
+  if (errno == EBADF) return EACCES; /* some network file systems cannot lock a file opened for reading */
   return errno == EWOULDBLOCK ? EWOULDBLOCK : ENOLCK;
 }
 
-/* 0, or what the system says; EEXIST: what is there is no lock. *fd stays -1 where there are no locks. */
+/* Returns 0 or errno; EEXIST: the file is not a lock. *fd stays -1 if locks are not supported. */
 static int take(const char *name, int *fd) {
   const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   struct stat info;
   for (;;) {
-    if (lstat(name, &info) == 0 && !is_lock(&info)) return EEXIST; /* a pipe, say, is not even opened */
+    if (lstat(name, &info) == 0 && !is_lock(&info)) return EEXIST; /* do not even open a pipe, for example */
     int opened = open(name, O_RDWR | O_CREAT | flags, 0666);
     if (opened < 0 && errno == EACCES) opened = open(name, O_RDONLY | flags); /* another user's */
     if (opened < 0) return errno;
@@ -58,7 +61,7 @@ static olica_status refuse(olica_env *env, const char *name, int error) {
   if (error == EEXIST)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%s: is no lock and stays, expected an empty file or none",
                            name);
-  if (access(name, F_OK) == 0) /* another user's, whose job was killed or runs */
+  if (access(name, F_OK) == 0) /* another user's lock, of a running or killed job */
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot open: %s; it may be removed if no job runs", name,
                            strerror(error));
   return olica_error_set(env, OLICA_ERR_IO, "%s: cannot create: %s", name, strerror(error));
@@ -99,7 +102,7 @@ void olica_lock_release(olica_env *env, const char *path, int fd) {
   char *name;
   if (fd < 0) return;
   if (lock_name(env, path, &name) == OLICA_OK) {
-    if (is_there(name, fd)) unlink(name); /* else somebody has removed ours, and it is another job's */
+    if (is_there(name, fd)) unlink(name); /* otherwise ours was removed, and this one is another job's */
     olica_memory_free(env, name);
   }
   close(fd);

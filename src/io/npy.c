@@ -10,7 +10,7 @@
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
 
-/* NumPy itself distrusts headers past 10,000 bytes; ours to read have about 128. */
+/* NumPy itself refuses headers past 10,000 bytes; those of id files have about 128. */
 enum { HEADER_BYTES_MAX = 65536, SHORT_PREFIX = 10, LONG_PREFIX = 12, WORD = 32, BATCH = 4096 };
 
 static const char magic[] = "\x93NUMPY";
@@ -18,7 +18,7 @@ static const char known_types[] = "'<i4', '<i8', '<u2', '<u4' or '|u1'";
 
 /* ---- the header: a Python dictionary ---- */
 
-/* Where we are in the dictionary, and what it has said so far. */
+/* State of the parser: its position in the dictionary, and the values read. */
 typedef struct header {
   olica_env *env;
   const char *path;
@@ -29,7 +29,8 @@ typedef struct header {
   int64_t rows, cols; /* of all dimensions but the last, of the last */
 } header;
 
-/* A header is ASCII; what of one that is none stands in a message, is not. */
+/* Replaces characters that are not ASCII: a valid header is ASCII, and an invalid one appears in a
+ * message. */
 static void keep_ascii(char *text) {
   for (; *text; text++)
     if (!isprint((unsigned char)*text)) *text = '?';
@@ -54,7 +55,7 @@ static bool accept(header *h, char wanted) {
   return true;
 }
 
-/* 'word' or "word"; whatever does not fit, or is no string, is malformed. */
+/* Reads 'word' or "word"; a string that does not fit, or another token, is malformed. */
 static olica_status read_string(header *h, const char *expected, char *word) {
   char quote = accept(h, '\'') ? '\'' : accept(h, '"') ? '"' : '\0';
   if (!quote) return malformed(h, expected);
@@ -82,7 +83,7 @@ static olica_status read_extent(header *h, int64_t *extent) {
   return OLICA_OK;
 }
 
-/* (n,) or (m, n) or more, a trailing comma allowed. */
+/* Reads (n,) or (m, n) or more, a trailing comma allowed. */
 static olica_status read_shape(header *h) {
   if (!accept(h, '(')) return malformed(h, "shape to be a tuple");
   bool comma = true;
@@ -98,7 +99,7 @@ static olica_status read_shape(header *h) {
   return OLICA_OK;
 }
 
-/* One `key: value`; `seen` has a bit for each key that has come. */
+/* Reads one `key: value`; `seen` has a bit for each key read so far. */
 static olica_status read_item(header *h, unsigned *seen) {
   static const char *const keys[] = {"descr", "fortran_order", "shape"};
   char key[WORD];
@@ -140,7 +141,7 @@ static olica_status set_type(const header *h, olica_npy *npy) {
   } types[] = {{"i4", 4, 1}, {"i8", 8, 1}, {"u2", 2, 0}, {"u4", 4, 0}, {"u1", 1, 0}};
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
     if (strcmp(h->descr + (*h->descr != '\0'), types[i].name) != 0) continue;
-    /* '|' says that there is no byte order; '=' means the machine's, which is ours. */
+    /* '|' means no byte order; '=' means the machine's, which is little-endian here. */
     if (!strchr(types[i].item == 1 ? "|<=" : "<=", h->descr[0])) continue;
     npy->item = types[i].item;
     npy->is_signed = types[i].is_signed;
@@ -172,7 +173,8 @@ static olica_status set_shape(const header *h, olica_npy *npy, int64_t file) {
                          (long long)npy->cols, npy->item);
 }
 
-/* Where the dictionary begins and how long it is: a short length in version 1, a long one later. */
+/* Returns the position and length of the dictionary: the length field is short in version 1, long in later
+ * ones. */
 static olica_status read_prefix(olica_env *env, const char *path, int fd, int64_t file, int64_t *begin,
                                 int64_t *length) {
   unsigned char p[LONG_PREFIX] = {0};
@@ -291,7 +293,7 @@ olica_status olica_npy_read(olica_context *context, const olica_npy *npy, int64_
 
 olica_status olica_npy_write(olica_env *env, const char *path, int64_t rows, int64_t cols,
                              const int32_t *ids) {
-  /* Version 1.0 with a header of 128 bytes in all, filled up with spaces: the data begins aligned. */
+  /* Version 1.0 with a header of 128 bytes in all, padded with spaces so that the data is aligned. */
   char head[128], dictionary[sizeof head - SHORT_PREFIX];
   int n = snprintf(dictionary, sizeof dictionary,
                    "{'descr': '<i4', 'fortran_order': False, 'shape': (%lld, %lld), }", (long long)rows,

@@ -16,32 +16,32 @@ enum { INDEX_BYTES_MAX = 100000000 };
 
 /* ---- a directory of shards ---- */
 
-/* Shards being read through their index. */
+/* State of reading shards through their index. */
 typedef struct shards {
   olica_catalog *catalog;
   olica_env *env;
   const char *directory, *index; /* paths */
-  json_t *map;                   /* weight_map: tensor to shard; what has been found leaves it */
+  json_t *map;                   /* weight_map: tensor to shard; tensors found are removed from it */
   int first_file;
-  int strangers;                    /* tensors that the index does not name, */
+  int strangers;                    /* number of tensors that the index does not name, */
   char stranger[OLICA_TENSOR_NAME]; /* and the first of them */
 } shards;
 
-/* Whether a directory holds a file of that name; where the system does not say, opening it will tell why. */
+/* Returns true if the directory holds a file of that name; if unknown, opening it will report the reason. */
 static bool exists(const char *directory, const char *name, char *path) {
   struct stat info;
   if (snprintf(path, OLICA_CATALOG_PATH, "%s/%s", directory, name) >= OLICA_CATALOG_PATH) return false;
   return lstat(path, &info) == 0 || (errno != ENOENT && errno != ENAMETOOLONG);
 }
 
-/* A shard lies beside its index: a file from elsewhere has no business in a model. */
+/* A shard must lie beside its index: no path to another directory is accepted. */
 static bool is_plain(const char *name) {
   for (const char *c = name; *c; c++)
     if (*c == '/' || iscntrl((unsigned char)*c)) return false;
   return *name && strlen(name) <= NAME_MAX && !strstr(name, "..");
 }
 
-/* Puts the shard that one line of the index names into the catalog, if it is not there yet. */
+/* Adds the shard named in one line of the index to the catalog, unless it is there. */
 static olica_status add_shard(const shards *s, const char *tensor, const json_t *value) {
   char found[OLICA_JSON_TEXT], path[OLICA_CATALOG_PATH];
   const char *name = json_string_value(value);
@@ -62,7 +62,7 @@ static olica_status add_shard(const shards *s, const char *tensor, const json_t 
   return olica_catalog_add_file(s->catalog, path, &file);
 }
 
-/* Reads a shard and crosses its tensors out in the index. */
+/* Reads a shard and removes its tensors from the index. */
 static olica_status read_shard(shards *s, int file) {
   int first = s->catalog->count;
   OLICA_TRY(olica_shard_read(s->catalog, file));
@@ -70,7 +70,7 @@ static olica_status read_shard(shards *s, int file) {
   for (int i = first; i < s->catalog->count; i++) {
     const char *tensor = s->catalog->tensor[i].name;
     const char *expected = json_string_value(json_object_get(s->map, tensor));
-    if (!expected) { /* harmless, unless in two shards: olica_catalog_share sees that */
+    if (!expected) { /* harmless, unless it is in two shards: olica_catalog_share detects that */
       if (s->strangers++ == 0) memcpy(s->stranger, tensor, sizeof s->stranger);
       continue;
     }
@@ -83,7 +83,7 @@ static olica_status read_shard(shards *s, int file) {
   return OLICA_OK;
 }
 
-/* Names that no tensor of ours has are cut short in the catalog, and so in the map. */
+/* Shortens names that are too long for our tensors, as in the catalog. */
 static olica_status shorten_names(shards *s) {
   json_t *map = json_object(), *value;
   const char *tensor;
@@ -110,7 +110,7 @@ static olica_status read_shards(shards *s) {
                          json_object_iter_key(left), json_string_value(json_object_iter_value(left)));
 }
 
-/* What the index says and its shards do not bear out, though every tensor is found. */
+/* Warns where the index disagrees with its shards although every tensor was found. */
 static void compare_index(const shards *s, const json_t *root) {
   const json_t *total = json_object_get(json_object_get(root, "metadata"), "total_size");
   int64_t bytes = 0;
@@ -172,7 +172,7 @@ static bool is_read(const olica_catalog *catalog, const char *name) {
   return false;
 }
 
-/* Weights that lie beside those that are read may be newer ones, or an adapter. */
+/* Warns of other weights in the directory, which may be newer ones, or an adapter. */
 static void warn_of_others(const olica_catalog *catalog, const char *directory) {
   DIR *folder = opendir(directory);
   const struct dirent *entry;

@@ -10,10 +10,10 @@
 #include "olica/io/file.h"
 #include "olica/io/json.h"
 
-/* The format's own bound on a header. */
+/* The format's own limit of a header. */
 enum { HEADER_BYTES_MAX = 100000000, LENGTH_BYTES = 8, NAME_BYTES_MAX = 4096 };
 
-/* The types of the format. Those that weights cannot have are known for their size. */
+/* The types of the format. For those not allowed for weights only the size is known. */
 static const struct type {
   const char *name;
   int bits;
@@ -28,14 +28,14 @@ static const struct type {
     {"F6_E3M2", 6, OLICA_DTYPES}, {"F4", 4, OLICA_DTYPES},
 };
 
-/* A file whose header is being read. */
+/* State of reading a file's header. */
 typedef struct source {
   olica_catalog *catalog;
   olica_env *env;
   const char *path;
   int file, fd;
   int64_t bytes;  /* of the file */
-  int64_t header; /* bytes in front of the data */
+  int64_t header; /* bytes before the data */
 } source;
 
 static const struct type *type_of(const char *name) {
@@ -81,12 +81,12 @@ static olica_status read_type(const source *s, const json_t *entry, olica_tensor
   tensor->dtype = type ? type->dtype : OLICA_DTYPES;
   *bits = type ? type->bits : 0;
   snprintf(tensor->stored, sizeof tensor->stored, "%s", name);
-  for (char *c = tensor->stored; *c; c++) /* it goes into messages */
+  for (char *c = tensor->stored; *c; c++) /* the type's name appears in messages */
     if (!isprint((unsigned char)*c)) *c = '?';
   return OLICA_OK;
 }
 
-/* The numbers of an array of `least` to `most`. */
+/* Reads an array of `least` to `most` numbers. */
 static olica_status read_numbers(const source *s, const json_t *entry, const char *tensor, const char *key,
                                  int least, int most, int64_t *number) {
   const json_t *array = json_object_get(entry, key);
@@ -109,7 +109,7 @@ static olica_status read_numbers(const source *s, const json_t *entry, const cha
   return OLICA_OK;
 }
 
-/* What shape and type say must be what the offsets say. */
+/* Checks that shape and type agree with the offsets. */
 static olica_status check_bytes(const source *s, const olica_tensor *tensor, int bits) {
   int64_t size = 1;
   bool overflow = false;
@@ -156,7 +156,8 @@ static int by_offset(const void *a, const void *b) {
   return (one->bytes > other->bytes) - (one->bytes < other->bytes); /* empty ones first */
 }
 
-/* The tensors must tile the data: a hole may hide something, an overlap means that one of them is wrong. */
+/* The tensors must tile the data: a hole may hide something, and an overlap means that one tensor is
+ * wrong. */
 static olica_status check_tiling(const source *s, int first) {
   int count = s->catalog->count - first;
   olica_tensor *tensor = count > 0 ? s->catalog->tensor + first : NULL;
@@ -187,7 +188,7 @@ static olica_status read_entries(const source *s, json_t *root) {
   return check_tiling(s, first);
 }
 
-/* Bytes of the header's JSON, from the first eight of the file. */
+/* Reads the length of the header's JSON from the first eight bytes of the file. */
 static olica_status read_length(source *s, int64_t *length) {
   unsigned char raw[LENGTH_BYTES];
   if (s->bytes < LENGTH_BYTES)

@@ -9,25 +9,24 @@
 
 typedef struct olica_npy {
   char *path;         /* counted, owned */
-  int dims;           /* as in the file, 1 or more */
-  int64_t rows, cols; /* all dimensions but the last, and the last; 1-d: 1 x n */
+  int dims;           /* as in the file, at least 1 */
+  int64_t rows, cols; /* product of all dimensions but the last, and the last; 1-d: 1 x n */
   int item;           /* bytes of an element */
   int is_signed;
-  int64_t offset; /* of the first element in the file */
+  int64_t offset; /* position of the first element in the file */
 } olica_npy;
 
-/* Reads and checks the header (rank 0 reads, all know). Collective on the context. Free with olica_npy_close.
- */
+/* Reads and checks the header on rank 0, and broadcasts it. Collective on the context. Free with
+ * olica_npy_close. */
 olica_status olica_npy_open(olica_context *context, const char *path, olica_npy **npy);
 void olica_npy_close(olica_context *context, olica_npy *npy); /* NULL allowed */
 
-/* Reads `count` ids from row `row`, column `col` on, along the row and on into the next (elements are
- * contiguous), each checked to lie in [0, vocabulary): the message names file, row, column, value and bound.
- * Not collective. */
+/* Reads `count` ids from row `row`, column `col` on, continuing into the next rows. Checks that each lies in
+ * [0, vocabulary): the message names file, row, column, value and bound. Not collective. */
 olica_status olica_npy_read(olica_context *context, const olica_npy *npy, int64_t row, int64_t col,
                             int64_t count, int64_t vocabulary, int32_t *ids);
 
-/* Writes ids [rows x cols] as int32 .npy (whole file, by the calling rank alone). Not collective. */
+/* Writes ids [rows x cols] as an int32 .npy file, from the calling rank alone. Not collective. */
 olica_status olica_npy_write(olica_env *env, const char *path, int64_t rows, int64_t cols,
                              const int32_t *ids);
 
