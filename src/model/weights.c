@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "olica/model/tensors.h"
 #include "olica/par/shared.h"
 
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
@@ -19,56 +20,34 @@ void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *s
   if (projection == OLICA_DOWN) *in = shape->ffn;
 }
 
+/* Stored numbers of a layer: those of a projection, or with OLICA_PROJECTIONS all. */
+static int64_t count(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
+  int64_t numbers = 0;
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
+    const olica_tensor_row *row = olica_tensors_row(id);
+    if (!row->is_list && (projection == OLICA_PROJECTIONS || row->projection == projection))
+      numbers += olica_tensors_numbers(arch, shape, id);
+  }
+  return numbers;
+}
+
 int64_t olica_layer_shape_numbers(const olica_arch *arch, const olica_layer_shape *shape,
                                   olica_projection projection) {
-  int out, in;
-  olica_layer_shape_linear(arch, shape, projection, &out, &in);
-  int64_t rank = shape->rank[projection];
-  int64_t weight = rank ? rank * ((int64_t)out + in) : (int64_t)out * in;
-  return weight + (shape->bias[projection] ? out : 0);
+  return count(arch, shape, projection);
 }
 
 int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape *shape) {
-  int64_t total = 2 * (int64_t)arch->hidden * (1 + shape->branch);
-  for (int p = 0; p < OLICA_PROJECTIONS; p++)
-    total += olica_layer_shape_numbers(arch, shape, (olica_projection)p);
-  return total;
+  return count(arch, shape, OLICA_PROJECTIONS);
 }
 
-/* A layer's tensors, in the order in which they lie in its block. */
-enum { TENSORS = 4 + 4 * OLICA_PROJECTIONS, ALIGNMENT = 64 / sizeof(float) };
-
-typedef struct slot {
-  float **at;
-  const char *name;
-  size_t count; /* 0: there is no such tensor */
-} slot;
-
-static int list(const olica_arch *arch, const olica_layer_shape *shape, olica_layer *layer,
-                slot slots[TENSORS]) {
-  size_t d = (size_t)arch->hidden, r = (size_t)shape->branch;
-  int n = 0;
-  slots[n++] = (slot){&layer->input_norm, "input_layernorm", d};
-  slots[n++] = (slot){&layer->ffn_norm, "post_attention_layernorm", d};
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    olica_linear *linear = &layer->linear[p];
-    const char *name = olica_projection_name((olica_projection)p);
-    size_t rank = (size_t)shape->rank[p];
-    olica_layer_shape_linear(arch, shape, (olica_projection)p, &linear->out, &linear->in);
-    linear->rank = shape->rank[p];
-    size_t out = (size_t)linear->out, in = (size_t)linear->in;
-    slots[n++] = (slot){&linear->weight, name, rank ? 0 : out * in};
-    slots[n++] = (slot){&linear->b, name, out * rank};
-    slots[n++] = (slot){&linear->a, name, rank * in};
-    slots[n++] = (slot){&linear->bias, name, shape->bias[p] ? out : 0};
-  }
-  slots[n++] = (slot){&layer->branch_a, "branch/a", d * r};
-  slots[n++] = (slot){&layer->branch_b, "branch/b", r * d};
-  return n;
+/* Numbers of a tensor in a layer's block; 0: it is not there. The lists of what is kept lie elsewhere. */
+static size_t in_block(const olica_arch *arch, const olica_layer_shape *shape, olica_tensor_id id) {
+  return olica_tensors_row(id)->is_list ? 0 : (size_t)olica_tensors_numbers(arch, shape, id);
 }
 
-static size_t aligned(size_t count) {
-  return (count + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+static size_t aligned(size_t numbers) {
+  enum { ALIGNMENT = 64 / sizeof(float) };
+  return (numbers + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
 /* All numbers of a layer once, and the attention's two products over half of the sequence on average. */
@@ -78,25 +57,29 @@ double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *s
 }
 
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
-  olica_layer layer;
-  slot slots[TENSORS];
   size_t numbers = 0;
-  for (int i = 0, n = list(arch, shape, &layer, slots); i < n; i++) numbers += aligned(slots[i].count);
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
+    numbers += aligned(in_block(arch, shape, id));
   return numbers * sizeof(float);
 }
 
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
                                 void *memory, olica_layer **out) {
   olica_layer *layer;
-  slot slots[TENSORS];
   OLICA_TRY(OLICA_NEW(env, layer, 1));
   layer->shape = *shape;
+  for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
+    olica_linear *linear = &layer->linear[p];
+    olica_layer_shape_linear(arch, shape, p, &linear->out, &linear->in);
+    linear->rank = shape->rank[p];
+  }
   if (!memory) memory = layer->own = olica_memory_get(env, "layer", olica_layer_bytes(arch, shape), 1);
   if (!memory) return env->error.code;
   float *next = memory;
-  for (int i = 0, n = list(arch, shape, layer, slots); i < n; i++) {
-    if (slots[i].count > 0) *slots[i].at = next;
-    next += aligned(slots[i].count);
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
+    size_t numbers = in_block(arch, shape, id);
+    if (numbers > 0) *olica_tensors_weights(layer, id) = next;
+    next += aligned(numbers);
   }
   *out = layer;
   return OLICA_OK;
@@ -135,14 +118,16 @@ olica_status olica_weights_round(olica_env *env, olica_dtype dtype, const char *
 
 olica_status olica_layer_round(const olica_context *context, olica_layer *layer, const olica_arch *arch,
                                olica_dtype dtype) {
-  slot slots[TENSORS];
   olica_status status = OLICA_OK;
   if (dtype == OLICA_FP32) return OLICA_OK;
   olica_shared_fence(context);
-  for (int i = 0, n = list(arch, &layer->shape, layer, slots); i < n && status == OLICA_OK; i++) {
-    olica_range own = olica_shared_part(context, (int64_t)slots[i].count);
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS && status == OLICA_OK; id++) {
+    const olica_tensor_row *row = olica_tensors_row(id);
+    const char *name =
+        row->projection < OLICA_PROJECTIONS ? olica_projection_name(row->projection) : row->leaf;
+    olica_range own = olica_shared_part(context, (int64_t)in_block(arch, &layer->shape, id));
     if (own.count > 0)
-      status = olica_weights_round(context->env, dtype, slots[i].name, *slots[i].at + own.first,
+      status = olica_weights_round(context->env, dtype, name, *olica_tensors_weights(layer, id) + own.first,
                                    (size_t)own.count);
   }
   olica_shared_fence(context);
