@@ -20,8 +20,7 @@ enum {
   PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */
   PANELS_LEAST = 16,       /* of a table, if it has so many rows */
   CONFIG_BYTES = 16 << 20, /* a config.json above this is no config.json */
-  REST_NUMBERS = 1 << 17,
-  SCHEMA = 1
+  REST_NUMBERS = 1 << 17
 };
 
 /* Rank 0's part: index the files, load the config. */
@@ -32,7 +31,8 @@ static olica_status open_on_root(olica_source *source, const char *path) {
     return olica_error_set(env, errno == EACCES ? OLICA_ERR_IO : OLICA_ERR_INPUT,
                            "%.1000s: %s, expected a model ([model] path)", path, strerror(errno));
   source->is_checkpoint = !S_ISDIR(info.st_mode);
-  if (source->is_checkpoint) return olica_hdf5_index(source->catalog, path, "olica-checkpoint", SCHEMA);
+  if (source->is_checkpoint)
+    return olica_hdf5_index(source->catalog, path, OLICA_CHECKPOINT_FORMAT, OLICA_CHECKPOINT_SCHEMA);
   char file[OLICA_CATALOG_PATH];
   if (snprintf(file, sizeof file, "%s/config.json", path) >= (int)sizeof file)
     return olica_error_set(env, OLICA_ERR_INPUT, "%.200s...: the path is too long", path);
@@ -180,8 +180,6 @@ void olica_source_close(olica_source *source) {
 
 /* ---- layers ---- */
 
-enum { LAYER_SPANS = OLICA_EXTRAS + OLICA_PROJECTIONS * OLICA_PARTS };
-
 /* Bytes of a rank's share of the largest layer, as stored; numbers of the widest type at most. */
 static size_t layer_share(const olica_source *source, int groups) {
   int64_t most = 0;
@@ -223,7 +221,7 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
   int groups = context->peer_groups;
   size_t share = larger(layer_share(source, groups), panel_share(source, groups));
   source->options = options;
-  olica_status status = olica_bring_create(source->catalog, LAYER_SPANS, share, options.prefetch,
+  olica_status status = olica_bring_create(source->catalog, OLICA_TENSORS_LAYER, share, options.prefetch,
                                            options.output, &source->bring);
   if (status == OLICA_OK && options.keep)
     status = OLICA_NEW(context->env, source->kept_layer, (size_t)source->arch.layers);
@@ -237,26 +235,16 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
 }
 
 /* What a layer is made of, and where it goes. */
-static int list_layer(const olica_source *source, int layer, const olica_layer *weights,
-                      olica_span span[LAYER_SPANS]) {
+static int list_layer(const olica_source *source, int layer, olica_layer *weights,
+                      olica_span span[OLICA_TENSORS_LAYER]) {
   int count = 0;
-  float *extras[OLICA_EXTRAS] = {weights->input_norm, weights->ffn_norm, weights->branch_a,
-                                 weights->branch_b};
-  for (int e = 0; e < OLICA_EXTRAS; e++)
-    if (extras[e])
-      span[count++] =
-          (olica_span){.tensor = olica_bind_extra(source, layer, (olica_extra)e), .to = extras[e]};
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    const olica_linear *linear = &weights->linear[p];
-    float *parts[OLICA_PARTS] = {linear->weight, linear->b, linear->a, linear->bias};
-    for (int part = 0; part < OLICA_PARTS; part++)
-      if (parts[part])
-        span[count++] =
-            (olica_span){.tensor = olica_bind_part(source, layer, (olica_projection)p, (olica_part)part),
-                         .to = parts[part]};
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
+    int64_t numbers = olica_tensors_numbers(&source->arch, &weights->shape, id);
+    if (numbers > 0 && !olica_tensors_row(id)->is_list)
+      span[count++] = (olica_span){.tensor = olica_bind_find(source, id, layer),
+                                   .count = numbers,
+                                   .to = *olica_tensors_weights(weights, id)};
   }
-  for (int i = 0; i < count; i++)
-    span[i].count = span[i].tensor->bytes / (int64_t)olica_number_size(span[i].tensor->dtype);
   return count;
 }
 
@@ -273,7 +261,7 @@ static olica_status keep_layer(olica_source *source, int layer, int owner) {
 /* Sets a layer on its way. Collective. */
 static olica_status expect_layer(olica_source *source, int layer) {
   olica_context *context = source->context;
-  olica_span span[LAYER_SPANS];
+  olica_span span[OLICA_TENSORS_LAYER];
   int owner = olica_partition_owner(source->arch.layers, context->nodes, layer);
   olica_status status = olica_layer_create(context->env, &source->arch, &source->shape[layer],
                                            source->memory->data, &source->next);
@@ -313,9 +301,9 @@ static void share_live(const olica_source *source, bool *live, int count) {
 }
 
 static olica_status finish_layer(olica_source *source, int layer) {
-  olica_span span[LAYER_SPANS];
-  const olica_tensor *tensor[LAYER_SPANS];
-  bool live[LAYER_SPANS];
+  olica_span span[OLICA_TENSORS_LAYER];
+  const olica_tensor *tensor[OLICA_TENSORS_LAYER];
+  bool live[OLICA_TENSORS_LAYER];
   int spans = list_layer(source, layer, source->next, span);
   for (int i = 0; i < spans; i++) tensor[i] = span[i].tensor;
   OLICA_TRY(finish(source, tensor, spans));
