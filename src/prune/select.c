@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "olica/model/tensors.h"
 #include "olica/par/comm.h"
 #include "olica/par/shared.h"
 
@@ -120,6 +121,16 @@ static void copy_columns(const olica_linear *from, olica_linear *to, olica_range
   }
 }
 
+/* The vectors that belong to no projection, norms: pruning leaves them as they are. */
+static void copy_vectors(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
+    const olica_tensor_row *row = olica_tensors_row(id);
+    if (row->projection < OLICA_PROJECTIONS || row->is_list || row->extent[1] != OLICA_EXTENT_NONE) continue;
+    copy_all(olica_tensors_data(dense, id), *olica_tensors_weights(pruned, id),
+             (size_t)olica_tensors_numbers(arch, &pruned->shape, id));
+  }
+}
+
 static void copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
                  olica_layer *pruned) {
   const olica_linear *from = dense->linear;
@@ -130,8 +141,7 @@ static void copy(const olica_context *context, const olica_arch *arch, const oli
               neurons = olica_shared_part(context, kept_f),
               outputs = olica_shared_part(context, arch->hidden);
   if (olica_shared_leads(context)) {
-    copy_all(dense->input_norm, pruned->input_norm, d);
-    copy_all(dense->ffn_norm, pruned->ffn_norm, d);
+    copy_vectors(arch, dense, pruned);
     copy_all(from[OLICA_O].bias, to[OLICA_O].bias, d);
     copy_all(from[OLICA_DOWN].bias, to[OLICA_DOWN].bias, d);
   }

@@ -87,7 +87,7 @@ static double restart_bytes(const olica_job *job, int ranks) {
   if (job->method->calibrates) pieces += share((double)job->options->calibration.samples, ranks);
   if (!olica_job_prunes(job)) return 0;
   return pieces * sizeof(olica_restart_piece) +
-         (double)job->source->arch.layers * OLICA_CHECKPOINT_LAYER_DATASETS * sizeof(olica_hdf5_progress);
+         (double)olica_checkpoint_most_datasets(&job->source->arch) * sizeof(olica_hdf5_progress);
 }
 
 static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {

@@ -7,11 +7,12 @@
 
 #include "olica/io/file.h"
 #include "olica/io/hdf5.h"
+#include "olica/model/tensors.h"
 #include "olica/par/comm.h"
 #include "olica/text/encoder.h"
 #include "olica/text/look.h"
 
-enum { SCHEMA = 1, ANY = INT32_MAX };
+enum { ANY = INT32_MAX };
 static const size_t TEXT_BYTES = (size_t)1 << 32;
 
 /* Is `path` a directory? Rank 0 looks. */
@@ -29,9 +30,11 @@ static olica_status look(olica_context *context, const char *path, int *is_direc
 static olica_status load_checkpoint(olica_context *context, const char *path, olica_bundle **bundle) {
   olica_catalog *catalog;
   OLICA_AGREE(context, olica_catalog_create(context, &catalog));
-  OLICA_TRY(olica_catalog_share(
-      catalog, context->rank == 0 ? olica_hdf5_index(catalog, path, "olica-checkpoint", SCHEMA) : OLICA_OK));
-  olica_status status = olica_bundle_extract(context, catalog, bundle);
+  olica_status status = OLICA_OK;
+  if (context->rank == 0)
+    status = olica_hdf5_index(catalog, path, OLICA_CHECKPOINT_FORMAT, OLICA_CHECKPOINT_SCHEMA);
+  OLICA_TRY(olica_catalog_share(catalog, status));
+  status = olica_bundle_extract(context, catalog, bundle);
   olica_catalog_destroy(catalog);
   return status;
 }

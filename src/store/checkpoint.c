@@ -20,10 +20,10 @@ struct olica_checkpoint {
   bool stays;        /* the .part file, whole, which could not get its name */
   olica_dtype dtype;
   olica_arch arch;
-  olica_layer_shape *shape; /* [L] */
-  olica_hdf5 *file;         /* NULL once closed */
-  int model[OLICA_PARTS];   /* numbers of the datasets outside of the layers, by part */
-  int *layer;               /* [L] number of a layer's first dataset; the others follow */
+  olica_layer_shape *shape;       /* [L] */
+  olica_hdf5 *file;               /* NULL once closed */
+  int model[OLICA_TENSORS_MODEL]; /* numbers of the datasets outside of the layers */
+  int *layer;                     /* [L] number of a layer's first dataset; the others follow */
 };
 
 static char *part_name(olica_env *env, const char *path) {
@@ -87,14 +87,18 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
+int64_t olica_checkpoint_most_datasets(const olica_arch *arch) {
+  return OLICA_SCHEMA_META + OLICA_TENSORS_MODEL + (int64_t)arch->layers * olica_tensors_most(arch);
+}
+
 int64_t olica_checkpoint_writer_bytes(const olica_arch *arch, olica_dtype dtype, int ranks) {
   int64_t row = larger(larger(arch->hidden, (int64_t)arch->heads * arch->head), arch->ffn);
   return olica_hdf5_writer_bytes(ranks, row * (int64_t)olica_number_size(dtype),
-                                 (int64_t)arch->layers * OLICA_CHECKPOINT_LAYER_DATASETS);
+                                 olica_checkpoint_most_datasets(arch));
 }
 
 int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype) {
-  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  olica_schema_item item[OLICA_TENSORS_LAYER];
   int64_t bytes = 0;
   int count = olica_schema_model(arch, dtype, item);
   for (int i = 0; i < count; i++) bytes += olica_schema_bytes(&item[i]);
@@ -110,9 +114,9 @@ static olica_status declare(olica_checkpoint *checkpoint, const olica_schema_ite
 }
 
 static olica_status declare_model(olica_checkpoint *checkpoint) {
-  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  olica_schema_item item[OLICA_TENSORS_LAYER];
   int count = olica_schema_model(&checkpoint->arch, checkpoint->dtype, item), number;
-  for (int i = 0; i < count; i++) OLICA_TRY(declare(checkpoint, &item[i], &checkpoint->model[item[i].part]));
+  for (int i = 0; i < count; i++) OLICA_TRY(declare(checkpoint, &item[i], &checkpoint->model[item[i].id]));
   for (int l = 0; l < checkpoint->arch.layers; l++) {
     count = olica_schema_layer(&checkpoint->arch, &checkpoint->shape[l], checkpoint->dtype, l, item);
     for (int i = 0; i < count; i++)
@@ -245,15 +249,15 @@ olica_status olica_checkpoint_flush(olica_checkpoint *checkpoint, olica_hdf5_pro
 
 olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
                                          int64_t count, const float *rows) {
-  int part = table == OLICA_TABLE_HEAD ? OLICA_PART_HEAD : OLICA_PART_EMBED;
-  if (part == OLICA_PART_HEAD && checkpoint->arch.tied)
+  olica_tensor_id id = table == OLICA_TABLE_HEAD ? OLICA_TENSOR_HEAD : OLICA_TENSOR_EMBED;
+  if (!olica_tensors_present(&checkpoint->arch, NULL, id))
     return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: a tied model has no lm_head",
                            checkpoint->path);
-  return olica_hdf5_write(checkpoint->file, checkpoint->model[part], first, count, rows);
+  return olica_hdf5_write(checkpoint->file, checkpoint->model[id], first, count, rows);
 }
 
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm) {
-  return olica_hdf5_write(checkpoint->file, checkpoint->model[OLICA_PART_NORM], 0, checkpoint->arch.hidden,
+  return olica_hdf5_write(checkpoint->file, checkpoint->model[OLICA_TENSOR_NORM], 0, checkpoint->arch.hidden,
                           norm);
 }
 
@@ -261,35 +265,6 @@ static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
   for (int p = 0; p < OLICA_PROJECTIONS; p++)
     if (a->rank[p] != b->rank[p] || a->bias[p] != b->bias[p]) return false;
   return a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
-}
-
-/* The numbers of a dataset; NULL where a layer that is whole has no list of what is kept. */
-static const void *numbers(const olica_layer *layer, const olica_schema_item *item) {
-  const olica_linear *linear = &layer->linear[item->projection];
-  switch (item->part) {
-  case OLICA_PART_INPUT_NORM:
-    return layer->input_norm;
-  case OLICA_PART_FFN_NORM:
-    return layer->ffn_norm;
-  case OLICA_PART_WEIGHT:
-    return linear->weight;
-  case OLICA_PART_B:
-    return linear->b;
-  case OLICA_PART_A:
-    return linear->a;
-  case OLICA_PART_BIAS:
-    return linear->bias;
-  case OLICA_PART_VALUES_KEPT:
-    return layer->values_kept;
-  case OLICA_PART_FFN_KEPT:
-    return layer->ffn_kept;
-  case OLICA_PART_BRANCH_A:
-    return layer->branch_a;
-  case OLICA_PART_BRANCH_B:
-    return layer->branch_b;
-  default:
-    return NULL;
-  }
 }
 
 /* All are kept: 0, 1, ... in every row. */
@@ -307,12 +282,11 @@ static olica_status write_all_kept(olica_checkpoint *checkpoint, const olica_sch
 
 static olica_status write_item(olica_checkpoint *checkpoint, const olica_layer *weights,
                                const olica_schema_item *item, int number) {
-  const void *data = numbers(weights, item);
+  const void *data = olica_tensors_data(weights, item->id);
   if (data) return olica_hdf5_write(checkpoint->file, number, 0, item->shape[0], data);
-  const olica_arch *arch = &checkpoint->arch;
-  bool whole = (item->part == OLICA_PART_VALUES_KEPT && weights->shape.values == arch->head) ||
-               (item->part == OLICA_PART_FFN_KEPT && weights->shape.ffn == arch->ffn);
-  if (whole) return write_all_kept(checkpoint, item, number);
+  bool all_kept = olica_tensors_row(item->id)->is_list &&
+                  item->shape[item->dims - 1] == olica_tensors_choices(&checkpoint->arch, item->id);
+  if (all_kept) return write_all_kept(checkpoint, item, number);
   return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: nothing to write as %s",
                          checkpoint->path, item->name);
 }
@@ -323,7 +297,7 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
       !same_shape(&weights->shape, &checkpoint->shape[layer]))
     return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL,
                            "%s: layer %d has another shape than declared", checkpoint->path, layer);
-  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  olica_schema_item item[OLICA_TENSORS_LAYER];
   int count = olica_schema_layer(&checkpoint->arch, &weights->shape, checkpoint->dtype, layer, item);
   for (int i = 0; i < count; i++)
     OLICA_TRY(write_item(checkpoint, weights, &item[i], checkpoint->layer[layer] + i));

@@ -64,7 +64,7 @@ static olica_status check_item(verifier *its, const olica_schema_item *item) {
 
 /* The embedding's type is that of all. */
 static olica_status check_model(verifier *its) {
-  olica_schema_item item[OLICA_SCHEMA_MODEL];
+  olica_schema_item item[OLICA_TENSORS_MODEL];
   const olica_tensor *embed;
   olica_schema_model(&its->arch, OLICA_FP32, item);
   embed = olica_catalog_find(its->catalog, item[0].name);
@@ -75,9 +75,9 @@ static olica_status check_model(verifier *its) {
 }
 
 static olica_status check_layer(verifier *its, int layer) {
-  olica_schema_item item[OLICA_SCHEMA_LAYER];
+  olica_schema_item item[OLICA_TENSORS_LAYER];
   olica_layer_shape shape;
-  OLICA_TRY(olica_schema_shape(its->catalog, &its->arch, layer, &shape));
+  OLICA_TRY(olica_tensors_measure(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, layer, &shape));
   int count = olica_schema_layer(&its->arch, &shape, its->dtype, layer, item);
   for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i]));
   return OLICA_OK;
@@ -113,11 +113,11 @@ static olica_status check_schema(verifier *its) {
   return OLICA_OK;
 }
 
-/* Every row of a list of kept neurons ascends within 0 ... below - 1. */
-static olica_status check_kept(verifier *its, int layer, olica_schema_part part, int64_t below) {
-  char name[OLICA_TENSOR_NAME];
-  olica_schema_name(layer, part, OLICA_V, name);
-  const olica_tensor *tensor = olica_catalog_find(its->catalog, name);
+/* Every row of a list of kept neurons ascends within what there was to keep. */
+static olica_status check_kept(verifier *its, int layer, olica_tensor_id id) {
+  const olica_tensor *tensor =
+      olica_tensors_find(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, id, layer);
+  int64_t below = olica_tensors_choices(&its->arch, id);
   int64_t rows = tensor->dims == 2 ? tensor->shape[0] : 1, columns = tensor->shape[tensor->dims - 1];
   int32_t *kept;
   OLICA_TRY(OLICA_NEW(its->env, kept, (size_t)(rows * columns)));
@@ -126,8 +126,8 @@ static olica_status check_kept(verifier *its, int layer, olica_schema_part part,
     int64_t least = i % columns == 0 ? 0 : (int64_t)kept[i - 1] + 1;
     if (kept[i] < least || kept[i] >= below)
       return olica_error_set(its->env, OLICA_ERR_INPUT,
-                             "%s: %s has %d at element %lld, expected %lld to %lld", its->path, name, kept[i],
-                             (long long)i, (long long)least, (long long)below - 1);
+                             "%s: %s has %d at element %lld, expected %lld to %lld", its->path, tensor->name,
+                             kept[i], (long long)i, (long long)least, (long long)below - 1);
   }
   olica_memory_free(its->env, kept);
   return OLICA_OK;
@@ -135,10 +135,9 @@ static olica_status check_kept(verifier *its, int layer, olica_schema_part part,
 
 /* The layers' lists, dealt out to the ranks. */
 static olica_status check_lists(verifier *its) {
-  for (int l = its->context->rank; l < its->arch.layers; l += its->context->size) {
-    OLICA_TRY(check_kept(its, l, OLICA_PART_VALUES_KEPT, its->arch.head));
-    OLICA_TRY(check_kept(its, l, OLICA_PART_FFN_KEPT, its->arch.ffn));
-  }
+  for (int l = its->context->rank; l < its->arch.layers; l += its->context->size)
+    for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
+      if (olica_tensors_row(id)->is_list) OLICA_TRY(check_kept(its, l, id));
   return OLICA_OK;
 }
 

@@ -5,12 +5,7 @@
 
 #include "olica/io/hdf5.h"
 #include "olica/model/source.h"
-
-#define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
-enum {
-  OLICA_CHECKPOINT_SCHEMA = 1,
-  OLICA_CHECKPOINT_LAYER_DATASETS = 8 + 3 * OLICA_PROJECTIONS /* of a layer, at most */
-};
+#include "olica/model/tensors.h"
 
 /* A text under /meta, NULs and all; data NULL or bytes 0: the model has none. */
 typedef struct olica_checkpoint_text {
@@ -44,6 +39,9 @@ olica_status olica_checkpoint_probe(olica_context *context, const olica_checkpoi
 olica_status olica_checkpoint_create(olica_context *context, const olica_checkpoint_options *options,
                                      const olica_arch *arch, const olica_layer_shape *shapes,
                                      const olica_checkpoint_meta *meta, olica_checkpoint **checkpoint);
+
+/* Most datasets that a checkpoint of that model can have. Pure. */
+int64_t olica_checkpoint_most_datasets(const olica_arch *arch);
 
 /* Number of datasets of a checkpoint under way. Not collective. */
 int olica_checkpoint_datasets(const olica_checkpoint *checkpoint);
