@@ -54,7 +54,7 @@ static olica_status take(olica_source *source, olica_tensor_id id, int layer, co
   return OLICA_OK;
 }
 
-/* The weights of one projection of a layer, or (OLICA_PROJECTIONS) those of none. */
+/* Takes the weights of one projection of a layer; OLICA_PROJECTIONS: those that belong to none. */
 static olica_status bind_tensors(olica_source *source, int layer, olica_projection projection) {
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
     const olica_tensor_row *row = olica_tensors_row(id);
@@ -66,7 +66,7 @@ static olica_status bind_tensors(olica_source *source, int layer, olica_projecti
   return OLICA_OK;
 }
 
-/* All layers have the biases of the first one; which of them config.json does not announce is told. */
+/* Refuses a layer whose biases are not those of the first layer; warns of one that config.json lacks. */
 static olica_status check_bias(const olica_source *source, int layer, olica_projection p) {
   bool bias = source->shape[layer].bias[p];
   if (bias != source->shape[0].bias[p])

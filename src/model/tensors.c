@@ -207,11 +207,11 @@ const void *olica_tensors_data(const olica_layer *layer, olica_tensor_id id) {
 
 /* ---- the shape that files tell ---- */
 
-/* A dimension of a tensor that tells a number of the layer's shape: that times `unit`. */
+/* A dimension of a tensor that gives a size of the layer's shape: `unit` times the size, at most `most`. */
 typedef struct gauge {
   olica_tensor_id id;
   int dimension, unit, most;
-  int *size; /* left alone where there is no such tensor */
+  int *size; /* unchanged if the tensor is missing */
 } gauge;
 
 static olica_status measure(const olica_catalog *catalog, const olica_arch *arch, olica_naming naming,
@@ -228,7 +228,7 @@ static olica_status measure(const olica_catalog *catalog, const olica_arch *arch
   return OLICA_OK;
 }
 
-/* The rank of a projection that is stored as b·a; of one that is stored whole too, it counts as whole. */
+/* Reads the rank of a projection stored as b·a. Where its whole matrix is stored too, that one counts. */
 static olica_status measure_rank(const olica_catalog *catalog, const olica_arch *arch, olica_naming naming,
                                  int layer, olica_projection projection, int *rank) {
   int out, in;
@@ -246,7 +246,7 @@ olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arc
     bias[p] = arch->bias[p] ||
               olica_tensors_find(catalog, arch, naming, olica_tensors_linear(p, OLICA_PART_BIAS), layer);
   *shape = olica_layer_shape_dense(arch, bias);
-  if (naming == OLICA_NAMING_PUBLISHED) return OLICA_OK; /* it says nothing but what config.json says */
+  if (naming == OLICA_NAMING_PUBLISHED) return OLICA_OK; /* config.json has said it all */
   const gauge gauges[] = {
       {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, arch->kv_heads, arch->head, &shape->values},
       {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, arch->ffn, &shape->ffn},

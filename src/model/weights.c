@@ -20,7 +20,7 @@ void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *s
   if (projection == OLICA_DOWN) *in = shape->ffn;
 }
 
-/* Stored numbers of a layer: those of a projection, or with OLICA_PROJECTIONS all. */
+/* Counts the stored numbers of a projection; OLICA_PROJECTIONS: of the layer. */
 static int64_t count(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
   int64_t numbers = 0;
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
@@ -40,7 +40,7 @@ int64_t olica_layer_shape_total(const olica_arch *arch, const olica_layer_shape 
   return count(arch, shape, OLICA_PROJECTIONS);
 }
 
-/* Numbers of a tensor in a layer's block; 0: it is not there. The lists of what is kept lie elsewhere. */
+/* Counts the numbers of a tensor in a layer's block, which holds no lists of what is kept. */
 static size_t in_block(const olica_arch *arch, const olica_layer_shape *shape, olica_tensor_id id) {
   return olica_tensors_row(id)->is_list ? 0 : (size_t)olica_tensors_numbers(arch, shape, id);
 }

@@ -121,7 +121,7 @@ static void copy_columns(const olica_linear *from, olica_linear *to, olica_range
   }
 }
 
-/* The vectors that belong to no projection, norms: pruning leaves them as they are. */
+/* Copies the norms: all vectors that belong to no projection. */
 static void copy_vectors(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
     const olica_tensor_row *row = olica_tensors_row(id);

@@ -18,7 +18,7 @@ int64_t olica_schema_bytes(const olica_schema_item *item) {
   return elements * (int64_t)olica_hdf5_type_size(item->type);
 }
 
-/* Those of the tensors [from, to) that a layer of that shape has. */
+/* Lists those of the tensors [from, to) that a layer of that shape has. */
 static int list(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype dtype, int layer,
                 olica_tensor_id from, olica_tensor_id to, olica_schema_item *item) {
   int count = 0;

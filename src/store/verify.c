@@ -113,7 +113,7 @@ static olica_status check_schema(verifier *its) {
   return OLICA_OK;
 }
 
-/* Every row of a list of kept neurons ascends within what there was to keep. */
+/* Checks that every row of a list ascends and names neurons of the unpruned layer. */
 static olica_status check_kept(verifier *its, int layer, olica_tensor_id id) {
   const olica_tensor *tensor =
       olica_tensors_find(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, id, layer);
