@@ -85,33 +85,6 @@ static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
           arch->head, arch->ffn - b.neurons, arch->ffn);
 }
 
-typedef struct magnitude {
-  olica_method_job job;
-  budget budget;
-} magnitude;
-
-static olica_status create(const olica_method_job *job, void **out) {
-  olica_env *env = job->context->env;
-  magnitude *state = NULL;
-  OLICA_AGREE(job->context, OLICA_NEW(env, state, 1));
-  state->job = *job;
-  OLICA_AGREE(job->context, make_budget(env, &job->model, &state->budget));
-  *out = state;
-  return OLICA_OK;
-}
-
-static void destroy(void *self) {
-  magnitude *state = self;
-  olica_memory_free(state->job.context->env, state);
-}
-
-static olica_status shapes(void *self, olica_layer_shape *shapes) {
-  const magnitude *state = self;
-  for (int i = 0; i < state->job.model.arch->layers; i++)
-    shapes[i] = shape_of(&state->budget, &state->job.model.dense[i]);
-  return OLICA_OK;
-}
-
 /* Sets all energies to one: an importance weighted by them depends on the weights alone. */
 static olica_status make_ones(olica_env *env, const olica_arch *arch, olica_energies **ones) {
   OLICA_TRY(olica_energies_create(env, arch, 1, ones));
@@ -120,9 +93,9 @@ static olica_status make_ones(olica_env *env, const olica_arch *arch, olica_ener
 }
 
 /* Fills the lists of kept neurons, on rank 0. */
-static olica_status choose(const magnitude *state, const olica_layer *dense, olica_layer *pruned) {
-  olica_env *env = state->job.context->env;
-  const olica_arch *arch = state->job.model.arch;
+static olica_status choose(const olica_method_job *job, const olica_layer *dense, olica_layer *pruned) {
+  olica_env *env = job->context->env;
+  const olica_arch *arch = job->model.arch;
   int h = arch->head, values = arch->kv_heads * h;
   olica_energies *ones;
   double *importance;
@@ -130,10 +103,11 @@ static olica_status choose(const magnitude *state, const olica_layer *dense, oli
   OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
   OLICA_TRY(olica_select_value_importance(env, arch, dense, ones, importance));
   for (int j = 0; j < arch->kv_heads; j++)
-    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, state->budget.values,
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, h - pruned->shape.values,
                                 pruned->values_kept + j * pruned->shape.values));
   OLICA_TRY(olica_select_neuron_importance(env, arch, dense, ones, importance));
-  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, 0, state->budget.neurons, pruned->ffn_kept));
+  OLICA_TRY(
+      olica_select_kept(env, importance, arch->ffn, 0, arch->ffn - pruned->shape.ffn, pruned->ffn_kept));
   olica_memory_free(env, importance);
   olica_energies_destroy(env, ones);
   return OLICA_OK;
@@ -141,19 +115,18 @@ static olica_status choose(const magnitude *state, const olica_layer *dense, oli
 
 static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
                         olica_cut_record *record) {
-  const magnitude *state = self;
-  const olica_method_job *job = &state->job;
+  const olica_method_job *job = self;
+  const olica_layer_shape *shape = &job->shapes[index];
   olica_context *context = job->context;
-  olica_layer_shape shape = shape_of(&state->budget, &job->model.dense[index]);
   olica_layer *pruned = NULL;
-  OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
+  OLICA_TRY(olica_pruned_create(job, shape, &pruned));
   OLICA_AGREE(context, olica_select_begin(context->env, job->model.arch, pruned));
-  OLICA_AGREE(context, context->rank == 0 ? choose(state, dense, pruned) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0 ? choose(job, dense, pruned) : OLICA_OK);
   olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
   olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
   olica_select_finish(context, job->model.arch, dense, pruned);
-  snprintf(record->line, sizeof record->line, "%d value neurons a head, %d FFN neurons", shape.values,
-           shape.ffn);
+  snprintf(record->line, sizeof record->line, "%d value neurons a head, %d FFN neurons", shape->values,
+           shape->ffn);
   *out = pruned;
   return olica_pruned_round(job, pruned);
 }
@@ -163,8 +136,5 @@ const olica_method olica_method_magnitude = {
     .about = "drops value and FFN neurons with the smallest weights; needs no calibration",
     .plan = plan,
     .explain = explain,
-    .create = create,
-    .destroy = destroy,
-    .shapes = shapes,
     .cut = cut,
 };

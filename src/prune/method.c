@@ -1,6 +1,7 @@
 #include "olica/prune/method.h"
 
 #include "methods.h"
+#include "olica/par/comm.h"
 
 static const olica_method none = {.name = "none", .about = "prunes nothing, only evaluates"};
 static const olica_method *const methods[] = {
@@ -16,9 +17,21 @@ const olica_method *olica_method_at(int i) {
   return i >= 0 && (size_t)i < sizeof methods / sizeof *methods ? methods[i] : NULL;
 }
 
+/* Prints the plan, for a method without a word of its own. */
+static void explain(const olica_method_model *model, double removed, const olica_layer_shape *largest,
+                    FILE *to) {
+  const olica_arch *arch = model->arch;
+  fprintf(to, "budget       share that goes of all parameters: %.4f\n", removed / (double)model->parameters);
+  fprintf(to, "a layer      at most %d of %d value neurons a head, %d of %d FFN neurons\n", largest->values,
+          arch->head, largest->ffn, arch->ffn);
+}
+
 void olica_method_explain(const olica_method *method, olica_env *env, const olica_method_model *model,
-                          FILE *to) {
-  if (method->explain) method->explain(env, model, to);
+                          double removed, const olica_layer_shape *largest, FILE *to) {
+  if (method->explain)
+    method->explain(env, model, to);
+  else if (olica_method_prunes(method))
+    explain(model, removed, largest, to);
 }
 
 void olica_method_advise(const olica_method *method, olica_env *env, const olica_method_model *model,
@@ -30,12 +43,21 @@ void olica_method_advise(const olica_method *method, olica_env *env, const olica
 }
 
 olica_status olica_method_create(const olica_method *method, const olica_method_job *job, void **state) {
+  olica_method_job *own = NULL;
   *state = NULL;
-  return method->create ? method->create(job, state) : OLICA_OK;
+  if (method->create) return method->create(job, state);
+  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, own, 1));
+  *own = *job;
+  *state = own;
+  return OLICA_OK;
 }
 
 void olica_method_destroy(const olica_method *method, void *state) {
-  if (method->destroy && state) method->destroy(state);
+  if (!state) return;
+  if (method->destroy)
+    method->destroy(state);
+  else if (!method->create)
+    olica_memory_free(((const olica_method_job *)state)->context->env, state);
 }
 
 olica_status olica_method_observe(const olica_method *method, void *state, int pass, const olica_maps *maps) {
@@ -50,8 +72,17 @@ int olica_method_arrays(const olica_method *method, void *state, olica_array arr
   return method->arrays ? method->arrays(state, array) : 0;
 }
 
-olica_status olica_method_shapes(const olica_method *method, void *state, olica_layer_shape *shapes) {
-  return method->shapes ? method->shapes(state, shapes) : OLICA_OK;
+olica_status olica_method_shapes(const olica_method *method, olica_env *env, const olica_arch *arch,
+                                 size_t room, void *state, olica_layer_shape *shapes) {
+  if (method->shapes) OLICA_TRY(method->shapes(state, shapes));
+  for (int i = 0; i < arch->layers; i++)
+    if (olica_layer_bytes(arch, &shapes[i]) > room)
+      return olica_error_set(
+          env, OLICA_ERR_INTERNAL,
+          "method %s: layer %d takes %zu bytes once it is pruned, expected at most the %zu "
+          "of the largest layer of its plan",
+          method->name, i, olica_layer_bytes(arch, &shapes[i]), room);
+  return OLICA_OK;
 }
 
 int olica_method_findings(const olica_method *method, void *state, olica_finding finding[OLICA_FINDINGS]) {

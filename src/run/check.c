@@ -98,7 +98,8 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
   if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
   const olica_method_model model = olica_job_model(&job);
-  if (context->rank == 0) olica_method_explain(job.method, context->env, &model, stdout);
+  if (context->rank == 0)
+    olica_method_explain(job.method, context->env, &model, plan.removed, &plan.largest, stdout);
   olica_advise(&job, &plan, ranks);
   if (context->rank == 0) fflush(stdout);
   OLICA_TRY(olica_plan_check(&job, layout, &plan));

@@ -232,6 +232,7 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids, const o
   OLICA_TRY(olica_pool_create(context, solver, &job->pool));
   olica_status status = prepare_stream(job, ids);
   if (status == OLICA_OK) status = OLICA_NEW(context->env, job->shapes, (size_t)arch->layers);
+  if (status == OLICA_OK) status = olica_plan_shapes(job, job->shapes);
   OLICA_AGREE(context, status);
   OLICA_TRY(olica_shared_create(context, "the pruned layer", olica_layer_bytes(arch, largest), &job->pruned));
   const olica_method_job method = {.context = context,
@@ -241,7 +242,8 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids, const o
                                    .stream = job->stream,
                                    .kernel = job->kernel,
                                    .forward = job->forward,
-                                   .pruned = job->pruned};
+                                   .pruned = job->pruned,
+                                   .shapes = job->shapes};
   return olica_method_create(job->method, &method, &job->state);
 }
 

@@ -170,6 +170,10 @@ typedef struct olica_plan {
  * give way. If nothing does, the one that needs least. Pure. */
 olica_status olica_plan_make(const olica_job *job, olica_layout layout, olica_plan *plan);
 
+/* Fills shapes [L] with those of the pruned layers as the method plans them for the ranks of the job. Pure,
+ * except for the failure's message. */
+olica_status olica_plan_shapes(const olica_job *job, olica_layer_shape *shapes);
+
 /* Refuses a plan that passes [compute] memory. */
 olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan);
 

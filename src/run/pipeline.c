@@ -64,7 +64,8 @@ static void describe_run(olica_job *job) {
 static olica_status choose_shapes(olica_job *job) {
   olica_report *report = job->report;
   const olica_arch *arch = &job->source->arch;
-  OLICA_TRY(olica_method_shapes(job->method, job->state, job->shapes));
+  OLICA_TRY(
+      olica_method_shapes(job->method, job->context->env, arch, job->pruned->bytes, job->state, job->shapes));
   OLICA_AGREE(job->context, olica_report_choice(job->context->env, report, job->shapes, job->state));
   report->pruned = report->dense;
   for (int i = 0; i < arch->layers; i++)

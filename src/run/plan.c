@@ -210,6 +210,15 @@ olica_status olica_plan_check(const olica_job *job, olica_layout layout, const o
       job->context->env, OLICA_ERR_MEMORY,
       "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
       "need less each%s",
+olica_status olica_plan_shapes(const olica_job *job, olica_layer_shape *shapes) {
+  const olica_context *context = job->context;
+  const olica_method_model model = olica_job_model(job);
+  const olica_method_site site =
+      site_of(job, (olica_layout){context->size, context->nodes, context->peer_groups});
+  olica_method_plan method = {.shapes = shapes};
+  return job->method->plan(context->env, &model, &site, &method);
+}
+
       olica_job_mib(limit), ceil(olica_job_mib(plan->memory) * 10) / 10, layout.ranks,
       plan->source.keep ? ", and so does keep_weights = no" : "");
 }
