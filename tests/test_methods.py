@@ -138,6 +138,20 @@ def magnitude(dense, sparsity):
     bias = lambda name: dense.get(0, name + "/bias") is not None
     value = dense.K * (dense.d + bias("v_proj")) + dense.d * dense.H
     neuron = 3 * dense.d + bias("gate_proj") + bias("up_proj")
+def test_estimate_of_layers_that_differ(tmp_path):
+    """A checkpoint's first layer is not its largest: here the second one has a branch, as wide as the hidden size."""
+    build(tmp_path / "model", config={"num_hidden_layers": LAYERS, "hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8,
+                                      "num_key_value_heads": 8})
+    ids(tmp_path / "calibration.npy", (9, 16))
+    ids(tmp_path / "evaluation.npy", (500,))
+    layers = run_job(tmp_path, 1, {"model": {"path": tmp_path / "model"}, "prune": {"sparsity": 0.2, "mlp_num": 1, "ratio": 1},
+                                   "calibration": {"tokens": tmp_path / "calibration.npy", "samples": 9, "length": 16}}, name="wide")["layers"]
+    assert [layer["branch_rank"] for layer in layers] == [0, 512, 0]
+    memory = run_job(tmp_path, 1, {"model": {"path": tmp_path / "wide.h5"}, "prune": {"method": "none"}, "compute": {"precision": "bf16"},
+                                   "evaluate": {"tokens": tmp_path / "evaluation.npy", "length": 16}})["memory"]
+    assert memory["counted"]["max"] <= memory["estimate"] <= 1.1 * memory["counted"]["max"]
+
+
     neurons = int((target - values * value) / neuron + 1e-9)
     for i in range(m.L):
         judge.cut_values(m, i, values, np.ones(m.d), np.ones(m.H * m.h))

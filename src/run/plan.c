@@ -136,21 +136,28 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
   return OLICA_OK;
 }
 
+/* Of a layer as it is read: those of a pruned checkpoint differ. */
+static double most_maps_bytes(const olica_job *job) {
+  const olica_arch *arch = &job->source->arch;
+  double most = 0;
+  for (int i = 0; i < arch->layers; i++)
+    most = larger(most, (double)olica_maps_bytes(arch, &job->source->shape[i], job->precision));
+  return most;
+}
+
 static olica_status plan_passes(const olica_job *job, olica_layout layout, olica_method_plan *method,
                                 olica_plan *plan) {
   const olica_arch *arch = &job->source->arch;
-  const olica_layer_shape *dense = &job->source->shape[0];
   const olica_method_model model = olica_job_model(job);
   const olica_method_site site = site_of(job, layout);
-  double maps = (double)olica_maps_bytes(arch, dense, job->precision);
+  double read = most_maps_bytes(job), maps = read;
   if (olica_job_prunes(job)) {
     OLICA_TRY(job->method->plan(job->context->env, &model, &site, method));
     OLICA_TRY(plan_pruning(job, layout, method, plan));
     maps = larger(maps, (double)olica_maps_bytes(arch, &method->largest, job->precision));
     plan->solver = larger(plan->solver, packed_bytes(job, layout, &method->largest));
   }
-  plan->solver =
-      larger(plan->solver, larger(packed_bytes(job, layout, dense), packed_panel_bytes(job, layout)));
+  plan->solver = larger(plan->solver, larger(node_share(read, layout), packed_panel_bytes(job, layout)));
   plan->shared +=
       larger(maps, (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
   plan->work = olica_work_make(job, method);
@@ -203,13 +210,6 @@ olica_status olica_plan_make(const olica_job *job, olica_layout layout, olica_pl
   return make(job, layout, (olica_source_options){.keep = kept}, plan);
 }
 
-olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan) {
-  double limit = (double)job->options->compute.memory;
-  if (limit == 0 || plan->memory <= limit) return OLICA_OK;
-  return olica_error_set(
-      job->context->env, OLICA_ERR_MEMORY,
-      "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
-      "need less each%s",
 olica_status olica_plan_shapes(const olica_job *job, olica_layer_shape *shapes) {
   const olica_context *context = job->context;
   const olica_method_model model = olica_job_model(job);
@@ -219,6 +219,13 @@ olica_status olica_plan_shapes(const olica_job *job, olica_layer_shape *shapes) 
   return job->method->plan(context->env, &model, &site, &method);
 }
 
+olica_status olica_plan_check(const olica_job *job, olica_layout layout, const olica_plan *plan) {
+  double limit = (double)job->options->compute.memory;
+  if (limit == 0 || plan->memory <= limit) return OLICA_OK;
+  return olica_error_set(
+      job->context->env, OLICA_ERR_MEMORY,
+      "[compute] memory allows %.1f MiB a rank, expected at least %.1f MiB on %d ranks; more ranks "
+      "need less each%s",
       olica_job_mib(limit), ceil(olica_job_mib(plan->memory) * 10) / 10, layout.ranks,
       plan->source.keep ? ", and so does keep_weights = no" : "");
 }
