@@ -5,6 +5,7 @@
 #define OLICA_RUN_RESUME_H
 
 #include "olica/io/hdf5.h"
+#include "olica/prune/method.h"
 #include "olica/run/options.h"
 #include "olica/store/restart.h"
 
@@ -75,7 +76,7 @@ double olica_resume_bytes(const struct olica_job *job, double arrays);
 
 /* ---- what a restart file holds (state.c) ---- */
 
-enum { OLICA_RESUME_SECTIONS = 12 };
+enum { OLICA_RESUME_SECTIONS = OLICA_ARRAYS + 6 }; /* the method's arrays, and the run's own */
 
 typedef struct olica_resume_state {
   int count;

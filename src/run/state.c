@@ -60,11 +60,28 @@ static olica_status add_streams(olica_job *job, olica_position at, olica_resume_
   return job->tasks.choices ? add_packs(state, job->tasks.choices) : OLICA_OK;
 }
 
+/* Sections are found by their names: an array may not be called as one of the run's. */
+static olica_status check_names(const olica_job *job, const olica_array *array, int arrays) {
+  static const char *const own[] = {"place", "calibration", "evaluation", "tasks", "likelihood", "progress"};
+  for (int i = 0; i < arrays; i++) {
+    bool taken = strlen(array[i].name) >= OLICA_RESTART_SECTION;
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++) taken |= strcmp(array[i].name, own[k]) == 0;
+    for (int k = 0; k < i; k++) taken |= strcmp(array[i].name, array[k].name) == 0;
+    if (taken)
+      return olica_error_set(job->context->env, OLICA_ERR_INTERNAL,
+                             "method %s: restart files have another section called %s, expected another name "
+                             "for the array, of less than %d characters",
+                             job->method->name, array[i].name, OLICA_RESTART_SECTION);
+  }
+  return OLICA_OK;
+}
+
 olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resume_state *state) {
   olica_array array[OLICA_ARRAYS];
   int arrays = olica_method_arrays(job->method, job->state, array);
   bool cuts = at.sweep == olica_job_last_sweep(job);
   *state = (olica_resume_state){0};
+  OLICA_TRY(check_names(job, array, arrays));
   job->resume.place = at;
   add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
   for (int i = 0; i < arrays; i++)
