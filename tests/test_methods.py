@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import judge
-from helpers import BINARY, DEMO, environment, mpirun, run_job, write_config
+from helpers import BINARY, DEMO, ROOT, environment, mpirun, run_job, write_config
 from test_ranks import datasets
 from test_variants import SEVEN, build, ids
 
@@ -40,9 +40,14 @@ def alike(a, b):
     return a.keys() == b.keys() and [name for name in a if a[name] != b[name]] == []
 
 
+# Members of a report that tell of the run, and not of what the method has made of the model.
+OF_THE_RUN = set("olica_mpi status exit_code message run restart settings model survey layer_times perplexity tasks questions_per_s "
+                 "phases ranks memory checkpoint solvers warnings".split())
+
+
 def told(report):
-    """What a report tells of the model; sums over ranks may differ in a last bit."""
-    return [report["parameters"], report["layers"], report.get("linearity_score"), report.get("calibrated_layers")]
+    """What a report tells of the model, with all that the method has found; sums over ranks may differ in a last bit."""
+    return {member: value for member, value in sorted(report.items()) if member not in OF_THE_RUN}
 
 
 def numbers(x):
@@ -81,7 +86,8 @@ def test_stopped_and_killed(whole, tmp_path):
     method, directory, report = whole
     config = write_config(tmp_path / "job.ini", job_of(method, directory, output={
         "checkpoint": tmp_path / "job.h5", "report": tmp_path / "job.json"}))
-    for turn in range(4 * LAYERS):
+    sweeps = 1 + max(part["sweep"] == "survey" and part.get("pass", 1) for part in report["layer_times"])
+    for turn in range((sweeps + 2) * LAYERS):
         if turn == 3:
             victim = subprocess.Popen([BINARY, config], stderr=subprocess.PIPE, env=environment())
             victim.stderr.readline()
@@ -96,6 +102,12 @@ def test_stopped_and_killed(whole, tmp_path):
     assert alike(datasets(tmp_path / "job.h5"), datasets(directory / "whole.h5"))
     mine = json.loads((tmp_path / "job.json").read_text())
     assert numbers(told(mine)) == pytest.approx(numbers(told(report)), rel=1e-12)
+
+
+def test_report_is_documented(whole):
+    """doc/report.md names every finding, and every fact of a layer."""
+    text, report = (ROOT / "doc" / "report.md").read_text(), whole[2]
+    assert not [name for name in {*told(report), *(key for layer in report["layers"] for key in layer)} if f"`{name}`" not in text]
 
 
 def test_saved_statistics(whole, tmp_path):
@@ -126,18 +138,6 @@ def test_check_estimates_within_a_tenth(whole, tmp_path):
     assert planned == pytest.approx(memory["estimate"] / 2**20, abs=0.06)
 
 
-# ---- magnitude, written a second time ---------------------------------------------------------------------------
-
-def magnitude(dense, sparsity):
-    """Neurons with the smallest norms go, the same share of value and of FFN neurons; the FFN takes the rounding."""
-    m = judge.Model(dense.config, dict(dense.w))
-    size = lambda *names: sum(dense.get(0, f"{n}/{part}").size for n in names for part in ("weight", "bias")
-                              if dense.get(0, f"{n}/{part}") is not None)
-    target = dense.parameters() * sparsity / dense.L
-    values = int(target / (size("v_proj", "o_proj") + size("gate_proj", "up_proj", "down_proj")) * dense.h)
-    bias = lambda name: dense.get(0, name + "/bias") is not None
-    value = dense.K * (dense.d + bias("v_proj")) + dense.d * dense.H
-    neuron = 3 * dense.d + bias("gate_proj") + bias("up_proj")
 def test_estimate_of_layers_that_differ(tmp_path):
     """A checkpoint's first layer is not its largest: here the second one has a branch, as wide as the hidden size."""
     build(tmp_path / "model", config={"num_hidden_layers": LAYERS, "hidden_size": 512, "intermediate_size": 1024, "num_attention_heads": 8,
@@ -152,6 +152,18 @@ def test_estimate_of_layers_that_differ(tmp_path):
     assert memory["counted"]["max"] <= memory["estimate"] <= 1.1 * memory["counted"]["max"]
 
 
+# ---- magnitude, written a second time ---------------------------------------------------------------------------
+
+def magnitude(dense, sparsity):
+    """Neurons with the smallest norms go, the same share of value and of FFN neurons; the FFN takes the rounding."""
+    m = judge.Model(dense.config, dict(dense.w))
+    size = lambda *names: sum(dense.get(0, f"{n}/{part}").size for n in names for part in ("weight", "bias")
+                              if dense.get(0, f"{n}/{part}") is not None)
+    target = dense.parameters() * sparsity / dense.L
+    values = int(target / (size("v_proj", "o_proj") + size("gate_proj", "up_proj", "down_proj")) * dense.h)
+    bias = lambda name: dense.get(0, name + "/bias") is not None
+    value = dense.K * (dense.d + bias("v_proj")) + dense.d * dense.H
+    neuron = 3 * dense.d + bias("gate_proj") + bias("up_proj")
     neurons = int((target - values * value) / neuron + 1e-9)
     for i in range(m.L):
         judge.cut_values(m, i, values, np.ones(m.d), np.ones(m.H * m.h))

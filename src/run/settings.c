@@ -1,5 +1,6 @@
 #include "olica/run/settings.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,7 @@ const olica_setting *olica_settings_at(int i) {
 int olica_settings_index(const olica_setting *setting) {
   int i = 0;
   while (olica_settings_at(i) != setting) i++;
+  assert(i < OLICA_SETTINGS_MAX); /* tests/unit/test_options.c counts them */
   return i;
 }
 

@@ -11,7 +11,7 @@
 /* The section whose keys are free: they are handed to MPI-IO. */
 #define OLICA_SETTINGS_HINTS "io"
 
-enum { OLICA_SETTINGS_MAX = 128 }; /* the table is not longer */
+enum { OLICA_SETTINGS_MAX = 128 }; /* the table is not longer, all methods' rows included */
 
 /* Setting number i of the program's and of all methods', NULL past the end. Settings of one section are
  * neighbours; those of a method follow each other. */
