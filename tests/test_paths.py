@@ -43,6 +43,7 @@ def test_the_command_line_is_seen_from_where_the_user_stands(place):
     succeeds(place.run("--set=output.checkpoint=here.h5", "--dump-tokens=ids.npy", ranks=2))
     assert sorted(p.name for p in place.stand.iterdir()) == ["book.txt", "here.h5", "ids.npy"]
     assert sorted(p.name for p in (place.conf / "out").iterdir()) == ["report.json"]
+    put("output", report="out/later.json")(place.job)
     done = place.run("--check", "--set=calibration.tokens=", "--set=calibration.text=plain:book.txt", "--set=calibration.samples=2")
     succeeds(done)
     assert "plain:book.txt: " in done.stdout
@@ -73,7 +74,7 @@ def test_home_and_variables(place, tmp_path):
     succeeds(place.run("--set=calibration.save=$SCRATCH/s.h5", "--dump-tokens=~/d.npy", **env))
     assert sorted(p.name for p in (tmp_path / "home").iterdir()) == ["d.npy", "p.h5"]
     assert sorted(p.name for p in (tmp_path / "big").iterdir()) == ["r$.json", "s.h5"]
-    succeeds(place.run("--set=output.checkpoint=$PWD/here.h5", **{**env, "PWD": "/"}))
+    succeeds(place.run("--set=output.checkpoint=$PWD/here.h5", "--set=output.report=", **{**env, "PWD": "/"}))
     assert (place.stand / "here.h5").is_file()
     put("output", checkpoint="$RANK_HAS/q.h5", report="")(place.job)
     write_config(place.conf / "config.ini", place.job.sections)

@@ -10,7 +10,7 @@ USAGE, IO = 2, 4
 
 def evaluation(directory):
     return write_config(directory / "e.ini", {"model": {"path": DEMO}, "prune": {"method": "none"},
-                                              "evaluate": {"tokens": DEMO / "evaluation.npy", "windows": 2}, "output": {"report": directory / "r.json"}})
+                                              "evaluate": {"tokens": DEMO / "evaluation.npy", "windows": 2}, "output": {"report": directory / "r.json", "overwrite": "yes"}})
 
 
 def alone(*arguments, **env):
