@@ -100,7 +100,7 @@ def test_unigram(members, expected, tiny):
 
 @pytest.mark.parametrize("members, said", [
     ({"unk_id": None}, "unk_id is null, and the text has a character"), ({"vocab": []}, "vocab is"), ({"unk_id": 9}, "unk_id is 9"),
-    ({"vocab": PIECES + [["a", -1.0]]}, 'vocab[9]: "a" is there twice'), ({"vocab": [["a"]]}, "vocab[0] is an array, expected a piece and its score")])
+    ({"vocab": PIECES + [["a", -1.0]]}, 'vocab[9]: "a" occurs twice'), ({"vocab": [["a"]]}, "vocab[0] is an array, expected a piece and its score")])
 def test_unigram_refused(members, said, tiny):
     (tiny / "tokenizer.json").write_text(unigram(**members))
     (tiny / "text").write_text("x")

@@ -2,7 +2,7 @@
 
 #include "unicode.h"
 
-/* A node more; its number. */
+/* Adds a node and returns its index. */
 static olica_status grow(olica_env *env, olica_trie *trie, int32_t *node) {
   OLICA_TRY(OLICA_GROW(env, trie->token, trie->room, trie->count, trie->count + 1));
   if (trie->count > INT32_MAX - 1)
@@ -54,7 +54,7 @@ static bool stands_alone(olica_span text, size_t begin, size_t end) {
   return end == text.bytes || !olica_unicode_is_word(olica_unicode_next(text, &at));
 }
 
-/* The spaces it takes; never into what an earlier token has. */
+/* Absorbs the adjacent spaces, but none that belong to an earlier token. */
 static void take_spaces(const olica_added_token *token, olica_span text, olica_added_match *m) {
   size_t at;
   while (token->left && m->begin > m->at && olica_unicode_is_space(olica_unicode_before(text, m->begin, &at)))
@@ -72,14 +72,14 @@ bool olica_added_next(const olica_trie *trie, const olica_added_token *tokens, o
     if (found < 0) continue;
     m->from = end;
     if (tokens[found].single_word && !stands_alone(text, i, end)) {
-      i = end - 1; /* texts inside the discarded one are passed over */
+      i = end - 1; /* skip the texts inside the discarded one */
       continue;
     }
     m->begin = i;
     m->end = end;
     m->token = found;
     take_spaces(&tokens[found], text, m);
-    /* A token inside the spaces that the last one has taken: what comes behind it is read again. */
+    /* The token lies in spaces that the last one absorbed: the text after it is read again. */
     if (m->begin < m->at) m->begin = m->at;
     return true;
   }

@@ -4,7 +4,7 @@
 
 #include "unicode.h"
 
-/* The only character of a text, or OLICA_CODES. */
+/* Returns the only character of a text, or OLICA_CODES. */
 static uint32_t only_character(olica_span text) {
   if (text.bytes == 0 || text.bytes > 4) return OLICA_CODES;
   size_t at = 0;
@@ -59,8 +59,8 @@ olica_status olica_bpe_add(olica_bpe *bpe, int32_t left, int32_t right, uint32_t
                        (uint64_t)rank << 32 | (uint32_t)merged);
 }
 
-/* Whether any merge can reach over the border between two characters. Where none can, the parts are merged by
- * themselves: the ids are the same, and words come out of the cache. */
+/* Returns true if any merge can cross the border between two characters. Where none can, the parts are merged
+ * separately: the ids are the same, and words can be cached. */
 static bool can_join(const olica_bpe *bpe, uint32_t last, uint32_t first) {
   if (last < OLICA_DIRECT && first < OLICA_DIRECT) return bpe->near[last][first / 64] >> first % 64 & 1;
   return olica_map_get(&bpe->joins, (uint64_t)last << 32 | first) != NULL;
@@ -75,8 +75,8 @@ static int32_t find_character(const olica_bpe *bpe, uint32_t code) {
 static olica_status push(olica_bpe *bpe, int32_t id) {
   if (bpe->symbols > INT32_MAX / 2)
     return olica_error_set(bpe->env, OLICA_ERR_INPUT,
-                           "%s: a stretch of text that it does not divide has over %d characters", bpe->name,
-                           INT32_MAX / 2);
+                           "%s: a piece of text that the pre-tokenizer leaves whole has over %d characters",
+                           bpe->name, INT32_MAX / 2);
   OLICA_TRY(OLICA_GROW(bpe->env, bpe->symbol, bpe->symbol_room, bpe->symbols, bpe->symbols + 1));
   bpe->symbol[bpe->symbols++].id = id;
   return OLICA_OK;
@@ -110,10 +110,10 @@ static void remember(olica_bpe *bpe, olica_span word, uint64_t hash, const olica
   memcpy(place->id, tokens->id + before, count * sizeof *place->id);
 }
 
-/* Merges the symbols of `word`, which no merge joins to what is around it. */
+/* Merges the symbols of `word`, which no merge joins to its neighbours. */
 static olica_status finish_word(olica_bpe *bpe, olica_span word, olica_tokens *tokens) {
   olica_status status = OLICA_OK;
-  /* With ignore_merges a word that is a piece of its own may have other ids than as a part of one. */
+  /* With ignore_merges a word that is a whole piece may have other ids than inside a larger piece. */
   bool small = word.bytes <= OLICA_CACHED_BYTES && !bpe->ignore_merges;
   uint64_t hash = small ? olica_span_hash(bpe->seed, word.data, word.bytes) : 0;
   size_t before = tokens->count;
@@ -127,14 +127,14 @@ static olica_status finish_word(olica_bpe *bpe, olica_span word, olica_tokens *t
 
 /* ---- from characters to symbols ---- */
 
-/* The word being read, and what its unknown characters have left over. */
+/* The current word, and pending unknown characters. */
 typedef struct reader {
   olica_bpe *bpe;
   olica_span piece;
   bool mapped;
-  size_t word;   /* where it begins */
-  uint32_t last; /* the character before, OLICA_CODES: none that is known */
-  bool unknown;  /* an <unk> is due */
+  size_t word;   /* its begin */
+  uint32_t last; /* the previous character, OLICA_CODES: none known */
+  bool unknown;  /* an <unk> is pending */
 } reader;
 
 static olica_status flush_unknown(reader *r) {
@@ -151,7 +151,7 @@ static bool push_bytes(olica_bpe *bpe, const char *text, size_t bytes, olica_sta
   return true;
 }
 
-/* A character that the vocabulary lacks: its bytes, or <unk>, or nothing. */
+/* Adds a character that is not in the vocabulary: as its bytes, as <unk>, or not at all. */
 static olica_status push_unknown(reader *r, const char *text, size_t bytes) {
   olica_status status = OLICA_OK;
   olica_bpe *bpe = r->bpe;
@@ -166,7 +166,7 @@ static olica_status push_unknown(reader *r, const char *text, size_t bytes) {
   return OLICA_OK;
 }
 
-/* A character with the file's prefix and suffix; `begin` and `end` are its bytes in the piece. */
+/* Looks up a character with the file's prefix and suffix; `begin` and `end` are its bytes in the piece. */
 static olica_status find_affixed(reader *r, size_t begin, size_t end, const char *text, size_t bytes,
                                  int32_t *id) {
   olica_bpe *bpe = r->bpe;
@@ -201,7 +201,7 @@ static olica_status read_character(reader *r, size_t *at, olica_tokens *tokens) 
   return push(bpe, id);
 }
 
-/* The id of the piece as a whole, -1: no token is that. */
+/* Looks up the whole piece as a token; -1: none. */
 static olica_status find_whole(olica_bpe *bpe, olica_span piece, bool mapped, int32_t *id) {
   *id = -1;
   bpe->scratch.count = 0;

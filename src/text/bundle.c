@@ -15,14 +15,14 @@ static const char *const files[OLICA_BUNDLE_PARTS] = {
     [OLICA_BUNDLE_CONFIG] = "tokenizer_config.json", [OLICA_BUNDLE_MAP] = "special_tokens_map.json",
     [OLICA_BUNDLE_ADDED] = "added_tokens.json",      [OLICA_BUNDLE_GENERATION] = "generation_config.json"};
 
-/* NULL: a checkpoint does not carry it. */
+/* NULL: not stored in a checkpoint. */
 static const char *const datasets[OLICA_BUNDLE_PARTS] = {[OLICA_BUNDLE_JSON] = "meta/tokenizer_json",
                                                          [OLICA_BUNDLE_MODEL] = "meta/tokenizer_model",
                                                          [OLICA_BUNDLE_CONFIG] = "meta/tokenizer_config_json",
                                                          [OLICA_BUNDLE_MAP] = "meta/special_tokens_map_json",
                                                          [OLICA_BUNDLE_ADDED] = "meta/added_tokens_json"};
 
-/* Tokenizers of kinds that are not read. */
+/* Files of tokenizers that are not supported. */
 static const char *const others[] = {
     "vocab.json",  "merges.txt",   "vocab.txt",   "*.tiktoken", "tiktoken.model",
     "tekken.json", "spiece.model", "*.bpe.model", "spm.model",  "tokenizer.model.v[0-9]*"};
@@ -45,7 +45,7 @@ static olica_status create(olica_env *env, const char *place, bool is_checkpoint
   return (*bundle)->place ? OLICA_OK : env->error.code;
 }
 
-/* Looks for tokenizers of other kinds, for a message: what cannot be looked at is none. */
+/* Lists files of unsupported tokenizers, for a message; a file that cannot be examined counts as missing. */
 static olica_status look_for_others(olica_env *env, olica_bundle *bundle) {
   char list[256] = "";
   DIR *directory = opendir(bundle->place);
@@ -64,7 +64,7 @@ static olica_status look_for_others(olica_env *env, olica_bundle *bundle) {
   return bundle->other ? OLICA_OK : env->error.code;
 }
 
-/* Rank 0's part: every file that is there. A pipe is refused, not waited for. */
+/* Loads every file that exists, on rank 0. Refuses a pipe without waiting. */
 static olica_status load_all(olica_env *env, olica_bundle *bundle) {
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
     char *path;
@@ -98,7 +98,7 @@ static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bu
   return OLICA_OK;
 }
 
-/* Rank 0's string on every rank; NULL stays NULL. */
+/* Broadcasts rank 0's string; NULL stays NULL. */
 static olica_status share_string(olica_context *context, char **text) {
   size_t bytes = *text ? strlen(*text) + 1 : 0;
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
@@ -108,7 +108,7 @@ static olica_status share_string(olica_context *context, char **text) {
   return OLICA_OK;
 }
 
-/* Rank 0's bytes on every rank. */
+/* Broadcasts rank 0's bytes. */
 static olica_status share(olica_context *context, olica_bundle *bundle) {
   OLICA_TRY(share_string(context, &bundle->other));
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {

@@ -63,7 +63,7 @@ void olica_charsmap_free(olica_env *env, olica_charsmap *map) {
   OLICA_FREE(env, map->text);
 }
 
-/* Where a unit's children are, relative to it. */
+/* Returns the offset of a unit's children. */
 static size_t offset(uint32_t unit) {
   return (size_t)(unit >> 10) << ((unit & 1u << 9) >> 6);
 }
@@ -88,7 +88,7 @@ size_t olica_charsmap_find(const olica_charsmap *map, olica_span text, bool long
   return found;
 }
 
-/* Appends the replacement of a part, if there is one. */
+/* Appends the replacement of a part, if it has one. */
 static olica_status replace_part(olica_env *env, const olica_charsmap *map, olica_span part, olica_bytes *out,
                                  bool *done) {
   olica_span by;

@@ -1,27 +1,28 @@
-/* SentencePiece's table of replacements: a double-array trie (as darts-clone stores it) and the texts it
- * leads to. Every step is checked against the table's end. Private to text. */
+/* SentencePiece's table of replacements: a double-array trie (in the format of darts-clone) and the
+ * replacement texts. Every step is bounds-checked. Private to text. */
 #ifndef OLICA_TEXT_CHARSMAP_H
 #define OLICA_TEXT_CHARSMAP_H
 
 #include "bytes.h"
 
 typedef struct olica_charsmap {
-  uint32_t *unit; /* [units]; 0 units: nothing is replaced */
+  uint32_t *unit; /* [units]; 0 units: no replacements */
   size_t units;
-  char *text; /* [bytes], each text ends with NUL, and so do all */
+  char *text; /* [bytes] NUL-terminated texts, the last one too */
   size_t bytes;
 } olica_charsmap;
 
-/* From its bytes; `where` (file and key) is for messages. No bytes at all make an empty one. */
+/* Parses a table; `where` (file and key) is for messages. No bytes give an empty table. */
 olica_status olica_charsmap_parse(olica_env *env, const char *where, olica_span blob, olica_charsmap *map);
 olica_status olica_charsmap_decode(olica_env *env, const char *where, olica_span base64, olica_charsmap *map);
 void olica_charsmap_free(olica_env *env, olica_charsmap *map);
 
-/* The longest (shortest) beginning of `text` that is replaced: how many bytes, 0 if none, and by what. */
+/* Finds the longest (shortest) prefix of `text` that is replaced: returns its length, 0 if none, and the
+ * replacement. */
 size_t olica_charsmap_find(const olica_charsmap *map, olica_span text, bool longest, olica_span *by);
 
-/* Appends the text, replaced as the tokenizers package does it: whole graphemes of up to 5 bytes, else
- * character by character. */
+/* Appends the text with replacements as in the tokenizers package: whole graphemes of up to 5 bytes,
+ * otherwise character by character. */
 olica_status olica_charsmap_graphemes(olica_env *env, const olica_charsmap *map, olica_span text,
                                       olica_bytes *out);
 

@@ -1,4 +1,4 @@
-/* The classes of transformers 4.46 whose constructors change what the files say. */
+/* The classes of transformers 4.46 whose constructors modify the files' settings. */
 #include <string.h>
 
 #include "classes.h"

@@ -4,8 +4,8 @@
 
 #include "surroundings.h"
 
-/* A class by its name, with or without "Fast" at the end; "" is the class of files that name none. NULL: it
- * is not known. */
+/* Returns a class by its name, with or without "Fast" at the end; "" is the class of files that name none.
+ * NULL: unknown. */
 const olica_tokenizer_class *olica_tokenizer_class_find(const char *name);
 
 #endif

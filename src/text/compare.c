@@ -1,10 +1,9 @@
-/* Two files of one tokenizer: do they say the same? */
+/* Compares two files of one tokenizer. */
 #include <stdio.h>
 
 #include "surroundings.h"
 
-/* Words, spaces, line breaks, numbers, characters of two and three bytes: what converters tend to get wrong.
- */
+/* Words, spaces, line breaks, numbers, characters of two and three bytes: frequent errors of converters. */
 static const char probe[] =
     "The 1234 quick, brown foxes\n  don't jump: caf\xc3\xa9  \xe6\x97\xa5\xe6\x9c\xac (x = y)";
 
@@ -12,7 +11,7 @@ static int shown(olica_span text) {
   return text.bytes < 30 ? (int)text.bytes : 30;
 }
 
-/* The first piece that tokenizer.json has under another id, or not at all. */
+/* Finds the first piece with another id in tokenizer.json, or missing there. */
 static void compare_pieces(const olica_tokenizer *json, const olica_tokenizer *model,
                            char why[OLICA_TOKENIZER_WHY]) {
   for (int32_t id = 0; id < model->vocabulary.size; id++) {
@@ -39,7 +38,7 @@ static olica_status compare_probe(olica_tokenizer *json, olica_tokenizer *model,
   return status;
 }
 
-/* What cannot be read is not needed: only a lack of memory ends the job. */
+/* The comparison is optional: only a lack of memory is an error. */
 static olica_status forgive(olica_env *env, olica_status status, char why[OLICA_TOKENIZER_WHY]) {
   if (status == OLICA_OK || status == OLICA_ERR_MEMORY) return status;
   snprintf(why, OLICA_TOKENIZER_WHY, "cannot be read, which does no harm here (%.90s)", env->error.text);

@@ -4,7 +4,7 @@
 
 /* ---- parts ---- */
 
-/* Ends a part with what has been appended to the text since the last one. */
+/* Ends a part: the text appended since the last one. */
 olica_status olica_parts_close(olica_env *env, olica_parts *parts) {
   OLICA_TRY(OLICA_GROW(env, parts->end, parts->room, parts->count, parts->count + 1));
   parts->end[parts->count++] = parts->text.count;
@@ -22,7 +22,7 @@ void olica_parts_free(olica_env *env, olica_parts *parts) {
   *parts = (olica_parts){0};
 }
 
-/* Bytes as one part of well-formed text. */
+/* Appends bytes as one part of well-formed text. */
 static olica_status append_repaired(olica_env *env, olica_parts *out, olica_span bytes) {
   olica_bytes scratch = {0};
   olica_span repaired;
@@ -34,7 +34,7 @@ static olica_status append_repaired(olica_env *env, olica_parts *out, olica_span
 
 /* ---- one by one ---- */
 
-/* A token of which some character is no byte's stays as it is. */
+/* A token with a character that stands for no byte is appended unchanged. */
 static olica_status append_bytes(olica_env *env, olica_bytes *bytes, olica_span token) {
   size_t before = bytes->count;
   OLICA_TRY(olica_bytes_reserve(env, bytes, token.bytes));
@@ -74,14 +74,14 @@ static int hexadecimal(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte of "<0x41>", -1: it is no such token. */
+/* Returns the byte of "<0x41>"; -1 for any other token. */
 static int byte_of(olica_span token) {
   if (token.bytes != 6 || memcmp(token.data, "<0x", 3) != 0 || token.data[5] != '>') return -1;
   int high = hexadecimal(token.data[3]), low = hexadecimal(token.data[4]);
   return high < 0 || low < 0 ? -1 : 16 * high + low;
 }
 
-/* A run of bytes that is no text becomes one U+FFFD for each byte. */
+/* An ill-formed run of bytes becomes one U+FFFD per byte. */
 static olica_status flush_bytes(olica_env *env, olica_bytes *run, olica_parts *out) {
   olica_bytes scratch = {0};
   olica_span repaired;
@@ -154,7 +154,7 @@ static olica_status bpe_suffix(olica_decoder *d, const olica_parts *in, olica_pa
   return OLICA_OK;
 }
 
-/* English contractions and punctuation lose the space in front of them. */
+/* Removes the space before English contractions and punctuation. */
 static olica_status clean_up(olica_env *env, olica_span token, olica_bytes *out) {
   static const char *const pairs[][2] = {
       {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},

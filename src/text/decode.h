@@ -1,10 +1,10 @@
-/* Decoders: from tokens back to text. Private to text. */
+/* Decoders: convert tokens to text. Private to text. */
 #ifndef OLICA_TEXT_DECODE_H
 #define OLICA_TEXT_DECODE_H
 
 #include "pattern.h"
 
-/* A row of strings: part i is text.data[end[i-1], end[i]). */
+/* A list of strings: part i is text.data[end[i-1], end[i]). */
 typedef struct olica_parts {
   olica_bytes text;
   size_t *end; /* [count] */
@@ -13,7 +13,7 @@ typedef struct olica_parts {
 
 typedef struct olica_decoder olica_decoder;
 
-/* Appends to `out` what becomes of the parts of `in`. */
+/* Appends the decoded parts of `in` to `out`. */
 typedef olica_status olica_decoder_apply(olica_decoder *decoder, const olica_parts *in, olica_parts *out);
 
 struct olica_decoder {
@@ -24,7 +24,7 @@ struct olica_decoder {
   size_t bytes;
   uint32_t code;                     /* Strip, Metaspace */
   int64_t start, stop;               /* Strip */
-  bool keep_first;                   /* Metaspace: no space was put in front; WordPiece: cleanup */
+  bool keep_first;                   /* Metaspace: no space was added before the text; WordPiece: cleanup */
   struct olica_tokenizer *tokenizer; /* SentencePiece's */
 };
 
@@ -33,21 +33,21 @@ typedef struct olica_decoders {
   const char *name; /* the file */
   olica_decoder *part;
   size_t count, room;
-  bool given; /* the file has a decoder: else words are joined by spaces */
+  bool given; /* the file has a decoder; if not, words are joined by spaces */
 } olica_decoders;
 
 /* Reads member "decoder" of a tokenizer. */
 olica_status olica_decoders_read(const olica_node *node, olica_decoders *decoders);
-/* One more at the end; valid until the next. */
+/* Appends a decoder; the pointer is valid until the next call. */
 olica_status olica_decoders_add(olica_decoders *all, olica_decoder_apply *apply, olica_decoder **part);
 void olica_decoders_free(olica_decoders *decoders);
 
-/* Turns tokens into one text, which belongs to the caller. `tokens` is used up. What grows past
- * olica_bytes_bound (of bytes and tokens together) is OLICA_ERR_INPUT. */
+/* Decodes tokens into one text, owned by the caller; consumes `tokens`. OLICA_ERR_INPUT if the text grows
+ * past olica_bytes_bound (of bytes and tokens together). */
 olica_status olica_decoders_apply(olica_decoders *decoders, olica_parts *tokens, olica_bytes *text);
 
 olica_status olica_parts_append(olica_env *env, olica_parts *parts, const char *data, size_t bytes);
-/* Ends a part with what has been appended to the text since the last one. */
+/* Ends a part: the text appended since the last one. */
 olica_status olica_parts_close(olica_env *env, olica_parts *parts);
 void olica_parts_free(olica_env *env, olica_parts *parts);
 

@@ -1,16 +1,16 @@
-/* The common part of most pre-tokenizers: a text is a row of matches and of what lies between them, and the
- * behavior says which of them go together. */
+/* The common part of most pre-tokenizers: a text is a sequence of matches and gaps, and the behavior
+ * determines which of them are joined. */
 #include "pretokenize.h"
 #include "unicode.h"
 
-/* The part that may still grow. */
+/* The current part, which may still grow. */
 typedef struct divider {
   olica_pretokenizers *all;
-  size_t next; /* who gets the parts */
+  size_t next; /* index of the part that receives the results */
   olica_behavior behavior;
   olica_piece piece;
   size_t begin, end;
-  bool any, match; /* there is one; the last that joined it was a match */
+  bool any, match; /* a part exists; the last item joined to it was a match */
 } divider;
 
 static olica_status emit(divider *d) {

@@ -20,7 +20,7 @@ static olica_status no_tokenizer(olica_env *env, const olica_bundle *bundle) {
                          bundle->place);
 }
 
-/* `does`: how the tokenizer comes to the id. */
+/* `does`: how the tokenizer produces the id. */
 static olica_status refuse_id(const olica_encoder *encoder, int32_t id, const char *does) {
   const olica_tokenizer *t = encoder->tokenizer;
   olica_span text = id >= 0 && id < t->size && t->text[id].data ? t->text[id] : (olica_span){"", 0};
@@ -39,8 +39,8 @@ static olica_status parse(olica_encoder *encoder, const olica_bundle *bundle) {
                                bundle->part[part].data, bundle->part[part].bytes, &encoder->tokenizer);
 }
 
-/* The model's config and generation_config.json may name another BOS: told, since a text begins with the
- * tokenizer's. encoder->bos is the config's at first. */
+/* Warns if the model's config or generation_config.json names another BOS, since texts begin with the
+ * tokenizer's. encoder->bos is initially the config's. */
 static olica_status check_bos(olica_encoder *encoder, const olica_surroundings *s) {
   int32_t own = olica_tokenizer_bos(encoder->tokenizer), config = encoder->bos;
   const json_t *generation = json_object_get(s->root[OLICA_BUNDLE_GENERATION], "bos_token_id");
@@ -67,8 +67,8 @@ static olica_status surround(olica_encoder *encoder, const olica_bundle *bundle)
   return status;
 }
 
-/* A tokenizer.model beside the tokenizer.json that counts: where it gives other ids, or cannot be read, that
- * is told, since whoever takes it instead gets other numbers. */
+/* Warns if a tokenizer.model beside the tokenizer.json in use gives other ids or cannot be read: programs
+ * that use it get other numbers. */
 static olica_status compare(olica_encoder *encoder, const olica_bundle *bundle) {
   olica_env *env = encoder->env;
   if (!bundle->part[OLICA_BUNDLE_JSON].data || !bundle->part[OLICA_BUNDLE_MODEL].data) return OLICA_OK;
@@ -81,8 +81,8 @@ static olica_status compare(olica_encoder *encoder, const olica_bundle *bundle) 
   return OLICA_OK;
 }
 
-/* Ids that the model has no embedding for: those that every text would get are refused, of the others it is
- * told; a text that has one is refused where it is encoded. */
+/* Checks for ids without an embedding in the model: refuses those that every text would get, warns of the
+ * others; encoding a text that contains one fails. */
 static olica_status check_vocabulary(olica_encoder *encoder) {
   olica_tokenizer *t = encoder->tokenizer;
   const olica_tokens *sides[] = {&t->before, &t->after};
@@ -116,7 +116,7 @@ olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int6
   encoder->vocabulary = vocabulary;
   encoder->bos = bos;
   OLICA_TRY(parse(encoder, bundle));
-  OLICA_TRY(compare(encoder, bundle)); /* the files as they are */
+  OLICA_TRY(compare(encoder, bundle)); /* compares the files before settings are applied */
   OLICA_TRY(surround(encoder, bundle));
   OLICA_TRY(check_vocabulary(encoder));
   *out = encoder;
@@ -148,7 +148,7 @@ void olica_encoder_close(olica_encoder *encoder) {
   olica_memory_free(encoder->env, encoder);
 }
 
-/* One id in front of all that follow. */
+/* Inserts one id before those that follow. */
 static olica_status append_bos(olica_encoder *encoder, olica_tokens *tokens) {
   olica_env *env = encoder->env;
   if (encoder->bos < 0)

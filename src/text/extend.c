@@ -2,7 +2,7 @@
 
 /* ---- the tries ---- */
 
-/* Tokens of the second kind are looked for in their own normalized form. */
+/* Tokens with `normalized` are matched in their own normalized form. */
 static olica_status normalize_added(olica_tokenizer *t, olica_added_token *token, olica_span *text) {
   OLICA_TRY(olica_normalizers_apply(&t->normalizers, token->text, text));
   OLICA_TRY(OLICA_NEW(t->env, token->shown, text->bytes + 1));
@@ -30,7 +30,7 @@ olica_status olica_tokenizer_index_added(olica_tokenizer *t, bool splits_special
 static olica_status index_again(olica_tokenizer *t, bool splits_special) {
   if (t->is_model) {
     for (size_t i = 0; i < t->added_count && !splits_special; i++)
-      if (!t->added[i].normalized) /* else a user's piece, which SentencePiece finds */
+      if (!t->added[i].normalized) /* otherwise a user's piece, which SentencePiece matches */
         OLICA_TRY(olica_trie_add(t->env, &t->plain, t->added[i].text, (int32_t)i));
     return OLICA_OK;
   }
@@ -47,14 +47,14 @@ int32_t olica_tokenizer_find(const olica_tokenizer *t, olica_span text) {
   return place >= 0 ? t->added[place].id : olica_vocabulary_find(&t->vocabulary, text);
 }
 
-/* What numbering goes by. */
+/* Counts for numbering new tokens. */
 typedef struct numbers {
-  int32_t highest;  /* id of an added token */
-  int32_t distinct; /* texts of vocabulary and added tokens */
+  int32_t highest;  /* largest id of an added token */
+  int32_t distinct; /* distinct texts of vocabulary and added tokens */
 } numbers;
 
-/* The id of a token that is new among the added ones: in a tokenizer.json as the tokenizers package numbers
- * them, in a tokenizer.model as transformers' slow tokenizers do. */
+/* Returns the id of a new added token: in a tokenizer.json numbered like the tokenizers package, in a
+ * tokenizer.model like transformers' slow tokenizers. */
 static int32_t number(const olica_tokenizer *t, const olica_added_token *token, const numbers *n) {
   int32_t known = olica_vocabulary_find(&t->vocabulary, token->text), count = (int32_t)t->vocabulary.count;
   if (t->is_model && token->id >= 0) return token->id;
@@ -65,7 +65,7 @@ static int32_t number(const olica_tokenizer *t, const olica_added_token *token, 
 
 /* ---- the list ---- */
 
-/* The list being made, and the tokens there are so far. */
+/* The new list of added tokens, and its counts. */
 typedef struct builder {
   olica_tokenizer *t;
   const olica_surroundings *s;
@@ -73,7 +73,7 @@ typedef struct builder {
   size_t count, old;
   olica_vocabulary texts;
   numbers numbers;
-  int32_t differs[2]; /* a token's id in its file, and here; -1: none differs */
+  int32_t differs[2]; /* a token's id in its file, and its id here; -1: all agree */
   olica_span differing;
 } builder;
 
@@ -91,7 +91,7 @@ static olica_status begin(builder *b, const olica_added_token *more, size_t coun
   return olica_vocabulary_begin(t->env, &b->texts, room, bytes, (int32_t)room);
 }
 
-/* At the end of the list; its text is new. */
+/* Appends a token with a new text. */
 static void push(builder *b, const olica_added_token *token, int32_t id) {
   olica_added_token *to = &b->added[b->count];
   *to = *token;
@@ -102,17 +102,17 @@ static void push(builder *b, const olica_added_token *token, int32_t id) {
   b->numbers.distinct += olica_vocabulary_find(&b->t->vocabulary, token->text) < 0;
 }
 
-/* A text that is there already. */
+/* Merges a token whose text is in the list already. */
 static void merge(builder *b, size_t place, const olica_added_token *token) {
   olica_added_token *to = &b->added[place];
   bool of_file = place < b->old && !b->t->is_model;
-  if (token->id < 0) { /* a role: the token is special, whatever a file of added tokens has said */
+  if (token->id < 0) { /* it has a role, so it is special, whatever the file of added tokens says */
     if (of_file && !b->s->has_decoder) return;
     to->special = true;
     if (!b->s->has_decoder) to->normalized = false;
     return;
   }
-  if (of_file && !b->s->has_decoder) return; /* tokenizer.json's own flags count */
+  if (of_file && !b->s->has_decoder) return; /* tokenizer.json's own flags win */
   int32_t id = b->t->is_model ? token->id : to->id;
   olica_span text = to->text;
   *to = *token;
@@ -123,7 +123,7 @@ static void merge(builder *b, size_t place, const olica_added_token *token) {
 static olica_status take(builder *b, const olica_added_token *given) {
   olica_added_token copy = *given, *token = &copy;
   if (token->text.bytes == 0) return OLICA_OK;
-  if (b->t->is_model) token->normalized = false; /* found in the text as it is */
+  if (b->t->is_model) token->normalized = false; /* matched in the original text */
   int32_t place = olica_vocabulary_find(&b->texts, token->text), id;
   if (place >= 0) {
     merge(b, (size_t)place, token);
@@ -156,7 +156,7 @@ static olica_status gather(builder *b, const olica_added_token *more, size_t cou
   return OLICA_OK;
 }
 
-/* The tables over all ids, for ids that are new. The unknown piece of a tokenizer.model shows as before. */
+/* Extends the tables to new ids. The unknown piece of a tokenizer.model keeps its shown form. */
 static olica_status grow_tables(olica_tokenizer *t) {
   int32_t size = t->size;
   for (size_t i = 0; i < t->added_count; i++)

@@ -34,7 +34,7 @@ typedef struct format {
 #define NUMBERS "; it holds numbers, no text"
 #define RECODED "; recode it first: iconv -f "
 
-/* The longer of two that begin alike comes first. */
+/* Of two signatures with a common prefix the longer one comes first. */
 static const format formats[] = {
     IS("\x1f\x8b", "gzip", UNPACKED "gzip -dk FILE"),
     IS("\x28\xb5\x2f\xfd", "Zstandard", UNPACKED "zstd -d FILE"),
@@ -74,7 +74,7 @@ static const format formats[] = {
     IS("\xfe\xff", "UTF-16", RECODED "UTF-16 -t UTF-8 FILE > NEW"),
 };
 
-/* Texts may begin with these letters too. */
+/* Returns false for letters that a text may also begin with. */
 static bool is_sure(const format *f, const char *head, size_t bytes) {
   if (f->at == 8) return memchr(head, '\0', 8) != NULL; /* the header's length, below 2^56 */
   if (strcmp(f->magic, "BZh") == 0) return bytes > 10 && memcmp(head + 4, "1AY&SY", 6) == 0;
@@ -122,7 +122,7 @@ static size_t blanks(const char *text, size_t bytes) {
   return n;
 }
 
-/* Bytes of a JSON string and the blanks behind it, 0: there is none. */
+/* Returns the length of a JSON string and the blanks after it, 0: none. */
 static size_t string(const char *text, size_t bytes) {
   size_t n = 1;
   if (bytes == 0 || *text != '"') return 0;
@@ -130,7 +130,7 @@ static size_t string(const char *text, size_t bytes) {
   return n < bytes ? n + 1 + blanks(text + n + 1, bytes - n - 1) : 0;
 }
 
-/* Does an object begin here, with a name and a colon, or is it empty? */
+/* Returns true if an object begins here: a name and a colon, or a closing brace. */
 static bool begins_object(const char *text, size_t bytes) {
   if (bytes < 2 || *text != '{') return false;
   size_t n = 1 + blanks(text + 1, bytes - 1), name = string(text + n, bytes - n);
@@ -144,8 +144,7 @@ static bool begins_array(const char *text, size_t bytes) {
   return element > 0 && n + element < bytes && memchr(",]", text[n + element], 2);
 }
 
-/* A field of the first row that would do for its text: "text", else the longest string; "" if there is none.
- */
+/* Chooses a field of the first row for its text: "text", or else the longest string; "" if there is none. */
 static void choose_field(const json_t *row, char *field) {
   const char *key;
   json_t *value;
@@ -172,10 +171,10 @@ static shape shape_of(const char *text, size_t bytes, char *field) {
   size_t line = end ? (size_t)(end - text) : bytes;
   json_t *row = json_loadb(text, line, JSON_ALLOW_NUL, NULL);
   if (row) choose_field(row, field);
-  bool whole = row || !end; /* a line may be longer than what is looked at */
+  bool whole = row || !end; /* a line may be longer than the bytes examined */
   json_decref(row);
   while (line > 0 && memchr(" \t\r", text[line - 1], 3)) line--;
-  return whole || !strchr("{[,", text[line - 1]) ? LINES : OBJECT; /* indented, as json.tool prints it */
+  return whole || !strchr("{[,", text[line - 1]) ? LINES : OBJECT; /* indented JSON, as json.tool prints it */
 }
 
 static olica_status refuse_lines(olica_env *env, const char *path, olica_look as, const char *field) {
@@ -224,14 +223,14 @@ olica_status olica_look_head(olica_env *env, const char *path, olica_look as, co
 /* ---- all bytes of a text ---- */
 
 typedef struct counts {
-  int64_t at;         /* bytes before the piece */
-  int64_t nuls, crlf; /* how many */
-  int64_t wide, ill;  /* well-formed characters beyond ASCII, and bytes of none */
+  int64_t at;         /* bytes before the current piece */
+  int64_t nuls, crlf; /* counts of NUL bytes and CRLF */
+  int64_t wide, ill;  /* well-formed characters beyond ASCII, and ill-formed bytes */
   int64_t first_nul, first_ill;
   char before;
 } counts;
 
-/* Counts the piece but for a character that may go on behind it; returns the bytes counted. */
+/* Counts the piece except a last character that may continue after it; returns the bytes counted. */
 static size_t count(counts *c, const char *text, size_t bytes, bool last) {
   size_t i = 0;
   for (size_t n; i < bytes; i += n) {

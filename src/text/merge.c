@@ -1,7 +1,7 @@
 #include "bpe.h"
 
-/* Pairs wait in a heap; one whose symbols have changed since is dropped when its turn comes. Each merge makes
- * at most two new pairs: O(n log n). */
+/* Candidate pairs wait in a heap; a pair whose symbols have changed is dropped when it is popped. Each merge
+ * adds at most two new pairs: O(n log n). */
 
 static olica_status reserve(olica_bpe *bpe, size_t more) {
   return OLICA_GROW(bpe->env, bpe->heap, bpe->heap_room, bpe->heaped, bpe->heaped + more);
@@ -30,7 +30,7 @@ static const uint64_t *look_up(const olica_bpe *bpe, int32_t left, int32_t right
   return olica_map_get(&bpe->pairs, (uint64_t)left << 32 | (uint32_t)right);
 }
 
-/* Symbol i and the one behind it, if they can be merged. */
+/* Adds symbol i and the next one to the heap, if they can be merged. */
 static void consider(olica_bpe *bpe, int32_t i) {
   int32_t next = bpe->symbol[i].next;
   if (next < 0) return;

@@ -10,8 +10,9 @@ static olica_status enter(const olica_node *node, olica_node *inner) {
   inner->env = node->env;
   inner->depth = node->depth + 1;
   if (inner->depth > OLICA_NODE_DEPTH)
-    return olica_error_set(node->env, OLICA_ERR_INPUT, "%s: parts inside parts, expected at most %d levels",
-                           node->where, OLICA_NODE_DEPTH);
+    return olica_error_set(node->env, OLICA_ERR_INPUT,
+                           "%s: parts are nested too deeply, expected at most %d levels", node->where,
+                           OLICA_NODE_DEPTH);
   return OLICA_OK;
 }
 
@@ -73,7 +74,7 @@ olica_status olica_node_character(const olica_node *node, const char *key, uint3
   return at && at == string.bytes ? OLICA_OK : olica_node_refuse(node, key, "one character");
 }
 
-/* "one of A, B, C" */
+/* Formats "one of A, B, C". */
 static void list_words(const char *(*word)(const void *, int), const void *words, int count, char *text) {
   size_t n = (size_t)snprintf(text, EXPECTED, "one of");
   for (int i = 0; i < count && n < EXPECTED - 1; i++)

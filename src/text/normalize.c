@@ -51,7 +51,7 @@ static olica_status precompiled(olica_normalizer *n, olica_span text, olica_byte
   return olica_charsmap_graphemes(n->env, &n->charsmap, text, out);
 }
 
-/* Nmt: control characters go, odd spaces become plain ones. */
+/* Nmt: removes control characters and replaces unusual spaces by plain ones. */
 static olica_status nmt(olica_normalizer *n, olica_span text, olica_bytes *out) {
   for (size_t at = 0; at < text.bytes;) {
     uint32_t c = olica_unicode_next(text, &at);
@@ -70,7 +70,8 @@ static bool is_chinese(uint32_t c) {
          (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
-/* The first two steps of BERT's: no control characters, plain spaces, air around ideographs. */
+/* The first two steps of BERT's normalizer: removes control characters, makes spaces plain, and puts spaces
+ * around ideographs. */
 static olica_status bert_clean(olica_normalizer *n, olica_span text, olica_bytes *out) {
   for (size_t at = 0; at < text.bytes;) {
     uint32_t c = olica_unicode_next(text, &at);

@@ -1,4 +1,4 @@
-/* Normalizers: what a text goes through before it is divided. Private to text. */
+/* Normalizers: transformations of a text before it is divided. Private to text. */
 #ifndef OLICA_TEXT_NORMALIZE_H
 #define OLICA_TEXT_NORMALIZE_H
 
@@ -8,11 +8,11 @@
 
 typedef struct olica_normalizer olica_normalizer;
 struct olica_normalizer {
-  /* Appends what becomes of a text that is not empty. */
+  /* Appends the transformed text; `text` is not empty. */
   olica_status (*apply)(olica_normalizer *normalizer, olica_span text, olica_bytes *out);
   olica_env *env;
   olica_pattern pattern; /* Replace */
-  char *content;         /* Replace, Prepend: what is put in */
+  char *content;         /* Replace, Prepend: the inserted text */
   size_t bytes;
   olica_form form;                     /* NFC and so on */
   olica_charsmap charsmap;             /* Precompiled */
@@ -34,12 +34,12 @@ typedef struct olica_normalizers {
 
 /* Reads member "normalizer" of a tokenizer. */
 olica_status olica_normalizers_read(const olica_node *node, olica_normalizers *normalizers);
-/* One more, all zero but its env, at the end; valid until the next. */
+/* Appends a normalizer, all zero except its env; the pointer is valid until the next call. */
 olica_status olica_normalizers_add(olica_normalizers *all, olica_normalizer **part);
 void olica_normalizers_free(olica_normalizers *normalizers);
 
-/* *out lies in `text` or in a buffer of the normalizers, until the next call. A text that grows past
- * olica_bytes_bound is OLICA_ERR_INPUT. */
+/* Normalizes a text; *out is in `text` or in a buffer of the normalizers, valid until the next call.
+ * OLICA_ERR_INPUT if the text grows past olica_bytes_bound. */
 olica_status olica_normalizers_apply(olica_normalizers *normalizers, olica_span text, olica_span *out);
 
 #endif

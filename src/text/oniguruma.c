@@ -1,6 +1,6 @@
-/* From Oniguruma's dialect (its Ruby syntax, which the tokenizers package compiles patterns with) to PCRE2's
- * (UTF, UCP, MULTILINE). What differs: \s \w \h \b and their classes, sets in sets and their intersections,
- * names of properties, (?m), \uHHHH, and what a plus behind {n,m} means. */
+/* Translates Oniguruma's dialect (its Ruby syntax, which the tokenizers package compiles patterns with) to
+ * PCRE2's (UTF, UCP, MULTILINE). The differences: \s \w \h \b and their classes, nested sets and their
+ * intersections, names of properties, (?m), \uHHHH, and the meaning of a plus after {n,m}. */
 #include <stdio.h>
 
 #include "regex.h"
@@ -8,7 +8,7 @@
 enum { NAME = 48, NESTED = 24 };
 #define ALNUM "\\p{Alphabetic}\\p{Nd}"
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* of a \w that stands in no set */
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}" /* for a \w outside a set */
 #define ALONE "[" WORD_ALONE "]"
 #define GRAPH "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"
 #define PRINT GRAPH "\\p{Zs}"
@@ -18,8 +18,8 @@ typedef struct translation {
   olica_span in;
   size_t at;
   olica_bytes *out;
-  size_t atom;      /* where the last atom begins in `out` */
-  size_t group[64]; /* where the open groups begin */
+  size_t atom;      /* begin of the last atom in `out` */
+  size_t group[64]; /* begins of the open groups */
   int groups;
 } translation;
 
@@ -94,7 +94,7 @@ static const struct {
     {"xdigit", "AHex"},
 };
 
-/* Names that are scripts: PCRE2 would take their extensions too. */
+/* Names of scripts: PCRE2 would include their extensions too. */
 static const char *const scripts[] = {
     "arabic",   "armenian",   "bengali",   "bopomofo",  "braille", "cherokee", "common",   "coptic",
     "cyrillic", "devanagari", "ethiopic",  "georgian",  "greek",   "gujarati", "gurmukhi", "han",
@@ -112,7 +112,7 @@ static const char *find_property(const char *name, const char **prefix) {
   return name;
 }
 
-/* \p{...} or \P{...}; `t->at` is at the backslash. */
+/* Translates \p{...} or \P{...}; `t->at` is at the backslash. */
 static olica_status put_property(translation *t, bool in_set) {
   const char *open = t->in.data + t->at + 3, *end = t->in.data + t->in.bytes;
   if (peek(t, 2) != '{') return copy(t, 3);
@@ -126,7 +126,7 @@ static olica_status put_property(translation *t, bool in_set) {
     if (*c != ' ' && *c != '_' && *c != '-') name[n++] = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
   name[n] = '\0';
   const char *prefix, *known = find_property(name, &prefix);
-  if (strcmp(name, "alnum") == 0) { /* no single property of PCRE2's */
+  if (strcmp(name, "alnum") == 0) { /* PCRE2 has no single property for it */
     t->at = (size_t)(close + 1 - t->in.data);
     if (!negated) return put(t, in_set ? ALNUM : "[" ALNUM "]");
     return put(t, in_set ? "\\P{Xan}" : "[^" ALNUM "]");
@@ -179,7 +179,7 @@ static olica_status put_escape(translation *t, bool in_set) {
   case 'u':
     return t->in.bytes - t->at >= 6 ? put_code(t) : copy(t, 2);
   default: {
-    /* The whole character behind the backslash. */
+    /* Copies the whole character after the backslash. */
     size_t count = 2;
     while (peek(t, count) >= 0 && (peek(t, count) & 0xc0) == 0x80) count++;
     return copy(t, count);
@@ -189,14 +189,14 @@ static olica_status put_escape(translation *t, bool in_set) {
 
 /* ---- sets ---- */
 
-/* One side of &&: plain members, and what has to stand beside them as alternatives. */
+/* One operand of &&: plain members, and alternatives that cannot be members of a PCRE2 set. */
 typedef struct operand {
   olica_bytes members, others;
 } operand;
 
 static olica_status put_set(translation *t, int depth);
 
-/* Runs a step of the translation with its output somewhere else. */
+/* Runs a step of the translation with another output buffer. */
 static olica_status into(translation *t, olica_bytes *out, olica_status (*step)(translation *, int),
                          int depth) {
   olica_bytes *old = t->out;
@@ -217,7 +217,7 @@ static olica_status put_negated_escape(translation *t, int depth) {
   return put_escape(t, true);
 }
 
-/* The members of [:name:], which is one of the file's names. */
+/* Returns the members of [:name:], a class of the table. */
 static const char *find_class(const char *name, size_t bytes) {
   static const char *const classes[][2] = {
       {"alnum", "\\p{Alphabetic}\\p{Nd}"},
@@ -240,7 +240,7 @@ static const char *find_class(const char *name, size_t bytes) {
   return NULL;
 }
 
-/* Bytes of [:name:] or [:^name:] here, 0: it is no such class. */
+/* Returns the length of [:name:] or [:^name:] here, 0 for anything else. */
 static size_t posix(const translation *t, const char **members, bool *negated) {
   size_t from = 2, n = 0;
   if (peek(t, 0) != '[' || peek(t, 1) != ':') return 0;
@@ -252,7 +252,7 @@ static size_t posix(const translation *t, const char **members, bool *negated) {
   return *members ? from + n + 2 : 0;
 }
 
-/* As a member, or negated as an alternative. */
+/* Adds a class as a member, or a negated one as an alternative. */
 static olica_status put_posix(translation *t, operand *o, size_t bytes, const char *members, bool negated) {
   t->at += bytes;
   if (!negated) return olica_bytes_append(t->env, &o->members, members, strlen(members));
@@ -296,7 +296,7 @@ static olica_status put_operand(translation *t, const operand *o) {
   return put(t, ")");
 }
 
-/* The operand in `o` and those behind further &&: all but the last only look ahead. */
+/* Writes the operand in `o` and those after further &&: all but the last as lookaheads. */
 static olica_status put_operands(translation *t, operand *o, int depth) {
   while (peek(t, 0) == '&') {
     t->at += 2;
@@ -345,7 +345,7 @@ static olica_status open_group(translation *t) {
   while (peek(t, n) >= 0 && strchr("imxa-", peek(t, n))) n++;
   if (peek(t, n) != ')' && peek(t, n) != ':') return copy(t, 1);
   for (size_t i = 0; i < n; i++) {
-    int letter = peek(t, 0); /* Ruby's m lets the point match a line break */
+    int letter = peek(t, 0); /* Ruby's m: a dot matches line breaks */
     t->at++;
     OLICA_TRY(put(t, letter == 'm' ? "s" : (char[]){(char)letter, '\0'}));
   }
@@ -357,7 +357,7 @@ static olica_status close_group(translation *t) {
   return copy(t, 1);
 }
 
-/* Bytes of an interval {n}, {n,}, {,m} or {n,m} here, 0: it is none. */
+/* Returns the length of an interval {n}, {n,}, {,m} or {n,m} here, 0: none. */
 static size_t interval(const translation *t) {
   size_t n = 1, digits = 0;
   for (; peek(t, n) >= '0' && peek(t, n) <= '9'; n++) digits++;
@@ -366,7 +366,7 @@ static size_t interval(const translation *t) {
   return peek(t, n) == '}' && digits ? n + 1 : 0;
 }
 
-/* {n,m}+ repeats the interval, where PCRE2 would make it possessive. */
+/* In Oniguruma {n,m}+ repeats the interval; in PCRE2 it would be possessive. */
 static olica_status put_interval(translation *t, size_t bytes) {
   bool open = peek(t, 1) == ',', again = peek(t, bytes) == '+';
   if (again) {
@@ -390,7 +390,7 @@ static olica_status put_next(translation *t) {
   if (c != '*' && c != '+' && c != '?') t->atom = t->out->count;
   if (c == '[') return put_set(t, 0);
   if (c == '\\') return put_escape(t, false);
-  size_t count = 1; /* a whole character, for the atom's sake */
+  size_t count = 1; /* a whole character, since it is an atom */
   while (peek(t, count) >= 0 && (peek(t, count) & 0xc0) == 0x80) count++;
   return copy(t, count);
 }

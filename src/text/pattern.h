@@ -8,7 +8,7 @@
 typedef struct olica_pattern {
   olica_env *env;
   const char *literal; /* NULL: a regular expression */
-  char *own;           /* where the literal is a copy */
+  char *own;           /* storage, if the literal is a copy */
   size_t bytes;
   olica_regex *regex;
 } olica_pattern;
@@ -17,21 +17,21 @@ typedef struct olica_pattern {
 olica_status olica_pattern_read(const olica_node *node, const char *name, olica_pattern *pattern);
 olica_status olica_pattern_compile(olica_env *env, const char *name, const char *key, olica_span regex,
                                    olica_pattern *pattern);
-/* The string itself. */
+/* Makes a pattern from a literal string. */
 olica_status olica_pattern_quote(olica_env *env, olica_span literal, olica_pattern *pattern);
 void olica_pattern_free(olica_pattern *pattern);
 
-/* The matches of a text, one after the other; begin with {pattern, text}. */
+/* Iterates over the matches in a text; initialize with {pattern, text}. */
 typedef struct olica_matches {
   olica_pattern *pattern;
   olica_span text;
-  size_t at; /* where the search goes on */
-  bool any;  /* there was a match, and it ended at `last` */
+  size_t at; /* where the search resumes */
+  bool any;  /* a match was found, and it ended at `last` */
   size_t last;
   size_t begin, end; /* the match */
 } olica_matches;
 
-/* Goes to the next match; an empty one right behind the last is passed over. */
+/* Finds the next match; skips an empty one right after the last. */
 olica_status olica_matches_next(olica_matches *matches, bool *found);
 
 /* Appends the text with every match replaced. */

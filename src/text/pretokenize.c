@@ -33,7 +33,7 @@ static bool is_code(const olica_pretokenizer *p, uint32_t code) {
 
 /* ---- one by one ---- */
 
-/* The piece with a character in front of it, in the part's own buffer. */
+/* Returns the piece with a character prepended, in the part's own buffer. */
 static olica_status put_in_front(olica_pretokenizers *all, olica_pretokenizer *p, uint32_t code,
                                  olica_piece *piece) {
   p->scratch.count = 0;
@@ -43,14 +43,14 @@ static olica_status put_in_front(olica_pretokenizers *all, olica_pretokenizer *p
   return OLICA_OK;
 }
 
-/* Only divides; the mapping of bytes is the part behind it. */
+/* Only divides; the next part maps the bytes. */
 static olica_status byte_level(olica_pretokenizers *all, size_t i, olica_piece piece) {
   olica_pretokenizer *p = &all->part[i];
   if (p->prefix_space && piece.text.data[0] != ' ') OLICA_TRY(put_in_front(all, p, ' ', &piece));
   return p->regex ? olica_divide_pattern(all, i, piece) : olica_pretokenizers_pass(all, i + 1, piece);
 }
 
-/* The model can map bytes as it reads; a part that follows has to see the characters. */
+/* The model can map bytes as it reads; a following part must get the mapped characters. */
 static olica_status map_bytes(olica_pretokenizers *all, size_t i, olica_piece piece) {
   olica_pretokenizer *p = &all->part[i];
   if (i + 1 == all->count) {

@@ -1,17 +1,17 @@
-/* Pre-tokenizers: where a normalized text is divided before the model sees it. Private to text. */
+/* Pre-tokenizers: divide a normalized text before the model. Private to text. */
 #ifndef OLICA_TEXT_PRETOKENIZE_H
 #define OLICA_TEXT_PRETOKENIZE_H
 
 #include "pattern.h"
 
-/* A part of a text on its way to the model. */
+/* A part of a text on its way through the pre-tokenizers. */
 typedef struct olica_piece {
   olica_span text;
-  bool first;  /* the whole text begins here */
-  bool mapped; /* its bytes stand for GPT-2's characters of them */
+  bool first;  /* it is the beginning of the whole text */
+  bool mapped; /* its bytes represent GPT-2's characters */
 } olica_piece;
 
-/* What happens to matches; names as in the file. */
+/* Treatment of matches; names as in the file. */
 typedef enum olica_behavior {
   OLICA_REMOVED,
   OLICA_ISOLATED,
@@ -25,12 +25,12 @@ typedef enum olica_scheme { OLICA_ALWAYS, OLICA_NEVER, OLICA_FIRST } olica_schem
 typedef struct olica_pretokenizers olica_pretokenizers;
 typedef struct olica_pretokenizer olica_pretokenizer;
 struct olica_pretokenizer {
-  /* Divides a piece and hands the parts on to part i + 1 of `all`, in order. */
+  /* Divides a piece and passes the parts to part i + 1 of `all`, in order. */
   olica_status (*divide)(olica_pretokenizers *all, size_t i, olica_piece piece);
   bool (*is)(const olica_pretokenizer *p, uint32_t code); /* characters that match */
   olica_pattern pattern;                                  /* Split, ByteLevel */
   olica_behavior behavior;
-  bool invert;                 /* Split: what does not match counts as match */
+  bool invert;                 /* Split: swaps matches and the text between them */
   bool regex;                  /* ByteLevel: divide; Metaspace: split */
   bool is_bytes, is_metaspace; /* ByteLevel, Metaspace */
   bool prefix_space;           /* ByteLevel */
@@ -45,7 +45,7 @@ struct olica_pretokenizers {
   const char *name;         /* the file */
   olica_pretokenizer *part; /* [count], in the order of the file */
   size_t count, room;
-  /* Whoever takes the pieces in the end. */
+  /* Receives the final pieces. */
   olica_status (*take)(void *taker, olica_piece piece);
   void *taker;
 };
@@ -54,10 +54,10 @@ struct olica_pretokenizers {
 olica_status olica_pretokenizers_read(const olica_node *node, olica_pretokenizers *all);
 void olica_pretokenizers_free(olica_pretokenizers *all);
 
-/* Hands a piece to part i, or to the taker if there is none; empty ones are dropped. */
+/* Passes a piece to part i, or to `take` after the last part; drops empty pieces. */
 olica_status olica_pretokenizers_pass(olica_pretokenizers *all, size_t i, olica_piece piece);
 
-/* The dividing of a piece at matches of a pattern, or of p->is (divide.c). */
+/* Divides a piece at matches of a pattern, or of p->is (divide.c). */
 olica_status olica_divide_pattern(olica_pretokenizers *all, size_t i, olica_piece piece);
 olica_status olica_divide_characters(olica_pretokenizers *all, size_t i, olica_piece piece);
 

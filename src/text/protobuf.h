@@ -6,17 +6,17 @@
 
 typedef struct olica_wire {
   olica_span rest;
-  /* The field read last. */
+  /* The current field. */
   uint32_t field;
   bool is_bytes; /* a string or message, in `bytes` */
   olica_span bytes;
   uint64_t number; /* a varint or fixed number, its bits */
 } olica_wire;
 
-/* Reads the next field of wire->rest. *more is false at the end. False: it is malformed. */
+/* Reads the next field of wire->rest; *more is false at the end. Returns false if it is malformed. */
 bool olica_wire_next(olica_wire *wire, bool *more);
 
-/* A fixed 32-bit field as a float. */
+/* Returns a fixed 32-bit field as a float. */
 float olica_wire_float(const olica_wire *wire);
 
 #endif

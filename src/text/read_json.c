@@ -1,5 +1,5 @@
-/* tokenizer.json into a tokenizer. `truncation` and `padding` are habits of the program that saved the file,
- * not applied; of a truncation it is said, since the tokenizers package would cut texts. */
+/* Reads tokenizer.json into a tokenizer. `truncation` and `padding` belong to the program that saved the file
+ * and are not applied; a warning reports a truncation, since the tokenizers package would cut texts. */
 #include <stdio.h>
 
 #include "tokenizer_parts.h"
@@ -39,7 +39,7 @@ static olica_status read_vocabulary(olica_tokenizer *t, const olica_node *model)
   return OLICA_OK;
 }
 
-/* A merge's two parts: "a b", or ["a", "b"]. */
+/* Splits a merge into its parts: "a b", or ["a", "b"]. */
 static bool split_merge(const json_t *merge, olica_span *left, olica_span *right) {
   const json_t *a = json_array_get(merge, 0), *b = json_array_get(merge, 1);
   if (json_is_string(merge)) {
@@ -60,7 +60,7 @@ static olica_status no_token(const olica_tokenizer *t, size_t i, olica_span text
                          i, (int)(text.bytes < 60 ? text.bytes : 60), text.data);
 }
 
-/* The merged text: the second part loses the prefix that says it stands inside of a word. */
+/* Adds a merge. In the merged text, the second part loses the prefix that marks the inside of a word. */
 static olica_status add_merge(olica_tokenizer *t, size_t i, uint32_t rank, olica_span left,
                               olica_span right) {
   olica_bytes *text = &t->bpe.scratch;
@@ -161,8 +161,8 @@ static olica_status read_added_token(const olica_node *node, olica_added_token *
                          node->where, token->text.bytes, OLICA_ADDED_BYTES);
 }
 
-/* The id of a token: the vocabulary's, else the next one that is free. This is what the tokenizers package
- * does; it does not look at the file's own number, which is the same in files that it has written. */
+/* Returns the id of an added token: the vocabulary's, or else the next free one. The tokenizers package does
+ * the same; it ignores the file's own number, which agrees in files that it has written. */
 static int32_t number_added(const olica_tokenizer *t, olica_span text, int32_t *highest) {
   int32_t known = olica_vocabulary_find(&t->vocabulary, text), count = (int32_t)t->vocabulary.count;
   if (known < 0) known = *highest >= count ? *highest + 1 : count;
@@ -204,7 +204,7 @@ static olica_status read_added(olica_tokenizer *t, const olica_node *root) {
 
 /* ---- what is put around a text ---- */
 
-/* Puts ids in front of those there are (before), or behind them (after). */
+/* Prepends ids to a list (before), or appends them (after). */
 static olica_status put_front(olica_env *env, olica_tokens *tokens, const int32_t *id, size_t count) {
   OLICA_TRY(olica_tokens_reserve(env, tokens, count));
   memmove(tokens->id + count, tokens->id, tokens->count * sizeof *id);
@@ -213,7 +213,7 @@ static olica_status put_front(olica_env *env, olica_tokens *tokens, const int32_
   return OLICA_OK;
 }
 
-/* The ids of a template's special token. */
+/* Reads the ids of a template's special token. */
 static olica_status read_special(const olica_node *node, const olica_node *element, olica_tokens *out) {
   const char *name = json_string_value(json_object_get(element->value, "id"));
   const json_t *known = name ? json_object_get(json_object_get(node->value, "special_tokens"), name) : NULL;
@@ -279,7 +279,7 @@ static olica_status read_bert(const olica_node *node, void *tokenizer) {
   return olica_tokens_append(t->env, &t->after, &last, 1);
 }
 
-/* Moves the borders of offsets only. */
+/* Affects offsets only. */
 static olica_status read_byte_level(const olica_node *node, void *tokenizer) {
   (void)node, (void)tokenizer;
   return OLICA_OK;
@@ -298,7 +298,7 @@ static olica_status check_surround(const olica_tokenizer *t, const olica_tokens 
   return OLICA_OK;
 }
 
-/* Every rank has read it: one of them raises the warning. */
+/* Every rank has read the file; rank 0 warns. */
 static void tell_truncation(const olica_tokenizer *t, const olica_node *root) {
   const json_t *truncation = json_object_get(root->value, "truncation");
   if (truncation && !json_is_null(truncation) && t->env->log.speaks)

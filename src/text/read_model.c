@@ -1,7 +1,7 @@
-/* tokenizer.model into a tokenizer. A reader of our own for its protocol buffer, and no libsentencepiece: of
- * that format three messages with a dozen fields are needed, the models' arithmetic is what the room has
- * anyway, and the library would bring C++, protobuf and abseil into a C program, without bounds on what a
- * hostile file makes it do. */
+/* Reads tokenizer.model into a tokenizer, with its own reader of the protocol buffer instead of
+ * libsentencepiece: only three messages with a dozen fields are needed, the models' arithmetic exists here
+ * anyway, and the library would add C++, protobuf and abseil to a C program, without limits on the resources
+ * that a hostile file can use. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +46,8 @@ static olica_status add_piece(model *m, const piece *p) {
              : olica_error_set(env, OLICA_ERR_INPUT, "%s: over %d pieces", m->t->name, PIECES_MAX);
 }
 
-/* Well-formed, not empty, not too long; a score that can be compared; a type that there is. */
+/* Checks that a piece is well-formed, not empty and not too long, its score is not NaN, and its type is
+ * known. */
 static olica_status check_piece(const model *m, const piece *p) {
   char expected[96] = "";
   olica_bytes scratch = {0};
@@ -127,7 +128,7 @@ static bool is_usable(const piece *p) {
   return p->type == NORMAL || p->type == USER_DEFINED;
 }
 
-/* All pieces by their ids; of them the model may give out those that are usable, and bytes. */
+/* Indexes all pieces by id; of these the model may produce usable ones, and bytes. */
 static olica_status index_pieces(model *m) {
   olica_tokenizer *t = m->t;
   size_t bytes = 0;
@@ -135,7 +136,7 @@ static olica_status index_pieces(model *m) {
   OLICA_TRY(olica_vocabulary_begin(t->env, &t->vocabulary, m->count, bytes, (int32_t)m->count));
   for (size_t i = 0; i < m->count; i++)
     if (!olica_vocabulary_add(&t->vocabulary, m->piece[i].text, (int32_t)i))
-      return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: piece %zu is there twice", t->name, i);
+      return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: piece %zu occurs twice", t->name, i);
   OLICA_TRY(olica_tokenizer_index(t));
   OLICA_TRY(OLICA_NEW(t->env, t->score, m->count));
   OLICA_TRY(OLICA_NEW(t->env, t->user, m->count));
@@ -147,7 +148,7 @@ static olica_status index_pieces(model *m) {
   return OLICA_OK;
 }
 
-/* The piece of that type, -1 if there is none; of text `text` unless that is empty. */
+/* Returns the piece of a type, -1 if none; with text `text` unless that is empty. */
 static int32_t find_piece(const model *m, int type, olica_span text) {
   for (size_t i = 0; i < m->count; i++)
     if (m->piece[i].type == type && (!text.data || olica_span_is(m->piece[i].text, text.data, text.bytes)))
@@ -155,7 +156,7 @@ static int32_t find_piece(const model *m, int type, olica_span text) {
   return -1;
 }
 
-/* A user's pieces are added tokens of the normalized text. */
+/* Makes the user's pieces added tokens of the normalized text. */
 static olica_status index_user_pieces(model *m) {
   olica_tokenizer *t = m->t;
   size_t count = 0;
@@ -177,7 +178,7 @@ static int descending(const void *a, const void *b) {
   return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The number of larger scores: what has the same score has the same rank, and goes by its place. */
+/* Returns the number of larger scores: equal scores have the same rank, and the position decides. */
 static uint32_t rank_of(const float *sorted, size_t count, float score) {
   size_t low = 0, high = count;
   while (low < high) {
@@ -275,7 +276,7 @@ static olica_status build(model *m) {
   OLICA_TRY(olica_sentencepiece_add(t, &normalizer));
   OLICA_TRY(olica_charsmap_parse(t->env, t->name, m->charsmap, &normalizer->charsmap));
   OLICA_TRY(m->kind == BPE ? make_bpe(m, unk) : make_unigram(m, unk));
-  /* An unknown piece shows as U+2047 between spaces, or as the file says. */
+  /* The unknown piece is shown as U+2047 between spaces, unless the file defines it. */
   t->unk_surface = olica_memory_get(t->env, "unk_surface", m->unk_surface.bytes + 1, 1);
   if (!t->unk_surface) return OLICA_ERR_MEMORY;
   if (m->unk_surface.bytes) memcpy(t->unk_surface, m->unk_surface.data, m->unk_surface.bytes);
@@ -283,7 +284,7 @@ static olica_status build(model *m) {
   return OLICA_OK;
 }
 
-/* A line of tiktoken's file: base64, a blank, a number. */
+/* Returns true for a line of a tiktoken file: base64, a blank, a number. */
 static bool is_tiktoken(const char *bytes, size_t count) {
   size_t at = 0, digits = 0;
   while (at < count && (isalnum((unsigned char)bytes[at]) || memchr("+/=", bytes[at], 3))) at++;

@@ -1,4 +1,4 @@
-/* The unigram model of a tokenizer.json. */
+/* Reads the unigram model of a tokenizer.json. */
 #include <math.h>
 #include <stdio.h>
 
@@ -28,7 +28,7 @@ static olica_status read_pieces(olica_tokenizer *t, const olica_node *model, siz
     const json_t *pair = json_array_get(vocab, i), *piece = json_array_get(pair, 0);
     olica_span text = {json_string_value(piece), json_string_length(piece)};
     if (!olica_vocabulary_add(&t->vocabulary, text, (int32_t)i))
-      return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: vocab[%zu]: \"%.*s\" is there twice", model->where,
+      return olica_error_set(t->env, OLICA_ERR_INPUT, "%s: vocab[%zu]: \"%.*s\" occurs twice", model->where,
                              i, (int)(text.bytes < 60 ? text.bytes : 60), text.data);
     t->weight[i] = json_number_value(json_array_get(pair, 1));
     t->unigram.least = fmin(t->unigram.least, t->weight[i]);

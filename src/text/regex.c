@@ -4,8 +4,8 @@
 #include <pcre2.h>
 #include <time.h>
 
-/* A hostile pattern is stopped by the limit of a single start, and by the processor time of all of them: it
- * is looked at each time so many starts have failed. */
+/* Limits on hostile patterns: steps of a single start, and processor time of all starts, checked each time
+ * STARTS starts have failed. */
 enum { STARTS = 1024, MATCH_LIMIT = 1000000, DEPTH_LIMIT = 20000, HEAP_KIB = 65536, STACK = 1 << 23 };
 static const double SECONDS = 20, SECONDS_PER_BYTE = 5e-6;
 
@@ -18,7 +18,7 @@ struct olica_regex {
   pcre2_match_context *context;
   pcre2_jit_stack *stack;
   bool jit;
-  double spent; /* seconds of failed searches since the last text began */
+  double spent; /* seconds of failed searches in the current text */
 };
 
 static void *get(size_t bytes, void *env) {
@@ -60,7 +60,7 @@ static olica_status prepare(olica_regex *regex) {
   pcre2_set_match_limit(regex->context, MATCH_LIMIT);
   pcre2_set_depth_limit(regex->context, DEPTH_LIMIT);
   pcre2_set_heap_limit(regex->context, HEAP_KIB);
-  /* Where the machine code cannot be made the interpreter finds the same. */
+  /* If machine code cannot be generated, the interpreter gives the same results. */
   regex->jit = pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE) == 0;
   if (regex->jit) regex->stack = pcre2_jit_stack_create(STACK / 256, STACK, regex->general);
   if (regex->stack) pcre2_jit_stack_assign(regex->context, NULL, regex->stack);
@@ -123,7 +123,7 @@ static double processor_seconds(void) {
   return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* Moves past STARTS failed starts, if there is text left and time. */
+/* Skips STARTS failed starts, if text and time are left. */
 static olica_status go_on(olica_regex *regex, olica_span text, size_t *from, double *since) {
   double now = processor_seconds();
   if (*since > 0) regex->spent += now - *since;

@@ -15,7 +15,7 @@ enum { PIECE = 1 << 20, FRAME = 512, WHERE = 4096 };
 
 /* ---- the index ---- */
 
-/* Rank 0's part. piece [PIECE], or as much as the file has. */
+/* Scans the file on rank 0. piece [PIECE], or the size of a smaller file. */
 static olica_status scan_file(olica_rows *rows, int64_t size, char *piece) {
   olica_env *env = rows->context->env;
   olica_scan scan;
@@ -42,7 +42,7 @@ static olica_status index_file(olica_rows *rows, int64_t size) {
                          olica_sources_kind(rows->source->kind));
 }
 
-/* Rank 0's index on every rank. */
+/* Broadcasts rank 0's index. */
 static olica_status share_index(olica_rows *rows) {
   olica_context *context = rows->context;
   olica_row_index *index = &rows->index;
@@ -76,7 +76,7 @@ int64_t olica_rows_line(const olica_rows *rows, int64_t row) {
   return line;
 }
 
-/* A member that is a string; one that may be missing, or null, counts as empty. */
+/* Gets a string member; an optional one, if missing or null, is empty. */
 static olica_status member(const olica_rows *rows, int64_t row, const json_t *object, const char *key,
                            bool required, const char **text, size_t *bytes) {
   olica_env *env = rows->context->env;
@@ -97,7 +97,7 @@ static olica_status member(const olica_rows *rows, int64_t row, const json_t *ob
                          (long long)olica_rows_line(rows, row), key, found);
 }
 
-/* A text that is put together. */
+/* A text under construction. */
 typedef struct composition {
   char *text;
   size_t bytes;
@@ -112,7 +112,7 @@ static void append_string(composition *to, const char *text) {
   append(to, text, strlen(text));
 }
 
-/* The Stanford Alpaca prompt, and the output directly behind it. */
+/* Composes the Stanford Alpaca prompt, directly followed by the output. */
 static olica_status compose_prompt(const olica_rows *rows, int64_t row, const json_t *object,
                                    composition *to) {
   const char *instruction, *input, *output;
@@ -142,7 +142,7 @@ static olica_status compose(const olica_rows *rows, int64_t row, const json_t *o
   return OLICA_OK;
 }
 
-/* The bytes of a row as they stand in the file. */
+/* Loads the bytes of a row from the file. */
 static olica_status load(const olica_rows *rows, int64_t row, char **raw) {
   olica_env *env = rows->context->env;
   size_t bytes = (size_t)rows->index.bytes[row];
@@ -162,7 +162,7 @@ olica_status olica_rows_text(const olica_rows *rows, int64_t row, char **text, s
   *bytes = (size_t)rows->index.bytes[row];
   if (rows->source->kind == OLICA_TEXT_PLAIN) return OLICA_OK;
   olica_status status = olica_json_parse_row(env, rows->source->path, 1, raw, *bytes, &object);
-  if (status == OLICA_ERR_INPUT) /* once more, with the line that nobody has counted */
+  if (status == OLICA_ERR_INPUT) /* parse again, now with the line number */
     status = olica_json_parse_row(env, rows->source->path, olica_rows_line(rows, row), raw, *bytes, &object);
   if (status == OLICA_OK) status = compose(rows, row, object, &whole);
   json_decref(object);
@@ -196,14 +196,14 @@ static olica_status open_ids(olica_rows *rows) {
 
 /* ---- opening ---- */
 
-/* Every rank reads for itself. */
+/* Opens the file on every rank. */
 static olica_status open_text(olica_rows *rows) {
   int64_t size;
   OLICA_TRY(olica_file_open(rows->context->env, rows->source->path, &rows->fd, &size));
   return rows->context->rank == 0 ? index_file(rows, size) : OLICA_OK;
 }
 
-/* This rank's share of the rows: do they all have a text? */
+/* Checks that this rank's share of the rows have a text. */
 static olica_status look_at(const olica_rows *rows) {
   olica_range own = olica_partition_block(rows->count, rows->context->size, rows->context->rank);
   if (rows->source->kind == OLICA_TEXT_PLAIN) return OLICA_OK;

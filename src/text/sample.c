@@ -8,20 +8,20 @@
 #include "olica/text/look.h"
 #include "olica/text/rows.h"
 
-/* One source being drawn from. */
+/* State of drawing from one source. */
 typedef struct draw {
   olica_context *context;
   const olica_sample_options *options;
   olica_encoder *encoder;
   olica_rows *rows;
   int source;
-  int64_t *order; /* [rows] the first `placed` places are final */
+  int64_t *order; /* [rows]: the first `placed` places are final */
   int64_t placed;
   int64_t wanted, tried, drawn;
-  int32_t *ids; /* [drawn x length], room for as many as there can be */
+  int32_t *ids; /* [drawn x length], with capacity for all that can be drawn */
 } draw;
 
-/* Places [placed, end) of the order become final. */
+/* Makes places [placed, end) of the order final. */
 static void place(draw *d, int64_t end) {
   const olica_random random = {d->options->seed, 2 * (uint32_t)d->source};
   for (int64_t i = d->placed; i < end; i++) {
@@ -33,7 +33,7 @@ static void place(draw *d, int64_t end) {
   d->placed = end;
 }
 
-/* Where the sequence begins in a row of n ids, the one at that place of the order. */
+/* Returns where the sequence begins in a row of n ids, the row at that place of the order. */
 static int64_t window(const draw *d, int64_t at, int64_t n) {
   const olica_random random = {d->options->seed, 2 * (uint32_t)d->source + 1};
   if (d->rows->source->kind == OLICA_TEXT_ALPACA) return 0;
@@ -67,7 +67,7 @@ static olica_status try_text(const draw *d, int64_t at, int32_t *found) {
   return OLICA_OK;
 }
 
-/* This rank's share of the next n places. found [n x (1 + length)]: 1 and the ids, or 0. */
+/* Tries this rank's share of the next n places. found [n x (1 + length)]: 1 and the ids, or 0. */
 static olica_status try_share(const draw *d, int64_t n, int32_t *found) {
   olica_range own = olica_partition_block(n, d->context->size, d->context->rank);
   for (int64_t i = own.first; i < own.first + own.count; i++) {
@@ -77,8 +77,8 @@ static olica_status try_share(const draw *d, int64_t n, int32_t *found) {
   return OLICA_OK;
 }
 
-/* How many rows to try next: as many as should give what is missing, going by those tried. It does not depend
- * on the number of ranks, so that neither does what is looked at. */
+/* Returns how many rows to try next: as many as should give the missing sequences, by the yield so far. It
+ * does not depend on the number of ranks, so the rows tried do not either. */
 static int64_t next_round(const draw *d) {
   int64_t missing = d->wanted - d->drawn, left = d->rows->count - d->tried, n = missing;
   if (d->drawn > 0) n = (int64_t)((double)missing * (double)d->tried / (double)d->drawn) + 1;
@@ -87,7 +87,7 @@ static int64_t next_round(const draw *d) {
   return n < left ? n : left;
 }
 
-/* Tries some rows and keeps, in their order, those that will do. */
+/* Tries some rows and keeps the usable ones, in their order. */
 static olica_status round_of(draw *d, int64_t n) {
   olica_context *context = d->context;
   size_t length = (size_t)d->options->length, item = 1 + length;
@@ -115,7 +115,7 @@ static olica_status too_little(const draw *d) {
                          (long long)d->options->samples);
 }
 
-/* What is asked for takes no memory before it is known to be there. */
+/* Allocates for the rows that exist, not for the number requested. */
 static olica_status make_room(draw *d) {
   olica_env *env = d->context->env;
   int64_t most = d->wanted < d->rows->count ? d->wanted : d->rows->count;
@@ -132,7 +132,7 @@ static olica_status draw_all(draw *d) {
   return d->drawn == d->wanted ? OLICA_OK : too_little(d);
 }
 
-/* Rank 0 looks: is the file what the list says? */
+/* Checks on rank 0 that the file is of the kind that the list says. */
 static olica_status look(olica_context *context, const olica_text_source *source) {
   static const olica_look as[] = {[OLICA_TEXT_ALPACA] = OLICA_LOOK_ALPACA,
                                   [OLICA_TEXT_JSONL] = OLICA_LOOK_JSONL,
@@ -157,7 +157,7 @@ static olica_status draw_source(draw *d, olica_sample_record *record) {
   return OLICA_OK;
 }
 
-/* The sequences of one more source behind `have` ids. */
+/* Draws the sequences of one more source and appends them after `have` ids. */
 static olica_status append(draw *d, size_t have, int32_t **ids) {
   olica_env *env = d->context->env;
   size_t more = (size_t)d->drawn * (size_t)d->options->length;

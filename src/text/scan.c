@@ -1,10 +1,9 @@
-/* Three small machines that read a file byte by byte, so that neither its size nor the length of a line
- * matters. */
+/* Three small state machines that read a file byte by byte, for files and lines of any size. */
 #include "scan.h"
 
 #include <string.h>
 
-enum { TOKEN_BYTES = 8 }; /* of a passage, for every token of a sequence */
+enum { TOKEN_BYTES = 8 }; /* bytes of a passage per token of a sequence */
 
 void olica_scan_begin(olica_scan *scan, olica_env *env, const olica_text_source *source, int length,
                       int64_t at, olica_row_index *index) {
@@ -37,7 +36,7 @@ static olica_status grow(olica_env *env, olica_row_index *index) {
   return OLICA_OK;
 }
 
-/* The row from scan->begin to before byte `end`. */
+/* Adds the row from scan->begin to before byte `end`. */
 static olica_status add(olica_scan *scan, int64_t end) {
   olica_row_index *index = scan->index;
   if (index->count == index->room) OLICA_TRY(grow(scan->env, index));
@@ -46,7 +45,7 @@ static olica_status add(olica_scan *scan, int64_t end) {
   return OLICA_OK;
 }
 
-/* c < 0: the end of the file. */
+/* c < 0: end of file. */
 static olica_status unexpected(const olica_scan *scan, int c, const char *expected) {
   char found[16] = "the end";
   if (c > ' ' && c < 0x7f)
@@ -144,8 +143,8 @@ static olica_status line_byte(olica_scan *scan, char c) {
 
 /* ---- plain: passages ---- */
 
-/* A passage ends with a line if it can, else with a word, else with a character (a few bytes more where there
- * are none). */
+/* A passage ends at the end of a line if possible, else after a word, else after a character (a few bytes
+ * later). */
 static olica_status passage_byte(olica_scan *scan, char c) {
   if (scan->state != OLICA_SCAN_INSIDE) {
     if (c == '\n' || c == '\r') return OLICA_OK;
@@ -169,7 +168,7 @@ static olica_status passage_byte(olica_scan *scan, char c) {
 
 /* ---- all of them ---- */
 
-/* Bytes that change nothing: the rest of a line. */
+/* Returns the number of bytes that change nothing: the rest of a line. */
 static size_t skip(const olica_scan *scan, const char *bytes, size_t count) {
   if (scan->source->kind != OLICA_TEXT_JSONL || scan->state != OLICA_SCAN_INSIDE) return 0;
   const char *end = memchr(bytes, '\n', count);

@@ -1,4 +1,4 @@
-/* What SentencePiece does to a text before and after its model. */
+/* SentencePiece's processing of a text before and after its model. */
 #include "tokenizer_parts.h"
 #include "unicode.h"
 
@@ -10,7 +10,8 @@ static bool begins_with(olica_span text, olica_span with) {
 
 /* ---- normalizing ---- */
 
-/* What the beginning of a text becomes, and how many bytes of it that was. A user's piece stays as it is. */
+/* Returns the replacement of the longest prefix of a text, and the length of that prefix. A user's piece
+ * stays unchanged. */
 static size_t normalize_prefix(const olica_normalizer *n, olica_span text, olica_span *part) {
   const olica_trie *user = &n->tokenizer->normalized;
   size_t end = 0;
@@ -40,7 +41,7 @@ static olica_status put_part(olica_normalizer *n, olica_span part, olica_bytes *
   return OLICA_OK;
 }
 
-/* `strip`: spaces in front are dropped too where spaces are squeezed. */
+/* `strip`: if spaces are squeezed, also drops leading spaces. */
 static olica_status put_text(olica_normalizer *n, olica_span text, bool strip, olica_bytes *out) {
   bool squeeze = n->tokenizer->squeeze, after_space = squeeze && strip;
   while (text.bytes) {
@@ -60,7 +61,7 @@ static void drop_spaces_behind(const olica_normalizer *n, olica_bytes *out) {
     out->count -= space.bytes;
 }
 
-/* U+2581 read as a space; `text` itself where there is none. */
+/* Replaces U+2581 by a space; returns `text` itself if it has none. */
 static olica_status unescape(olica_normalizer *n, olica_span text, olica_span *out) {
   *out = text;
   if (!memmem(text.data, text.bytes, SPACE.data, SPACE.bytes)) return OLICA_OK;
@@ -73,8 +74,8 @@ static olica_status unescape(olica_normalizer *n, olica_span text, olica_span *o
   return OLICA_OK;
 }
 
-/* As LlamaTokenizer with legacy = false, which puts U+2581 in front of the text by itself, and sees to it
- * that a part's first space stays. */
+/* Normalizes like LlamaTokenizer with legacy = false, which prepends U+2581 to the text itself and keeps a
+ * part's first space. */
 static olica_status normalize_modern(olica_normalizer *n, olica_span text, olica_bytes *out) {
   const olica_tokenizer *t = n->tokenizer;
   bool prefix = t->dummy_prefix && t->at_start;
@@ -107,7 +108,7 @@ static int hexadecimal(char c) {
   return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The byte of a piece "<0x41>", -1: it is no such piece. */
+/* Returns the byte of a piece "<0x41>", -1 for any other piece. */
 static int byte_of(olica_span piece) {
   if (piece.bytes != 6 || memcmp(piece.data, "<0x", 3) != 0 || piece.data[5] != '>') return -1;
   int high = hexadecimal(piece.data[3]), low = hexadecimal(piece.data[4]);
@@ -124,7 +125,7 @@ static olica_status flush_bytes(olica_env *env, olica_bytes *run, olica_parts *o
   return status;
 }
 
-/* A piece that is no byte; the first one that shows loses the spaces put in front. */
+/* Appends a piece that is no byte; the first visible one loses the leading spaces. */
 static olica_status put_piece(olica_decoder *d, olica_span piece, bool first, olica_bytes *out) {
   if (first && begins_with(piece, SPACE)) piece = behind(piece, SPACE.bytes);
   while (piece.bytes) {
@@ -149,7 +150,7 @@ static olica_status decode_pieces(olica_decoder *d, const olica_parts *in, olica
     OLICA_TRY(flush_bytes(d->env, run, out));
     bool first = prefix && !seen && out->text.count == 0;
     OLICA_TRY(put_piece(d, piece, first, &out->text));
-    /* Where spaces are squeezed all of those in front go, not the first alone. */
+    /* If spaces are squeezed, all leading ones go, not only the first. */
     if (first && !d->tokenizer->squeeze) seen = begins_with(piece, SPACE);
   }
   return flush_bytes(d->env, run, out);

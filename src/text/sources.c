@@ -24,14 +24,14 @@ static olica_status refuse(olica_env *env, const char *where, const char *entry,
   return olica_error_set(env, OLICA_ERR_CONFIG, "%s: \"%.*s\", expected %s", where, SHOWN, entry, expected);
 }
 
-/* Cuts white space off both ends, in place. */
+/* Trims white space at both ends, in place. */
 static char *trim(char *text) {
   text += strspn(text, " \t");
   for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]); n--) text[n - 1] = '\0';
   return text;
 }
 
-/* What stands behind the last asterisk; `file` ends before it. */
+/* Reads the weight after the last asterisk; `file` then ends before it. */
 static bool take_weight(char *file, int64_t *weight) {
   char *asterisk = strrchr(file, '*'), *end;
   *weight = 1;
@@ -43,7 +43,7 @@ static bool take_weight(char *file, int64_t *weight) {
   return !*end && *weight >= 1 && *weight <= WEIGHT_MAX;
 }
 
-/* The field of a jsonl file is what stands behind the last colon of its name's last part. */
+/* Returns the field of a jsonl file: the text after the last colon of the last part of its path. */
 static const char *take_field(char *file) {
   char *colon = strrchr(file, ':');
   if (!colon || strchr(colon, '/')) return "text";
@@ -51,7 +51,7 @@ static const char *take_field(char *file) {
   return trim(colon + 1);
 }
 
-/* One entry; `text` is cut up. */
+/* Parses one entry; modifies `text`. */
 static olica_status parse_entry(olica_env *env, const char *where, const char *base, const char *entry,
                                 char *text, olica_text_source *source) {
   char *file = strchr(text, ':');
@@ -93,7 +93,7 @@ olica_status olica_sources_parse(olica_env *env, const char *where, const char *
   if (!copy || !text) return env->error.code;
   for (char *entry = copy, *next; entry; entry = next) {
     if ((next = strchr(entry, ','))) *next++ = '\0';
-    memcpy(text, entry, strlen(entry) + 1); /* as it was said, for messages */
+    memcpy(text, entry, strlen(entry) + 1); /* the original, for messages */
     OLICA_TRY(parse_entry(env, where, base, trim(entry), text, &sources->source[sources->count]));
     sources->count++;
     OLICA_TRY(check_twice(env, where, sources));
@@ -112,7 +112,8 @@ void olica_sources_free(olica_env *env, olica_text_sources *sources) {
   sources->count = 0;
 }
 
-/* Sequences of sources [0, end): rounded up, so that the earlier ones have the odd ones. */
+/* Returns the number of sequences of sources [0, end): rounded up, so that earlier sources get the
+ * remainder. */
 static int64_t before(const olica_text_sources *sources, int64_t samples, int end) {
   int64_t part = 0, all = 0;
   assert(sources->count > 0);

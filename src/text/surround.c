@@ -1,4 +1,4 @@
-/* Puts onto a tokenizer what surrounds it. */
+/* Applies the settings of the other files to a tokenizer. */
 #include "extend.h"
 
 enum { TEXT = 40 };
@@ -12,7 +12,7 @@ static int shown(olica_span text) {
 
 /* ---- tokens ---- */
 
-/* Special tokens that no file names are, of a tokenizer.model, the pieces that it marks. */
+/* Adds the special tokens of a tokenizer.model that no file names: the pieces that it marks. */
 static olica_status add_tokens(olica_tokenizer *t, const olica_surroundings *s) {
   olica_added_token own[OLICA_ROLES];
   size_t count = 0;
@@ -39,7 +39,7 @@ static olica_status no_token(const olica_surroundings *s, const char *key, int r
                          key, role_keys[role]);
 }
 
-/* One side: its ids become the role's, or none. *changed: they were others. */
+/* Sets one side to the role's id, or to none. *changed: it was different before. */
 static olica_status set_side(olica_tokenizer *t, olica_tokens *side, int role, bool adds, bool *changed) {
   int32_t id = t->role[role];
   bool same = adds ? side->count == 1 && side->id[0] == id : side->count == 0;
@@ -69,7 +69,7 @@ static void tell_unfollowed(const olica_tokenizer *t, const char *key, olica_sai
       key, said == OLICA_SAID_YES ? "true" : "false", side->count ? "a token" : "nothing");
 }
 
-/* What bos_token names where the post-processor puts another token. */
+/* Warns if bos_token differs from the token that the post-processor adds. */
 static void tell_other_bos(const olica_tokenizer *t) {
   int32_t bos = t->role[OLICA_ROLE_BOS];
   if (bos < 0 || t->before.count == 0 || t->before.id[0] == bos) return;
@@ -106,7 +106,7 @@ static olica_status put_around(olica_tokenizer *t, const olica_surroundings *s) 
 
 /* ---- the space in front of a text ---- */
 
-/* A tokenizer.model is read as LlamaTokenizer does; other classes leave the prefix to it. */
+/* A tokenizer.model is read like LlamaTokenizer does; other classes do not override the prefix. */
 static void prefix_model(olica_tokenizer *t, const olica_surroundings *s) {
   if (s->known && *s->kind->name && s->kind->prefix != OLICA_PREFIX_SENTENCE) return;
   bool own = t->dummy_prefix, wants = s->prefix_space != OLICA_SAID_NO;
@@ -128,7 +128,7 @@ static void prefix_model(olica_tokenizer *t, const olica_surroundings *s) {
                             "says add_dummy_prefix = false, as in transformers' legacy LlamaTokenizer");
 }
 
-/* What of a tokenizer.json puts a space in front, and takes it away where `off`. */
+/* Returns true if a part of a tokenizer.json adds a space before a text; removes it if `off`. */
 static bool sentence_prefix(olica_tokenizer *t, bool off) {
   bool has = false;
   for (size_t i = 0; i < t->normalizers.count; i++) {
@@ -147,7 +147,7 @@ static bool sentence_prefix(olica_tokenizer *t, bool off) {
   return has;
 }
 
-/* A ByteLevel that stands alone: it is two parts, the second maps bytes. */
+/* Returns a lone ByteLevel pre-tokenizer, which consists of two parts, the second mapping bytes. */
 static olica_pretokenizer *lone_byte_level(olica_tokenizer *t) {
   return t->pretokenizers.count == 2 && t->pretokenizers.part[0].is_bytes ? &t->pretokenizers.part[0] : NULL;
 }

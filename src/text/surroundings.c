@@ -6,7 +6,7 @@
 
 #include "classes.h"
 
-/* The keys that name tokens, in the order in which transformers adds tokens that are new. */
+/* The keys that name tokens, in the order in which transformers adds new tokens. */
 static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                    "pad_token", "cls_token", "mask_token"};
 enum { KEYS = sizeof keys / sizeof *keys, TEXT = 40 };
@@ -34,7 +34,7 @@ static olica_status open_file(olica_surroundings *s, const olica_bundle *bundle,
                           &s->root[part]);
 }
 
-/* A file's root; its value is NULL if there is no such file. */
+/* Returns a file's root; its value is NULL if the file does not exist. */
 static olica_node root_of(const olica_surroundings *s, olica_bundle_part part) {
   olica_node node = {.env = s->env, .value = s->root[part]};
   snprintf(node.where, sizeof node.where, "%.200s", s->name[part] ? s->name[part] : "");
@@ -52,7 +52,7 @@ static olica_status read_switch(const olica_node *node, const char *key, olica_s
 
 /* ---- tokens ---- */
 
-/* A token: a string, or an object as transformers writes an AddedToken. */
+/* Reads a token: a string, or an object like transformers' AddedToken. */
 static olica_status read_token(const olica_node *node, bool special, olica_added_token *token) {
   *token = (olica_added_token){.id = -1, .special = special};
   if (json_is_string(node->value)) {
@@ -82,7 +82,7 @@ static olica_status keep(olica_surroundings *s, const olica_added_token *token) 
   return OLICA_OK;
 }
 
-/* "32000": a number and nothing else. */
+/* Reads "32000": a number and nothing else. */
 static bool read_number(const char *text, int32_t *id) {
   char *end;
   long value = strtol(text, &end, 10);
@@ -113,7 +113,7 @@ static olica_status read_decoder(olica_surroundings *s, const olica_node *config
   return OLICA_OK;
 }
 
-/* {"<|im_start|>": 32001}; such a token is special if a key of the other files names it. */
+/* Reads {"<|im_start|>": 32001}; a token is special if a key of the other files names it. */
 static olica_status read_added(olica_surroundings *s) {
   olica_node root = root_of(s, OLICA_BUNDLE_ADDED);
   const char *key;
@@ -137,8 +137,8 @@ static int by_id(const void *a, const void *b) {
 
 /* ---- the tokens that have a role ---- */
 
-/* The value of a key: special_tokens_map.json's goes before tokenizer_config.json's, unless the latter lists
- * its added tokens. Its value is NULL where neither has the key. */
+/* Finds the value of a key: special_tokens_map.json wins over tokenizer_config.json, unless the latter lists
+ * its added tokens. The value is NULL if neither has the key. */
 static olica_status find_key(const olica_surroundings *s, const char *key, olica_node *member) {
   olica_node config = root_of(s, OLICA_BUNDLE_CONFIG), map = root_of(s, OLICA_BUNDLE_MAP);
   olica_node other;
@@ -148,7 +148,7 @@ static olica_status find_key(const olica_surroundings *s, const char *key, olica
   return OLICA_OK;
 }
 
-/* What special_tokens_map.json says otherwise, where it does not count. */
+/* Warns of differences in a special_tokens_map.json that is not used. */
 static olica_status compare_map(const olica_surroundings *s, const char *key, olica_span taken) {
   olica_node map = root_of(s, OLICA_BUNDLE_MAP), other;
   olica_added_token token;
@@ -164,8 +164,8 @@ static olica_status compare_map(const olica_surroundings *s, const char *key, ol
   return OLICA_OK;
 }
 
-/* The key's token; a key that is null or missing leaves text.data NULL. An empty text, as the first
- * conversions of LLaMA have it, counts as missing: transformers makes <unk> of it. */
+/* Reads a key's token; text.data stays NULL if the key is null or missing. An empty text, as in the first
+ * conversions of LLaMA, counts as missing: transformers replaces it by <unk>. */
 static olica_status read_key(olica_surroundings *s, const char *key, olica_role_name *name) {
   olica_node member;
   olica_added_token token = {0};
@@ -191,7 +191,8 @@ static olica_status keep_special(olica_surroundings *s, const olica_node *node) 
   return keep(s, &token);
 }
 
-/* additional_special_tokens; transformers 5 calls it extra_special_tokens, which may be an object too. */
+/* Reads additional_special_tokens; transformers 5 calls it extra_special_tokens, which may also be an
+ * object. */
 static olica_status read_list(olica_surroundings *s, const char *key) {
   olica_node list, element;
   const char *name;
@@ -212,7 +213,7 @@ static olica_status read_list(olica_surroundings *s, const char *key) {
   return OLICA_OK;
 }
 
-/* A token that no file names is the class's own, as long as the key is not there. */
+/* If no file has the key, the class's default names the token. */
 static olica_status name_by_class(olica_surroundings *s, int role) {
   const char *own = s->kind->role[role];
   if (s->role[role].said || !own) return OLICA_OK;
@@ -226,7 +227,7 @@ static olica_status read_roles(olica_surroundings *s, bool is_model) {
     OLICA_TRY(read_key(s, keys[i], &name));
     if (i >= OLICA_ROLES) continue;
     s->role[i] = name;
-    if (!is_model) OLICA_TRY(name_by_class(s, i)); /* a tokenizer.model has names of its own */
+    if (!is_model) OLICA_TRY(name_by_class(s, i)); /* a tokenizer.model names its own */
   }
   OLICA_TRY(read_list(s, "additional_special_tokens"));
   return read_list(s, "extra_special_tokens");
@@ -248,7 +249,7 @@ static bool is_true(const json_t *object, const char *key) {
   return json_is_true(json_object_get(object, key));
 }
 
-/* Keys that would change ids and are not followed. */
+/* Warns of keys that would change ids and are not followed. */
 static olica_status tell_ignored(const olica_surroundings *s, const olica_node *config, bool is_model) {
   const json_t *map = json_object_get(config->value, "auto_map");
   const json_t *code = json_is_object(map) ? json_object_get(map, "AutoTokenizer") : map;
@@ -274,7 +275,7 @@ static olica_status tell_ignored(const olica_surroundings *s, const olica_node *
   return OLICA_OK;
 }
 
-/* Options of SentencePiece's own processor. */
+/* Warns of options of SentencePiece's own processor. */
 static olica_status tell_sampling(const olica_surroundings *s, const olica_node *config) {
   static const char *const options[] = {"enable_sampling", "add_bos", "add_eos", "reverse", "emit_unk_piece"};
   olica_node member;

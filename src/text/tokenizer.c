@@ -2,7 +2,7 @@
 
 #include "tokenizer_parts.h"
 
-/* BPE reads bytes by their stand-ins, unigram wants the characters. */
+/* BPE reads bytes by their stand-ins; unigram needs the characters. */
 static olica_status map_piece(olica_tokenizer *t, olica_piece *piece) {
   t->mapped.count = 0;
   for (size_t i = 0; i < piece->text.bytes; i++)
@@ -100,18 +100,19 @@ olica_status olica_tokenizer_index(olica_tokenizer *t) {
 
 /* ---- encoding ---- */
 
-/* A part of the normalized text, which no added token is in. */
+/* Encodes a part of the normalized text that contains no added token. */
 static olica_status encode_rest(olica_tokenizer *t, olica_span text, bool first) {
   return olica_pretokenizers_pass(&t->pretokenizers, 0, (olica_piece){text, first, false});
 }
 
-/* A part of the text as it is: normalized, then divided at the tokens that are found only now. */
+/* Encodes a part of the original text: normalizes it, then divides it at the tokens matched in normalized
+ * text. */
 static olica_status encode_part(olica_tokenizer *t, olica_span text, bool first) {
   if (text.bytes == 0) return OLICA_OK;
   olica_added_match m = {0};
   t->at_start = first;
   OLICA_TRY(olica_normalizers_apply(&t->normalizers, text, &text));
-  /* SentencePiece's unigram model weighs a user's pieces against the others itself. */
+  /* SentencePiece's unigram model matches user-defined pieces itself. */
   while (!(t->unigram.env && t->is_model) && olica_added_next(&t->normalized, t->added, text, &m)) {
     OLICA_TRY(encode_rest(t, (olica_span){text.data + m.at, m.begin - m.at}, first && m.at == 0));
     OLICA_TRY(olica_tokens_append(t->env, t->tokens, &t->added[m.token].id, 1));

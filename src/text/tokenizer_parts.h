@@ -1,5 +1,5 @@
-/* A tokenizer in memory: the parts of the pipeline, made from tokenizer.json (read_json.c) or tokenizer.model
- * (read_model.c). Private to text. */
+/* A tokenizer in memory: the parts of the pipeline, built from tokenizer.json (read_json.c) or
+ * tokenizer.model (read_model.c). Private to text. */
 #ifndef OLICA_TEXT_TOKENIZER_PARTS_H
 #define OLICA_TEXT_TOKENIZER_PARTS_H
 
@@ -10,7 +10,7 @@
 #include "pretokenize.h"
 #include "unigram.h"
 
-/* Tokens that files name by what they are for. */
+/* Tokens that files name by their role. */
 enum { OLICA_ROLE_BOS, OLICA_ROLE_EOS, OLICA_ROLE_UNK, OLICA_ROLES };
 
 struct olica_tokenizer {
@@ -21,51 +21,51 @@ struct olica_tokenizer {
 
   olica_added_token *added; /* [added_count] */
   size_t added_count;
-  olica_vocabulary added_texts; /* their texts, to their places in `added` */
-  olica_trie plain, normalized; /* those found in the text as it is, and in the normalized one */
+  olica_vocabulary added_texts; /* map from their texts to their indices in `added` */
+  olica_trie plain, normalized; /* those matched in the original text, and in the normalized text */
 
   olica_normalizers normalizers;
   olica_pretokenizers pretokenizers;
   olica_bpe bpe;
-  olica_unigram unigram; /* in place of bpe where its env is set */
-  float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory as `user` */
+  olica_unigram unigram; /* used in place of bpe if its env is set */
+  float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory like `user` */
   double *weight;        /* [ids] of a tokenizer.json's unigram pieces */
-  bool *user;            /* [ids] pieces that the user has defined */
+  bool *user;            /* [ids] true for user-defined pieces */
   bool dummy_prefix, squeeze, escape, suffix; /* SentencePiece's normalizer */
-  bool modern;       /* as LlamaTokenizer with legacy = false: the dummy prefix is the whole text's, not every
-                        part's */
-  bool at_start;     /* the part under way begins the text */
+  bool modern; /* as LlamaTokenizer with legacy = false: only the whole text gets the dummy prefix, not every
+                  part */
+  bool at_start;     /* the current part begins the text */
   char *unk_surface; /* of a tokenizer.model */
-  bool reads_bytes;  /* the normalizer sees to what is ill-formed */
+  bool reads_bytes;  /* the normalizer handles ill-formed bytes */
   olica_decoders decoders;
-  olica_tokens before, after; /* what is put around a text's ids */
-  int32_t role[OLICA_ROLES];  /* ids, -1: none is known */
+  olica_tokens before, after; /* ids added around a text */
+  int32_t role[OLICA_ROLES];  /* ids, -1: unknown */
 
   int32_t size;     /* largest id + 1 */
-  olica_span *text; /* [size] of every id, data NULL: it has none */
-  bool *special;    /* [size] left out of decoded text */
+  olica_span *text; /* [size] of every id, data NULL: none */
+  bool *special;    /* [size] omitted from decoded text */
 
-  olica_tokens *tokens; /* where ids go while a text is encoded */
+  olica_tokens *tokens; /* output ids during encoding */
   olica_bytes repaired, mapped;
 };
 
-/* Fills a tokenizer that has its env and name. What has been made so far is freed by olica_tokenizer_close.
- */
+/* Fills a tokenizer whose env and name are set. After a failure olica_tokenizer_close frees the parts made so
+ * far. */
 olica_status olica_tokenizer_read_json(olica_tokenizer *tokenizer, const char *bytes, size_t count);
 
-/* Member "model" of a tokenizer.json, of type Unigram (read_unigram.c). */
+/* Reads member "model" of a tokenizer.json, of type Unigram (read_unigram.c). */
 olica_status olica_tokenizer_read_unigram(olica_tokenizer *tokenizer, const olica_node *model);
 
 olica_status olica_tokenizer_read_model(olica_tokenizer *tokenizer, const char *bytes, size_t count);
 
-/* SentencePiece's own normalizer and decoder (sentencepiece.c), put at the end of the tokenizer's. */
+/* Appends SentencePiece's own normalizer and decoder (sentencepiece.c) to the tokenizer's. */
 olica_status olica_sentencepiece_add(olica_tokenizer *tokenizer, olica_normalizer **normalizer);
 
-/* Puts added tokens of a tokenizer.json into the tries, the special ones first; where `splits_special` those
- * are left out. Once, or after the tries were freed. */
+/* Adds the added tokens of a tokenizer.json to the tries, special ones first; with `splits_special` omits the
+ * special ones. Call it once, or after freeing the tries. */
 olica_status olica_tokenizer_index_added(olica_tokenizer *tokenizer, bool splits_special);
 
-/* The tables over all ids, from vocabulary and added tokens. */
+/* Builds the tables over all ids, from vocabulary and added tokens. */
 olica_status olica_tokenizer_index(olica_tokenizer *tokenizer);
 
 #endif

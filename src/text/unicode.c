@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
-/* Bytes of the character that begins here, or minus the bytes of what is ill-formed. */
+/* Returns the length of the character that begins here, or minus the length of an ill-formed part. */
 static int measure(const unsigned char *p, size_t left) {
   if (p[0] < 0x80) return 1;
   int length = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
@@ -24,7 +24,7 @@ size_t olica_unicode_valid(olica_span text) {
   return length > 0 ? (size_t)length : 0;
 }
 
-/* Bytes up to the first that is ill-formed. */
+/* Returns the number of bytes before the first ill-formed one. */
 static size_t well_formed(olica_span text, size_t at) {
   const unsigned char *p = (const unsigned char *)text.data;
   while (at < text.bytes) {
@@ -90,7 +90,7 @@ bool olica_unicode_is_space(uint32_t code) {
   return code == 0x85 || c == UTF8PROC_CATEGORY_ZS || c == UTF8PROC_CATEGORY_ZL || c == UTF8PROC_CATEGORY_ZP;
 }
 
-/* Alphabetic but neither letter, number nor mark: letters in circles and squares. */
+/* Alphabetic, but neither letter, number nor mark: letters in circles and squares. */
 static bool is_enclosed(uint32_t code) {
   return (code >= 0x24b6 && code <= 0x24e9) || (code >= 0x1f130 && code <= 0x1f149) ||
          (code >= 0x1f150 && code <= 0x1f169) || (code >= 0x1f170 && code <= 0x1f189);
@@ -136,7 +136,8 @@ static bool is_shown(uint32_t byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 }
 
-/* Printable Latin-1 stands for itself; the 68 others are numbered from U+0100 on, in order. */
+/* Printable Latin-1 characters stand for themselves; the other 68 bytes are numbered from U+0100 on, in
+ * order. */
 uint32_t olica_unicode_of_byte(unsigned char byte) {
   if (is_shown(byte)) return byte;
   if (byte <= ' ') return 0x100u + byte;
@@ -154,7 +155,7 @@ int olica_unicode_to_byte(uint32_t code) {
 
 /* ---- normalization ---- */
 
-/* A mark with its combining class above its place: sorting by it is stable. */
+/* A mark, with its combining class in the bits above its position: sorting is stable. */
 typedef struct mark {
   uint64_t key;
   int32_t code;
@@ -165,7 +166,7 @@ static int by_key(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* utf8proc would sort runs of marks by exchanging neighbours: quadratic where a text piles them up. */
+/* utf8proc sorts runs of marks by exchanging neighbours, which is quadratic in long runs. */
 static olica_status order_marks(olica_env *env, int32_t *code, size_t count) {
   mark *run = NULL;
   size_t room = 0;
@@ -193,7 +194,7 @@ static olica_status order_marks(olica_env *env, int32_t *code, size_t count) {
   return OLICA_OK;
 }
 
-/* Decomposes into `code`, which has room for `room`; returns how many there are, or would be. */
+/* Decomposes into `code` of capacity `room`; returns the number of characters needed. */
 static size_t decompose(olica_span text, utf8proc_option_t options, int32_t *code, size_t room) {
   size_t count = 0;
   int boundary = 0;
@@ -236,7 +237,7 @@ olica_status olica_unicode_lower(olica_env *env, olica_span text, olica_bytes *o
   for (size_t at = 0; at < text.bytes;) {
     uint32_t c = olica_unicode_next(text, &at);
     uint32_t lower = c < 0x80 ? (c >= 'A' && c <= 'Z' ? c + 32 : c) : (uint32_t)utf8proc_tolower((int32_t)c);
-    if (c == 0x130) lower = 'i'; /* the one character that becomes two: i and a dot above */
+    if (c == 0x130) lower = 'i'; /* the only character that becomes two: i and a combining dot above */
     OLICA_TRY(olica_unicode_append(env, out, lower));
     if (c == 0x130) OLICA_TRY(olica_unicode_append(env, out, 0x307));
   }

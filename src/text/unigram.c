@@ -2,15 +2,15 @@
 
 #include "unicode.h"
 
-/* What an unknown character costs beyond the worst piece; SentencePiece's. */
+/* SentencePiece's cost of an unknown character below the worst piece. */
 static const float UNKNOWN_PENALTY = 10.0F;
 
 typedef struct search {
   olica_unigram *u;
   olica_span text;
-  size_t begin; /* of the stretch: path[0] is there */
+  size_t begin; /* begin of the stretch: the position of path[0] */
   size_t reach; /* the furthest end of a piece so far */
-  bool unknown; /* the last id given out was <unk> */
+  bool unknown; /* the last id produced was <unk> */
   olica_tokens *tokens;
 } search;
 
@@ -18,7 +18,7 @@ static olica_status reserve(olica_unigram *u, size_t places) {
   return OLICA_GROW(u->env, u->path, u->room, u->room, places);
 }
 
-/* A piece from `from` to `to`: kept if the way over it, of score `sum`, is better than the best so far. */
+/* Offers a piece from `from` to `to`; keeps it if the path through it, of score `sum`, is the best so far. */
 static olica_status offer(search *s, size_t from, size_t to, int32_t id, double sum) {
   OLICA_TRY(reserve(s->u, to - s->begin + 1));
   olica_path *path = &s->u->path[to - s->begin];
@@ -36,8 +36,8 @@ static double score_of(const olica_unigram *u, int32_t id, size_t length) {
   return u->user[id] ? (double)((float)length * u->highest) - 0.1 : (double)u->score[id];
 }
 
-/* All pieces that begin at `from`. Sums are of doubles where SentencePiece's are, and kept as floats: ties
- * fall as there. */
+/* Offers all pieces that begin at `from`. Sums are computed in double and stored as float like
+ * SentencePiece's, so that ties are broken alike. */
 static olica_status extend(search *s, size_t from, size_t character) {
   const olica_unigram *u = s->u;
   bool single = false;
@@ -72,7 +72,7 @@ static olica_status give_unknown(search *s, size_t begin, size_t bytes) {
   return OLICA_OK;
 }
 
-/* Every way leads through `end`: the ids of the stretch up to it are known. */
+/* Every path goes through `end`: appends the ids of the stretch up to it. */
 static olica_status finish(search *s, size_t end) {
   olica_unigram *u = s->u;
   olica_tokens *reversed = &u->reversed;

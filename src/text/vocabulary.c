@@ -18,7 +18,7 @@ void olica_vocabulary_free(olica_env *env, olica_vocabulary *vocabulary) {
   OLICA_FREE(env, vocabulary->pool);
 }
 
-/* Where a text is, or would be. */
+/* Returns the slot of a text, or the one where it would be inserted. */
 static size_t place(const olica_vocabulary *vocabulary, olica_span text) {
   size_t i = olica_span_hash(vocabulary->seed, text.data, text.bytes);
   for (;; i++) {

@@ -1,10 +1,10 @@
-/* The tokens of a model: ids to texts and texts to ids. Private to text. */
+/* The tokens of a model: maps ids to texts and texts to ids. Private to text. */
 #ifndef OLICA_TEXT_VOCABULARY_H
 #define OLICA_TEXT_VOCABULARY_H
 
 #include "bytes.h"
 
-/* Ids lie below this: a table over all ids fits into memory whatever a file says. */
+/* Upper bound of ids: a table over all ids fits in memory for any file. */
 enum { OLICA_IDS_MAX = 1 << 22 };
 
 typedef struct olica_entry {
@@ -14,24 +14,24 @@ typedef struct olica_entry {
 
 typedef struct olica_vocabulary {
   int32_t size;      /* largest id + 1 */
-  size_t count;      /* texts */
-  olica_span *text;  /* [size] by id, in `pool`; data NULL where there is none */
+  size_t count;      /* number of texts */
+  olica_span *text;  /* [size] by id, in `pool`; data NULL: no such id */
   size_t slots;      /* a power of two */
   olica_entry *slot; /* [slots] by hash; data NULL: empty */
   uint64_t seed;
   char *pool;
-  size_t used; /* of the pool */
+  size_t used; /* bytes used of the pool */
 } olica_vocabulary;
 
-/* Makes an empty one for so many texts, of so many bytes in all, with ids below `size`. */
+/* Creates an empty vocabulary for `count` texts of a given total length, with ids below `size`. */
 olica_status olica_vocabulary_begin(olica_env *env, olica_vocabulary *vocabulary, size_t count, size_t bytes,
                                     int32_t size);
 void olica_vocabulary_free(olica_env *env, olica_vocabulary *vocabulary);
 
-/* Copies a text in. False if it is there already; the first one stays. */
+/* Adds a copy of a text. Returns false for a duplicate, which keeps its first id. */
 bool olica_vocabulary_add(olica_vocabulary *vocabulary, olica_span text, int32_t id);
 
-/* The id of a text, -1 if there is none. */
+/* Returns the id of a text, -1 if none. */
 int32_t olica_vocabulary_find(const olica_vocabulary *vocabulary, olica_span text);
 
 #endif

@@ -193,7 +193,7 @@ static void parts_in_parts(void **state) {
   for (int i = 0; i < 100; i++) strcat(json, "{'type': 'Sequence', 'normalizers': [");
   for (int i = 0; i < 100; i++) strcat(json, "]}");
   strcat(json, "}");
-  fixture_expect(f, parse(f, json, &tokenizer), OLICA_ERR_INPUT, "parts inside parts", "levels");
+  fixture_expect(f, parse(f, json, &tokenizer), OLICA_ERR_INPUT, "parts are nested too deeply", "levels");
 }
 
 static void missing_unk_is_an_error_where_it_is_needed(void **state) {
