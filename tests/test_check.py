@@ -1,5 +1,5 @@
-"""--check: what it tells of a run before the run is what the run then does; what would be refused ends with the run's
-own code, and what is only unwise with a warning and code 0."""
+"""--check: it predicts what the run then does; a job that the run would refuse ends with the run's own exit code, and an
+unwise one with a warning and code 0."""
 import fcntl, json, os, re, subprocess
 
 import pytest
@@ -90,10 +90,10 @@ def test_mlp_num_says_its_most(place):
 # ---- what is unwise: a warning in --check and in the run ----
 
 UNWISE = {
-    "nothing goes": (1, ["prune.sparsity=0.001"], "sparsity = 0.001 removes nothing: the least that takes a rank or a neuron is "),
+    "nothing goes": (1, ["prune.sparsity=0.001"], "sparsity = 0.001 removes nothing: the smallest that removes a rank or a neuron is "),
     "sparsity 0": (1, ["prune.sparsity=0"], "sparsity = 0 removes nothing"),
     "branches of rank 0": (1, ["prune.ratio=0.05"], "ratio = 0.05 of a hidden size of 16 gives branches of rank 0: no layer is calibrated; from 0.0625 on"),
-    "no neuron goes": (1, ["model.path=narrow", "prune.sparsity=0.0625", "prune.skip_lowest=0"], "takes no FFN neuron, so that no layer is calibrated"),
+    "no neuron goes": (1, ["model.path=narrow", "prune.sparsity=0.0625", "prune.skip_lowest=0"], "removes no FFN neuron, so no layer is calibrated"),
     "little is left": (1, ["prune.sparsity=0.47", "prune.k=30"], "leaves little of a part of every layer: query rank 1 of 16"),
     "few tokens": (1, ["calibration.samples=2", "calibration.length=7"], "14 tokens are fewer than the hidden size, 16: the statistics are rank-deficient"),
     "idle in calibration": (3, ["calibration.samples=2"], "1 of 3 ranks have no calibration sequence: there are 2"),

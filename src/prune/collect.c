@@ -49,7 +49,7 @@ static void note_silent(const olica_context *context, int index, int silent) {
                  silent);
   if (context->rank == 0)
     olica_log_warn_times(context->env, silent,
-                         "channels have no energy on the calibration data: what they feed is cut without it");
+                         "channels have no energy on the calibration data: their weights count as zero");
 }
 
 olica_status olica_collect(const olica_method_job *job, int index, const olica_layer *dense, bool ffn_input,

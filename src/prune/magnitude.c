@@ -28,8 +28,7 @@ static double numbers(const olica_method_model *model, olica_projection projecti
 
 static olica_status make_budget(olica_env *env, const olica_method_model *model, budget *b) {
   const olica_arch *arch = model->arch;
-  double target =
-      model->sparsity * (double)model->parameters / arch->layers; /* numbers to remove from a layer */
+  double target = model->sparsity * (double)model->parameters / arch->layers; /* to remove from a layer */
   double values = numbers(model, OLICA_V) + numbers(model, OLICA_O);
   double ffn = numbers(model, OLICA_GATE) + numbers(model, OLICA_UP) + numbers(model, OLICA_DOWN);
   *b = (budget){.rho = target / (values + ffn)};
@@ -80,7 +79,7 @@ static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
   const olica_arch *arch = model->arch;
   budget b;
   if (make_budget(env, model, &b) != OLICA_OK) return;
-  fprintf(to, "budget       share that goes of value/output and FFN: %.4f\n", b.rho);
+  fprintf(to, "budget       share removed of value/output and FFN: %.4f\n", b.rho);
   fprintf(to, "a layer      %d of %d value neurons a head, %d of %d FFN neurons\n", arch->head - b.values,
           arch->head, arch->ffn - b.neurons, arch->ffn);
 }

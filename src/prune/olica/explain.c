@@ -17,7 +17,7 @@ static void print_sparsity(const olica_method_model *model, const olica_budget *
   fprintf(to, "sparsity     %g asked for, %.4f to be reached; branches are %.4f of the parameters%s\n",
           options.sparsity, (arch->layers * cut - branches) / whole, branches / whole,
           options.count_branches ? ", counted" : "");
-  fprintf(to, "allowed      %s with these settings; something goes from %.4g on\n",
+  fprintf(to, "allowed      %s with these settings; the smallest that removes anything is %.4g\n",
           olica_sparsities_text(&allowed, text), allowed.least);
 }
 
@@ -26,7 +26,7 @@ void olica_budget_explain(olica_env *env, const olica_method_model *model, FILE 
   int64_t calibrated = olica_prune_options_of(model).mlp_num;
   olica_budget b;
   if (olica_budget_make(env, model, &b) != OLICA_OK) return;
-  fprintf(to, "budget       shares that go: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk,
+  fprintf(to, "budget       shares removed: query/key %.4f, value/output %.4f, FFN %.4f\n", b.rho_qk,
           b.rho_vo, b.rho_ffn);
   fprintf(
       to,
@@ -45,9 +45,9 @@ static void advise_branches(olica_env *env, const olica_prune_options *options, 
                             const olica_budget *budget) {
   if (options->mlp_num == 0 || options->ratio <= 0 || budget->branch > 0) return;
   if (budget->neurons_dropped == 0)
-    olica_log_warn(
-        env, "[prune] mlp_num = %lld: sparsity = %g takes no FFN neuron, so that no layer is calibrated",
-        (long long)options->mlp_num, options->sparsity);
+    olica_log_warn(env,
+                   "[prune] mlp_num = %lld: sparsity = %g removes no FFN neuron, so no layer is calibrated",
+                   (long long)options->mlp_num, options->sparsity);
   else
     olica_log_warn(env,
                    "[prune] ratio = %g of a hidden size of %d gives branches of rank 0: no layer is "
@@ -64,9 +64,9 @@ void olica_budget_advise(olica_env *env, const olica_method_model *model) {
     return;
   }
   if (!olica_budget_removes(&b)) {
-    olica_log_warn(env,
-                   "[prune] sparsity = %g removes nothing: the least that takes a rank or a neuron is %.4g",
-                   options.sparsity, olica_budget_sparsities(model).least);
+    olica_log_warn(
+        env, "[prune] sparsity = %g removes nothing: the smallest that removes a rank or a neuron is %.4g",
+        options.sparsity, olica_budget_sparsities(model).least);
     return;
   }
   advise_branches(env, &options, arch->hidden, &b);
