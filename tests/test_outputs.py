@@ -1,4 +1,4 @@
-"""Outputs: nothing is written over by mistake, nothing is lost, and what cannot be told is a failure."""
+"""Outputs: no file is overwritten by mistake, no result is lost, and a result that cannot be reported is a failure."""
 import json, os, signal, subprocess, time
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_no_other_file_is_taken_for_a_lock(tmp_path):
         make()
         before = os.lstat(lock)
         done = mpirun(2, config)
-        assert done.returncode == USAGE and "p.h5.lock: is no lock and stays" in done.stderr, (what, done.stderr)
+        assert done.returncode == USAGE and "p.h5.lock: is not a lock and is left as it is" in done.stderr, (what, done.stderr)
         assert os.lstat(lock) == before and not (tmp_path / "p.h5").exists(), what
         lock.rmdir() if what == "a directory" else lock.unlink()
     lock.touch()

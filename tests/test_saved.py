@@ -325,7 +325,7 @@ def test_what_is_no_lock(place):
     """Known before the survey."""
     (place.dir / "stats.h5.lock").write_text("precious")
     _, said = place.run("other", ranks=2, code=USAGE)
-    assert "stats.h5.lock: is no lock and stays" in said and "survey layer" not in said, said
+    assert "stats.h5.lock: is not a lock and is left as it is" in said and "survey layer" not in said, said
     assert (place.dir / "stats.h5.lock").read_text() == "precious"
 
 

@@ -181,8 +181,7 @@ static bool create_dataset(const olica_hdf5 *file, olica_hdf5_set *set) {
               H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 &&
               H5Pset_obj_track_times(creation, false) >= 0;
   if (good) set->id = H5Dcreate2(file->id, set->name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
-  if (!good || set->id < 0)
-    return false; /* check at once: the next call would overwrite HDF5's error stack */
+  if (!good || set->id < 0) return false; /* before the next call overwrites HDF5's error stack */
   H5Sclose(space);
   H5Tclose(type);
   H5Pclose(creation);

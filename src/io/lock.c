@@ -59,8 +59,8 @@ static int take(const char *name, int *fd) {
 
 static olica_status refuse(olica_env *env, const char *name, int error) {
   if (error == EEXIST)
-    return olica_error_set(env, OLICA_ERR_CONFIG, "%s: is no lock and stays, expected an empty file or none",
-                           name);
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "%s: is not a lock and is left as it is, expected an empty file or none", name);
   if (access(name, F_OK) == 0) /* another user's lock, of a running or killed job */
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot open: %s; it may be removed if no job runs", name,
                            strerror(error));
