@@ -125,9 +125,8 @@ static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
   PETSC_TRY(env, EPSSetProblemType(p->eps, EPS_HEP));
   PETSC_TRY(env, EPSSetType(p->eps, EPSKRYLOVSCHUR));
   PETSC_TRY(env, EPSSetWhichEigenpairs(p->eps, EPS_SMALLEST_REAL));
-  PETSC_TRY(env,
-            EPSSetConvergenceTest(
-                p->eps, EPS_CONV_NORM)); /* relative to |lambda| a zero eigenvalue would never converge */
+  /* Not relative to |lambda|: a zero eigenvalue would never converge. */
+  PETSC_TRY(env, EPSSetConvergenceTest(p->eps, EPS_CONV_NORM));
   PETSC_TRY(env, EPSSetTolerances(p->eps, try.tolerance, PETSC_DEFAULT));
   PETSC_TRY(env, EPSSetDimensions(p->eps, try.pairs, space, PETSC_DEFAULT));
   if (known > 0) PETSC_TRY(env, EPSSetDeflationSpace(p->eps, known, p->vectors));
