@@ -2,22 +2,22 @@
 # One olica_mpi job under IBM Spectrum LSF:
 #   bsub < jobs/lsf.sh
 #   CONFIG=/data/me/llama.ini SPARSITY=0.33 bsub < jobs/lsf.sh
-# Edit what stands between the two rulers. A job that its run limit cuts off is queued again by LSF and goes on where
-# it was; otherwise it ends with the program's own exit code (README.md lists them).
+# Edit the settings between the two rulers. A job that reaches its run limit is requeued by LSF and resumes where
+# it stopped; otherwise it ends with the program's own exit code (README.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #BSUB -J olica
-# Ranks in all, ranks of a node, cores of a rank (its threads).
+# Total ranks, ranks of a node, cores of a rank (its threads).
 #BSUB -n 32
 #BSUB -R "span[ptile=16] affinity[core(4)]"
 #BSUB -x
 #BSUB -W 4:00
-# So many minutes before the end LSF signals the job: the program finishes its layer, writes its restart file and stops.
+# This many minutes before the end LSF signals the job: the program finishes its layer, writes its restart file and stops.
 #BSUB -wa USR1
 #BSUB -wt 5
-# A job that ends with 75 (stopped early, the restart file is valid) is queued again. How often: the queue's MAX_JOB_REQUEUE.
+# A job that ends with 75 (stopped early, the restart file is valid) is requeued, at most MAX_JOB_REQUEUE times (a setting of the queue).
 #BSUB -Q "75"
-# Also after the failure of a node.
+# Requeue also after the failure of a node.
 #BSUB -r
 #BSUB -o olica-%J.log
 ##BSUB -P ...
@@ -28,7 +28,7 @@
 # module load openmpi olica_mpi
 
 THREADS=${THREADS:-4}                # of a rank: the cores of `affinity` above
-# Paths are relative to where bsub was called. What is empty stays as the config file has it.
+# Paths are relative to where bsub was called. An empty value keeps the config file's setting.
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
 CONFIG=${CONFIG:-config.ini}
 SPARSITY=${SPARSITY:-}               # share of all parameters to remove
@@ -54,7 +54,7 @@ if [ ! -r "$CONFIG" ]; then
   exit 2
 fi
 
-# Only what has been named goes over the config file's settings.
+# Override only those settings of the config file that were given.
 settings=()
 if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
 if [ -n "$OUT" ]; then
@@ -68,17 +68,17 @@ elif [ -n "$STATISTICS" ]; then
   settings+=(--set "calibration.save=$(absolute "$STATISTICS")")
 fi
 
-# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Threads that wait are to sleep:
-# where ranks and threads share busy cores, spinning takes the core from who has work.
+# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Waiting threads should sleep:
+# where ranks and threads share busy cores, spinning takes the core from a thread that has work.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$THREADS} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 if [ "$OMP_NUM_THREADS" != "$THREADS" ]; then
   say "OMP_NUM_THREADS=$OMP_NUM_THREADS, as in the environment, though a rank has THREADS=$THREADS cores"
 fi
 
-# The plan first: a wrong path or setting shows here, on one rank, in seconds.
+# Check the plan first: a wrong path or setting fails here, on one rank, in seconds.
 mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
-# LSF signals this shell, and perhaps mpirun too: to be told twice does no harm. mpirun hands SIGUSR1 on to all ranks.
+# LSF signals this shell, and perhaps mpirun too; a second signal does no harm. mpirun forwards SIGUSR1 to all ranks.
 pid=
 # shellcheck disable=SC2317 # the trap calls it
 stop() {

@@ -2,9 +2,9 @@
 # One olica_mpi job under PBS Professional or OpenPBS:
 #   qsub jobs/pbs.sh
 #   qsub -v CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/pbs.sh
-# Edit what stands between the two rulers. PBS gives no warning before the time is up, so the program is told when that
-# is: it stops in time with a valid restart file, and the script submits itself once more to go on, with what this job
-# was given. Otherwise the job ends with the program's own exit code (README.md lists them).
+# Edit the settings between the two rulers. PBS sends no warning before the time limit, so the script passes the limit
+# to the program: it stops in time with a valid restart file, and the script submits itself again with the same settings
+# to resume. Otherwise the job ends with the program's own exit code (README.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #PBS -N olica
@@ -20,16 +20,16 @@
 # module purge
 # module load openmpi olica_mpi
 
-# Paths are relative to where qsub was called. What is empty stays as the config file has it.
+# Paths are relative to where qsub was called. An empty value keeps the config file's setting.
 OLICA=${OLICA:-olica_mpi}            # the program: a name on the PATH or a full path
 CONFIG=${CONFIG:-config.ini}
 SPARSITY=${SPARSITY:-}               # share of all parameters to remove
 OUT=${OUT:-}                         # a directory: it gets the checkpoint pruned.h5 and report.json
 STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; none: no file
-MINUTES=${MINUTES:-}                 # for the program; empty: the walltime that PBS tells, less 5 minutes for starting and queueing again
-JOB=${JOB:-jobs/pbs.sh}              # this file, to submit it once more; where there is none of that name PBS's own copy is taken
-RESTARTS=${RESTARTS:-20}             # how often the job is submitted again before it gives up
-QSUB_OPTIONS=${QSUB_OPTIONS:-}       # to submit it again: more than queue, name, account, project, select, place and walltime of this job
+MINUTES=${MINUTES:-}                 # for the program; empty: the walltime from PBS, less 5 minutes for starting and resubmitting
+JOB=${JOB:-jobs/pbs.sh}              # this file, to resubmit it; if it does not exist, PBS's own copy is used
+RESTARTS=${RESTARTS:-20}             # most times the job is resubmitted
+QSUB_OPTIONS=${QSUB_OPTIONS:-}       # for resubmitting: beyond queue, name, account, project, select, place and walltime of this job
 
 # MPI-IO: where writing fails or hangs with Open MPI's default implementation, try the other.
 # export OMPI_MCA_io=romio321
@@ -46,7 +46,7 @@ threads=${OMP_NUM_THREADS:-1}
 say() { echo "$(date '+%F %T') job $PBS_JOBID: $*"; }
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 
-# told NAME: what PBS tells of this job; its long lines go on after a tab.
+# told NAME: prints an attribute of this job from PBS; a long line continues after a tab.
 job=$(qstat -f "$PBS_JOBID" 2>/dev/null | sed -e ':a' -e 'N' -e '$!ba' -e 's/\n\t//g')
 told() { sed -n "s/^ *$1 = //p" <<<"$job" | head -n 1; }
 
@@ -55,7 +55,7 @@ if [ ! -r "$CONFIG" ]; then
   exit 2
 fi
 
-# Only what has been named goes over the config file's settings.
+# Override only those settings of the config file that were given.
 settings=()
 if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
 if [ -n "$OUT" ]; then
@@ -69,7 +69,7 @@ elif [ -n "$STATISTICS" ]; then
   settings+=(--set "calibration.save=$(absolute "$STATISTICS")")
 fi
 
-# When to stop, for `[run] walltime = auto`: the program reads the variable whoever sets it. MINUTES goes over all.
+# When to stop, for `[run] walltime = auto`: the program reads this variable under any batch system. MINUTES overrides it.
 IFS=: read -r hours minutes seconds <<<"$(told 'Resource_List\.walltime')"
 if [ -n "$MINUTES" ]; then
   settings+=(--set "run.walltime=$(printf '%02d:%02d:00' $((MINUTES / 60)) $((MINUTES % 60)))")
@@ -81,11 +81,11 @@ else
   say "qstat tells no walltime: without MINUTES the program stops only when the config file says so"
 fi
 
-# A rank's threads, for `[compute] threads = auto`, from PBS (ompthreads); PE= gives every rank as many cores. Threads
-# that wait are to sleep: where ranks and threads share busy cores, spinning takes the core from who has work.
+# A rank's threads, for `[compute] threads = auto`, from PBS (ompthreads); PE= gives every rank as many cores. Waiting
+# threads should sleep: where ranks and threads share busy cores, spinning takes the core from a thread that has work.
 export OMP_NUM_THREADS=$threads OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 
-# The plan first: a wrong path or setting shows here, on one rank, in seconds.
+# Check the plan first: a wrong path or setting fails here, on one rank, in seconds.
 mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
 say "starts; has been submitted again $RESTARTED times"
@@ -94,7 +94,7 @@ mpirun -n "$ranks" --hostfile "$PBS_NODEFILE" --map-by "ppr:$per_node:node:PE=$t
 code=$?
 say "exit $code"
 
-# The job as it was asked for, on qsub's command line too, and what the environment told the libraries.
+# Submits the job with its original options, also those of qsub's command line, and the libraries' environment variables.
 submit_again() {
   local options=() value pair names
   for pair in N:Job_Name A:Account_Name P:project; do

@@ -4,15 +4,15 @@
 #   jobs/scaling.sh --local "1 2 1x2" --config input/demo/config.ini       one machine, one run after the other
 #   jobs/scaling.sh --slurm "16x4 32x4 64x4 128x4" --config llama.ini      Slurm: for each case an array of its repetitions
 #
-# A case is RANKSxTHREADS; RANKS alone means one thread each. Options behind the cases:
+# A case is RANKSxTHREADS; RANKS alone means one thread each. Options after the cases:
 #   --config FILE    what to run (config.ini)
 #   --runs N         repetitions of each case (5)
-#   --out DIR        where the reports go (./scaling); reports that are there already are not made again
-#   --weak N         weak scaling too: N calibration sequences a rank, without evaluation
-#   --set S.KEY=V    handed to olica_mpi; repeatable
+#   --out DIR        directory of the reports (./scaling); existing reports are kept and their runs skipped
+#   --weak N         also weak scaling: N calibration sequences a rank, without evaluation
+#   --set S.KEY=V    passed to olica_mpi; repeatable
 # Strong scaling is the config as it stands: its reports are in DIR/strong, those of weak scaling in DIR/weak.
-# Threads, checkpoint, report, a saved survey (none) and an early start from a restart file (never) are the study's
-# business; all else is the config's. Checkpoints are removed as soon as they are written.
+# The study sets threads, checkpoint, report, the saved survey (none) and resuming (never); all other settings are the
+# config's. It removes checkpoints as soon as they are written.
 
 # ---- edit: for Slurm --------------------------------------------------------------------------------------------
 CORES=${CORES:-96}              # cores of a node: a case gets as many whole nodes as it needs

@@ -1,16 +1,16 @@
 #!/bin/bash
 # Several sparsities from one calibration, under Slurm:
 #   CONFIG=/data/me/llama.ini jobs/slurm-array.sh 0.1 0.2 0.33 0.5
-# Not a job itself: it submits slurm.sh for the first sparsity, which makes the statistics, and for the others as an
-# array that begins when the first has succeeded. Nodes, ranks, time and modules are edited in slurm.sh; what stands
-# between the rulers can be edited here or given from outside.
+# This script is not a job itself. It submits slurm.sh for the first sparsity, which computes the statistics, and for the
+# others as an array that starts after the first has succeeded. Edit nodes, ranks, time and modules in slurm.sh; edit the
+# settings between the rulers here, or set them in the environment.
 
 # ---- edit -----------------------------------------------------------------------------------------------------
-# Paths are relative to where this is called.
+# Paths are relative to the current directory.
 CONFIG=${CONFIG:-config.ini}
-OUTS=${OUTS:-$PWD}           # gets a directory olica-SPARSITY for each
-# Of the calibration. STATISTICS= (empty): everyone calibrates for himself. Not set: `[calibration] save` of the config
-# file, or where that is empty OUTS/statistics.h5.
+OUTS=${OUTS:-$PWD}           # parent of a directory olica-SPARSITY for each
+# File of the calibration's statistics. Empty (STATISTICS=): every job calibrates itself. Not set: `[calibration] save`
+# of the config file, or OUTS/statistics.h5 if that is empty.
 # STATISTICS=statistics.h5
 AT_ONCE=${AT_ONCE:-4}        # jobs that run at the same time
 OPTIONS=${OPTIONS:-}         # for sbatch, e.g. "--nodes=4 --account=me"
@@ -54,7 +54,7 @@ job=$(dirname "$0")/slurm.sh
 read -r -a options <<<"--export=ALL --output=olica-%A_%a.log $OPTIONS"
 export CONFIG OUTS STATISTICS SPARSITIES="$*"
 
-# An array from the first on, so that all find their sparsity in the same way. `--parsable` prints "ID" or "ID;CLUSTER".
+# The first job is an array too, so that all jobs find their sparsity in the same way. `--parsable` prints "ID" or "ID;CLUSTER".
 first=$(sbatch --parsable "${options[@]}" --array=0 "$job")
 first=${first%%;*}
 echo "job $first: sparsity $1"

@@ -2,14 +2,14 @@
 # One olica_mpi job under Slurm:
 #   sbatch jobs/slurm.sh
 #   sbatch --nodes=4 --export=ALL,CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/slurm.sh
-# Edit what stands between the two rulers. A job that its time limit cuts off is queued again by itself and goes on
-# where it was; otherwise it ends with the program's own exit code (README.md lists them).
+# Edit the settings between the two rulers. A job that reaches its time limit is requeued and resumes where it
+# stopped; otherwise it ends with the program's own exit code (README.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #SBATCH --job-name=olica
 #SBATCH --nodes=2
-# Ranks of a node. `olica_mpi --check` below tells the memory of a rank and of a node before the job begins: if
-# it is short, take fewer ranks and more threads each.
+# Ranks of a node. `olica_mpi --check` below prints the memory of a rank and of a node before the job begins: if
+# it is too large, use fewer ranks with more threads each.
 #SBATCH --ntasks-per-node=16
 # Threads of a rank.
 #SBATCH --cpus-per-task=4
@@ -17,10 +17,10 @@
 #SBATCH --hint=nomultithread
 #SBATCH --exclusive
 #SBATCH --time=04:00:00
-# So many seconds before the end Slurm signals this script (B:), which has the program finish its layer, write
-# its restart file and stop. Give it the time of two layers and of writing.
+# This many seconds before the end Slurm signals this script (B:), which makes the program finish its layer, write
+# its restart file and stop. Allow the time of two layers and of writing.
 #SBATCH --signal=B:USR1@300
-# A job that was queued again goes on with the same log.
+# A requeued job appends to the same log.
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=olica-%j.log
@@ -37,15 +37,15 @@ CONFIG=${CONFIG:-config.ini}
 SPARSITY=${SPARSITY:-}               # share of all parameters to remove
 OUT=${OUT:-}                         # a directory: it gets the checkpoint pruned.h5 and report.json
 STATISTICS=${STATISTICS:-}           # a file that keeps the calibration's statistics for other sparsities; none: no file
-RESTARTS=${RESTARTS:-20}             # how often the job is queued again before it gives up
+RESTARTS=${RESTARTS:-20}             # most times the job is requeued
 
 # MPI-IO. Open MPI has two implementations; where writing fails or hangs with the default one (OMPIO), try the other.
 # export OMPI_MCA_io=romio321
 # Hints for it belong into the config file's section [io].
 
 # Lustre: striping belongs on the directory, before the file is made. As many stripes as the file system has targets
-# helps files of many GiB; small ones want 1.
-STRIPES=${STRIPES:-}                 # of OUT, e.g. 8; empty: as the directory has it
+# helps files of many GiB; small ones need 1.
+STRIPES=${STRIPES:-}                 # of OUT, e.g. 8; empty: the directory's own
 # ---- end of what to edit --------------------------------------------------------------------------------------
 
 set -u
@@ -69,7 +69,7 @@ if [ ! -r "$CONFIG" ]; then
   exit 2
 fi
 
-# Only what has been named goes over the config file's settings.
+# Override only those settings of the config file that were given.
 settings=()
 if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
 if [ -n "$OUT" ]; then
@@ -89,20 +89,20 @@ elif [ -n "$STRIPES" ] && command -v lfs >/dev/null; then
   lfs setstripe --stripe-count "$STRIPES" "$OUT"
 fi
 
-# When the job ends, for `[run] walltime = auto`: older versions of Slurm do not say it in the environment.
+# The job's end, for `[run] walltime = auto`: older versions of Slurm do not set it in the environment.
 if [ -z "${SLURM_JOB_END_TIME:-}" ]; then
   end=$(squeue --noheader --job="$SLURM_JOB_ID" --format=%e) # "NONE" or nothing where there is no end
   end=$(date -d "${end:-NONE}" +%s 2>/dev/null) && export SLURM_JOB_END_TIME="$end"
 fi
 
-# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Threads that wait are to sleep:
-# where ranks and threads share busy cores, spinning takes the core from who has work.
+# A rank's threads, for `[compute] threads = auto`; PE= gives every rank as many cores. Waiting threads should sleep:
+# where ranks and threads share busy cores, spinning takes the core from a thread that has work.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads} OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 if [ "$OMP_NUM_THREADS" != "$threads" ]; then
   say "OMP_NUM_THREADS=$OMP_NUM_THREADS, as in the environment, though a rank has --cpus-per-task=$threads"
 fi
 
-# Slurm signals this shell. mpirun hands SIGUSR1 on to all ranks; of SIGTERM it would make an end with code 1.
+# Slurm signals this shell. mpirun forwards SIGUSR1 to all ranks; on SIGTERM it would end with code 1.
 signalled=
 pid=
 # shellcheck disable=SC2317 # the traps call it
@@ -115,7 +115,7 @@ stop() {
 trap 'stop USR1' USR1
 trap 'stop TERM' TERM
 
-# The plan first: a wrong path or setting shows here, on one rank, in seconds.
+# Check the plan first: a wrong path or setting fails here, on one rank, in seconds.
 mpirun -n 1 "$OLICA" ${settings[@]+"${settings[@]}"} --check --ranks "$ranks" --ranks-per-node "$per_node" "$CONFIG" || exit
 
 say "starts; has been queued again ${SLURM_RESTART_COUNT:-0} times"
@@ -135,8 +135,8 @@ fi
 trap - USR1 TERM
 say "exit $code"
 
-# 75: stopped early, the restart file is valid. After SIGTERM the rest is Slurm's: it has preempted the job and queues
-# it again itself, or somebody has cancelled it.
+# 75: stopped early, the restart file is valid. After SIGTERM Slurm decides: it has preempted the job and requeues it
+# itself, or somebody has cancelled it.
 if [ "$code" = 75 ] && [ "$signalled" != TERM ]; then
   if [ "${SLURM_RESTART_COUNT:-0}" -lt "$RESTARTS" ]; then
     say "requeued"

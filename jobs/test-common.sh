@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# test-common.sh: what the tests of this directory share; they source it. Wants $OLICA, the program. Everything goes
-# with $work, a directory of the test's own.
+# test-common.sh: functions shared by the tests of this directory, which source it. Needs $OLICA, the program. All files
+# of a test are in $work, which it removes at the end.
 set -u
 work=$(mktemp -d) || exit 70
 passed=0
@@ -26,7 +26,7 @@ give_up() {
   exit 1
 }
 
-wait_for() { # wait_for SECONDS COMMAND...: is it true in time?
+wait_for() { # wait_for SECONDS COMMAND...: waits until the command succeeds; fails after SECONDS
   local end=$((SECONDS + $1))
   shift
   until "$@"; do

@@ -1,13 +1,13 @@
 #!/bin/bash
 # test-slurm.sh [OLICA_MPI]: the jobs of this directory under a real Slurm, with four nodes that are all this machine.
 #
-#   1. slurm.sh is submitted, signalled before its time is up, exits with 75, is queued again, goes on and completes;
-#      the checkpoint is to the last byte that of a run which nobody interrupted.
+#   1. slurm.sh is submitted, signalled before its time is up, exits with 75, is requeued, resumes and completes;
+#      the checkpoint equals that of an uninterrupted run, byte for byte.
 #   2. slurm-array.sh: two sparsities from one calibration; the second job waits until the first, which is interrupted by
 #      hand, has completed.
 #
-# Slurm's and MUNGE's daemons run as the caller, from a temporary directory, on ports of their own, and are ended with
-# it. Wants Debian's slurm-wlm and munge (`make check-slurm` installs them). Prints what happens as it happens, and
+# Slurm's and MUNGE's daemons run as the caller, from a temporary directory, on ports of their own, and end with the
+# test. Needs Debian's slurm-wlm and munge (`make check-slurm` installs them). Prints what happens as it happens, and
 # "N passed, M failed" last.
 cd "$(dirname "$0")/.." || exit 70
 OLICA=$(realpath "${1:-build/olica_mpi}")
