@@ -1,5 +1,5 @@
-"""Ways to break a job that works: its files, settings, surroundings, or a checkpoint of ours. Tests of wrong input
-are made of these."""
+"""Ways to break a working job: its files, settings, environment, or one of our checkpoints. The tests of wrong input
+use them."""
 import json, os, subprocess, zlib
 from pathlib import Path
 

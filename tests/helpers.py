@@ -1,4 +1,4 @@
-"""What the tests share: where the program is, how it is started, where the data lie."""
+"""Helpers of the tests: the program's path, how to start it, the paths of the data."""
 import json, os, re, subprocess, sys
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The house: tests/check_rooms.py finds nothing in this repository, and finds every kind of breach in one that has it."""
+"""tests/check_rooms.py: it reports nothing in this repository, and every kind of breach in a repository that has it."""
 import re, subprocess, sys
 
 import pytest

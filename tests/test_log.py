@@ -1,4 +1,4 @@
-"""What a job says while it runs: lines with time and level in a batch log, one line that is rewritten on a terminal."""
+"""The output of a running job: lines with time and level in a batch log, one line that is redrawn on a terminal."""
 import fcntl, json, os, pty, re, select, struct, subprocess, termios, time
 
 import numpy as np

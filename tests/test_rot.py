@@ -1,4 +1,4 @@
-"""Bytes that rot: a bit that has changed in what a run reads is seen as it is read, at any number of ranks and nodes: in a
+"""Bit rot: a flipped bit in data that a run reads is detected during the read, at any number of ranks and nodes: in a
 checkpoint (exit code 3, naming file and dataset), in restart files (another one is used), in saved statistics."""
 import json
 from concurrent.futures import ThreadPoolExecutor

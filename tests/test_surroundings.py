@@ -1,6 +1,6 @@
-"""What stands around a tokenizer's own file: tokenizer_config.json, special_tokens_map.json, added_tokens.json and
+"""The settings beside a tokenizer's own file: tokenizer_config.json, special_tokens_map.json, added_tokens.json and
 generation_config.json. Ids are those of transformers 4.46.3 (LlamaTokenizer for a tokenizer.model, AutoTokenizer for a
-tokenizer.json), unless a comment says otherwise; what is not followed is told by name."""
+tokenizer.json), unless a comment says otherwise; a warning names each setting that is not followed."""
 import json, shutil
 
 import h5py, pytest

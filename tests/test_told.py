@@ -1,4 +1,4 @@
-"""What config.json, an index and the stored tensors say twice or against each other: taken as transformers takes it, and told."""
+"""Redundant or contradictory values in config.json, an index and the stored tensors: read as transformers reads them, with a warning."""
 import json
 
 import numpy as np

@@ -1,5 +1,6 @@
-/* What the fuzz targets share. A target is one file: fuzz_NAME.c with LLVMFuzzerTestOneInput, and its seeds
- * in seeds/NAME. With clang it is linked with libFuzzer (make fuzz), with gcc to replay.c (make check). */
+/* Helpers of the fuzz targets. A target is one file, fuzz_NAME.c with LLVMFuzzerTestOneInput, and its seeds
+ * in seeds/NAME. It is linked with libFuzzer under clang (make fuzz), with replay.c under gcc (make
+ * check). */
 #ifndef OLICA_TESTS_FUZZ_H
 #define OLICA_TESTS_FUZZ_H
 
@@ -13,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* An environment that refuses more memory than a small file can need. */
+/* Returns an environment that refuses more memory than a small file can need. */
 static inline olica_env *fuzz_env(void) {
   olica_env *env = olica_env_create();
   if (!env) exit(1);
@@ -22,7 +23,7 @@ static inline olica_env *fuzz_env(void) {
   return env;
 }
 
-/* A contract is broken: says so and stops where the fuzzer sees it. */
+/* Reports a broken contract and aborts, so that the fuzzer records it. */
 #define FUZZ_EXPECT(condition)                                                                               \
   do {                                                                                                       \
     if (!(condition)) {                                                                                      \
@@ -31,7 +32,7 @@ static inline olica_env *fuzz_env(void) {
     }                                                                                                        \
   } while (0)
 
-/* A failure has one line that says why, and is of a kind that input can cause. */
+/* Checks that a failure has a message of one line, and a status that input can cause. */
 static inline void fuzz_expect_message(const olica_env *env, olica_status status) {
   FUZZ_EXPECT(status == OLICA_ERR_INPUT || status == OLICA_ERR_MEMORY);
   FUZZ_EXPECT(env->error.code == status && env->error.text[0] && !strchr(env->error.text, '\n'));

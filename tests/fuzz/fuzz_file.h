@@ -1,4 +1,4 @@
-/* For targets that read files: a context over this process alone, and a file that is in no directory. */
+/* Helpers of targets that read files: a context of this process alone, and a file outside all directories. */
 #ifndef OLICA_TESTS_FUZZ_FILE_H
 #define OLICA_TESTS_FUZZ_FILE_H
 
@@ -10,13 +10,13 @@
 
 typedef struct fuzz_box {
   olica_context *context;
-  olica_env *idle; /* the context's own environment, between two inputs */
+  olica_env *idle; /* the context's own environment, used between inputs */
   int file;
   char path[64]; /* of the file */
 } fuzz_box;
 
-/* What MPI and HDF5 keep to the end is theirs: with them a leak cannot be told from their habits, and
- * fuzz_close looks at our own memory. The address sanitizer asks for this by name. */
+/* MPI and HDF5 keep memory until the process ends, which the leak check would report; fuzz_close checks our
+ * own memory instead. The address sanitizer calls this function by name. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
   return "detect_leaks=0";
@@ -37,7 +37,7 @@ static inline void fuzz_start(fuzz_box *box) {
   snprintf(box->path, sizeof box->path, "/proc/self/fd/%d", box->file);
 }
 
-/* The input becomes the file, and gets a fresh environment. */
+/* Writes the input to the file, and makes a fresh environment. */
 static inline fuzz_box *fuzz_open(const uint8_t *data, size_t size) {
   static fuzz_box box;
   if (!box.context) fuzz_start(&box);
@@ -47,7 +47,7 @@ static inline fuzz_box *fuzz_open(const uint8_t *data, size_t size) {
   return &box;
 }
 
-/* How it has ended. After a success all counted memory must have been given back. */
+/* Checks the result of an input. After a success all counted memory must be freed. */
 static inline void fuzz_close(fuzz_box *box, olica_status status) {
   olica_env *env = box->context->env;
   if (status != OLICA_OK) fuzz_expect_message(env, status);
@@ -56,7 +56,7 @@ static inline void fuzz_close(fuzz_box *box, olica_status status) {
   box->context->env = box->idle;
 }
 
-/* Every tensor of a shared catalog lies in the file, and its bytes can be read. */
+/* Checks that every tensor of a shared catalog lies in the file and can be read. */
 static inline void fuzz_tensors(olica_catalog *catalog, size_t size) {
   for (int i = 0; i < catalog->count; i++) {
     const olica_tensor *tensor = &catalog->tensor[i];

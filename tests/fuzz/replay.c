@@ -1,10 +1,10 @@
-/* replay FILE...: runs a target over its seeds and over a fixed set of changed ones, without libFuzzer. A
- * crash, a sanitizer's finding or a broken contract ends it; else the last line is a count. */
+/* replay FILE...: runs a target on its seeds and on a fixed set of mutations of them, without libFuzzer. A
+ * crash, a sanitizer's report or a broken contract ends it; otherwise the last line is a count. */
 #include "fuzz.h"
 
 enum { CHANGES = 200, SEED_BYTES = 1 << 20 };
 
-/* The same numbers everywhere (splitmix64). */
+/* The same pseudo-random numbers on every machine (splitmix64). */
 static uint64_t next(uint64_t *state) {
   uint64_t x = *state += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -12,7 +12,7 @@ static uint64_t next(uint64_t *state) {
   return x ^ (x >> 31);
 }
 
-/* Cuts, overwrites, flips, or repeats a part; `data` has room for twice its bytes. */
+/* Truncates, overwrites, flips, or repeats a part; `data` has space for twice its bytes. */
 static size_t change(uint8_t *data, size_t size, uint64_t *state) {
   static const char special[] = "\"{}[]:,\\0-9e.\x00\xff\x80\xe2\x96\x81\xf0 null";
   if (size == 0) return 0;

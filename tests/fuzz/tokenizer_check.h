@@ -1,12 +1,12 @@
-/* What must hold of any tokenizer on any text. */
+/* Checks that hold for any tokenizer and any text. */
 #ifndef OLICA_TESTS_FUZZ_TOKENIZER_CHECK_H
 #define OLICA_TESTS_FUZZ_TOKENIZER_CHECK_H
 
 #include "fuzz.h"
 #include "olica/text/tokenizer.h"
 
-/* Ids lie in the vocabulary, the same text gives the same ids again (words come out of a cache then), and ids
- * can be turned back. *back is counted memory, NULL if the text is refused. */
+/* Checks that ids lie in the vocabulary, that encoding the text again (now with cached words) gives the same
+ * ids, and that they can be decoded. *back is counted memory, NULL if the text is refused. */
 static inline void fuzz_text(olica_env *env, olica_tokenizer *tokenizer, const char *text, size_t bytes,
                              bool special, char **back, size_t *back_bytes) {
   olica_tokens first = {0}, again = {0};

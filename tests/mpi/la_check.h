@@ -1,5 +1,5 @@
-/* What the tests of la share: counting checks, matrices with known answers, a distributed matrix as every
- * rank sees it. A test keeps whole matrices on every rank: they are small. */
+/* Helpers of the tests of la: counted checks, matrices with known answers, whole copies of a distributed
+ * matrix. Tests hold whole matrices on every rank: they are small. */
 #ifndef TESTS_MPI_LA_CHECK_H
 #define TESTS_MPI_LA_CHECK_H
 
@@ -41,14 +41,14 @@ static inline int closing(tally *t) {
   return sum[1] == 0 && sum[0] > 0 ? 0 : 1;
 }
 
-/* Zeroed; a test without memory has nothing to say. */
+/* Returns zeroed numbers; aborts if memory is exhausted. */
 static inline double *numbers(int count) {
   double *x = calloc((size_t)count + 1, sizeof *x);
   if (!x) abort();
   return x;
 }
 
-/* Uniform in [-1, 1), the same on every rank for a seed. */
+/* Returns a number uniform in [-1, 1), the same on every rank for a seed. */
 static inline double drawn(uint64_t *seed) {
   *seed = *seed * 6364136223846793005u + 1442695040888963407u;
   return (double)(*seed >> 11) * 0x1p-52 - 1;
@@ -69,7 +69,7 @@ static inline void spread(olica_matrix *matrix, const double *x) {
   olica_matrix_fill(matrix, element, &(whole){x, matrix->cols});
 }
 
-/* The whole matrix, on the members of its grid, who call this. Freed by the caller. */
+/* Returns the whole matrix on the members of its grid, which call this. Freed by the caller. */
 static inline double *collect(const olica_matrix *matrix) {
   double *x = numbers(matrix->rows * matrix->cols);
   for (int j = 0; j < matrix->local_cols; j++)
@@ -80,7 +80,7 @@ static inline double *collect(const olica_matrix *matrix) {
   return x;
 }
 
-/* Largest |a - b|; infinite if there is a NaN. */
+/* Returns the largest |a - b|; infinity if there is a NaN. */
 static inline double distance(int count, const double *a, const double *b) {
   double worst = 0;
   for (int i = 0; i < count; i++) {
@@ -90,7 +90,7 @@ static inline double distance(int count, const double *a, const double *b) {
   return worst;
 }
 
-/* C [m x n] := op(A) op(B), the plain way; k is the length of the sums. */
+/* C [m x n] := op(A) op(B), computed directly; k is the length of the sums. */
 static inline double *product(int m, int n, int k, int ta, const double *a, int tb, const double *b) {
   double *c = numbers(m * n);
   for (int i = 0; i < m; i++)

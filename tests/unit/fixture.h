@@ -1,5 +1,5 @@
-/* What a test of files needs: an environment, a context over one rank, and a directory of its own. Each test
- * has a fresh one as its *state; a test's main calls MPI_Init and MPI_Finalize. */
+/* A fixture for tests of files: an environment, a context of one rank, and a temporary directory. Each test
+ * gets a fresh one as its *state; the test's main calls MPI_Init and MPI_Finalize. */
 #ifndef OLICA_TESTS_FIXTURE_H
 #define OLICA_TESTS_FIXTURE_H
 
@@ -46,7 +46,7 @@ static int fixture_free(void **state) {
   return result;
 }
 
-/* `name` inside the test's directory; lives as long as the fixture. */
+/* Returns the path of `name` inside the test's directory; valid as long as the fixture. */
 static inline const char *fixture_path(fixture *f, const char *name) {
   size_t bytes = strlen(f->directory) + strlen(name) + 2;
   char *path = olica_memory_get(f->env, "path", bytes, 1);
@@ -54,7 +54,7 @@ static inline const char *fixture_path(fixture *f, const char *name) {
   return path;
 }
 
-/* Makes a file there, and returns its path. */
+/* Creates a file in the test's directory, and returns its path. */
 static inline const char *fixture_put(fixture *f, const char *name, const void *data, size_t bytes) {
   const char *path = fixture_path(f, name);
   FILE *file = fopen(path, "wb");
@@ -64,7 +64,7 @@ static inline const char *fixture_put(fixture *f, const char *name, const void *
   return path;
 }
 
-/* The status is that one, and the message is one line with both words in it. */
+/* Checks that the status is `code`, and that the message is one line that contains both words. */
 static inline void fixture_expect(fixture *f, olica_status status, olica_status code, const char *word,
                                   const char *other) {
   const char *text = f->env->error.text;

@@ -1,4 +1,4 @@
-/* What the tests of tokenizers share: JSON in short, ids as text. */
+/* Helpers of the tokenizer tests: short JSON, ids as text. */
 #ifndef OLICA_TESTS_TOKENS_H
 #define OLICA_TESTS_TOKENS_H
 
@@ -8,7 +8,7 @@
 
 enum { FILE_BYTES = 1 << 16, TEXT = 512 };
 
-/* JSON is easier to read here with ' for ". */
+/* Replaces ' by ", so that JSON is easier to read in the source. */
 static inline void quote(char *text) {
   for (; *text; text++)
     if (*text == '\'') *text = '"';
@@ -29,7 +29,7 @@ static inline olica_tokenizer *open_json(fixture *f, const char *json) {
   return tokenizer;
 }
 
-/* The ids of a text as "1 2 3". */
+/* Returns the ids of a text as "1 2 3". */
 static inline const char *ids(fixture *f, olica_tokenizer *tokenizer, const char *text, size_t bytes,
                               bool special) {
   olica_tokens tokens = {0};
