@@ -28,6 +28,14 @@ int64_t olica_windows_scored_all(const olica_windows *windows) {
   return scored(windows, 0) + (windows->count - 1) * (int64_t)scored(windows, 1);
 }
 
+double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows) {
+  const olica_perplexity *p = NULL;
+  const olica_stream *stream = NULL;
+  double position = sizeof *stream->ids + (double)arch->hidden * sizeof *stream->x + sizeof *p->top +
+                    sizeof *p->target + sizeof *p->sum;
+  return windows * length * position + (double)sizeof *p->logits * length * panel_rows;
+}
+
 /* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
 static olica_status read_windows(olica_perplexity *p, const olica_ids *ids) {
   olica_env *env = p->context->env;

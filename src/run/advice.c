@@ -31,6 +31,6 @@ void olica_advise(const olica_job *job, const olica_plan *plan, int ranks) {
     advise_tokens(job);
     advise_idle(job, ranks, job->options->calibration.samples, "calibration sequence");
   }
-  advise_idle(job, ranks, job->windows.count, "window of the evaluation");
+  advise_idle(job, ranks, olica_job_windows(job), "window of the evaluation");
   advise_idle(job, ranks, job->tasks.packs ? job->tasks.packs->count : 0, "pack of the tasks");
 }

@@ -72,20 +72,11 @@ static bool ends_survey(const olica_job *job, olica_position next) {
   return next.sweep == olica_job_last_sweep(job) && next.layer == 0;
 }
 
-static double array_bytes(const olica_job *job) {
-  olica_array array[OLICA_ARRAYS];
-  double numbers = 0;
-  for (int i = 0, n = olica_method_arrays(job->method, job->state, array); i < n; i++)
-    numbers += (double)olica_array_numbers(&array[i]);
-  return numbers * sizeof(double);
-}
-
 /* Files that cost little against the time of the run so far, or against what they would lose: at the end of
  * the survey there is next to nothing to write. */
 static bool is_cheap(const olica_job *job, olica_position next, double now) {
   const olica_resume *resume = &job->resume;
-  double expected = resume->time.dearest > 0 ? resume->time.dearest
-                                             : olica_resume_bytes(job, array_bytes(job)) / FIRST_RATE;
+  double expected = resume->time.dearest > 0 ? resume->time.dearest : resume->bytes / FIRST_RATE;
   double share = job->options->restart.cost;
   if (share >= 1 || ends_survey(job, next)) return true;
   return resume->time.spent + expected <= share * (now - resume->time.began);

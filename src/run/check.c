@@ -8,27 +8,12 @@
 #include "olica/run/pipeline.h"
 
 /* What the texts gave. */
-static void print_texts(const olica_job *job, const olica_ids *evaluation) {
+static void print_texts(const olica_job *job) {
   for (int i = 0; i < job->sources.count; i++)
     printf("text         %s:%s: %lld of %lld rows tried, %lld sequence%s\n",
            olica_sources_kind(job->sources.source[i].kind), job->sources.source[i].path,
            (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn,
            olica_log_plural(job->drawn[i].drawn));
-  if (evaluation)
-    printf("evaluation   %lld window%s of %d tokens, of %lld in %s\n", (long long)job->windows.count,
-           olica_log_plural(job->windows.count), job->windows.length,
-           (long long)(evaluation->rows * evaluation->cols), evaluation->name);
-}
-
-static void print_tasks(const olica_job *job) {
-  const olica_job_tasks *tasks = &job->tasks;
-  double rows = 0;
-  if (!tasks->packs) return;
-  for (int64_t p = 0; p < tasks->packs->count; p++) rows += (double)tasks->packs->size[p].rows;
-  printf("tasks        %d with %lld question%s of %lld choices: %.0f tokens in %lld pack%s of at most %d\n",
-         tasks->files.count, (long long)tasks->questions->count, olica_log_plural(tasks->questions->count),
-         (long long)tasks->questions->choices, rows, (long long)tasks->packs->count,
-         olica_log_plural(tasks->packs->count), tasks->packs->most_rows);
 }
 
 static void print_memory(const olica_plan *plan, int ranks_per_node) {
@@ -44,8 +29,7 @@ static void print_memory(const olica_plan *plan, int ranks_per_node) {
          plan->source.keep ? "kept as stored" : "not kept");
 }
 
-static void print_plan(const olica_job *job, const olica_inputs *inputs, const olica_plan *plan, int ranks,
-                       int ranks_per_node) {
+static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
   const olica_arch *arch = &job->source->arch;
   const olica_options *o = job->options;
   int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
@@ -73,8 +57,8 @@ static void print_plan(const olica_job *job, const olica_inputs *inputs, const o
              *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
   if (olica_job_prunes(job) && *o->calibration.save) printf("statistics   %s\n", o->calibration.save);
-  print_texts(job, inputs->evaluation);
-  print_tasks(job);
+  print_texts(job);
+  olica_riders_tell(job);
   print_memory(plan, ranks_per_node);
   printf("work         %.3g floating-point operations\n", plan->flops);
 }
@@ -96,7 +80,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   const olica_layout layout = lay_out(ranks, ranks_per_node);
   OLICA_TRY(olica_job_open(&job, &inputs));
   OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
-  if (context->rank == 0) print_plan(&job, &inputs, &plan, ranks, ranks_per_node);
+  if (context->rank == 0) print_plan(&job, &plan, ranks, ranks_per_node);
   const olica_method_model model = olica_job_model(&job);
   if (context->rank == 0)
     olica_method_explain(job.method, context->env, &model, plan.removed, &plan.largest, stdout);
@@ -111,7 +95,7 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   olica_resume_close(&job);
   olica_saved_close(&job);
   olica_ids_close(context, inputs.calibration);
-  olica_ids_close(context, inputs.evaluation);
+  olica_riders_close(&job);
   olica_source_close(job.source);
   return OLICA_OK;
 }

@@ -130,10 +130,9 @@ static olica_status put_model(const olica_job *job, olica_fingerprint_scope scop
   return OLICA_OK;
 }
 
-/* The ranks' checksums, put together in the order of their sequences. Collective. */
-static olica_status put_ids(const olica_job *job, const char *name, const olica_stream *stream,
-                            json_t *group) {
-  olica_context *context = job->context;
+/* The ranks' checksums, put together in the order of their sequences. */
+olica_status olica_fingerprint_ids(olica_context *context, const char *name, const olica_stream *stream,
+                                   json_t *group) {
   int64_t bytes = stream->count * stream->tokens * (int64_t)sizeof *stream->ids;
   int64_t own[2] = {(int64_t)crc32_z(0, (const Bytef *)stream->ids, (size_t)bytes), bytes}, (*all)[2];
   OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
@@ -151,16 +150,8 @@ static olica_status put_ids(const olica_job *job, const char *name, const olica_
 }
 
 static olica_status put_tokens(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {
-  if (job->stream) OLICA_TRY(put_ids(job, "calibration", job->stream, group));
-  if (scope != OLICA_FINGERPRINT_RUN) return OLICA_OK;
-  if (job->perplexity) OLICA_TRY(put_ids(job, "evaluation", job->perplexity->stream, group));
-  if (job->tasks.questions) {
-    char text[VALUE];
-    snprintf(text, sizeof text, "%lld questions, checksum %08lx", (long long)job->tasks.questions->count,
-             (unsigned long)job->tasks.checksum);
-    put_text(group, "tasks", text);
-  }
-  return OLICA_OK;
+  if (job->stream) OLICA_TRY(olica_fingerprint_ids(job->context, "calibration", job->stream, group));
+  return scope == OLICA_FINGERPRINT_RUN ? olica_riders_tokens(&job->riders, group) : OLICA_OK;
 }
 
 olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scope scope, json_t **parts) {

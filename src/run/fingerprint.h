@@ -32,6 +32,10 @@ olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scop
 olica_status olica_fingerprint_compare(olica_env *env, const char *what, const json_t *then,
                                        const json_t *now);
 
+/* Puts the ids of all ranks of a stream under that name into a group. Collective on the context. */
+olica_status olica_fingerprint_ids(olica_context *context, const char *name, const olica_stream *stream,
+                                   json_t *group);
+
 /* The checksum of the tasks' tokens, while the questions have them: what job->tasks.checksum is filled with.
  * Not collective, pure. */
 uint32_t olica_fingerprint_questions(const olica_questions *questions);

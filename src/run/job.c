@@ -6,11 +6,10 @@
 #include "olica/io/file.h"
 #include "olica/io/filesystem.h"
 #include "olica/par/comm.h"
-#include "olica/par/partition.h"
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 
-static olica_status check_length(olica_job *job, const char *section, int64_t length) {
+olica_status olica_job_check_length(olica_job *job, const char *section, int64_t length) {
   if (length <= job->source->arch.context) return OLICA_OK;
   return olica_error_set(job->context->env, OLICA_ERR_CONFIG,
                          "[%s] length = %lld, expected at most max_position_embeddings = %d of %s", section,
@@ -20,7 +19,7 @@ static olica_status check_length(olica_job *job, const char *section, int64_t le
 static olica_status open_calibration(olica_job *job, olica_ids **ids) {
   const olica_options *options = job->options;
   const char *path = options->calibration.tokens;
-  OLICA_TRY(check_length(job, "calibration", options->calibration.length));
+  OLICA_TRY(olica_job_check_length(job, "calibration", options->calibration.length));
   if (*options->calibration.text) return olica_job_sample(job, ids);
   OLICA_TRY(olica_ids_open(job->context, path, ids));
   if ((*ids)->npy->dims > 2)
@@ -34,16 +33,6 @@ static olica_status open_calibration(olica_job *job, olica_ids **ids) {
       "%s: %lld sequence%s of %lld ids, expected at least [calibration] samples = %lld of length = %lld",
       path, (long long)(*ids)->rows, olica_log_plural((*ids)->rows), (long long)(*ids)->cols,
       (long long)options->calibration.samples, (long long)options->calibration.length);
-}
-
-static olica_status open_evaluation(olica_job *job, olica_ids **ids) {
-  const olica_options *options = job->options;
-  OLICA_TRY(check_length(job, "evaluate", options->evaluate.length));
-  OLICA_TRY(*options->evaluate.text ? olica_job_tokenize(job, options->evaluate.text, ids)
-                                    : olica_ids_open(job->context, options->evaluate.tokens, ids));
-  return olica_windows_plan(job->context->env, (*ids)->name, (*ids)->rows * (*ids)->cols,
-                            (int)options->evaluate.length, (int)options->evaluate.stride,
-                            options->evaluate.windows, &job->windows);
 }
 
 /* Texts are read before the plan is made, so that it need not guess what they take. */
@@ -91,9 +80,7 @@ olica_status olica_job_open(olica_job *job, olica_inputs *inputs) {
   size_t before = context->env->memory.now;
   OLICA_TRY(olica_job_open_tokenizer(job));
   if (job->method->calibrates) OLICA_TRY(open_calibration(job, &inputs->calibration));
-  if (*options->evaluate.tokens || *options->evaluate.text)
-    OLICA_TRY(open_evaluation(job, &inputs->evaluation));
-  OLICA_TRY(olica_job_open_tasks(job));
+  OLICA_TRY(olica_riders_open(job));
   OLICA_TRY(olica_job_dump(job, inputs->calibration));
   measure_texts(job, before);
   return OLICA_OK;
@@ -108,30 +95,26 @@ static olica_status read_ids(olica_job *job, const olica_ids *ids) {
   return OLICA_OK;
 }
 
-/* `count` ids from there on, a piece at a time. */
-static olica_status look_at(olica_job *job, const olica_ids *ids, int64_t row, int64_t col, int64_t count,
-                            int32_t *piece) {
+olica_status olica_job_look_at(olica_job *job, const olica_ids *ids, int64_t row, int64_t col,
+                               int64_t count) {
+  olica_env *env = job->context->env;
+  int32_t *piece;
+  OLICA_TRY(OLICA_NEW(env, piece, IDS));
   for (int64_t n; count > 0; count -= n, col += n) {
     n = count < IDS ? count : IDS;
     OLICA_TRY(olica_ids_read(job->context, ids, row, col, n, job->source->arch.vocabulary, piece));
   }
+  olica_memory_free(env, piece);
   return OLICA_OK;
 }
 
-/* The sequences are dealt out to the ranks; so are the ids of the windows, in pieces. */
+/* The sequences are dealt out to the ranks. */
 static olica_status look_at_all(olica_job *job, const olica_inputs *inputs) {
   const olica_options *o = job->options;
   int rank = job->context->rank, size = job->context->size;
-  int32_t *piece;
-  OLICA_TRY(OLICA_NEW(job->context->env, piece, IDS));
   for (int64_t s = rank; inputs->calibration && s < o->calibration.samples; s += size)
-    OLICA_TRY(look_at(job, inputs->calibration, s, 0, o->calibration.length, piece));
-  int64_t span =
-      inputs->evaluation ? (job->windows.count - 1) * job->windows.stride + job->windows.length : 0;
-  olica_range own = olica_partition_block(span, size, rank);
-  if (own.count > 0) OLICA_TRY(look_at(job, inputs->evaluation, 0, own.first, own.count, piece));
-  olica_memory_free(job->context->env, piece);
-  return OLICA_OK;
+    OLICA_TRY(olica_job_look_at(job, inputs->calibration, s, 0, o->calibration.length));
+  return olica_riders_check_ids(job);
 }
 
 olica_status olica_job_check_ids(olica_job *job, const olica_inputs *inputs) {
@@ -247,27 +230,12 @@ static olica_status prepare_method(olica_job *job, const olica_ids *ids, const o
   return olica_method_create(job->method, &method, &job->state);
 }
 
-static olica_status prepare_evaluation(olica_job *job, const olica_ids *ids) {
-  olica_context *context = job->context;
-  OLICA_TRY(olica_perplexity_create(context, &job->source->arch, ids, &job->windows, job->source->panel_rows,
-                                    &job->perplexity));
-  if (job->forward && job->options->calibration.length == job->windows.length) {
-    job->eval_forward = job->forward;
-    return OLICA_OK;
-  }
-  OLICA_AGREE(context, olica_forward_create(job->kernel, &job->source->arch,
-                                            olica_job_pack_rows(job, job->windows.length),
-                                            job->windows.length, &job->eval_forward));
-  return OLICA_OK;
-}
-
 olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, const olica_plan *plan) {
   olica_context *context = job->context;
   const olica_arch *arch = &job->source->arch;
   OLICA_AGREE(context, olica_kernel_create(context->env, job->precision, context->threads, &job->kernel));
   if (olica_job_prunes(job)) OLICA_TRY(prepare_method(job, inputs->calibration, &plan->largest));
-  if (inputs->evaluation) OLICA_TRY(prepare_evaluation(job, inputs->evaluation));
-  OLICA_TRY(olica_job_prepare_tasks(job));
+  OLICA_TRY(olica_riders_prepare(job));
   size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
   OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
   OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
@@ -281,11 +249,9 @@ void olica_job_close(olica_job *job) {
   olica_env *env = job->context->env;
   olica_method_destroy(job->method, job->state);
   olica_shared_destroy(job->pruned);
-  if (job->eval_forward != job->forward) olica_forward_destroy(job->eval_forward);
+  olica_riders_close(job);
   olica_forward_destroy(job->forward);
   olica_stream_destroy(job->stream);
-  olica_perplexity_destroy(job->perplexity);
-  olica_job_close_tasks(job);
   olica_kernel_destroy(job->kernel);
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);

@@ -5,6 +5,7 @@
 #include "olica/eval/choices.h"
 #include "olica/eval/perplexity.h"
 #include "olica/eval/scores.h"
+#include "olica/eval/text_files.h"
 #include "olica/model/source.h"
 #include "olica/prune/method.h"
 #include "olica/run/options.h"
@@ -12,6 +13,7 @@
 #include "olica/store/checkpoint.h"
 #include "olica/text/sample.h"
 #include "resume.h"
+#include "rider.h"
 #include "saved.h"
 #include "work.h"
 
@@ -24,6 +26,24 @@ typedef struct olica_job_tasks {
   double *likelihood[2];      /* [choices] by the dense and by the pruned model; NULL: not asked for */
   uint32_t checksum;          /* of the questions' tokens */
 } olica_job_tasks;
+
+/* A text (or ids) whose perplexity is measured. */
+typedef struct olica_job_text {
+  struct olica_job *job;
+  int number;                       /* among the report's */
+  const char *name;                 /* "": it is alone */
+  char score[OLICA_TEXT_NAME + 16]; /* "perplexity.NAME": of its score in saved statistics */
+  olica_ids *ids;                   /* until its windows have been taken */
+  olica_windows windows;
+  olica_perplexity *perplexity; /* from when the streams are made */
+} olica_job_text;
+
+typedef struct olica_job_texts {
+  olica_text_files files; /* of [evaluate] text */
+  int count;              /* 0: no perplexity is measured */
+  olica_job_text text[OLICA_TEXTS_MAX];
+  olica_forward *forward; /* of all of them; the calibration's if the lengths are equal */
+} olica_job_texts;
 
 typedef struct olica_job {
   olica_context *context;
@@ -44,12 +64,11 @@ typedef struct olica_job {
                                       * of what was there before, catalog and options */
   } text;
   olica_pool *pool;
-  olica_forward *forward;       /* for sequences of the calibration's length */
-  olica_forward *eval_forward;  /* for windows of the evaluation's; the same one if the lengths are equal */
-  olica_stream *stream;         /* calibration, NULL: none */
-  olica_perplexity *perplexity; /* NULL: no evaluation */
-  olica_windows windows;
+  olica_forward *forward; /* for sequences of the calibration's length */
+  olica_stream *stream;   /* calibration, NULL: none */
+  olica_job_texts texts;
   olica_job_tasks tasks;
+  olica_riders riders;       /* what the two kinds have made, from when the streams are made */
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
   olica_shared *pruned;      /* the node's memory for the layer that is being pruned; NULL: none is */
@@ -90,10 +109,10 @@ static inline bool olica_job_scores(const olica_job *job, bool pruned) {
   return pruned ? olica_job_prunes(job) : job->options->evaluate.dense || !olica_job_prunes(job);
 }
 
-/* Opens the model and both sets of ids, checks them against each other, and fills the sizes; makes no
- * streams. */
+/* Opens the model, the calibration's ids and what is evaluated, checks them against each other, and fills the
+ * sizes; makes no streams. */
 typedef struct olica_inputs {
-  olica_ids *calibration, *evaluation; /* NULL: none */
+  olica_ids *calibration; /* NULL: none */
 } olica_inputs;
 olica_status olica_job_open(olica_job *job, olica_inputs *inputs);
 
@@ -105,18 +124,17 @@ olica_status olica_job_open_tokenizer(olica_job *job);
 olica_status olica_job_sample(olica_job *job, olica_ids **ids);
 olica_status olica_job_tokenize(olica_job *job, const char *path, olica_ids **ids);
 
-/* The tasks: parses their list; reads and tokenizes the questions (the tokenizer is open); makes their
- * streams; scores one model, after the sweep; writes --predictions. */
-olica_status olica_job_parse_tasks(olica_job *job);
-olica_status olica_job_open_tasks(olica_job *job);
-olica_status olica_job_prepare_tasks(olica_job *job);
-olica_status olica_job_finish_tasks(olica_job *job, bool pruned);
-void olica_job_report_tasks(olica_job *job, bool pruned, double per_second); /* not collective */
+/* Writes --predictions. */
 olica_status olica_job_write_predictions(olica_job *job);
-void olica_job_close_tasks(olica_job *job);
 
-/* Bytes of a rank for the questions, beside what the packs take. Pure. */
-double olica_job_tasks_bytes(const olica_job *job);
+/* Windows of the text that has most. Pure. */
+int64_t olica_job_windows(const olica_job *job);
+
+/* Refuses a length of sequences beyond the model's context. */
+olica_status olica_job_check_length(olica_job *job, const char *section, int64_t length);
+
+/* Reads `count` ids from there on, a piece at a time, and keeps none. Not collective. */
+olica_status olica_job_look_at(olica_job *job, const olica_ids *ids, int64_t row, int64_t col, int64_t count);
 
 /* Writes the calibration's ids as --dump-tokens asks. */
 olica_status olica_job_dump(olica_job *job, const olica_ids *ids);
@@ -155,6 +173,7 @@ typedef struct olica_plan {
   olica_source_options source; /* how it will bring layers */
   olica_layer_shape largest;   /* of the pruned layers; all 0 if there are none */
   double memory;               /* bytes of a rank */
+  olica_rider_plan riders;
   double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
                                                                          * their way and kept */
   double removed;                                                       /* numbers of the model that go */

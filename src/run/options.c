@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "olica/eval/task_files.h"
+#include "olica/eval/text_files.h"
 #include "olica/io/file.h"
 #include "olica/prune/method.h"
 #include "olica/run/ini.h"
@@ -93,8 +94,9 @@ static olica_status add_hint(reader *in, int line, const char *key, const char *
 /* A path, or the files of a list: quotation marks, ~ and variables. */
 static olica_status expand(reader *in, int line, const olica_setting *setting, const char **value) {
   char where[WHERE], named[WHERE + OLICA_SETTINGS_TEXT], *path;
-  bool list = setting->kind == OLICA_KIND_FILES;
-  if (setting->kind != OLICA_KIND_PATH && !list) return OLICA_OK;
+  bool texts = setting->kind == OLICA_KIND_TEXTS;
+  bool list = setting->kind == OLICA_KIND_FILES || (texts && olica_text_files_is_list(*value));
+  if (setting->kind != OLICA_KIND_PATH && !texts && !list) return OLICA_OK;
   snprintf(named, sizeof named, "%s: [%s] %s", place(in, line, where), setting->section, setting->key);
   OLICA_TRY(olica_paths_expand(in->env, named, in->variables, *value, list, &path));
   *value = path;
@@ -205,11 +207,18 @@ static bool is_moved(const reader *in, int i) {
   return in->options->directory && !in->set[i] && strcmp(setting->section, "output") == 0;
 }
 
+/* Is the value one path? */
+static bool is_path(reader *in, const olica_setting *setting) {
+  if (setting->kind != OLICA_KIND_TEXTS) return setting->kind == OLICA_KIND_PATH;
+  const char **value = field(in->options, setting);
+  return !olica_text_files_is_list(*value);
+}
+
 /* Paths as seen from where the program was started. */
 static olica_status resolve_paths(reader *in) {
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++) {
-    if (setting->kind != OLICA_KIND_PATH) continue;
+    if (!is_path(in, setting)) continue;
     const char **path = field(in->options, setting);
     char *resolved;
     if (!**path) continue;
@@ -266,7 +275,7 @@ static olica_status check_texts(const reader *in) {
   return OLICA_OK;
 }
 
-/* So does the list of tasks. */
+/* So do the list of tasks and that of the evaluation's texts. */
 static olica_status check_tasks(const reader *in) {
   char where[WHERE];
   olica_task_files files;
@@ -275,6 +284,17 @@ static olica_status check_tasks(const reader *in) {
   OLICA_TRY(olica_task_files_parse(in->env, where, in->options->evaluate.base, in->options->evaluate.tasks,
                                    &files));
   olica_task_files_free(in->env, &files);
+  return OLICA_OK;
+}
+
+static olica_status check_evaluation_texts(const reader *in) {
+  char where[WHERE];
+  olica_text_files files;
+  const olica_setting *setting = olica_settings_find("evaluate", "text", OLICA_METHOD_NONE);
+  place(in, in->line[olica_settings_index(setting)], where);
+  OLICA_TRY(olica_text_files_parse(in->env, where, in->options->evaluate.text_base,
+                                   in->options->evaluate.text, &files));
+  olica_text_files_free(in->env, &files);
   return OLICA_OK;
 }
 
@@ -369,11 +389,13 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   }
   options->calibration.base = base_named(&in, "calibration", "text");
   options->evaluate.base = base_named(&in, "evaluate", "tasks");
+  options->evaluate.text_base = base_named(&in, "evaluate", "text");
   OLICA_TRY(take_command_paths(&in, arguments));
   OLICA_TRY(resolve_paths(&in));
   options->whole = true;
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));
+  OLICA_TRY(check_evaluation_texts(&in));
   return check_together(&in);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "olica/eval/task_files.h"
+#include "olica/eval/text_files.h"
 #include "olica/io/file.h"
 #include "olica/par/comm.h"
 #include "olica/prune/method.h"
@@ -152,6 +153,34 @@ static olica_status check_lists(const outputs *o) {
   return status;
 }
 
+/* Is it a list, and not the name of a file (run/texts.c)? */
+static olica_status look_for_list(const outputs *o, bool *list) {
+  const olica_options *options = o->options;
+  char *whole;
+  *list = olica_text_files_is_list(options->evaluate.text);
+  if (!*list) return OLICA_OK;
+  OLICA_TRY(olica_file_resolve(o->env, options->evaluate.text_base, options->evaluate.text, &whole));
+  *list = access(whole, F_OK) != 0;
+  olica_status status = *list ? OLICA_OK : check_input(o, "[evaluate] text", whole);
+  olica_memory_free(o->env, whole);
+  return status;
+}
+
+static olica_status check_evaluation_texts(const outputs *o) {
+  const olica_options *options = o->options;
+  olica_text_files texts;
+  bool list;
+  OLICA_TRY(look_for_list(o, &list));
+  if (!list) return check_input(o, "[evaluate] text", options->evaluate.text);
+  OLICA_TRY(olica_text_files_parse(o->env, options->config, options->evaluate.text_base,
+                                   options->evaluate.text, &texts));
+  olica_status status = OLICA_OK;
+  for (int i = 0; i < texts.count && status == OLICA_OK; i++)
+    status = check_input(o, "[evaluate] text", texts.file[i].path);
+  olica_text_files_free(o->env, &texts);
+  return status;
+}
+
 static olica_status add_all(outputs *o) {
   const olica_options *options = o->options;
   bool prunes = options->prune.method != OLICA_METHOD_NONE;
@@ -173,7 +202,7 @@ static olica_status check(outputs *o) {
   OLICA_TRY(check_model(o, "[model] tokenizer", options->model.tokenizer));
   OLICA_TRY(check_input(o, "[calibration] tokens", options->calibration.tokens));
   OLICA_TRY(check_input(o, "[evaluate] tokens", options->evaluate.tokens));
-  OLICA_TRY(check_input(o, "[evaluate] text", options->evaluate.text));
+  OLICA_TRY(check_evaluation_texts(o));
   return check_lists(o);
 }
 

@@ -126,9 +126,6 @@ static void fill_report(olica_job *job) {
   if (job->stream) report->mine.sequences = job->stream->count;
   if (job->pool) report->mine.eigenproblems = olica_pool_eigenproblems(job->pool);
   report->mine.bytes_read = job->context->env->bytes_read;
-  if (!job->perplexity) return;
-  report->perplexity.windows = job->windows.count;
-  report->perplexity.tokens = olica_windows_scored_all(&job->windows);
 }
 
 static olica_status run(olica_job *job) {
@@ -144,7 +141,6 @@ static olica_status run(olica_job *job) {
   OLICA_TRY(olica_resume_load(job));
   OLICA_TRY(olica_saved_open(job));
   olica_ids_close(job->context, inputs.calibration);
-  olica_ids_close(job->context, inputs.evaluation);
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_dense(job));

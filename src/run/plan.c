@@ -32,12 +32,6 @@ static double stream_bytes(const olica_job *job, int ranks) {
     bytes += positions * (4 + 4 * d);
     bytes += forward_bytes(job, (int)o->calibration.length);
   }
-  if (job->windows.count > 0) {
-    double positions = share((double)job->windows.count, ranks) * job->windows.length;
-    bytes += positions * (4 + 4 * d + 4 + 4 + 8) + 4.0 * job->windows.length * job->source->panel_rows;
-    if (!job->method->calibrates || job->windows.length != o->calibration.length)
-      bytes += forward_bytes(job, job->windows.length);
-  }
   return bytes;
 }
 
@@ -81,22 +75,11 @@ static double packed_panel_bytes(const olica_job *job, olica_layout layout) {
 }
 
 /* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
-static double restart_bytes(const olica_job *job, int ranks) {
-  double packs = job->tasks.packs ? (double)job->tasks.packs->count : 0;
-  double pieces = share((double)job->windows.count, ranks) + packs;
+static double restart_bytes(const olica_job *job, int ranks, double pieces) {
   if (job->method->calibrates) pieces += share((double)job->options->calibration.samples, ranks);
   if (!olica_job_prunes(job)) return 0;
   return pieces * sizeof(olica_restart_piece) +
          (double)olica_checkpoint_most_datasets(&job->source->arch) * sizeof(olica_hdf5_progress);
-}
-
-static olica_status plan_tasks(const olica_job *job, int ranks, olica_plan *plan) {
-  const olica_packs *packs = job->tasks.packs;
-  if (!packs) return OLICA_OK;
-  OLICA_TRY(olica_choices_bytes(&job->source->arch, packs, job->precision, ranks, job->context->most_threads,
-                                job->source->panel_rows, &plan->tasks));
-  plan->tasks += olica_job_tasks_bytes(job);
-  return OLICA_OK;
 }
 
 static olica_method_site site_of(const olica_job *job, olica_layout layout) {
@@ -127,7 +110,7 @@ static olica_status plan_pruning(const olica_job *job, olica_layout layout, cons
       larger(method->observe, larger(method->cut + writer, (double)olica_checkpoint_verify_bytes()));
   plan->solver += method->stays;
   plan->checkpoint = (double)olica_checkpoint_bytes(arch, method->shapes, job->dtype);
-  plan->restart = olica_resume_bytes(job, method->arrays);
+  plan->restart = olica_resume_bytes(job, method->arrays, plan->riders.restart);
   plan->largest = method->largest;
   plan->method_room = method->room;
   for (int i = 0; i < arch->layers; i++)
@@ -153,6 +136,9 @@ static olica_status plan_passes(const olica_job *job, olica_layout layout, olica
   double read = most_maps_bytes(job), maps = read;
   if (olica_job_prunes(job)) {
     OLICA_TRY(job->method->plan(job->context->env, &model, &site, method));
+  }
+  OLICA_TRY(olica_riders_plan(job, layout.ranks, method, &plan->riders));
+  if (olica_job_prunes(job)) {
     OLICA_TRY(plan_pruning(job, layout, method, plan));
     maps = larger(maps, (double)olica_maps_bytes(arch, &method->largest, job->precision));
     plan->solver = larger(plan->solver, packed_bytes(job, layout, &method->largest));
@@ -160,7 +146,7 @@ static olica_status plan_passes(const olica_job *job, olica_layout layout, olica
   plan->solver = larger(plan->solver, larger(node_share(read, layout), packed_panel_bytes(job, layout)));
   plan->shared +=
       larger(maps, (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
-  plan->work = olica_work_make(job, method);
+  plan->work = olica_work_make(job, method, &plan->riders);
   plan->flops = olica_work_all(job, &plan->work) + method->solver_work;
   plan->solving = method->solver_seconds;
   return OLICA_OK;
@@ -183,11 +169,11 @@ static olica_status make(const olica_job *job, olica_layout layout, olica_source
   plan->layers = node_share((double)needs.node, layout);
   plan->weights = (double)needs.rank + (source.keep ? (double)needs.kept : 0);
   OLICA_TRY(plan_method(job, layout, plan));
-  plan->streams = stream_bytes(job, layout.ranks);
+  plan->streams = stream_bytes(job, layout.ranks) + plan->riders.streams;
+  plan->tasks = plan->riders.tasks;
   plan->tables = table_bytes(job, layout) + node_share(panel_bytes(job), layout);
-  OLICA_TRY(plan_tasks(job, layout.ranks, plan));
-  plan->other =
-      job->text.before + kernel_bytes(job, plan->method_room) + restart_bytes(job, layout.ranks) + SMALL;
+  plan->other = job->text.before + kernel_bytes(job, plan->method_room) +
+                restart_bytes(job, layout.ranks, plan->riders.pieces) + SMALL;
   plan->texts = job->text.kept;
   /* Texts are closed when the streams have been made, before the first layer. */
   double work = plan->solver + plan->texts;

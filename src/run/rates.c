@@ -118,7 +118,7 @@ static olica_status measure_all(const olica_job *job, olica_context *own, double
                                 double rate[3]) {
   const olica_options *o = job->options;
   int64_t length =
-      olica_job_prunes(job) || job->windows.count == 0 ? o->calibration.length : job->windows.length;
+      olica_job_prunes(job) || job->texts.count == 0 ? o->calibration.length : o->evaluate.length;
   bench b = {.context = own,
              .arch = shrink(&job->source->arch, &job->source->shape[0]),
              .tokens = (int)(length < LENGTH ? length : LENGTH),

@@ -17,7 +17,7 @@ olica_status olica_report_create(olica_env *env, olica_report **out) {
   olica_report *report;
   OLICA_TRY(OLICA_NEW(env, report, 1));
   report->sparsity_requested = report->sparsity_reached = NAN;
-  report->perplexity.dense = report->perplexity.pruned = NAN;
+  for (int i = 0; i < OLICA_TEXTS_MAX; i++) report->text[i].dense = report->text[i].pruned = NAN;
   time_t started = time(NULL) - (time_t)(olica_timer_now() - env->timers.started);
   struct tm utc;
   strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &utc));
@@ -241,12 +241,20 @@ static json_t *layers_json(const olica_report *report) {
   return array;
 }
 
-static json_t *perplexity_json(const olica_report *report) {
+static json_t *perplexity_json(const olica_report *report, const olica_report_text *text) {
   json_t *object = json_object();
-  put_real(object, olica_report_name(report, false), report->perplexity.dense);
-  put_real(object, olica_report_name(report, true), report->perplexity.pruned);
-  put_integer(object, "tokens", report->perplexity.tokens);
-  put_integer(object, "windows", report->perplexity.windows);
+  put_real(object, olica_report_name(report, false), text->dense);
+  put_real(object, olica_report_name(report, true), text->pruned);
+  put_integer(object, "tokens", text->tokens);
+  put_integer(object, "windows", text->windows);
+  return object;
+}
+
+/* By the names of the texts. */
+static json_t *perplexities_json(const olica_report *report) {
+  json_t *object = json_object();
+  for (int i = 0; i < report->texts; i++)
+    put(object, report->text[i].name, perplexity_json(report, &report->text[i]));
   return object;
 }
 
@@ -380,7 +388,8 @@ json_t *olica_report_json(const olica_report *report) {
     put(root, report->finding[i].name, finding_json(&report->finding[i]));
   put(root, "layers", layers_json(report));
   put(root, "layer_times", olica_passages_json(&report->passages));
-  if (report->perplexity.windows) put(root, "perplexity", perplexity_json(report));
+  if (report->texts) put(root, "perplexity", perplexity_json(report, &report->text[0]));
+  if (report->texts && *report->text[0].name) put(root, "perplexities", perplexities_json(report));
   if (report->tasks.count) put(root, "tasks", tasks_json(report));
   if (report->tasks.count) put(root, "questions_per_s", speed_json(report));
   put(root, "phases", phases_json(report));

@@ -209,6 +209,7 @@ olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) 
   olica_resume *resume = &job->resume;
   char *name;
   resume->from = (olica_position){1, 0};
+  resume->bytes = bytes;
   if (!olica_job_prunes(job)) return olica_signals_release(), OLICA_OK;
   resume->writes = olica_options_restarts(o);
   OLICA_TRY(olica_resume_name(context, o, &name));
@@ -287,20 +288,18 @@ static olica_status load(olica_job *job, olica_position at, olica_position from,
 
 static void take_up(olica_job *job, const json_t *state, olica_position at) {
   olica_resume *resume = &job->resume;
-  const json_t *rate = json_object_get(state, "questions_per_s");
   resume->from = resume->kept = at;
-  olica_resume_recall(job, state);
+  olica_resume_recall(job, at, state);
   job->report->restart.sweep = at.sweep;
   job->report->restart.layer = at.layer;
   job->report->restart.runs = resume->runs;
   job->report->restart.seconds = resume->seconds;
-  if (at.sweep > 1 && job->tasks.likelihood[0])
-    olica_job_report_tasks(job, false, rate ? json_real_value(rate) : NAN);
   olica_log_line(job->context->env, "going on from layer %d of sweep %d (layers from 0; %s.%d)", at.layer,
                  at.sweep, resume->files->name, resume->files->found);
 }
 
-/* What the last sweep has cut is of another type: of its state nothing stays but what the survey has found. */
+/* What the last sweep has cut is of another type: of its state nothing stays but what the survey has found.
+ */
 static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_position *from,
                               int *datasets) {
   static const char *const behind[] = {"cuts", "warnings", "questions_seconds"};
@@ -327,7 +326,8 @@ static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   }
   from = at;
   json_t *survey = NULL;
-  if (other && at.sweep == olica_job_last_sweep(job) && at.layer > 0) survey = back_to_survey(job, state, &from, &datasets);
+  if (other && at.sweep == olica_job_last_sweep(job) && at.layer > 0)
+    survey = back_to_survey(job, state, &from, &datasets);
   olica_status status = load(job, at, from, datasets, good);
   if (status == OLICA_OK && *good) take_up(job, survey ? survey : state, from);
   json_decref(survey);

@@ -4,6 +4,7 @@
 #ifndef OLICA_RUN_RESUME_H
 #define OLICA_RUN_RESUME_H
 
+#include "olica/calib/stream.h"
 #include "olica/io/hdf5.h"
 #include "olica/prune/method.h"
 #include "olica/run/options.h"
@@ -20,6 +21,7 @@ typedef struct olica_position {
 typedef struct olica_resume {
   olica_restart *files;          /* NULL: the method writes nothing that could be gone on with */
   bool writes;                   /* [restart] every is not off, and there is room */
+  double bytes;                  /* of a file, at most */
   json_t *fingerprint;           /* on rank 0 */
   olica_position from;           /* where this run has begun */
   olica_position kept;           /* of the newest restart file; sweep 0: there is none of this run */
@@ -71,12 +73,14 @@ bool olica_resume_needs_part(const struct olica_job *job);
 
 void olica_resume_close(struct olica_job *job); /* not collective */
 
-/* Bytes of a restart file, at most, while the packs of the tasks are there; `arrays` of the method. Pure. */
-double olica_resume_bytes(const struct olica_job *job, double arrays);
+/* Bytes of a restart file, at most; `arrays` of them are the method's, `riders` those of what is evaluated.
+ * Pure. */
+double olica_resume_bytes(const struct olica_job *job, double arrays, double riders);
 
 /* ---- what a restart file holds (state.c) ---- */
 
-enum { OLICA_RESUME_SECTIONS = OLICA_ARRAYS + 6 }; /* the method's arrays, and the run's own */
+/* The method's arrays, the run's own, and at most two of each rider. */
+enum { OLICA_RESUME_SECTIONS = OLICA_ARRAYS + 72 };
 
 typedef struct olica_resume_state {
   int count;
@@ -89,6 +93,15 @@ typedef struct olica_resume_state {
 olica_status olica_resume_sections(struct olica_job *job, olica_position at, olica_resume_state *state);
 void olica_resume_free(struct olica_job *job, olica_resume_state *state);
 
+/* For who has something to keep. A section that every rank has all of; one of `bytes` bytes of all ranks in
+ * `count` pieces of this one, which the caller fills; one with a piece for every sequence of a stream, whose
+ * numbers are x [count x T x d]. Not collective. */
+void olica_resume_add_shared(olica_resume_state *state, const char *name, void *data, size_t bytes);
+olica_status olica_resume_add(olica_resume_state *state, olica_env *env, const char *name, int64_t bytes,
+                              int64_t count, olica_restart_piece **piece);
+olica_status olica_resume_add_stream(olica_resume_state *state, const char *name, const olica_stream *stream,
+                                     float *x);
+
 /* What the report knows so far, warnings of all ranks, and how long it has taken: a new reference on rank 0,
  * NULL elsewhere. */
 olica_status olica_resume_describe(struct olica_job *job, olica_position at, json_t **state);
@@ -97,7 +110,8 @@ olica_status olica_resume_describe(struct olica_job *job, olica_position at, jso
  * job. Not collective, pure. */
 bool olica_resume_place(const struct olica_job *job, const json_t *state, olica_position *at, int *datasets);
 
-/* The report, and the warnings on rank 0, take up what is described. Not collective. */
-void olica_resume_recall(struct olica_job *job, const json_t *state);
+/* The report, the riders, and the warnings on rank 0, take up what is described by a run that goes on at that
+ * place. Not collective. */
+void olica_resume_recall(struct olica_job *job, olica_position at, const json_t *state);
 
 #endif

@@ -16,28 +16,25 @@
 
 /* What the file holds of this run: the method's arrays. */
 static olica_survey survey_of(const olica_job *job) {
-  olica_survey survey = {.perplexity = NAN};
+  olica_survey survey = {0};
   survey.arrays = olica_method_arrays(job->method, job->state, survey.array);
   return survey;
 }
 
-static bool wants_perplexity(const olica_job *job) {
-  return job->perplexity && olica_job_scores(job, false);
+/* Riders whose scores of the dense model are wanted: all or none. */
+static int wanted(const olica_job *job) {
+  return olica_job_scores(job, false) ? job->riders.count : 0;
 }
 
-static bool wants_tasks(const olica_job *job) {
-  return job->tasks.choices && olica_job_scores(job, false);
-}
-
-/* What the dense model's scores are of, from the fingerprint of the whole run; NULL members: not scored. */
+/* What the dense model's scores are of, from the fingerprint of the whole run. */
 static void put_dense(const olica_job *job, json_t *about, const json_t *run) {
-  const json_t *tokens = json_object_get(run, "tokens");
-  if (wants_perplexity(job))
-    json_object_set_new(about, "perplexity",
-                        json_pack("{s:O, s:I, s:I}", "ids", json_object_get(tokens, "evaluation"), "length",
-                                  (json_int_t)job->windows.length, "stride",
-                                  (json_int_t)job->windows.stride));
-  if (wants_tasks(job)) json_object_set(about, "tasks", json_object_get(tokens, "tasks"));
+  for (int i = 0; i < wanted(job); i++) {
+    const olica_rider *rider = &job->riders.rider[i];
+    const char *key;
+    olica_array array;
+    json_t *of = rider->kind->score(rider->self, json_object_get(run, "tokens"), &key, &array);
+    json_object_set_new(about, key, of);
+  }
 }
 
 static olica_status describe(olica_job *job) {
@@ -63,51 +60,78 @@ static olica_status read_about(olica_job *job, const olica_survey_file *file, js
                          job->options->calibration.save);
 }
 
+/* The names that the wanted scores have in a file; "": it has none that is of the same. */
+typedef struct scores {
+  char name[OLICA_RIDERS_MAX][64];
+} scores;
+
+/* A score may have another name there: texts are told apart by what they are, not by what they are called. */
+static void find_score(const json_t *about, const char *key, const json_t *of, const char *name,
+                       char found[64]) {
+  const char *its;
+  json_t *value;
+  *found = '\0';
+  json_object_foreach((json_t *)about, its, value) {
+    if (strcmp(its, "survey") == 0 || !json_equal(value, of)) continue;
+    snprintf(found, 64, "%s", strcmp(its, key) == 0 ? name : its);
+    if (strcmp(its, key) == 0) return;
+  }
+}
+
 /* Does it fit this run, and which of the wanted scores does it have? Rank 0 knows. */
-static olica_status compare(olica_job *job, const json_t *about, int known[2]) {
-  static const char *const parts[2] = {"perplexity", "tasks"};
+static olica_status compare(olica_job *job, const json_t *about, scores *known) {
+  *known = (scores){0};
   if (job->context->rank != 0) return OLICA_OK;
-  for (int i = 0; i < 2; i++) {
-    const json_t *mine = json_object_get(job->saved.about, parts[i]), *its = json_object_get(about, parts[i]);
-    known[i] = mine && its && json_equal(mine, its);
+  for (int i = 0; i < wanted(job); i++) {
+    const olica_rider *rider = &job->riders.rider[i];
+    const char *key;
+    olica_array array;
+    json_decref(rider->kind->score(rider->self, NULL, &key, &array));
+    find_score(about, key, json_object_get(job->saved.about, key), array.name, known->name[i]);
   }
   return olica_fingerprint_compare(job->context->env, job->options->calibration.save,
                                    json_object_get(about, "survey"),
                                    json_object_get(job->saved.about, "survey"));
 }
 
-/* The dense model's scores, if the file has all that are wanted. */
-static void take_dense(olica_job *job, double perplexity) {
-  job->saved.dense = true;
-  if (wants_perplexity(job)) job->report->perplexity.dense = perplexity;
-  if (wants_tasks(job)) olica_job_report_tasks(job, false, NAN);
+/* Scores of the dense model under the names that they have in a file. *all: it has those that are wanted. */
+static void put_scores(const olica_job *job, const olica_survey_file *file, const scores *known,
+                       olica_survey *survey, bool *all) {
+  *all = true;
+  for (int i = 0; i < wanted(job); i++) {
+    const olica_rider *rider = &job->riders.rider[i];
+    const char *key;
+    json_decref(rider->kind->score(rider->self, NULL, &key, &survey->score[i]));
+    survey->score[i].name = known->name[i];
+    *all = *all && *known->name[i] && olica_survey_has(file, known->name[i]);
+  }
+  if (*all) survey->scores = wanted(job);
 }
 
-/* What a damaged file has given is no beginning for a survey, which adds up. */
+/* What a damaged file has given is no beginning for a survey, which adds up, and no score. */
 static void forget(const olica_survey *survey) {
   for (int i = 0; i < survey->arrays; i++)
     memset(survey->array[i].data, 0,
            (size_t)olica_array_numbers(&survey->array[i]) * sizeof *survey->array[i].data);
-  if (survey->choices > 0)
-    memset(survey->likelihood, 0, (size_t)survey->choices * sizeof *survey->likelihood);
+  for (int i = 0; i < survey->scores; i++)
+    for (int64_t n = 0; n < survey->score[i].shape[0]; n++) survey->score[i].data[n] = NAN;
 }
 
-static olica_status take(olica_job *job, olica_survey_file *file, const int known[2]) {
+static olica_status take(olica_job *job, olica_survey_file *file, const scores *known) {
   olica_survey survey = survey_of(job);
-  bool dense = (!wants_perplexity(job) || (known[0] && file->has_perplexity)) &&
-               (!wants_tasks(job) || (known[1] && file->choices > 0));
-  if (dense && wants_tasks(job)) {
-    survey.choices = job->tasks.questions->choices;
-    survey.likelihood = job->tasks.likelihood[0];
-  }
+  put_scores(job, file, known, &survey, &job->saved.dense);
   olica_status status = olica_survey_load(file, &survey);
-  if (status != OLICA_OK) forget(&survey);
+  if (status != OLICA_OK) {
+    forget(&survey);
+    job->saved.dense = false;
+  }
   OLICA_TRY(status);
   job->saved.survey = true;
-  if (dense) take_dense(job, survey.perplexity);
+  for (int i = 0; i < survey.scores; i++)
+    if (job->riders.rider[i].kind->scored) job->riders.rider[i].kind->scored(job->riders.rider[i].self);
   snprintf(job->report->survey, sizeof job->report->survey, "read from %s", job->options->calibration.save);
   olica_log_line(job->context->env, "survey: %s%s", job->report->survey,
-                 dense ? "" : "; the dense model is evaluated anew");
+                 job->saved.dense ? "" : "; the dense model is evaluated anew");
   return OLICA_OK;
 }
 
@@ -115,14 +139,14 @@ static olica_status take(olica_job *job, olica_survey_file *file, const int know
 static olica_status use(olica_job *job, olica_survey_file *file) {
   olica_context *context = job->context;
   json_t *about;
-  int known[2] = {0};
+  scores known;
   OLICA_AGREE(context, read_about(job, file, &about));
-  olica_status fits = olica_comm_agree(context, context->comm, compare(job, about, known));
+  olica_status fits = olica_comm_agree(context, context->comm, compare(job, about, &known));
   json_decref(about);
   OLICA_TRY(fits);
-  olica_comm_bcast(context, context->comm, known, sizeof known, 0);
+  olica_comm_bcast(context, context->comm, &known, sizeof known, 0);
   bool begins = job->resume.from.sweep == 1 && job->resume.from.layer == 0; /* else the survey is under way */
-  return job->options->fresh || !begins ? OLICA_OK : take(job, file, known);
+  return job->options->fresh || !begins ? OLICA_OK : take(job, file, &known);
 }
 
 static olica_status refuse(olica_env *env, olica_status status, const char *way_out) {
@@ -182,13 +206,13 @@ olica_status olica_saved_open(olica_job *job) {
 /* The tokens have not been looked at. */
 static olica_status foresee(olica_job *job, olica_survey_file *file) {
   json_t *about;
-  int known[2];
+  scores known;
   OLICA_AGREE(job->context, read_about(job, file, &about));
   if (job->context->rank == 0) {
     json_object_set_new(json_object_get(about, "survey"), "tokens", json_object());
     json_object_set_new(json_object_get(job->saved.about, "survey"), "tokens", json_object());
   }
-  olica_status status = olica_comm_agree(job->context, job->context->comm, compare(job, about, known));
+  olica_status status = olica_comm_agree(job->context, job->context->comm, compare(job, about, &known));
   json_decref(about);
   return status;
 }
@@ -242,10 +266,10 @@ static olica_status write_file(olica_job *job) {
   olica_survey survey = survey_of(job);
   char *about;
   bool stays;
-  if (wants_perplexity(job)) survey.perplexity = job->report->perplexity.dense;
-  if (wants_tasks(job)) {
-    survey.choices = job->tasks.questions->choices;
-    survey.likelihood = job->tasks.likelihood[0];
+  for (int i = 0; i < wanted(job); i++) {
+    const olica_rider *rider = &job->riders.rider[i];
+    const char *key;
+    json_decref(rider->kind->score(rider->self, NULL, &key, &survey.score[survey.scores++]));
   }
   OLICA_TRY(share_about(job, &about));
   bool replace = context->rank == 0 && is_found(job);

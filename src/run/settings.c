@@ -72,7 +72,7 @@ static const olica_setting table[] = {
           .choice = answers),
 
   SETTING(evaluate, tokens, PATH, "", NOTHING, "int32 or int64 ids of any shape, read as one row (.npy), for perplexity"),
-  SETTING(evaluate, text, PATH, "", NOTHING, "text for perplexity, tokenized whole"),
+  SETTING(evaluate, text, TEXTS, "", NOTHING, "text for perplexity, tokenized whole; or several, each with a name: NAME:FILE, NAME:FILE"),
   SETTING(evaluate, length, INTEGER, "128", RESULT, "tokens of a window", IN(2, 1 << 20), .unit = "tokens"),
   SETTING(evaluate, windows, INTEGER, "0", NOTHING, "windows to score; 0: all", IN(0, 1e12), .unit = "windows"),
   SETTING(evaluate, stride, INTEGER, "0", RESULT, "from one window to the next; 0: length", IN(0, 1 << 20), .unit = "tokens"),

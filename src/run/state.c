@@ -1,5 +1,6 @@
 /* What a restart file holds of a run. There is no generator's state: a draw depends on its place alone
  * (base/random.h), and the sample is drawn again. */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,13 +11,14 @@
 #include "olica/run/value.h"
 
 static olica_restart_section *add_section(olica_resume_state *state, const char *name, int64_t bytes) {
+  assert(state->count < OLICA_RESUME_SECTIONS);
   olica_restart_section *section = &state->section[state->count++];
   *section = (olica_restart_section){.bytes = bytes};
   snprintf(section->name, sizeof section->name, "%s", name);
   return section;
 }
 
-static void add_shared(olica_resume_state *state, const char *name, void *data, size_t bytes) {
+void olica_resume_add_shared(olica_resume_state *state, const char *name, void *data, size_t bytes) {
   olica_restart_piece *piece = &state->shared[state->count];
   olica_restart_section *section = add_section(state, name, (int64_t)bytes);
   *piece = (olica_restart_piece){.data = data, .bytes = (int64_t)bytes};
@@ -25,44 +27,31 @@ static void add_shared(olica_resume_state *state, const char *name, void *data, 
   section->piece = piece;
 }
 
-/* A piece for every sequence. */
-static olica_status add_stream(olica_resume_state *state, const char *name, const olica_stream *stream) {
-  int64_t bytes = (int64_t)stream->tokens * stream->hidden * (int64_t)sizeof(float);
-  olica_restart_section *section = add_section(state, name, stream->sequences * bytes);
-  OLICA_TRY(OLICA_NEW(stream->context->env, section->piece, (size_t)stream->count));
-  section->count = stream->count;
+olica_status olica_resume_add(olica_resume_state *state, olica_env *env, const char *name, int64_t bytes,
+                              int64_t count, olica_restart_piece **piece) {
+  olica_restart_section *section = add_section(state, name, bytes);
+  OLICA_TRY(OLICA_NEW(env, section->piece, (size_t)count));
+  section->count = count;
+  *piece = section->piece;
+  return OLICA_OK;
+}
+
+olica_status olica_resume_add_stream(olica_resume_state *state, const char *name, const olica_stream *stream,
+                                     float *x) {
+  int64_t numbers = (int64_t)stream->tokens * stream->hidden, bytes = numbers * (int64_t)sizeof *x;
+  olica_restart_piece *piece;
+  OLICA_TRY(
+      olica_resume_add(state, stream->context->env, name, stream->sequences * bytes, stream->count, &piece));
   for (int64_t s = 0; s < stream->count; s++)
-    section->piece[s] = (olica_restart_piece){
-        .data = olica_stream_sequence(stream, s), .offset = (stream->first + s) * bytes, .bytes = bytes};
+    piece[s] =
+        (olica_restart_piece){.data = x + s * numbers, .offset = (stream->first + s) * bytes, .bytes = bytes};
   return OLICA_OK;
-}
-
-/* A piece for every pack. */
-static olica_status add_packs(olica_resume_state *state, const olica_choices *choices) {
-  int64_t row = choices->arch->hidden * (int64_t)sizeof(float);
-  olica_restart_section *section = add_section(state, "tasks", choices->all_rows * row);
-  OLICA_TRY(OLICA_NEW(choices->context->env, section->piece, (size_t)choices->packs));
-  section->count = choices->packs;
-  for (int64_t p = 0; p < choices->packs; p++) {
-    const olica_own_pack *pack = &choices->pack[p];
-    section->piece[p] = (olica_restart_piece){.data = choices->x + pack->row * choices->arch->hidden,
-                                              .offset = pack->first_row * row,
-                                              .bytes = pack->rows * row};
-  }
-  return OLICA_OK;
-}
-
-static olica_status add_streams(olica_job *job, olica_position at, olica_resume_state *state) {
-  bool dense = at.sweep < olica_job_last_sweep(job);
-  if (job->stream) OLICA_TRY(add_stream(state, "calibration", job->stream));
-  if (dense && (at.sweep > 1 || !olica_job_scores(job, false))) return OLICA_OK;
-  if (job->perplexity) OLICA_TRY(add_stream(state, "evaluation", job->perplexity->stream));
-  return job->tasks.choices ? add_packs(state, job->tasks.choices) : OLICA_OK;
 }
 
 /* Sections are found by their names: an array may not be called as one of the run's. */
 static olica_status check_names(const olica_job *job, const olica_array *array, int arrays) {
-  static const char *const own[] = {"place", "calibration", "evaluation", "tasks", "likelihood", "progress"};
+  static const char *const own[] = {"place", "calibration", "evaluation", "dense",
+                                    "tasks", "likelihood",  "progress"};
   for (int i = 0; i < arrays; i++) {
     bool taken = strlen(array[i].name) >= OLICA_RESTART_SECTION;
     for (size_t k = 0; k < sizeof own / sizeof *own; k++) taken |= strcmp(array[i].name, own[k]) == 0;
@@ -83,17 +72,17 @@ olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resu
   *state = (olica_resume_state){0};
   OLICA_TRY(check_names(job, array, arrays));
   job->resume.place = at;
-  add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
+  olica_resume_add_shared(state, "place", &job->resume.place, sizeof job->resume.place);
   for (int i = 0; i < arrays; i++)
-    add_shared(state, array[i].name, array[i].data,
-               (size_t)olica_array_numbers(&array[i]) * sizeof *array[i].data);
-  if (at.sweep > 1 && job->tasks.likelihood[0])
-    add_shared(state, "likelihood", job->tasks.likelihood[0],
-               (size_t)job->tasks.questions->choices * sizeof *job->tasks.likelihood[0]);
-  if (at.layer > 0) OLICA_TRY(add_streams(job, at, state));
+    olica_resume_add_shared(state, array[i].name, array[i].data,
+                            (size_t)olica_array_numbers(&array[i]) * sizeof *array[i].data);
+  if (at.layer > 0 && job->stream)
+    OLICA_TRY(olica_resume_add_stream(state, "calibration", job->stream, job->stream->x));
+  bool rides = cuts || (at.sweep == 1 && olica_job_scores(job, false));
+  OLICA_TRY(olica_riders_save(&job->riders, rides && at.layer > 0, at.sweep > 1, state));
   if (at.layer > 0 && cuts)
-    add_shared(state, "progress", job->resume.progress,
-               (size_t)job->resume.datasets * sizeof *job->resume.progress);
+    olica_resume_add_shared(state, "progress", job->resume.progress,
+                            (size_t)job->resume.datasets * sizeof *job->resume.progress);
   return OLICA_OK;
 }
 
@@ -102,16 +91,12 @@ void olica_resume_free(olica_job *job, olica_resume_state *state) {
     if (!state->section[i].shared) olica_memory_free(job->context->env, state->section[i].piece);
 }
 
-double olica_resume_bytes(const olica_job *job, double arrays) {
+double olica_resume_bytes(const olica_job *job, double arrays, double riders) {
   const olica_options *o = job->options;
   const olica_arch *arch = &job->source->arch;
-  double d = arch->hidden, rows = 0;
+  double rows = 0;
   if (job->method->calibrates) rows += (double)o->calibration.samples * (double)o->calibration.length;
-  rows += (double)job->windows.count * job->windows.length;
-  for (int64_t p = 0; job->tasks.packs && p < job->tasks.packs->count; p++)
-    rows += (double)job->tasks.packs->size[p].rows;
-  double choices = job->tasks.questions ? (double)job->tasks.questions->choices : 0;
-  return 4 * d * rows + arrays + 8 * choices + (64 << 10) + 1024.0 * arch->layers;
+  return 4.0 * arch->hidden * rows + riders + arrays + (64 << 10) + 1024.0 * arch->layers;
 }
 
 /* ---- the report ---- */
@@ -188,26 +173,18 @@ static void recall_warnings(olica_log *log, json_t *object) {
   }
 }
 
-/* JSON has no NaN: what has not been measured in this run (or read with its statistics) is left out. */
-static void put_finite(json_t *state, const char *name, double value) {
-  if (state && isfinite(value)) json_object_set_new(state, name, json_real(value));
-}
-
 olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **out) {
   olica_context *context = job->context;
   const olica_report *report = job->report;
   json_t *warnings = json_object();
-  double questions = job->tasks.choices ? job->tasks.choices->seconds : 0;
   *out = NULL;
   OLICA_TRY(gather_warnings(context, warnings));
-  olica_comm_max(context, context->comm, &questions, 1);
-  json_t *state = json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o, s:f}", "sweep", at.sweep, "layer", at.layer,
+  json_t *state = json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o}", "sweep", at.sweep, "layer", at.layer,
                             "datasets", job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
                             job->resume.seconds + olica_timer_now() - context->env->timers.started,
-                            "warnings", warnings, "cuts", cuts_json(report), "questions_seconds", questions);
-  put_finite(state, "dense", report->perplexity.dense);
+                            "warnings", warnings, "cuts", cuts_json(report));
+  OLICA_TRY(olica_riders_describe(&job->riders, state));
   if (state && *report->survey) json_object_set_new(state, "survey", olica_value_string(report->survey));
-  if (report->tasks.known[0]) put_finite(state, "questions_per_s", report->tasks.per_second[0]);
   if (context->rank == 0 && state) json_object_set(state, "fingerprint", job->resume.fingerprint);
   OLICA_AGREE(context, state ? OLICA_OK
                              : olica_error_set(context->env, OLICA_ERR_MEMORY,
@@ -230,16 +207,13 @@ bool olica_resume_place(const olica_job *job, const json_t *state, olica_positio
          *datasets < DATASETS_MAX;
 }
 
-void olica_resume_recall(olica_job *job, const json_t *state) {
+void olica_resume_recall(olica_job *job, olica_position at, const json_t *state) {
   olica_report *report = job->report;
-  const json_t *dense = json_object_get(state, "dense");
   const char *survey = json_string_value(json_object_get(state, "survey"));
   job->resume.runs = (int)json_integer_value(json_object_get(state, "runs"));
   job->resume.seconds = json_real_value(json_object_get(state, "seconds"));
-  if (dense) report->perplexity.dense = json_real_value(dense);
   if (survey) snprintf(report->survey, sizeof report->survey, "%s", survey);
   recall_cuts(report, json_object_get(state, "cuts"));
   if (job->context->rank == 0) recall_warnings(&job->context->env->log, json_object_get(state, "warnings"));
-  if (job->tasks.choices)
-    job->tasks.choices->seconds = json_real_value(json_object_get(state, "questions_seconds"));
+  olica_riders_recall(&job->riders, at.sweep > 1, state);
 }

@@ -26,8 +26,7 @@ static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
   }
   OLICA_AGREE(context, olica_packed_create(job->kernel, panel, &rows));
   olica_shared_fence(context);
-  if (job->perplexity) olica_perplexity_add(job->perplexity, first, count, rows);
-  if (job->tasks.choices) olica_choices_add(job->tasks.choices, first, count, rows);
+  olica_riders_add(&job->riders, &(olica_rider_panel){.first = first, .count = count, .rows = rows});
   olica_packed_destroy(rows);
   olica_shared_destroy(room);
   return OLICA_OK;
@@ -48,8 +47,7 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   if (use->round) OLICA_TRY(round_panel(job, use->table, count));
   if (use->embed) {
     olica_stream_embed(job->stream, first, count, rows);
-    if (job->perplexity) olica_stream_embed(job->perplexity->stream, first, count, rows);
-    if (job->tasks.choices) olica_choices_embed(job->tasks.choices, first, count, rows);
+    olica_riders_embed(&job->riders, first, count, rows);
   }
   if (use->score) {
     olica_timer_start(&env->timers, "evaluate");
@@ -83,10 +81,9 @@ static olica_status read_layer(olica_job *job, int index, olica_layer **layer) {
   return status;
 }
 
-static olica_status advance(olica_job *job, const char *phase, olica_stream *stream, olica_forward *forward,
-                            const olica_maps *maps) {
-  olica_timer_start(&job->context->env->timers, phase);
-  olica_status status = olica_stream_advance(stream, forward, maps, NULL);
+static olica_status advance_calibration(olica_job *job, const olica_maps *maps) {
+  olica_timer_start(&job->context->env->timers, "advance");
+  olica_status status = olica_stream_advance(job->stream, job->forward, maps, NULL);
   olica_timer_stop(&job->context->env->timers);
   return status;
 }
@@ -100,38 +97,14 @@ static olica_status pack_layer(olica_job *job, const char *phase, const olica_la
   return status;
 }
 
-static bool evaluates(const olica_job *job) {
-  return job->perplexity || job->tasks.choices;
-}
-
-/* What is evaluated passes a layer. */
-static olica_status advance_evaluation(olica_job *job, const olica_maps *maps) {
-  if (job->perplexity) OLICA_TRY(advance(job, "evaluate", job->perplexity->stream, job->eval_forward, maps));
-  if (!job->tasks.choices) return OLICA_OK;
-  olica_timer_start(&job->context->env->timers, "evaluate");
-  olica_status status = olica_choices_advance(job->tasks.choices, maps);
-  olica_timer_stop(&job->context->env->timers);
-  return status;
-}
-
-/* The scores of one model, once all panels have passed. */
-static olica_status finish_scores(olica_job *job, bool pruned) {
-  double *perplexity = pruned ? &job->report->perplexity.pruned : &job->report->perplexity.dense;
-  if (job->perplexity) {
-    OLICA_TRY(olica_perplexity_finish(job->perplexity, perplexity));
-    olica_log_line(job->context->env, "%s perplexity %.4f", olica_report_name(job->report, pruned),
-                   *perplexity);
-  }
-  return job->tasks.choices ? olica_job_finish_tasks(job, pruned) : OLICA_OK;
-}
-
 /* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is
  * neither reading nor writing counts as "evaluate". */
 static olica_status finish_stream(olica_job *job, bool pruned) {
   olica_env *env = job->context->env;
   const olica_arch *arch = &job->source->arch;
   bool write = pruned && !arch->tied;
-  table_use use = {.table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = evaluates(job)};
+  table_use use = {
+      .table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->riders.count > 0};
   olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
   olica_status status = olica_source_norm(job->source, job->gains);
@@ -139,10 +112,9 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   OLICA_TRY(status);
   if (pruned) OLICA_TRY(olica_weights_round(env, job->dtype, "norm", job->gains, (size_t)arch->hidden));
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(job->checkpoint, job->gains));
-  if (job->perplexity) olica_perplexity_begin(job->perplexity, job->gains);
-  if (job->tasks.choices) olica_choices_begin(job->tasks.choices, job->gains);
+  olica_riders_begin(&job->riders, job->gains, pruned);
   if (use.score || write) OLICA_TRY(pass_table(job, &use));
-  OLICA_TRY(finish_scores(job, pruned));
+  OLICA_TRY(olica_riders_finish(&job->riders, pruned));
   olica_timer_stop(&env->timers);
   return OLICA_OK;
 }
@@ -160,7 +132,7 @@ static olica_status pass_dense_layer(olica_job *job, const dense_sweep *s, int i
   OLICA_TRY(read_layer(job, index, &layer));
   OLICA_TRY(pack_layer(job, s->observe ? "survey" : "evaluate", layer, index, &maps));
   if (s->observe) OLICA_TRY(olica_method_observe(job->method, job->state, s->sweep - 1, maps));
-  if (s->score) OLICA_TRY(advance_evaluation(job, maps));
+  if (s->score) OLICA_TRY(olica_riders_advance(&job->riders, maps));
   olica_maps_destroy(maps);
   olica_layer_destroy(job->context->env, layer);
   return OLICA_OK;
@@ -202,7 +174,7 @@ olica_status olica_sweep_dense(olica_job *job) {
   int last = olica_job_last_sweep(job);
   const olica_position from = job->resume.from;
   for (int sweep = from.sweep; sweep < last; sweep++) {
-    bool score = sweep == 1 && evaluates(job) && olica_job_scores(job, false) && !job->saved.dense;
+    bool score = sweep == 1 && job->riders.count > 0 && olica_job_scores(job, false) && !job->saved.dense;
     const dense_sweep s = {sweep, sweep <= job->method->passes && !job->saved.survey, score};
     if (s.observe || s.score) OLICA_TRY(pass_dense(job, &s, sweep == from.sweep ? from.layer : 0));
     if (sweep + 1 < last && s.observe) OLICA_TRY(olica_resume_boundary(job, (olica_position){sweep + 1, 0}));
@@ -228,9 +200,8 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_maps *maps;
   OLICA_TRY(pack_layer(job, "advance", pruned, index, &maps));
   /* Behind the last layer nothing looks at the calibration stream any more. */
-  if (index + 1 < job->source->arch.layers)
-    OLICA_TRY(advance(job, "advance", job->stream, job->forward, maps));
-  OLICA_TRY(advance_evaluation(job, maps));
+  if (index + 1 < job->source->arch.layers) OLICA_TRY(advance_calibration(job, maps));
+  OLICA_TRY(olica_riders_advance(&job->riders, maps));
   olica_maps_destroy(maps);
   olica_layer_destroy(env, pruned);
   return OLICA_OK;

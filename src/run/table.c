@@ -78,14 +78,14 @@ static void print_model(FILE *to, const olica_report *report) {
   if (isfinite(report->sparsity_reached))
     fprintf(to, "   sparsity %.4f, asked for %.4f", report->sparsity_reached, report->sparsity_requested);
   fputc('\n', to);
-  if (report->perplexity.windows) {
-    print_pair(to, report, "perplexity", real(report->perplexity.dense, left),
-               real(report->perplexity.pruned, right));
-    fprintf(to, "   %s token%s,", grouped(report->perplexity.tokens, left),
-            report->perplexity.tokens == 1 ? "" : "s");
-    fprintf(to, " %s window%s\n", grouped(report->perplexity.windows, left),
-            report->perplexity.windows == 1 ? "" : "s");
-  }
+}
+
+static void print_text(FILE *to, const olica_report *report, const olica_report_text *text) {
+  char left[NUMBER], right[NUMBER], what[OLICA_TEXT_NAME + 16];
+  snprintf(what, sizeof what, "perplexity%s%s", *text->name ? " " : "", text->name);
+  print_pair(to, report, what, real(text->dense, left), real(text->pruned, right));
+  fprintf(to, "   %s token%s,", grouped(text->tokens, left), text->tokens == 1 ? "" : "s");
+  fprintf(to, " %s window%s\n", grouped(text->windows, left), text->windows == 1 ? "" : "s");
 }
 
 /* "0.4200 +- 0.0349", or a dash where it is not known. */
@@ -234,6 +234,7 @@ void olica_report_table(const olica_report *report, FILE *to) {
   print_head(to, report);
   print_rule(to);
   print_model(to, report);
+  for (int i = 0; i < report->texts; i++) print_text(to, report, &report->text[i]);
   print_tasks(to, report);
   print_findings(to, report);
   print_phases(to, report);

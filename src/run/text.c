@@ -62,10 +62,9 @@ static olica_status parse_sources(olica_job *job) {
 }
 
 olica_status olica_job_open_tokenizer(olica_job *job) {
-  const olica_options *o = job->options;
   OLICA_AGREE(job->context, parse_sources(job));
-  OLICA_AGREE(job->context, olica_job_parse_tasks(job));
-  bool needed = has_text(&job->sources) || *o->evaluate.text || job->tasks.files.count > 0;
+  OLICA_TRY(olica_riders_parse(job));
+  bool needed = has_text(&job->sources) || olica_riders_tokenize(job);
   if (needed || olica_job_prunes(job)) OLICA_TRY(load_bundle(job));
   OLICA_AGREE(job->context, needed ? open_encoder(job) : OLICA_OK);
   return OLICA_OK;

@@ -142,6 +142,7 @@ static bool read_value(const olica_setting *setting, const char *text, void *to)
   switch (setting->kind) {
   case OLICA_KIND_STRING:
   case OLICA_KIND_PATH:
+  case OLICA_KIND_TEXTS:
     *(const char **)to = text;
     return true;
   case OLICA_KIND_FILES:
@@ -214,6 +215,8 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
     return expect_words("a path", text);
   case OLICA_KIND_FILES:
     return expect_words("a list of kind:FILE, separated by commas", text);
+  case OLICA_KIND_TEXTS:
+    return expect_words("a path, or a list of NAME:FILE, separated by commas", text);
   case OLICA_KIND_INTEGER:
     return expect_number(setting, "a whole number", text);
   case OLICA_KIND_COUNT:
@@ -282,6 +285,7 @@ json_t *olica_value_json(const olica_setting *setting, const void *from) {
   case OLICA_KIND_STRING:
   case OLICA_KIND_PATH:
   case OLICA_KIND_FILES:
+  case OLICA_KIND_TEXTS:
     return olica_value_string(*(const char *const *)from);
   case OLICA_KIND_INTEGER:
     return json_integer(*(const int64_t *)from);

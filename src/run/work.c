@@ -6,8 +6,7 @@
 
 static double layers(const olica_job *job, const olica_layer_shape *shapes, int count, double length) {
   double work = 0;
-  for (int i = 0; i < count; i++)
-    work += olica_layer_shape_work(&job->source->arch, &shapes[i], length);
+  for (int i = 0; i < count; i++) work += olica_layer_shape_work(&job->source->arch, &shapes[i], length);
   return work;
 }
 
@@ -17,24 +16,10 @@ static double sequence_work(const olica_job *job, const olica_method_plan *metho
   return method->sequence + length * layers(job, method->shapes, job->source->arch.layers - 1, length);
 }
 
-static double window_token(const olica_job *job, const olica_method_plan *method) {
-  const olica_arch *arch = &job->source->arch;
-  double length = job->windows.length, head = 2.0 * arch->hidden * arch->vocabulary, flops = 0;
-  if (olica_job_scores(job, false)) flops += layers(job, job->source->shape, arch->layers, length) + head;
-  if (olica_job_prunes(job)) flops += layers(job, method->shapes, arch->layers, length) + head;
-  return flops;
-}
-
-olica_work olica_work_make(const olica_job *job, const olica_method_plan *method) {
-  const olica_packs *packs = job->tasks.packs;
-  olica_work work = {0};
-  int models = olica_job_scores(job, false) + olica_job_scores(job, true);
+olica_work olica_work_make(const olica_job *job, const olica_method_plan *method,
+                           const olica_rider_plan *riders) {
+  olica_work work = {.riders = riders->work, .busiest = riders->busiest};
   if (job->method->calibrates) work.sequence = sequence_work(job, method);
-  if (job->windows.count > 0) work.window = job->windows.length * window_token(job, method);
-  for (int64_t p = 0; packs && p < packs->count; p++) {
-    work.tasks += packs->cost[p] * models;
-    work.pack = fmax(work.pack, packs->cost[p] * models);
-  }
   return work;
 }
 
@@ -43,10 +28,9 @@ static double sequences(const olica_job *job) {
 }
 
 double olica_work_all(const olica_job *job, const olica_work *work) {
-  return sequences(job) * work->sequence + (double)job->windows.count * work->window + work->tasks;
+  return sequences(job) * work->sequence + work->riders;
 }
 
 double olica_work_busiest(const olica_job *job, const olica_work *work, int ranks) {
-  return ceil(sequences(job) / ranks) * work->sequence +
-         ceil((double)job->windows.count / ranks) * work->window + fmax(work->tasks / ranks, work->pack);
+  return ceil(sequences(job) / ranks) * work->sequence + work->busiest;
 }

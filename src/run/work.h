@@ -3,20 +3,19 @@
 #ifndef OLICA_RUN_WORK_H
 #define OLICA_RUN_WORK_H
 
-#include "olica/prune/method.h"
+#include "rider.h"
 
 struct olica_job;
 
 /* Floating-point operations of products, a multiply-add counted as two. */
 typedef struct olica_work {
-  double sequence; /* of a calibration sequence, through both sweeps */
-  double window;   /* of a window of the evaluation, through all models that it scores */
-  double tasks;    /* of all packs of the tasks, and */
-  double pack;     /* of the largest */
+  double sequence;        /* of a calibration sequence, through all sweeps */
+  double riders, busiest; /* of all that is evaluated: of all ranks; of the one that has most */
 } olica_work;
 
-/* `method` is read only where the job prunes. */
-olica_work olica_work_make(const struct olica_job *job, const olica_method_plan *method);
+/* `method` is read only where the job prunes; `riders` are planned for as many ranks as are asked about. */
+olica_work olica_work_make(const struct olica_job *job, const olica_method_plan *method,
+                           const olica_rider_plan *riders);
 
 /* Operations of all ranks, and of the rank that has most of so many. */
 double olica_work_all(const struct olica_job *job, const olica_work *work);

@@ -12,10 +12,9 @@
 enum { ABOUT_MAX = 1 << 20 };
 
 /* The datasets of a file: the text, the dense model's scores, and the method's arrays behind them. */
-enum { ABOUT, PERPLEXITY, LIKELIHOOD, FIXED, PARTS = FIXED + OLICA_ARRAYS };
+enum { ABOUT, SCORES, ARRAYS = SCORES + OLICA_SURVEY_SCORES, PARTS = ARRAYS + OLICA_ARRAYS };
 
-static const char *const names[FIXED] = {"meta/about_json", "dense/perplexity", "dense/likelihood"};
-static const char arrays_in[] = "survey/";
+static const char about_name[] = "meta/about_json", scores_in[] = "dense/", arrays_in[] = "survey/";
 
 /* A dataset of the schema over the caller's numbers; dims 0: the file has none. */
 typedef struct item {
@@ -27,31 +26,25 @@ typedef struct item {
   double least; /* of its numbers */
 } item;
 
-static item item_of(const char *folder, const char *name, int dims, const int64_t *shape, void *data,
-                    double least) {
-  item it = {
-      .type = OLICA_HDF5_FP64, .dims = dims, .shape = {shape[0], shape[1]}, .data = data, .least = least};
-  snprintf(it.name, sizeof it.name, "%s%s", folder, name);
+static item item_of(const char *folder, const olica_array *array) {
+  item it = {.type = OLICA_HDF5_FP64,
+             .dims = array->dims,
+             .shape = {array->shape[0], array->shape[1]},
+             .data = array->data,
+             .least = array->least};
+  snprintf(it.name, sizeof it.name, "%s%s", folder, array->name);
   return it;
 }
 
-static void list_items(olica_survey *survey, item items[PARTS]) {
-  const int64_t one[2] = {1, 0}, choices[2] = {survey->choices, 0};
+static void list_items(const olica_survey *survey, item items[PARTS]) {
   memset(items, 0, PARTS * sizeof *items);
-  items[PERPLEXITY] =
-      item_of("", names[PERPLEXITY], isfinite(survey->perplexity) ? 1 : 0, one, &survey->perplexity, 1);
-  items[LIKELIHOOD] =
-      item_of("", names[LIKELIHOOD], survey->choices > 0 ? 1 : 0, choices, survey->likelihood, -INFINITY);
-  for (int i = 0; i < survey->arrays; i++) {
-    const olica_array *array = &survey->array[i];
-    items[FIXED + i] = item_of(arrays_in, array->name, array->dims, array->shape, array->data, array->least);
-  }
+  for (int i = 0; i < survey->scores; i++) items[SCORES + i] = item_of(scores_in, &survey->score[i]);
+  for (int i = 0; i < survey->arrays; i++) items[ARRAYS + i] = item_of(arrays_in, &survey->array[i]);
 }
 
 static item about_item(int64_t bytes, void *text) {
-  const int64_t shape[2] = {bytes, 0};
-  item it = item_of("", names[ABOUT], 1, shape, text, 0);
-  it.type = OLICA_HDF5_BYTES;
+  item it = {.type = OLICA_HDF5_BYTES, .dims = 1, .shape = {bytes, 0}, .data = text};
+  snprintf(it.name, sizeof it.name, "%s", about_name);
   return it;
 }
 
@@ -97,9 +90,8 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
                                const olica_survey *survey, bool replace, bool *stays) {
   *stays = false;
   char part[OLICA_CATALOG_PATH];
-  olica_survey copy = *survey;
   item items[PARTS];
-  list_items(&copy, items);
+  list_items(survey, items);
   items[ABOUT] = about_item((int64_t)strlen(about), (void *)about);
   if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
     return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
@@ -154,14 +146,17 @@ static olica_status refuse_unknown(const olica_survey_file *file, const olica_te
                          file->catalog->path[0], tensor->name);
 }
 
-/* Every dataset is one of ours, or an array of some method. */
+static bool lies_in(const olica_tensor *tensor, const char *folder) {
+  return strncmp(tensor->name, folder, strlen(folder)) == 0;
+}
+
+/* Every dataset is one of ours: the text, somebody's score, or an array of some method. */
 static olica_status check_known(const olica_survey_file *file) {
   for (int t = 0; t < file->catalog->count; t++) {
     const olica_tensor *tensor = &file->catalog->tensor[t];
-    int i = 0;
-    while (i < FIXED && strcmp(names[i], tensor->name) != 0) i++;
-    if (i == FIXED && strncmp(tensor->name, arrays_in, strlen(arrays_in)) != 0)
-      return refuse_unknown(file, tensor);
+    bool known =
+        lies_in(tensor, scores_in) || lies_in(tensor, arrays_in) || strcmp(tensor->name, about_name) == 0;
+    if (!known) return refuse_unknown(file, tensor);
   }
   return OLICA_OK;
 }
@@ -170,17 +165,16 @@ static olica_status check_known(const olica_survey_file *file) {
 static olica_status check_arrays(const olica_survey_file *file, const item items[PARTS]) {
   for (int t = 0; t < file->catalog->count; t++) {
     const olica_tensor *tensor = &file->catalog->tensor[t];
-    int i = FIXED;
+    int i = ARRAYS;
     while (i < PARTS && strcmp(items[i].name, tensor->name) != 0) i++;
-    if (i == PARTS && strncmp(tensor->name, arrays_in, strlen(arrays_in)) == 0)
-      return refuse_unknown(file, tensor);
+    if (i == PARTS && lies_in(tensor, arrays_in)) return refuse_unknown(file, tensor);
   }
   return OLICA_OK;
 }
 
 /* Rank 0's part of an open: the text, and what else there is. */
 static olica_status read_about(olica_survey_file *file) {
-  const olica_tensor *found = olica_catalog_find(file->catalog, names[ABOUT]), *tensor;
+  const olica_tensor *found = olica_catalog_find(file->catalog, about_name), *tensor;
   int64_t bytes = found && found->dims == 1 && found->bytes <= ABOUT_MAX ? found->shape[0] : 1;
   OLICA_TRY(check_known(file));
   const item about = about_item(bytes, NULL);
@@ -201,9 +195,6 @@ static olica_status open_file(olica_survey_file *file, const char *path) {
     status = olica_hdf5_index(file->catalog, path, OLICA_SURVEY_FORMAT, OLICA_SURVEY_SCHEMA);
   OLICA_TRY(olica_catalog_share(file->catalog, status));
   OLICA_AGREE(context, context->rank == 0 ? read_about(file) : OLICA_OK);
-  const olica_tensor *likelihood = olica_catalog_find(file->catalog, names[LIKELIHOOD]);
-  file->has_perplexity = olica_catalog_find(file->catalog, names[PERPLEXITY]) != NULL;
-  file->choices = likelihood ? likelihood->shape[0] : 0;
   return OLICA_OK;
 }
 
@@ -227,9 +218,15 @@ void olica_survey_close(olica_survey_file *file) {
   olica_memory_free(env, file);
 }
 
+bool olica_survey_has(const olica_survey_file *file, const char *score) {
+  char name[OLICA_CATALOG_PATH];
+  snprintf(name, sizeof name, "%s%s", scores_in, score);
+  return olica_catalog_find(file->catalog, name) != NULL;
+}
+
 static olica_status load(olica_survey_file *file, const item items[PARTS]) {
   OLICA_TRY(check_arrays(file, items));
-  for (int i = PERPLEXITY; i < PARTS; i++) {
+  for (int i = SCORES; i < PARTS; i++) {
     const olica_tensor *tensor;
     if (!items[i].dims) continue;
     OLICA_TRY(find(file, &items[i], &tensor));
@@ -242,10 +239,9 @@ static olica_status load(olica_survey_file *file, const item items[PARTS]) {
 olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey) {
   olica_context *context = file->context;
   item items[PARTS];
-  survey->perplexity = file->has_perplexity ? 1 : NAN;
   list_items(survey, items);
   OLICA_AGREE(context, context->rank == 0 ? load(file, items) : OLICA_OK);
-  for (int i = PERPLEXITY; i < PARTS; i++) {
+  for (int i = SCORES; i < PARTS; i++) {
     size_t count = (size_t)items[i].shape[0] * (size_t)(items[i].dims > 1 ? items[i].shape[1] : 1);
     if (items[i].dims) olica_comm_bcast(context, context->comm, items[i].data, count * sizeof(double), 0);
   }

@@ -38,10 +38,11 @@ static olica_report *fill(fixture *f) {
   report->pruned = 107612345;
   report->sparsity_requested = 0.2;
   report->sparsity_reached = 0.199996;
-  report->perplexity.dense = 17.25;
-  report->perplexity.pruned = 25.5;
-  report->perplexity.tokens = 2032;
-  report->perplexity.windows = 16;
+  report->text[0].dense = 17.25;
+  report->text[0].pruned = 25.5;
+  report->text[0].tokens = 2032;
+  report->text[0].windows = 16;
+  report->texts = 1;
   for (int l = 0; l < LAYERS; l++) shapes[l] = (olica_layer_shape){.rank = {[OLICA_Q] = 20}, .values = 6};
   assert_int_equal(olica_report_choice(f->env, report, shapes, NULL), OLICA_OK);
   for (int l = 0; l < LAYERS; l++) olica_report_cut(report, l, (const double[OLICA_FACTS]){0.125, l});
@@ -183,8 +184,9 @@ static void unknown_numbers_are_left_out(void **state) {
   olica_report *report;
   assert_int_equal(olica_report_create(f->env, &report), OLICA_OK);
   assert_int_equal(olica_report_layers(f->env, report, &arch, &method, 2), OLICA_OK);
-  report->perplexity.pruned = INFINITY; /* is known: beyond any number */
-  report->perplexity.windows = 1;
+  report->text[0].pruned = INFINITY; /* is known: beyond any number */
+  report->text[0].windows = 1;
+  report->texts = 1;
   olica_report_cut(report, 1, (const double[OLICA_FACTS]){NAN, NAN});
   olica_error_set(f->env, OLICA_STOPPED, "SIGUSR1 in layer 2");
   json_t *root = finish(f, report, OLICA_STOPPED);

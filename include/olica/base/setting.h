@@ -14,6 +14,7 @@ typedef enum olica_kind {
   OLICA_KIND_PATH,     /* const char *, relative to the config file or, for --set, to the working directory */
   OLICA_KIND_FILES,    /* const char *, "kind:FILE, kind:FILE", as given (the code that uses it resolves the
                           paths); "" if empty */
+  OLICA_KIND_TEXTS,    /* const char *: a path, or a list "NAME:FILE, NAME:FILE" (eval/text_files.h) */
   OLICA_KIND_INTEGER,  /* int64_t */
   OLICA_KIND_COUNT,    /* int64_t, "auto" = 0 */
   OLICA_KIND_REAL,     /* double */

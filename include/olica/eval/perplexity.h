@@ -23,6 +23,9 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
 /* Predicted tokens of all windows. Pure. */
 int64_t olica_windows_scored_all(const olica_windows *windows);
 
+/* Counted bytes of a rank with so many windows of `length` tokens. Pure. */
+double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows);
+
 typedef struct olica_perplexity {
   olica_context *context;
   const olica_arch *arch;

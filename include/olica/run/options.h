@@ -74,7 +74,8 @@ typedef struct olica_options {
     olica_keep_choice keep_weights;
   } compute;
   struct {
-    const char *tokens, *text;       /* at most one of them */
+    const char *tokens, *text;       /* at most one of them; text: a file, or a list (eval/text_files.h), */
+    const char *text_base;           /* whose files are relative to this file */
     int64_t length, windows, stride; /* windows 0: all; stride 0: length */
     olica_bos_choice bos;
     const char *tasks, *base; /* as above */

@@ -15,7 +15,7 @@
  *     OLICA_TRY(olica_report_layers(env, report, &arch, method, sweeps));
  *     OLICA_TRY(olica_report_choice(env, report, shapes, state));   // as the work goes on
  *     olica_report_cut(report, l, record.fact);
- *     report->perplexity.dense = ...;
+ *     report->text[0].dense = ...;
  *     ...
  *     olica_report_end(env, report, status);                 // whatever the status, agreed on by all ranks
  *     olica_report_gather(context, context->comm, report);
@@ -36,6 +36,7 @@
 #include <stdio.h>
 
 #include "olica/eval/scores.h"
+#include "olica/eval/text_files.h"
 #include "olica/la/solver.h"
 #include "olica/par/context.h"
 #include "olica/prune/method.h"
@@ -73,6 +74,13 @@ typedef struct olica_report_tasks {
   double mean[2];       /* of the accuracy that counts for each task */
   double per_second[2]; /* questions */
 } olica_report_tasks;
+
+/* A text whose perplexity was measured. */
+typedef struct olica_report_text {
+  char name[OLICA_TEXT_NAME + 1]; /* "": it is alone */
+  double dense, pruned;           /* perplexity; NaN: not known */
+  int64_t tokens, windows;        /* predicted tokens; windows */
+} olica_report_text;
 
 typedef struct olica_report_spread {
   double min, mean, max; /* over ranks */
@@ -125,10 +133,8 @@ typedef struct olica_report {
   int findings;
   olica_report_finding finding[OLICA_FINDINGS];
   olica_passages passages; /* times of the layers on rank 0 */
-  struct {
-    double dense, pruned;
-    int64_t tokens, windows; /* predicted tokens; windows */
-  } perplexity;
+  int texts;               /* 0: no perplexity was asked for */
+  olica_report_text text[OLICA_TEXTS_MAX];
   char survey[512]; /* "made", "read from FILE"; "": there is none, or it is another run's */
   olica_report_tasks tasks;
   int solvers_count;

@@ -9,15 +9,14 @@
 #include "olica/prune/method.h"
 
 #define OLICA_SURVEY_FORMAT "olica-statistics"
-enum { OLICA_SURVEY_SCHEMA = 1 };
+enum { OLICA_SURVEY_SCHEMA = 1, OLICA_SURVEY_SCORES = 33 };
 
 /* The same on every rank; the arrays are the caller's. */
 typedef struct olica_survey {
   int arrays;
   olica_array array[OLICA_ARRAYS]; /* of the method */
-  double perplexity;               /* of the dense model; NaN: not known */
-  int64_t choices;                 /* of the tasks; 0: none */
-  double *likelihood;              /* [choices] by the dense model */
+  int scores;
+  olica_array score[OLICA_SURVEY_SCORES]; /* of the dense model */
 } olica_survey;
 
 /* Writes it, with `about` (a text); with `replace` in place of a file that is there. Without, such a file
@@ -30,8 +29,6 @@ typedef struct olica_survey_file {
   olica_context *context;
   olica_catalog *catalog;
   char *about; /* NUL-terminated */
-  bool has_perplexity;
-  int64_t choices;
 } olica_survey_file;
 
 /* Whether a file is one of these, be it that it cannot be read any more (olica_hdf5_begins_as): its loss is
@@ -42,9 +39,12 @@ bool olica_survey_is_ours(const char *path);
 olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **file);
 void olica_survey_close(olica_survey_file *file); /* not collective; NULL allowed */
 
-/* Fills the arrays of `survey`, whose sizes are the caller's: other ones in the file are OLICA_ERR_INPUT, as
- * are wrong checksums and numbers that cannot be. Perplexity where the file has it, else NaN; the likelihood
- * if choices > 0. */
+/* Has it a score of that name? Not collective. */
+bool olica_survey_has(const olica_survey_file *file, const char *score);
+
+/* Fills the arrays and scores of `survey`, whose names and sizes are the caller's: other sizes in the file
+ * are OLICA_ERR_INPUT, as are wrong checksums, numbers that cannot be, and arrays that `survey` does not
+ * name. Scores that it does not name are left alone. */
 olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey);
 
 #endif
