@@ -28,12 +28,15 @@ int64_t olica_windows_scored_all(const olica_windows *windows) {
   return scored(windows, 0) + (windows->count - 1) * (int64_t)scored(windows, 1);
 }
 
-double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows) {
+double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows,
+                              bool compares) {
   const olica_perplexity *p = NULL;
   const olica_stream *stream = NULL;
-  double position = sizeof *stream->ids + (double)arch->hidden * sizeof *stream->x + sizeof *p->top +
-                    sizeof *p->target + sizeof *p->sum;
-  return windows * length * position + (double)sizeof *p->logits * length * panel_rows;
+  double state = (double)arch->hidden * sizeof(float),
+         logits = (double)sizeof *p->logits * length * panel_rows;
+  double position = sizeof *stream->ids + state + sizeof *p->top + sizeof *p->target + sizeof *p->sum;
+  if (compares) position += state + sizeof *p->first.each;
+  return windows * length * position + (compares ? 2 : 1) * logits;
 }
 
 /* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
@@ -75,6 +78,17 @@ olica_status olica_perplexity_create(olica_context *context, const olica_arch *a
   return OLICA_OK;
 }
 
+static size_t positions_of(const olica_perplexity *p) {
+  return (size_t)p->stream->count * (size_t)p->windows.length;
+}
+
+olica_status olica_perplexity_compare(olica_perplexity *p) {
+  olica_env *env = p->context->env;
+  OLICA_TRY(OLICA_NEW(env, p->first.states, positions_of(p) * (size_t)p->arch->hidden));
+  OLICA_TRY(OLICA_NEW(env, p->first.logits, (size_t)p->windows.length * (size_t)p->panel_rows));
+  return OLICA_NEW(env, p->first.each, positions_of(p));
+}
+
 void olica_perplexity_destroy(olica_perplexity *p) {
   if (!p) return;
   olica_env *env = p->context->env;
@@ -83,6 +97,9 @@ void olica_perplexity_destroy(olica_perplexity *p) {
   olica_memory_free(env, p->top);
   olica_memory_free(env, p->target);
   olica_memory_free(env, p->sum);
+  olica_memory_free(env, p->first.states);
+  olica_memory_free(env, p->first.logits);
+  olica_memory_free(env, p->first.each);
   olica_memory_free(env, p);
 }
 
@@ -91,26 +108,70 @@ void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
     float *x = olica_stream_sequence(p->stream, w);
     olica_forward_norm(p->arch, p->windows.length, x, gains, x);
   }
-  size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
+  size_t positions = positions_of(p);
   olica_likelihood_begin(positions, p->top, p->sum);
   memset(p->target, 0, positions * sizeof *p->target);
+  if (p->first.states) olica_divergence_begin(positions, p->first.each);
 }
 
-void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, olica_packed *rows) {
+void olica_perplexity_keep(olica_perplexity *p) {
+  memcpy(p->first.states, p->stream->x, positions_of(p) * (size_t)p->arch->hidden * sizeof *p->first.states);
+}
+
+/* The panel's logits of the window's predicted positions join. */
+static void join_window(olica_perplexity *p, int64_t w, int from, int64_t first, int64_t count) {
+  int T = p->windows.length;
+  const int32_t *ids = p->stream->ids + w * T;
+#pragma omp parallel for schedule(static)
+  for (int t = from; t < T - 1; t++) {
+    const float *logits = p->logits + (size_t)(t - from) * (size_t)count;
+    int64_t next = ids[t + 1] - first;
+    if (next >= 0 && next < count) p->target[w * T + t] = logits[next];
+    olica_likelihood_join(logits, count, &p->top[w * T + t], &p->sum[w * T + t]);
+  }
+}
+
+static void join_both(olica_perplexity *p, int64_t w, int from, int64_t count) {
+  int T = p->windows.length;
+#pragma omp parallel for schedule(static)
+  for (int t = from; t < T - 1; t++) {
+    size_t at = (size_t)(t - from) * (size_t)count;
+    olica_divergence_join(p->first.logits + at, p->logits + at, count, &p->first.each[w * T + t]);
+  }
+}
+
+void olica_perplexity_add_both(olica_perplexity *p, int64_t first, int64_t count, olica_packed *rows,
+                               olica_packed *first_rows) {
   int T = p->windows.length, d = p->arch->hidden;
   for (int64_t w = 0; w < p->stream->count; w++) {
     int from = T - 1 - scored(&p->windows, p->stream->first + w);
-    const float *x = olica_stream_sequence(p->stream, w) + (size_t)from * d;
-    const int32_t *ids = p->stream->ids + w * T;
-    olica_packed_multiply(rows, T - 1 - from, x, d, p->logits);
-#pragma omp parallel for schedule(static)
-    for (int t = from; t < T - 1; t++) {
-      const float *logits = p->logits + (size_t)(t - from) * (size_t)count;
-      int64_t next = ids[t + 1] - first;
-      if (next >= 0 && next < count) p->target[w * T + t] = logits[next];
-      olica_likelihood_join(logits, count, &p->top[w * T + t], &p->sum[w * T + t]);
-    }
+    size_t at = ((size_t)w * (size_t)T + (size_t)from) * (size_t)d;
+    olica_packed_multiply(rows, T - 1 - from, p->stream->x + at, d, p->logits);
+    join_window(p, w, from, first, count);
+    if (!first_rows) continue;
+    olica_packed_multiply(first_rows, T - 1 - from, p->first.states + at, d, p->first.logits);
+    join_both(p, w, from, count);
   }
+}
+
+void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, olica_packed *rows) {
+  olica_perplexity_add_both(p, first, count, rows, NULL);
+}
+
+olica_status olica_perplexity_divergence(olica_perplexity *p, double *value) {
+  int T = p->windows.length;
+  double sum = 0.0;
+  for (int64_t w = 0; w < p->stream->count; w++) {
+    double window = 0.0;
+    for (int t = T - 1 - scored(&p->windows, p->stream->first + w); t < T - 1; t++)
+      window += olica_divergence_value(&p->first.each[w * T + t]);
+    sum += window;
+  }
+  olica_comm_sum(p->context, p->context->comm, &sum, 1);
+  *value = sum / (double)olica_windows_scored_all(&p->windows);
+  if (isfinite(*value)) return OLICA_OK;
+  return olica_error_set(p->context->env, OLICA_ERR_NUMERIC,
+                         "the KL divergence is not finite: a model overflows fp32");
 }
 
 olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {

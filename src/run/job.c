@@ -239,6 +239,8 @@ olica_status olica_job_prepare(olica_job *job, const olica_inputs *inputs, const
   size_t panel = (size_t)job->source->panel_rows * (size_t)arch->hidden * sizeof(float);
   OLICA_AGREE(context, OLICA_NEW(context->env, job->gains, (size_t)arch->hidden));
   OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &job->panel));
+  if (job->riders.compares)
+    OLICA_TRY(olica_shared_create(context, "a panel of the dense model", panel, &job->dense_panel));
   OLICA_TRY(olica_source_begin(job->source, plan->source));
   olica_encoder_close(job->encoder);
   job->encoder = NULL;
@@ -256,6 +258,7 @@ void olica_job_close(olica_job *job) {
   olica_pool_destroy(job->pool);
   olica_source_close(job->source);
   olica_shared_destroy(job->panel);
+  olica_shared_destroy(job->dense_panel);
   olica_encoder_close(job->encoder);
   olica_bundle_free(env, job->bundle);
   olica_sources_free(env, &job->sources);

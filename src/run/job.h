@@ -74,8 +74,9 @@ typedef struct olica_job {
   olica_shared *pruned;      /* the node's memory for the layer that is being pruned; NULL: none is */
   int lock;                  /* on the checkpoint's name, rank 0's; -1: none */
   olica_checkpoint *checkpoint;
-  olica_shared *panel; /* [panel_rows x d] of a table */
-  float *gains;        /* [d] of the final norm */
+  olica_shared *panel;       /* [panel_rows x d] of a table */
+  olica_shared *dense_panel; /* the same rows before they were rounded; NULL: nobody compares */
+  float *gains;              /* [d] of the final norm */
   olica_resume resume;
   olica_saved saved;
 } olica_job;

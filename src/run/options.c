@@ -298,6 +298,27 @@ static olica_status check_evaluation_texts(const reader *in) {
   return OLICA_OK;
 }
 
+/* Two models are compared: both pass, over a text. */
+static olica_status check_comparison(const reader *in) {
+  const olica_options *o = in->options;
+  const olica_method *method = olica_method_at(o->prune.method);
+  if (!o->evaluate.kl) return OLICA_OK;
+  if (!olica_method_prunes(method))
+    return refuse(in,
+                  "[evaluate] kl = yes compares the pruned model with the dense one, and [prune] method = %s "
+                  "prunes nothing; expected a method that prunes, or kl = no",
+                  method->name);
+  if (!o->evaluate.dense)
+    return refuse(
+        in, "[evaluate] kl = yes compares the pruned model with the dense one, and dense = no leaves that "
+            "out; expected dense = yes, or kl = no");
+  if (!*o->evaluate.text && !*o->evaluate.tokens)
+    return refuse(in,
+                  "[evaluate] kl = yes compares two models on a text, and there is neither text nor tokens; "
+                  "expected one of them, or kl = no");
+  return OLICA_OK;
+}
+
 /* What settings say together, as far as it does not depend on the model. */
 static olica_status check_together(const reader *in) {
   const olica_options *o = in->options;
@@ -396,6 +417,7 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   OLICA_TRY(check_texts(&in));
   OLICA_TRY(check_tasks(&in));
   OLICA_TRY(check_evaluation_texts(&in));
+  OLICA_TRY(check_comparison(&in));
   return check_together(&in);
 }
 

@@ -69,9 +69,11 @@ static double kernel_bytes(const olica_job *job, double method_room) {
          job->context->most_threads * room;
 }
 
-static double packed_panel_bytes(const olica_job *job, olica_layout layout) {
-  return node_share(
-      (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden), layout);
+/* Of the output matrix's panels: two, where the dense model's is compared with the pruned one's. */
+static double packed_panel_bytes(const olica_job *job, const olica_plan *plan) {
+  double bytes =
+      (double)olica_packed_bytes(job->precision, job->source->panel_rows, job->source->arch.hidden);
+  return plan->riders.compares ? 2 * bytes : bytes;
 }
 
 /* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
@@ -134,18 +136,17 @@ static olica_status plan_passes(const olica_job *job, olica_layout layout, olica
   const olica_method_model model = olica_job_model(job);
   const olica_method_site site = site_of(job, layout);
   double read = most_maps_bytes(job), maps = read;
-  if (olica_job_prunes(job)) {
-    OLICA_TRY(job->method->plan(job->context->env, &model, &site, method));
-  }
+  if (olica_job_prunes(job)) OLICA_TRY(job->method->plan(job->context->env, &model, &site, method));
   OLICA_TRY(olica_riders_plan(job, layout.ranks, method, &plan->riders));
   if (olica_job_prunes(job)) {
     OLICA_TRY(plan_pruning(job, layout, method, plan));
     maps = larger(maps, (double)olica_maps_bytes(arch, &method->largest, job->precision));
     plan->solver = larger(plan->solver, packed_bytes(job, layout, &method->largest));
   }
-  plan->solver = larger(plan->solver, larger(node_share(read, layout), packed_panel_bytes(job, layout)));
+  plan->solver = larger(plan->solver,
+                        larger(node_share(read, layout), node_share(packed_panel_bytes(job, plan), layout)));
   plan->shared +=
-      larger(maps, (double)olica_packed_bytes(job->precision, job->source->panel_rows, arch->hidden));
+      larger(maps, packed_panel_bytes(job, plan)) + (plan->riders.compares ? panel_bytes(job) : 0);
   plan->work = olica_work_make(job, method, &plan->riders);
   plan->flops = olica_work_all(job, &plan->work) + method->solver_work;
   plan->solving = method->solver_seconds;
@@ -172,6 +173,7 @@ static olica_status make(const olica_job *job, olica_layout layout, olica_source
   plan->streams = stream_bytes(job, layout.ranks) + plan->riders.streams;
   plan->tasks = plan->riders.tasks;
   plan->tables = table_bytes(job, layout) + node_share(panel_bytes(job), layout);
+  if (plan->riders.compares) plan->tables += node_share(panel_bytes(job), layout);
   plan->other = job->text.before + kernel_bytes(job, plan->method_room) +
                 restart_bytes(job, layout.ranks, plan->riders.pieces) + SMALL;
   plan->texts = job->text.kept;

@@ -17,7 +17,8 @@ olica_status olica_report_create(olica_env *env, olica_report **out) {
   olica_report *report;
   OLICA_TRY(OLICA_NEW(env, report, 1));
   report->sparsity_requested = report->sparsity_reached = NAN;
-  for (int i = 0; i < OLICA_TEXTS_MAX; i++) report->text[i].dense = report->text[i].pruned = NAN;
+  for (int i = 0; i < OLICA_TEXTS_MAX; i++)
+    report->text[i].dense = report->text[i].pruned = report->text[i].kl = NAN;
   time_t started = time(NULL) - (time_t)(olica_timer_now() - env->timers.started);
   struct tm utc;
   strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&started, &utc));
@@ -245,6 +246,7 @@ static json_t *perplexity_json(const olica_report *report, const olica_report_te
   json_t *object = json_object();
   put_real(object, olica_report_name(report, false), text->dense);
   put_real(object, olica_report_name(report, true), text->pruned);
+  put_real(object, "kl", text->kl);
   put_integer(object, "tokens", text->tokens);
   put_integer(object, "windows", text->windows);
   return object;

@@ -27,6 +27,7 @@ typedef struct olica_rider_plan {
   double streams, tasks; /* counted bytes */
   double pieces;         /* of sections of a restart file, on that rank */
   double restart;        /* bytes of a restart file */
+  bool compares;         /* panels of the dense model's output matrix are wanted beside the pruned one's */
   double work, busiest;  /* floating-point operations of all ranks; of the rank that has most */
 } olica_rider_plan;
 
@@ -34,6 +35,7 @@ typedef struct olica_rider_plan {
 typedef struct olica_rider_panel {
   int64_t first, count;
   olica_packed *rows;
+  olica_packed *dense; /* the dense model's, beside the pruned one's; NULL: nobody compares */
 } olica_rider_panel;
 
 typedef struct olica_rider_kind {
@@ -69,6 +71,8 @@ typedef struct olica_rider_kind {
    * are of: a new reference on rank 0, by the tokens of the run's fingerprint, under the name *key. Not
    * collective. */
   json_t *(*score)(void *self, const json_t *tokens, const char **key, olica_array *array);
+  /* Does it keep more of the dense model than the array has, so that this must pass again? Pure. */
+  bool (*keeps)(void *self);
   void (*scored)(void *self); /* the array has been read from a file. Not collective */
 } olica_rider_kind;
 
@@ -81,6 +85,7 @@ enum { OLICA_RIDERS_MAX = 33 };
 
 typedef struct olica_riders {
   int count;
+  bool compares; /* somebody takes olica_rider_panel.dense */
   olica_rider rider[OLICA_RIDERS_MAX];
 } olica_riders;
 

@@ -103,7 +103,8 @@ static void put_scores(const olica_job *job, const olica_survey_file *file, cons
     const char *key;
     json_decref(rider->kind->score(rider->self, NULL, &key, &survey->score[i]));
     survey->score[i].name = known->name[i];
-    *all = *all && *known->name[i] && olica_survey_has(file, known->name[i]);
+    bool keeps = rider->kind->keeps && rider->kind->keeps(rider->self);
+    *all = *all && !keeps && *known->name[i] && olica_survey_has(file, known->name[i]);
   }
   if (*all) survey->scores = wanted(job);
 }
@@ -130,8 +131,9 @@ static olica_status take(olica_job *job, olica_survey_file *file, const scores *
   for (int i = 0; i < survey.scores; i++)
     if (job->riders.rider[i].kind->scored) job->riders.rider[i].kind->scored(job->riders.rider[i].self);
   snprintf(job->report->survey, sizeof job->report->survey, "read from %s", job->options->calibration.save);
-  olica_log_line(job->context->env, "survey: %s%s", job->report->survey,
-                 job->saved.dense ? "" : "; the dense model is evaluated anew");
+  olica_log_line(job->context->env, "survey: %s%s%s", job->report->survey,
+                 job->saved.dense ? "" : "; the dense model is evaluated anew",
+                 job->riders.compares ? ": [evaluate] kl needs its hidden states" : "");
   return OLICA_OK;
 }
 

@@ -81,6 +81,7 @@ static const olica_setting table[] = {
   SETTING(evaluate, tasks, FILES, "", NOTHING, "zero-shot tasks: boolq:FILE, piqa:FILE, hellaswag:FILE, ...; the names are below"),
   SETTING(evaluate, limit, INTEGER, "0", NOTHING, "questions of a task; 0: all", IN(0, 1e12), .unit = "questions"),
   SETTING(evaluate, dense, BOOL, "yes", RESULT, "also score the unpruned model"),
+  SETTING(evaluate, kl, BOOL, "no", RESULT, "mean KL divergence of the pruned model's next-token distribution from the dense one's, on the evaluation's texts"),
 
   SETTING(output, checkpoint, PATH, "pruned.h5", NOTHING, "the pruned model (HDF5)"),
   SETTING(output, dtype, CHOICE, "as-input", RESULT, "format of the weights", .choice = dtypes),

@@ -1,6 +1,7 @@
 /* The two sweeps over the layers. Streams ride along: calibration and evaluation pass every layer while it is
  * here, so that a sweep reads every weight once. */
 #include <math.h>
+#include <string.h>
 
 #include "job.h"
 #include "olica/base/progress.h"
@@ -9,27 +10,42 @@
 /* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
 typedef struct table_use {
   olica_table table;
-  bool round, write, embed, score;
+  bool round, write, embed, score, compare;
 } table_use;
 
-/* Packed by the node's ranks together, like a layer's maps. */
-static olica_status score_panel(olica_job *job, int64_t first, int64_t count) {
-  olica_context *context = job->context;
-  olica_packed *rows;
-  olica_shared *room = NULL;
-  olica_packed_weights panel = {.out = (int)count, .in = job->source->arch.hidden, .w = job->panel->data};
-  size_t bytes = olica_packed_bytes(job->precision, panel.out, panel.in);
+/* Packed by the node's ranks together, like a layer's maps; *room is theirs, NULL if none is needed. */
+static olica_status pack_panel(olica_job *job, const olica_shared *panel, int64_t count, olica_shared **room,
+                               olica_packed **rows) {
+  olica_packed_weights weights = {.out = (int)count, .in = job->source->arch.hidden, .w = panel->data};
+  size_t bytes = olica_packed_bytes(job->precision, weights.out, weights.in);
   if (bytes > 0) {
-    OLICA_TRY(olica_shared_create(context, "packed rows of the output matrix", bytes, &room));
-    panel.room = room->data;
-    panel.node = context;
+    OLICA_TRY(olica_shared_create(job->context, "packed rows of the output matrix", bytes, room));
+    weights.room = (*room)->data;
+    weights.node = job->context;
   }
-  OLICA_AGREE(context, olica_packed_create(job->kernel, panel, &rows));
-  olica_shared_fence(context);
-  olica_riders_add(&job->riders, &(olica_rider_panel){.first = first, .count = count, .rows = rows});
-  olica_packed_destroy(rows);
-  olica_shared_destroy(room);
+  OLICA_AGREE(job->context, olica_packed_create(job->kernel, weights, rows));
   return OLICA_OK;
+}
+
+static olica_status score_panel(olica_job *job, int64_t first, int64_t count, bool compare) {
+  olica_rider_panel panel = {.first = first, .count = count};
+  olica_shared *room[2] = {NULL, NULL};
+  OLICA_TRY(pack_panel(job, job->panel, count, &room[0], &panel.rows));
+  if (compare) OLICA_TRY(pack_panel(job, job->dense_panel, count, &room[1], &panel.dense));
+  olica_shared_fence(job->context);
+  olica_riders_add(&job->riders, &panel);
+  olica_packed_destroy(panel.rows);
+  olica_packed_destroy(panel.dense);
+  olica_shared_destroy(room[0]);
+  olica_shared_destroy(room[1]);
+  return OLICA_OK;
+}
+
+/* The node's ranks copy a part of the panel each, before it is rounded. */
+static void keep_panel(olica_job *job, int64_t count) {
+  olica_range own = olica_shared_part(job->context, count * job->source->arch.hidden);
+  memcpy((float *)job->dense_panel->data + own.first, (const float *)job->panel->data + own.first,
+         (size_t)own.count * sizeof(float));
 }
 
 /* The node's ranks round a part of the panel each. */
@@ -44,6 +60,7 @@ static olica_status round_panel(olica_job *job, olica_table table, int64_t count
 static olica_status use_panel(olica_job *job, const table_use *use, int64_t first, int64_t count) {
   olica_env *env = job->context->env;
   const float *rows = job->panel->data;
+  if (use->compare) keep_panel(job, count);
   if (use->round) OLICA_TRY(round_panel(job, use->table, count));
   if (use->embed) {
     olica_stream_embed(job->stream, first, count, rows);
@@ -51,7 +68,7 @@ static olica_status use_panel(olica_job *job, const table_use *use, int64_t firs
   }
   if (use->score) {
     olica_timer_start(&env->timers, "evaluate");
-    olica_status status = score_panel(job, first, count);
+    olica_status status = score_panel(job, first, count, use->compare);
     olica_timer_stop(&env->timers);
     OLICA_TRY(status);
   }
@@ -103,8 +120,11 @@ static olica_status finish_stream(olica_job *job, bool pruned) {
   olica_env *env = job->context->env;
   const olica_arch *arch = &job->source->arch;
   bool write = pruned && !arch->tied;
-  table_use use = {
-      .table = OLICA_TABLE_HEAD, .round = pruned, .write = write, .score = job->riders.count > 0};
+  table_use use = {.table = OLICA_TABLE_HEAD,
+                   .round = pruned,
+                   .write = write,
+                   .score = job->riders.count > 0,
+                   .compare = pruned && job->riders.compares};
   olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
   olica_status status = olica_source_norm(job->source, job->gains);

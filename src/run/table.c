@@ -86,6 +86,10 @@ static void print_text(FILE *to, const olica_report *report, const olica_report_
   print_pair(to, report, what, real(text->dense, left), real(text->pruned, right));
   fprintf(to, "   %s token%s,", grouped(text->tokens, left), text->tokens == 1 ? "" : "s");
   fprintf(to, " %s window%s\n", grouped(text->windows, left), text->windows == 1 ? "" : "s");
+  if (isnan(text->kl)) return;
+  snprintf(right, sizeof right, "%.6f", text->kl);
+  print_pair(to, report, "KL to the dense model", "", right);
+  fprintf(to, "   nats per token%s%s\n", *text->name ? " of " : "", text->name);
 }
 
 /* "0.4200 +- 0.0349", or a dash where it is not known. */

@@ -108,6 +108,11 @@ int64_t olica_job_windows(const olica_job *job) {
   return most;
 }
 
+/* Are the pruned model's distributions compared with the dense one's? */
+static bool compares(const olica_job *job) {
+  return job->texts.count > 0 && job->options->evaluate.kl;
+}
+
 static bool shares_forward(const olica_job *job) {
   return job->method->calibrates && job->options->evaluate.length == job->options->calibration.length;
 }
@@ -122,7 +127,7 @@ static double window_work(const olica_job *job, const olica_method_plan *method)
     if (olica_job_prunes(job)) token += olica_layer_shape_work(arch, &method->shapes[i], length);
   }
   if (olica_job_scores(job, false)) token += head;
-  if (olica_job_prunes(job)) token += head;
+  if (olica_job_prunes(job)) token += compares(job) ? 2 * head : head;
   return length * token;
 }
 
@@ -132,11 +137,12 @@ static olica_status plan(const olica_job *job, int ranks, const olica_method_pla
   int length = (int)job->options->evaluate.length;
   if (job->texts.count == 0) return OLICA_OK;
   double window = window_work(job, method);
+  plan->compares = compares(job);
   for (int i = 0; i < job->texts.count; i++) {
     double all = (double)job->texts.text[i].windows.count, own = ceil(all / ranks);
-    plan->streams += olica_perplexity_bytes(arch, own, length, job->source->panel_rows);
-    plan->pieces += own;
-    plan->restart += 4.0 * arch->hidden * all * length;
+    plan->streams += olica_perplexity_bytes(arch, own, length, job->source->panel_rows, compares(job));
+    plan->pieces += compares(job) ? 2 * own : own;
+    plan->restart += (compares(job) ? 8.0 : 4.0) * arch->hidden * all * length;
     plan->work += all * window;
     plan->busiest += own * window;
   }
@@ -150,6 +156,7 @@ static olica_status prepare_text(olica_job *job, olica_job_text *text) {
   olica_report_text *report = &job->report->text[text->number];
   OLICA_TRY(olica_perplexity_create(job->context, &job->source->arch, text->ids, &text->windows,
                                     job->source->panel_rows, &text->perplexity));
+  if (compares(job)) OLICA_AGREE(job->context, olica_perplexity_compare(text->perplexity));
   olica_ids_close(job->context, text->ids);
   text->ids = NULL;
   snprintf(report->name, sizeof report->name, "%s", text->name);
@@ -164,6 +171,7 @@ static olica_status prepare(olica_job *job) {
   int length = (int)job->options->evaluate.length;
   for (int i = 0; i < texts->count; i++) OLICA_TRY(prepare_text(job, &texts->text[i]));
   job->report->texts = texts->count;
+  job->riders.compares = compares(job);
   if (texts->count == 0) return OLICA_OK;
   if (shares_forward(job)) {
     texts->forward = job->forward;
@@ -202,17 +210,25 @@ static olica_status advance(void *self, const olica_maps *maps) {
 
 static void begin(void *self, const float *gains, bool pruned) {
   const olica_job_text *text = self;
-  (void)pruned;
   olica_perplexity_begin(text->perplexity, gains);
+  if (!pruned && compares(text->job)) olica_perplexity_keep(text->perplexity);
 }
 
 static void add(void *self, const olica_rider_panel *panel) {
   const olica_job_text *text = self;
-  olica_perplexity_add(text->perplexity, panel->first, panel->count, panel->rows);
+  olica_perplexity_add_both(text->perplexity, panel->first, panel->count, panel->rows, panel->dense);
 }
 
 static olica_report_text *report_of(const olica_job_text *text) {
   return &text->job->report->text[text->number];
+}
+
+static olica_status finish_comparison(const olica_job_text *text) {
+  double *kl = &report_of(text)->kl;
+  OLICA_TRY(olica_perplexity_divergence(text->perplexity, kl));
+  olica_log_line(text->job->context->env, "KL to the dense model%s%s %.6f nats per token",
+                 *text->name ? " of " : "", text->name, *kl);
+  return OLICA_OK;
 }
 
 static olica_status finish(void *self, bool pruned) {
@@ -222,18 +238,19 @@ static olica_status finish(void *self, bool pruned) {
   OLICA_TRY(olica_perplexity_finish(text->perplexity, value));
   olica_log_line(text->job->context->env, "%s perplexity%s%s %.4f",
                  olica_report_name(text->job->report, pruned), *text->name ? " of " : "", text->name, *value);
-  return OLICA_OK;
+  return pruned && compares(text->job) ? finish_comparison(text) : OLICA_OK;
 }
 
-/* A piece for every window. */
+/* A piece for every window; of the dense model's states too, if they are to be compared with. */
 static olica_status save(void *self, bool rides, bool scored, olica_resume_state *state) {
   const olica_job_text *text = self;
+  const olica_perplexity *p = text->perplexity;
   char name[OLICA_RESTART_SECTION];
-  (void)scored;
-  if (!rides) return OLICA_OK;
+  snprintf(name, sizeof name, "dense%s%s", *text->name ? " " : "", text->name);
+  if (scored && compares(text->job))
+    OLICA_TRY(olica_resume_add_stream(state, name, p->stream, p->first.states));
   snprintf(name, sizeof name, "%s%s", *text->name ? "text " : "evaluation", text->name);
-  const olica_stream *stream = text->perplexity->stream;
-  return olica_resume_add_stream(state, name, stream, stream->x);
+  return rides ? olica_resume_add_stream(state, name, p->stream, p->stream->x) : OLICA_OK;
 }
 
 static const char *dense_key(const olica_job_text *text, char key[64]) {
@@ -281,6 +298,11 @@ static json_t *score(void *self, const json_t *group, const char **key, olica_ar
                    (json_int_t)text->windows.length, "stride", (json_int_t)text->windows.stride);
 }
 
+static bool keeps(void *self) {
+  const olica_job_text *text = self;
+  return compares(text->job);
+}
+
 const olica_rider_kind olica_rider_texts = {.parse = parse,
                                             .tokenizes = tokenizes,
                                             .open = open_texts,
@@ -298,4 +320,5 @@ const olica_rider_kind olica_rider_texts = {.parse = parse,
                                             .describe = describe,
                                             .recall = recall,
                                             .tokens = tokens,
-                                            .score = score};
+                                            .score = score,
+                                            .keeps = keeps};

@@ -5,6 +5,7 @@
 #define OLICA_EVAL_PERPLEXITY_H
 
 #include "olica/calib/stream.h"
+#include "olica/eval/divergence.h"
 #include "olica/io/ids.h"
 
 /* How ids are cut into windows. */
@@ -23,8 +24,10 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
 /* Predicted tokens of all windows. Pure. */
 int64_t olica_windows_scored_all(const olica_windows *windows);
 
-/* Counted bytes of a rank with so many windows of `length` tokens. Pure. */
-double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows);
+/* Counted bytes of a rank with so many windows of `length` tokens; `compares`: with olica_perplexity_compare.
+ * Pure. */
+double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows,
+                              bool compares);
 
 typedef struct olica_perplexity {
   olica_context *context;
@@ -35,6 +38,11 @@ typedef struct olica_perplexity {
   int panel_rows;
   float *top, *target; /* [count x T] largest logit so far, logit of the token that comes */
   double *sum;         /* [count x T] sum of exp(logit - top) */
+  struct {
+    float *states; /* [count x T x d] the first model's, behind its final norm; NULL: none is compared */
+    float *logits; /* [T x panel rows] */
+    olica_divergence *each; /* [count x T] */
+  } first;
 } olica_perplexity;
 
 /* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the
@@ -44,12 +52,27 @@ olica_status olica_perplexity_create(olica_context *context, const olica_arch *a
                                      olica_perplexity **perplexity);
 void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
 
+/* Two models will pass, and the second one's distributions are to be compared with the first one's. Makes
+ * room for it. OLICA_ERR_MEMORY: the failure of one rank is the caller's to agree on. */
+olica_status olica_perplexity_compare(olica_perplexity *perplexity);
+
 /* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */
 void olica_perplexity_begin(olica_perplexity *perplexity, const float *gains);
 
 /* Rows [first, first + count) of the output matrix, packed [count x d], each row given once. Not collective.
  */
 void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows);
+
+/* Where two models are compared. Behind olica_perplexity_begin of the first: keeps its states. In place of
+ * olica_perplexity_add for the second: the same rows of the first one's output matrix beside its own. Not
+ * collective. */
+void olica_perplexity_keep(olica_perplexity *perplexity);
+void olica_perplexity_add_both(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows,
+                               olica_packed *first_rows);
+
+/* The mean over the predicted tokens of all ranks of KL(first || second), in nats. OLICA_ERR_NUMERIC if it is
+ * not finite. Collective on the context. */
+olica_status olica_perplexity_divergence(olica_perplexity *perplexity, double *value);
 
 /* The perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
 olica_status olica_perplexity_finish(olica_perplexity *perplexity, double *value);

@@ -80,7 +80,7 @@ typedef struct olica_options {
     olica_bos_choice bos;
     const char *tasks, *base; /* as above */
     int64_t limit;            /* 0: all */
-    bool dense;
+    bool dense, kl;
   } evaluate;
   struct {
     const char *checkpoint;

@@ -79,6 +79,7 @@ typedef struct olica_report_tasks {
 typedef struct olica_report_text {
   char name[OLICA_TEXT_NAME + 1]; /* "": it is alone */
   double dense, pruned;           /* perplexity; NaN: not known */
+  double kl;                      /* mean KL(dense || pruned), nats a token; NaN: not known */
   int64_t tokens, windows;        /* predicted tokens; windows */
 } olica_report_text;
 
