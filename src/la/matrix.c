@@ -189,7 +189,7 @@ typedef struct summation {
   double *mine, *sum; /* one panel each */
 } summation;
 
-/* First local row of a panel that takes part in the sum of global column `col`. With `upper` the sum goes to
+/* Returns the first local row of a panel that is summed for global column `col`. With `upper` the sum goes to
  * the lower triangle, transposed: there the upper triangle of the row-major part is contiguous. */
 static int summed_from(const summation *s, const panel *at, int col) {
   return s->upper ? held(col, s->matrix->mb, at->row, s->matrix->grid->rows) : 0;

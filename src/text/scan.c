@@ -143,8 +143,8 @@ static olica_status line_byte(olica_scan *scan, char c) {
 
 /* ---- plain: passages ---- */
 
-/* A passage ends at the end of a line if possible, else after a word, else after a character (a few bytes
- * later). */
+/* A passage ends at the end of a line if possible, else after a word, else after a character (within a
+ * few bytes). */
 static olica_status passage_byte(olica_scan *scan, char c) {
   if (scan->state != OLICA_SCAN_INSIDE) {
     if (c == '\n' || c == '\r') return OLICA_OK;

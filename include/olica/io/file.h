@@ -57,7 +57,7 @@ olica_status olica_file_probe(olica_env *env, const char *path, bool touch);
  * `from` stays, and the caller decides about it. */
 olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace);
 
-/* Returns `name` relative to the directory of `base` (absolute names unchanged). Counted string. */
+/* Resolves `name` against the directory of `base` (absolute names stay). Counted string. */
 olica_status olica_file_resolve(olica_env *env, const char *base, const char *name, char **path);
 
 #endif
