@@ -22,7 +22,7 @@ $(error BUILD = "$(BUILD)", expected one of $(sort $(builds)))
 endif
 
 # The libraries' names for pkg-config, as Debian has them. Elsewhere for example: make SCALAPACK=scalapack HDF5=hdf5
-# (README.md, "Installing"). oneDNN comes without such a file: flags for compiler and linker.
+# (doc/install.md). oneDNN comes without such a file: flags for compiler and linker.
 SCALAPACK = scalapack-openmpi
 HDF5      = hdf5-openmpi
 ONEDNN    = -ldnnl
@@ -90,7 +90,7 @@ always:
 
 libraries:
 	@pkg-config --exists --print-errors $(packages) || { echo 'A library is missing (make deps), or has another name' \
-	  'for pkg-config here: README.md, "Installing".' >&2; exit 1; }
+	  'for pkg-config here: doc/install.md.' >&2; exit 1; }
 
 $(objects_in)/src/run/usage.o: $(objects_in)/version.stamp
 $(objects_in)/src/run/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
@@ -218,6 +218,13 @@ bench-solvers: deps-check
 	@$(MAKE) --no-print-directory bench-programs
 	@$(as_root) $(PYTHON) tests/bench_solvers.py $(LARGEST)
 
+# The figure of the README, doc/perplexity.svg, and its table: the demo at four sparsities by both methods.
+.PHONY: figure
+figure: deps-check
+	@tests/install-deps $(deps_bench)
+	@$(MAKE) --no-print-directory all
+	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/figure.py
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -251,7 +258,7 @@ check-nodes: deps-check
 
 # What goes where. Documents keep their folders, so that their links lead somewhere. The manual and the module file are
 # made for a PREFIX, so they are not kept.
-read_too   = jobs/README.md packaging/README.md tests/README.md
+read_too   = jobs/README.md packaging/README.md tests/README.md LICENSE CITATION.cff CONTRIBUTING.md
 share      = $(DESTDIR)$(PREFIX)/share
 examples   = $(share)/olica_mpi
 documents  = $(share)/doc/olica_mpi
@@ -273,7 +280,7 @@ install: all
 	install -m 755 $(filter-out jobs/test-%,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
 	install -m 644 README.md CHANGELOG $(documents)
-	for file in $(wildcard doc/*.md) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done
+	for file in $(wildcard doc/*.md doc/*.svg) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done
 	ln -sfn ../doc/olica_mpi/doc $(examples)/doc
 	install -m 644 packaging/olica_mpi.bash $(completion)
 	awk -v program=$(O)/olica_mpi -f doc/man.awk doc/olica_mpi.1.in | $(for_prefix) >$(manual)
@@ -316,6 +323,7 @@ help:
 	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
 	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON')"
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
+	@echo "make figure      the figure of the README (doc/perplexity.svg) and its table"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck, shellcheck must be clean"

@@ -3,7 +3,7 @@
 #   bsub < jobs/lsf.sh
 #   CONFIG=/data/me/llama.ini SPARSITY=0.33 bsub < jobs/lsf.sh
 # Edit the settings between the two rulers. A job that reaches its run limit is requeued by LSF and resumes where
-# it stopped; otherwise it ends with the program's own exit code (README.md lists them).
+# it stopped; otherwise it ends with the program's own exit code (doc/user-guide.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #BSUB -J olica

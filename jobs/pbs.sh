@@ -4,7 +4,7 @@
 #   qsub -v CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/pbs.sh
 # Edit the settings between the two rulers. PBS sends no warning before the time limit, so the script passes the limit
 # to the program: it stops in time with a valid restart file, and the script submits itself again with the same settings
-# to resume. Otherwise the job ends with the program's own exit code (README.md lists them).
+# to resume. Otherwise the job ends with the program's own exit code (doc/user-guide.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #PBS -N olica

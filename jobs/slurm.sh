@@ -3,7 +3,7 @@
 #   sbatch jobs/slurm.sh
 #   sbatch --nodes=4 --export=ALL,CONFIG=/data/me/llama.ini,SPARSITY=0.33 jobs/slurm.sh
 # Edit the settings between the two rulers. A job that reaches its time limit is requeued and resumes where it
-# stopped; otherwise it ends with the program's own exit code (README.md lists them).
+# stopped; otherwise it ends with the program's own exit code (doc/user-guide.md lists them).
 
 # ---- edit: what to ask for ------------------------------------------------------------------------------------
 #SBATCH --job-name=olica

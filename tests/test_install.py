@@ -44,7 +44,7 @@ def test_all_is_there(installed):
     version = program("--version").split()[1]
     found = {name[len(PREFIX):] for name in files(installed)}
     assert {"bin/olica_mpi", "share/man/man1/olica_mpi.1", "share/bash-completion/completions/olica_mpi",
-            f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/doc/methods.md"} <= found
+            f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/doc/methods.md", "share/doc/olica_mpi/doc/perplexity.svg"} <= found
     expected = {f"share/olica_mpi/{path.relative_to(ROOT)}" for folder in ("input", "jobs") for path in (ROOT / folder).rglob("*")
                 if path.is_file() and not path.name.startswith("test-")}
     assert {name for name in found if name.startswith("share/olica_mpi/")} == expected
@@ -61,6 +61,26 @@ def test_links_of_documents_lead_somewhere(installed):
             seen += 1
             assert (path.parent / link).exists(), f"{path}: {link}"
     assert seen > 30
+
+
+def without_blocks(text):
+    return re.sub(r"(?ms)^```.*?^```", "", text)
+
+
+def anchors(path):
+    """Those that GitHub gives the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", without_blocks(path.read_text()), re.M)
+    return {re.sub(r"\s", "-", re.sub(r"[^\w\s-]", "", heading.strip().lower())) for heading in headings}
+
+
+def test_anchors_of_documents_exist(installed):
+    seen = 0
+    for path in (installed / PREFIX[1:] / "share/doc").rglob("*.md"):
+        for link, anchor in re.findall(r"\]\(([^)#:\s]*)#([^)]+)\)", without_blocks(path.read_text())):
+            seen += 1
+            target = path.parent / link if link else path
+            assert anchor in anchors(target), f"{path}: {link}#{anchor}"
+    assert seen > 20
 
 
 def test_the_installed_demo_works(installed, tmp_path):
