@@ -105,6 +105,17 @@ def test_rounding_alone_shows(tmp_path):
     assert 1e-8 < report["perplexity"]["kl"] == pytest.approx(job.expected("rounded"), rel=5e-3)
 
 
+def test_products_in_bf16(tmp_path):
+    """The same at any number of ranks, near to fp32; with the second packed panel in the estimate. (Where the processor has
+    no bf16 the products are in fp32, as ever.)"""
+    job, found = Job(tmp_path), {}
+    for ranks in 1, 3:
+        report, _ = job.run(f"b{ranks}", ranks, compute={"precision": "bf16"})
+        found[ranks] = report["perplexity"]["kl"]
+        assert report["memory"]["counted"]["max"] <= report["memory"]["estimate"]
+    assert found[3] == pytest.approx(found[1], rel=1e-9) and found[1] == pytest.approx(job.expected("b1"), rel=0.05)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return Place(tmp_path_factory.mktemp("kl"))
