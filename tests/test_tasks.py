@@ -310,7 +310,7 @@ def test_table_and_plan(room, tmp_path):
         assert re.search(rf"^{task} +{value:.4f} \+- {error:.4f} +acc{'_norm' * norm} of {len(rows[task])} questions$", done.stdout, re.M)
     assert re.search(rf"^mean of the 7 +{report['tasks']['mean']['model']:.4f}$", done.stdout, re.M)
     assert re.search(r"^questions a second +[0-9.]+$", done.stdout, re.M)
-    done = mpirun(2, "--quiet", "--set", f"evaluate.tasks=piqa:{path}/piqa.jsonl", config)
+    done = mpirun(2, "--quiet", "--set", f"evaluate.tasks=piqa:{path}/piqa.jsonl", "--set", "output.overwrite=yes", config)
     assert re.search(r"^mean of only 1 ", done.stdout, re.M)
 
 
