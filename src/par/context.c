@@ -78,9 +78,20 @@ static olica_status find_places(olica_context *context) {
   return OLICA_OK;
 }
 
+/* Before there is a context to agree in: a rank that has no room for one must not leave the others waiting.
+ */
+static olica_status make_room(olica_env *env, MPI_Comm parent, olica_context **context) {
+  int lacks = OLICA_NEW(env, *context, 1) != OLICA_OK, any;
+  MPI_Allreduce(&lacks, &any, 1, MPI_INT, MPI_MAX, parent);
+  if (!any) return OLICA_OK;
+  if (lacks) return env->error.code;
+  olica_memory_free(env, *context);
+  return olica_error_set(env, OLICA_ERR_MEMORY, "memory: another rank has no room to begin in");
+}
+
 olica_status olica_context_create(olica_env *env, MPI_Comm parent, int threads, olica_context **out) {
   olica_context *context;
-  OLICA_TRY(OLICA_NEW(env, context, 1));
+  OLICA_TRY(make_room(env, parent, &context));
   context->env = env;
   MPI_Comm_dup(parent, &context->comm);
   MPI_Comm_rank(context->comm, &context->rank);

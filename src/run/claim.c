@@ -43,15 +43,19 @@ static olica_status name_beside(olica_env *env, const char *path, const char *wo
   return OLICA_OK;
 }
 
-/* What stands against it is found again, and told, by the probe of the outputs. */
-static bool can_write(olica_env *env, const char *path) {
-  bool can = olica_file_probe(env, path, false) == OLICA_OK;
-  if (!can) olica_error_clear(env);
-  return can;
+/* What stands against it is found again, and told, by the probe of the outputs; a lack of memory is not. */
+static olica_status can_write(olica_env *env, const char *path, bool *can) {
+  olica_status status = olica_file_probe(env, path, false);
+  *can = status == OLICA_OK;
+  if (status == OLICA_ERR_MEMORY) return status;
+  olica_error_clear(env);
+  return OLICA_OK;
 }
 
 static olica_status take_lock(olica_env *env, const char *path, olica_claim *claim) {
-  if (!can_write(env, path)) return OLICA_OK;
+  bool can;
+  OLICA_TRY(can_write(env, path, &can));
+  if (!can) return OLICA_OK;
   OLICA_TRY(olica_lock_try(env, path, &claim->lock, &claim->theirs));
   if (!claim->theirs) return OLICA_OK;
   return olica_error_set(
@@ -82,26 +86,29 @@ static void keep_previous(olica_env *env, const char *path) {
 }
 
 /* What cannot be written now may be in the end: then it is a failure. */
-static void put_marker(olica_env *env, const char *path, olica_report *report, olica_claim *claim) {
+static olica_status put_marker(olica_env *env, const char *path, olica_report *report, olica_claim *claim) {
   report->running = true;
   olica_status status = olica_report_write(env, report, path);
   report->running = false;
   claim->ours = status == OLICA_OK;
+  if (status == OLICA_ERR_MEMORY) return status;
   if (status != OLICA_OK) olica_log_warn(env, "%s", env->error.text);
   olica_error_clear(env);
+  return OLICA_OK;
 }
 
 olica_status olica_claim_begin(olica_env *env, const olica_options *options, olica_report *report,
                                olica_claim *claim) {
   const char *path = options->output.report;
   if (!*path) return OLICA_OK;
+  bool can;
   OLICA_TRY(take_lock(env, path, claim));
-  if (!can_write(env, path)) return OLICA_OK;
+  OLICA_TRY(can_write(env, path, &can));
+  if (!can) return OLICA_OK;
   olica_report_found found = olica_report_look(env, path);
   if (!gives_way(options, found)) return OLICA_OK;
   if (found == OLICA_REPORT_GOOD) keep_previous(env, path);
-  put_marker(env, path, report, claim);
-  return OLICA_OK;
+  return put_marker(env, path, report, claim);
 }
 
 /* A run that ended well has replaced what the report before was of. */

@@ -52,8 +52,10 @@ static void fill(float *x, size_t count, float scale) {
 
 static olica_status make_layer(bench *b, const bool bias[OLICA_PROJECTIONS]) {
   const olica_layer_shape shape = olica_layer_shape_dense(&b->arch, bias);
-  OLICA_TRY(olica_layer_create(b->context->env, &b->arch, &shape, NULL, &b->layer));
-  fill(b->layer->own, olica_layer_bytes(&b->arch, &shape) / sizeof(float), 0.02f);
+  olica_layer *layer;
+  OLICA_TRY(olica_layer_create(b->context->env, &b->arch, &shape, NULL, &layer));
+  b->layer = layer;
+  fill(layer->own, olica_layer_bytes(&b->arch, &shape) / sizeof(float), 0.02f);
   return OLICA_OK;
 }
 
