@@ -126,7 +126,8 @@ static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, dou
 }
 
 /* Divide and conquer; computes all pairs. The workspace query of PDSYEVD 2.2.1 omits PDORMTR's need, which is
- * larger with large blocks; the result is then wrong with INFO = 0. */
+ * larger with large blocks; the result is then wrong with INFO = 0. Ranks that hold no part of the matrix get
+ * no eigenvalues: the first rank of the grid always holds one. */
 olica_status olica_scalapack_syevd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                                    olica_matrix *v) {
   olica_env *env = solver->context->env;
@@ -144,6 +145,7 @@ olica_status olica_scalapack_syevd(olica_solver *solver, olica_matrix *a, int wa
   pdsyevd_("V", "L", &n, a->a, &one, &one, d, s.w, z->a, &one, &one, d, s.work, &s.lwork, s.iwork, &s.liwork,
            &info, 1, 1);
   memcpy(values, s.w, (size_t)wanted * sizeof *values);
+  olica_comm_bcast(solver->context, solver->grid->comm, values, (size_t)wanted * sizeof *values, 0);
   take(z, v);
   olica_workspace_free(env, &s);
   return verdict(solver, "pdsyevd", info);

@@ -317,6 +317,7 @@ static void check_solver(tally *t, olica_pool *pool, olica_placement place) {
     check_ridge(t, solver, where, ZERO, n, 2, 0, 0.99);
   }
   for (int spectrum = 0; spectrum < ZERO; spectrum++) check_algorithms(t, solver, where, spectrum, 40, 13);
+  check_algorithms(t, solver, where, RANDOM, 5, 3); /* less than a block: some ranks hold nothing */
   check_not_finite(t, solver, where);
 }
 
