@@ -152,10 +152,10 @@ mpi_options = --oversubscribe
 check: deps-check
 	@$(MAKE) --no-print-directory all test-programs check-run
 
-# Two files of tests at a time: much of a test is starts, waits and one rank.
+# Three files of tests at a time: much of a test is starts, waits and one rank.
 .PHONY: check-run
 check-run:
-	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
+	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -n 3 --dist loadfile -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
 
 # The full-size model, two ranks, minutes: the published code's own figures and ours.
 .PHONY: check-full
