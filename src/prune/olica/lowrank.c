@@ -76,10 +76,12 @@ olica_status olica_lowrank_error(olica_context *context, const olica_linear *den
   int in = dense->in, rank = pruned->rank;
   float *product;
   OLICA_AGREE(context, OLICA_NEW(context->env, product, (size_t)ROWS * in));
-  olica_range own = olica_partition_block(dense->out, context->size, context->rank);
+  /* Blocks of rows lie where the shape puts them: with some kernels a row's last bits depend on its block. */
+  olica_range own = olica_partition_block((dense->out + ROWS - 1) / ROWS, context->size, context->rank);
   double squares[2] = {0.0, 0.0}; /* of b·a - W, of W */
-  for (int64_t first = own.first; first < own.first + own.count; first += ROWS) {
-    int rows = own.first + own.count - first < ROWS ? (int)(own.first + own.count - first) : ROWS;
+  for (int64_t block = own.first; block < own.first + own.count; block++) {
+    int64_t first = block * ROWS;
+    int rows = dense->out - first < ROWS ? (int)(dense->out - first) : ROWS;
     const float *w = dense->weight + first * in;
     olica_product_general(context->env, 0, 0, rows, in, rank, 1.0f, pruned->b + first * rank, rank, pruned->a,
                           in, 0.0f, product, in);
