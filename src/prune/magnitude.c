@@ -68,9 +68,8 @@ static olica_status plan(olica_env *env, const olica_method_model *model, const 
   for (int i = 0; i < model->arch->layers; i++) plan->shapes[i] = shape_of(&b, &model->dense[i]);
   plan->largest = plan->shapes[0];
   double lists = 4.0 * (model->arch->kv_heads * plan->largest.values + plan->largest.ffn);
-  double maps = (double)olica_maps_bytes(model->arch, &plan->largest, site->precision);
   double choice = (double)olica_energies_bytes(model->arch, 1) + (double)olica_select_bytes(model->arch);
-  double passing = (double)olica_shared_counted((size_t)maps, site->node_ranks);
+  double passing = olica_method_packed_bytes(model, site, &plan->largest);
   plan->cut = lists + (choice > passing ? choice : passing);
   return OLICA_OK;
 }
@@ -91,39 +90,19 @@ static olica_status make_ones(olica_env *env, const olica_arch *arch, olica_ener
   return OLICA_OK;
 }
 
-/* Fills the lists of kept neurons, on rank 0. */
-static olica_status choose(const olica_method_job *job, const olica_layer *dense, olica_layer *pruned) {
-  olica_env *env = job->context->env;
-  const olica_arch *arch = job->model.arch;
-  int h = arch->head, values = arch->kv_heads * h;
-  olica_energies *ones;
-  double *importance;
-  OLICA_TRY(make_ones(env, arch, &ones));
-  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
-  OLICA_TRY(olica_select_value_importance(env, arch, dense, ones, importance));
-  for (int j = 0; j < arch->kv_heads; j++)
-    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, h - pruned->shape.values,
-                                pruned->values_kept + j * pruned->shape.values));
-  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, ones, importance));
-  OLICA_TRY(
-      olica_select_kept(env, importance, arch->ffn, 0, arch->ffn - pruned->shape.ffn, pruned->ffn_kept));
-  olica_memory_free(env, importance);
-  olica_energies_destroy(env, ones);
-  return OLICA_OK;
-}
-
 static olica_status cut(void *self, int index, olica_layer *dense, olica_layer **out,
                         olica_cut_record *record) {
   const olica_method_job *job = self;
   const olica_layer_shape *shape = &job->shapes[index];
   olica_context *context = job->context;
+  olica_energies *ones;
   olica_layer *pruned = NULL;
   OLICA_TRY(olica_pruned_create(job, shape, &pruned));
-  OLICA_AGREE(context, olica_select_begin(context->env, job->model.arch, pruned));
-  OLICA_AGREE(context, context->rank == 0 ? choose(job, dense, pruned) : OLICA_OK);
+  OLICA_AGREE(context, make_ones(context->env, job->model.arch, &ones));
   olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
   olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
-  olica_select_finish(context, job->model.arch, dense, pruned);
+  OLICA_TRY(olica_select_neurons(context, job->model.arch, dense, ones, 0, pruned));
+  olica_energies_destroy(context->env, ones);
   snprintf(record->line, sizeof record->line, "%d value neurons a head, %d FFN neurons", shape->values,
            shape->ffn);
   *out = pruned;

@@ -154,15 +154,35 @@ static void copy(const olica_context *context, const olica_arch *arch, const oli
   olica_shared_fence(context);
 }
 
-olica_status olica_select_begin(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
+static olica_status allocate(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
   OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * (size_t)pruned->shape.values));
   return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
 }
 
-void olica_select_finish(olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                         olica_layer *pruned) {
+/* Fills the lists, on rank 0. */
+static olica_status choose(olica_env *env, const olica_arch *arch, const olica_layer *dense,
+                           const olica_energies *energies, int skipped, olica_layer *pruned) {
+  int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
+  double *importance;
+  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
+  OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
+  for (int j = 0; j < arch->kv_heads; j++)
+    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, h - n, pruned->values_kept + j * n));
+  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
+  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, skipped, arch->ffn - pruned->shape.ffn,
+                              pruned->ffn_kept));
+  olica_memory_free(env, importance);
+  return OLICA_OK;
+}
+
+olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                                  const olica_energies *energies, int skipped, olica_layer *pruned) {
   size_t values = (size_t)arch->kv_heads * (size_t)pruned->shape.values, neurons = (size_t)pruned->shape.ffn;
+  OLICA_AGREE(context, allocate(context->env, arch, pruned));
+  OLICA_AGREE(context,
+              context->rank == 0 ? choose(context->env, arch, dense, energies, skipped, pruned) : OLICA_OK);
   olica_comm_bcast(context, context->comm, pruned->values_kept, values * sizeof *pruned->values_kept, 0);
   olica_comm_bcast(context, context->comm, pruned->ffn_kept, neurons * sizeof *pruned->ffn_kept, 0);
   copy(context, arch, dense, pruned);
+  return OLICA_OK;
 }

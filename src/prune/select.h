@@ -25,14 +25,12 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
  * Pure. */
 size_t olica_select_bytes(const olica_arch *arch);
 
-/* Allocates the lists of kept neurons of `pruned`, for rank 0 to fill: values_kept [K x n], ffn_kept [f'].
- * Not collective. OLICA_ERR_MEMORY. */
-olica_status olica_select_begin(olica_env *env, const olica_arch *arch, olica_layer *pruned);
-
-/* Broadcasts rank 0's lists, so that all ranks break ties alike, and fills v, o, gate, up, down, their biases
+/* Keeps the most important neurons by these energies (read on rank 0), as many as the shape of `pruned` has;
+ * `skipped` of the FFN's least important ones are kept nevertheless. Makes the lists values_kept [K x n] and
+ * ffn_kept [f'], rank 0's on all ranks so that ties break alike, and fills v, o, gate, up, down, their biases
  * and the norms of `pruned` from `dense`. Both lie in memory of the node, whose ranks copy a share each.
- * Collective on the context. */
-void olica_select_finish(olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                         olica_layer *pruned);
+ * Collective on the context. OLICA_ERR_MEMORY. */
+olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                                  const olica_energies *energies, int skipped, olica_layer *pruned);
 
 #endif

@@ -45,6 +45,12 @@ typedef struct olica_method_site {
   int tokens, pack_rows;        /* T of a sequence; most rows of a pack */
 } olica_method_site;
 
+/* For plans: a rank's counted share of bytes that its node holds once; and of a layer of that shape packed
+ * for the products. Pure. */
+double olica_method_node_share(const olica_method_site *site, double bytes);
+double olica_method_packed_bytes(const olica_method_model *model, const olica_method_site *site,
+                                 const olica_layer_shape *shape);
+
 /* The needs of a method for that job: counted bytes of the rank that needs most, unless stated otherwise. */
 typedef struct olica_method_plan {
   olica_layer_shape *shapes; /* [L], owned by the caller: shapes of the pruned layers at this sparsity. The

@@ -3,7 +3,7 @@
  *   rotate             value and output, with the dense stream's output energies       rotate.c
  *   olica_collect      pass the dense layer over a copy of the pruned stream:
  *                      energies of all inputs; in calibrated layers the FFN's inputs   ../collect.c
- *   cut_neurons        rank 0 chooses by importance; all ranks copy the kept ones      ../select.c
+ *   olica_select       rank 0 chooses by importance; all ranks copy the kept ones      ../select.c
  *   collect_residual   in calibrated layers: sums of the dropped neurons' output R
  *                      on the FFN's inputs A                                           calibrate.c
  *   decompose          query, key and branch at the same time, each on its own ranks   decompose.c
@@ -21,35 +21,6 @@
 #include "olica/par/comm.h"
 #include "rotate.h"
 #include "state.h"
-
-/* Fills the lists of kept neurons, on rank 0. */
-static olica_status choose_neurons(const olica_state *state, const olica_layer *dense,
-                                   const olica_energies *energies, olica_layer *pruned) {
-  olica_env *env = state->job.context->env;
-  const olica_arch *arch = state->job.model.arch;
-  const olica_budget *budget = &state->budget;
-  int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
-  double *importance;
-  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
-  OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
-  for (int j = 0; j < arch->kv_heads; j++)
-    OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, budget->values_dropped,
-                                pruned->values_kept + j * n));
-  OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
-  OLICA_TRY(olica_select_kept(env, importance, arch->ffn, budget->neurons_skipped, budget->neurons_dropped,
-                              pruned->ffn_kept));
-  olica_memory_free(env, importance);
-  return OLICA_OK;
-}
-
-static olica_status cut_neurons(const olica_state *state, const olica_layer *dense,
-                                const olica_energies *energies, olica_layer *pruned) {
-  olica_context *context = state->job.context;
-  OLICA_AGREE(context, olica_select_begin(context->env, state->job.model.arch, pruned));
-  OLICA_AGREE(context, context->rank == 0 ? choose_neurons(state, dense, energies, pruned) : OLICA_OK);
-  olica_select_finish(context, state->job.model.arch, dense, pruned);
-  return OLICA_OK;
-}
 
 /* Workspace for adding a pack's inputs and residuals to the sums, which receive them like an observer of the
  * FFN. */
@@ -168,7 +139,8 @@ olica_status olica_olica_cut(void *self, int index, olica_layer *dense, olica_la
   OLICA_TIMED(env, "collect", olica_collect(job, index, dense, shape.branch > 0, &work, &silent));
   record->fact[OLICA_FACT_SILENT] = silent;
   OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
-  OLICA_TRY(cut_neurons(state, dense, work.energies, pruned));
+  OLICA_TRY(olica_select_neurons(job->context, job->model.arch, dense, work.energies,
+                                 state->budget.neurons_skipped, pruned));
   if (shape.branch > 0) OLICA_TIMED(env, "collect", collect_residual(state, dense, pruned, &work, &sums));
   OLICA_FREE(env, work.ffn_input);
   OLICA_TIMED(env, "solve", decompose(state, dense, work.energies, sums, pruned));

@@ -12,20 +12,11 @@ static double larger(double a, double b) {
   return a > b ? a : b;
 }
 
-static double node_share(double bytes, const olica_method_site *site) {
-  return (double)olica_shared_counted((size_t)bytes, site->node_ranks);
-}
-
-static double packed_bytes(const olica_method_model *model, const olica_method_site *site,
-                           const olica_layer_shape *shape) {
-  return node_share((double)olica_maps_bytes(model->arch, shape, site->precision), site);
-}
-
 /* Returns the counted bytes of a fit's sums, including a rank's share of the node's. */
 static double fit_sums_bytes(const olica_method_model *model, const olica_method_site *site) {
   int d = model->arch->hidden, pack = site->pack_rows / site->tokens;
   return (double)olica_fit_sums_bytes(site->precision, d, site->tokens, pack) +
-         node_share((double)olica_fit_sums_node_bytes(d), site);
+         olica_method_node_share(site, (double)olica_fit_sums_node_bytes(d));
 }
 
 /* Computes the bytes of `fits` fits that are solved together, on the rank that needs most: the last one's
@@ -65,7 +56,7 @@ static olica_status observe_bytes(olica_env *env, const olica_method_model *mode
   double all, last = 0;
   OLICA_TRY(batch_bytes(env, site, d, fits, beside, &all));
   if (rest > 0) OLICA_TRY(batch_bytes(env, site, d, rest, beside, &last));
-  *most = packed_bytes(model, site, &model->dense[0]) + larger(all, last);
+  *most = olica_method_packed_bytes(model, site, &model->dense[0]) + larger(all, last);
   return OLICA_OK;
 }
 
@@ -79,7 +70,8 @@ static double dropped_bytes(const olica_method_model *model, const olica_method_
 static double residual_bytes(const olica_method_model *model, const olica_method_site *site,
                              const olica_budget *budget) {
   double d = model->arch->hidden, n = budget->neurons_dropped, rows = site->pack_rows;
-  return node_share(dropped_bytes(model, site, budget), site) + 4 * 2 * n + 4 * rows * 2 * (d + n);
+  return olica_method_node_share(site, dropped_bytes(model, site, budget)) + 4 * 2 * n +
+         4 * rows * 2 * (d + n);
 }
 
 /* Bytes of the FFN's inputs in calibrated layers, in the precision of the products. */
@@ -101,11 +93,11 @@ static olica_status cut_bytes(olica_env *env, const olica_method_model *model, c
   double lists = 4.0 * (arch->kv_heads * arch->head + arch->ffn); /* lists of kept neurons */
   double copy = 4.0 * site->pack_rows * arch->hidden;
   OLICA_TRY(olica_decompose_bytes(env, &on, arch, cut, sums, &decomposed));
-  *most = larger(inputs + packed_bytes(model, site, &model->dense[0]) + copy,
+  *most = larger(inputs + olica_method_packed_bytes(model, site, &model->dense[0]) + copy,
                  inputs + lists + (double)olica_select_bytes(arch));
   if (inputs > 0) *most = larger(*most, inputs + lists + sums + residual_bytes(model, site, budget));
   *most = energies + larger(*most, lists + decomposed);
-  *most = larger(*most, lists + packed_bytes(model, site, cut));
+  *most = larger(*most, lists + olica_method_packed_bytes(model, site, cut));
   *most = larger(*most, olica_rotate_bytes(arch, olica_prune_options_of(model).ond));
   return OLICA_OK;
 }
