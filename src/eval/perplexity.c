@@ -158,33 +158,38 @@ void olica_perplexity_add(olica_perplexity *p, int64_t first, int64_t count, oli
   olica_perplexity_add_both(p, first, count, rows, NULL);
 }
 
-olica_status olica_perplexity_divergence(olica_perplexity *p, double *value) {
+/* Returns the mean of a term over the predicted tokens of all ranks' windows: `term` of a position [count x
+ * T]. Sums go window by window. Collective on the context. */
+static double mean_scored(const olica_perplexity *p, double (*term)(const olica_perplexity *p, int64_t at)) {
   int T = p->windows.length;
   double sum = 0.0;
   for (int64_t w = 0; w < p->stream->count; w++) {
     double window = 0.0;
     for (int t = T - 1 - scored(&p->windows, p->stream->first + w); t < T - 1; t++)
-      window += olica_divergence_value(&p->first.each[w * T + t]);
+      window += term(p, w * T + t);
     sum += window;
   }
   olica_comm_sum(p->context, p->context->comm, &sum, 1);
-  *value = sum / (double)olica_windows_scored_all(&p->windows);
+  return sum / (double)olica_windows_scored_all(&p->windows);
+}
+
+static double divergence(const olica_perplexity *p, int64_t at) {
+  return olica_divergence_value(&p->first.each[at]);
+}
+
+static double negative_log_likelihood(const olica_perplexity *p, int64_t at) {
+  return -olica_likelihood_log(p->target[at], p->top[at], p->sum[at]);
+}
+
+olica_status olica_perplexity_divergence(olica_perplexity *p, double *value) {
+  *value = mean_scored(p, divergence);
   if (isfinite(*value)) return OLICA_OK;
   return olica_error_set(p->context->env, OLICA_ERR_NUMERIC,
                          "the KL divergence is not finite: a model overflows fp32");
 }
 
 olica_status olica_perplexity_finish(olica_perplexity *p, double *value) {
-  int T = p->windows.length;
-  double nll = 0.0;
-  for (int64_t w = 0; w < p->stream->count; w++) {
-    double window = 0.0;
-    for (int t = T - 1 - scored(&p->windows, p->stream->first + w); t < T - 1; t++)
-      window -= olica_likelihood_log(p->target[w * T + t], p->top[w * T + t], p->sum[w * T + t]);
-    nll += window;
-  }
-  olica_comm_sum(p->context, p->context->comm, &nll, 1);
-  *value = exp(nll / (double)olica_windows_scored_all(&p->windows));
+  *value = exp(mean_scored(p, negative_log_likelihood));
   if (isfinite(*value)) return OLICA_OK;
   return olica_error_set(p->context->env, OLICA_ERR_NUMERIC,
                          "the perplexity is not finite: the model overflows fp32");

@@ -52,10 +52,10 @@ static olica_status can_write(olica_env *env, const char *path, bool *can) {
   return OLICA_OK;
 }
 
-static olica_status take_lock(olica_env *env, const char *path, olica_claim *claim) {
-  bool can;
-  OLICA_TRY(can_write(env, path, &can));
-  if (!can) return OLICA_OK;
+/* *can: the name can be written, and the lock is this run's or another job's. */
+static olica_status take_lock(olica_env *env, const char *path, olica_claim *claim, bool *can) {
+  OLICA_TRY(can_write(env, path, can));
+  if (!*can) return OLICA_OK;
   OLICA_TRY(olica_lock_try(env, path, &claim->lock, &claim->theirs));
   if (!claim->theirs) return OLICA_OK;
   return olica_error_set(
@@ -102,8 +102,7 @@ olica_status olica_claim_begin(olica_env *env, const olica_options *options, oli
   const char *path = options->output.report;
   if (!*path) return OLICA_OK;
   bool can;
-  OLICA_TRY(take_lock(env, path, claim));
-  OLICA_TRY(can_write(env, path, &can));
+  OLICA_TRY(take_lock(env, path, claim, &can));
   if (!can) return OLICA_OK;
   olica_report_found found = olica_report_look(env, path);
   if (!gives_way(options, found)) return OLICA_OK;
@@ -139,7 +138,9 @@ static olica_status write_beside(olica_env *env, const olica_report *report, con
 static olica_status write_report(olica_env *env, const olica_options *options, const olica_report *report,
                                  olica_claim *claim) {
   const char *path = options->output.report;
-  if (claim->lock < 0 && !claim->theirs && take_lock(env, path, claim) != OLICA_OK) olica_error_clear(env);
+  bool can;
+  if (claim->lock < 0 && !claim->theirs && take_lock(env, path, claim, &can) != OLICA_OK)
+    olica_error_clear(env);
   if (claim->theirs) {
     olica_log_line(env, "%s is of another job, which runs: this one has no report", path);
     return OLICA_OK;
