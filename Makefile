@@ -34,7 +34,7 @@ GIT     := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo
 lib_cflags = $(subst -I,-isystem ,$(filter -I%,$(shell pkg-config --cflags $(packages)) $(ONEDNN)))
 lib_libs   = $(shell pkg-config --libs $(packages)) $(filter-out -I%,$(ONEDNN)) -lm
 all_cflags = -std=c11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
-             -Wmissing-prototypes -Wpointer-arith -fopenmp $(CFLAGS) -Iinclude $(lib_cflags)
+             -Wmissing-prototypes -Wpointer-arith -fopenmp $(CFLAGS) -Iinclude -Isrc $(lib_cflags)
 
 # One short line a file; `make V=1` shows the commands.
 V  = 0
@@ -92,8 +92,8 @@ libraries:
 	@pkg-config --exists --print-errors $(packages) || { echo 'A library is missing (make deps), or has another name' \
 	  'for pkg-config here: doc/install.md.' >&2; exit 1; }
 
-$(objects_in)/src/run/usage.o: $(objects_in)/version.stamp
-$(objects_in)/src/run/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
+$(objects_in)/src/config/usage.o: $(objects_in)/version.stamp
+$(objects_in)/src/config/usage.o: private all_cflags += -DOLICA_VERSION='"$(VERSION)"' -DOLICA_GIT='"$(GIT)"' \
   -DOLICA_SCALAPACK_VERSION='"$(shell pkg-config --modversion $(SCALAPACK))"'
 
 $(objects_in)/%.o: %.c $(objects_in)/flags.stamp
@@ -291,7 +291,7 @@ uninstall:
 	rm -rf $(examples) $(documents) $(dir $(modulefile))
 
 shell_files = .ci/run tests/install-deps $(wildcard jobs/*.sh packaging/*.sh packaging/*.bash)
-c_files = $(wildcard src/*.c src/*/*.[ch] src/*/*/*.[ch] include/olica/*/*.h tests/*/*.[ch])
+c_files = $(wildcard src/*.c src/*/*.[ch] src/*/*/*.[ch] include/*.h tests/*/*.[ch])
 
 .PHONY: format tidy
 format: deps-tidy
@@ -301,7 +301,7 @@ tidy: deps-tidy
 	@clang-format --dry-run -Werror $(c_files)
 	clang-tidy --quiet $(wildcard src/*.c src/*/*.c src/*/*/*.c) -- $(all_cflags)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-	  --suppressions-list=tests/cppcheck.suppressions -Iinclude src
+	  --suppressions-list=tests/cppcheck.suppressions -Iinclude -Isrc src
 	shellcheck -x $(shell_files)
 
 .PHONY: clean help

@@ -8,16 +8,16 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/base/signals.h"
-#include "olica/io/hdf5.h"
-#include "olica/la/blas_start.h"
-#include "olica/par/comm.h"
-#include "olica/par/launch.h"
-#include "olica/par/watch.h"
-#include "olica/run/outputs.h"
-#include "olica/run/pipeline.h"
-#include "olica/run/tokenize.h"
-#include "olica/run/usage.h"
+#include "base/signals.h"
+#include "config/usage.h"
+#include "io/hdf5.h"
+#include "la/blas_start.h"
+#include "par/comm.h"
+#include "par/launch.h"
+#include "par/watch.h"
+#include "run/outputs.h"
+#include "run/pipeline.h"
+#include "run/tokenize.h"
 
 #ifdef __SANITIZE_ADDRESS__
 /* MPI and its libraries keep memory to the end of the process, and the sanitizer would list all of it behind

@@ -4,8 +4,9 @@
     tests/check_rooms.py [ROOT [OBJECTS]]      default: this repository, ROOT/build/release
 
 One line for every breach, 'N passed, M failed' last, exit code 1 on a breach. What is checked:
-  rooms     a file includes public headers of its own room and of rooms below, private ones of its own room only
-  headers   include/olica/<room>/<module>.h has its src/<room>/<module>.c
+  rooms     a file includes headers of its own room and of rooms below; one that says "Private to <room>" in its
+            first comment only from that room
+  headers   a header that others may include has its <module>.c beside it, and somebody else includes it
   world     MPI_COMM_WORLD stands in src/main.c and in tests only
   globals   no object has data that can be written to
   names     what an object exports begins with olica_
@@ -15,7 +16,7 @@ import re, subprocess, sys
 from pathlib import Path
 
 # From the ground up: a room may include the rooms to its left.
-ROOMS = "base par la io text model calib prune eval store run".split()
+ROOMS = "base par la io text model calib prune eval store config report run".split()
 
 # Each exception with its reason.
 PRIVATE_HEADERS = {  # (file, what it includes)
@@ -24,7 +25,7 @@ PRIVATE_HEADERS = {  # (file, what it includes)
     ("tests/mpi/test_solver.c", "../../src/la/backend.h"):
         "tries every algorithm of a back end by itself; the facade shows the first that passes its check",
 }
-WITHOUT_SOURCE = {"include/olica/base/setting.h": "types alone"}  # header: reason
+WITHOUT_SOURCE = {"src/base/setting.h": "types alone"}  # header: reason
 GLOBALS = {  # (source, symbol)
     ("src/base/signals.c", "caught"): "what a signal handler notes: it gets no pointer",
     ("src/la/slepc.c", "name"): "argv of SlepcInitialize: PETSc wants char *, not const, and keeps it until it ends",
@@ -34,7 +35,7 @@ GLOBALS = {  # (source, symbol)
 EXPORTS = {("src/main.c", "main"): "the entry of a program"}
 COMPILERS = re.compile(r"__x86\.get_pc_thunk\.|__odr_asan\.|\.L")  # made by the compiler, not by us
 
-INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<(olica/[^>]+)>)', re.M)
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"]+)"|<((?:%s)/[^>]+)>)' % "|".join(ROOMS), re.M)
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.S)
 
 
@@ -62,43 +63,55 @@ def blanked(text):
 
 
 def room_of(name):
-    """The room of a file, 'main' or 'tests'; and whether the file is a public header."""
+    """The room of a file, 'main' or 'tests'."""
     parts = name.split("/")
-    if parts[0] == "include":
-        return parts[2], True
-    if parts[0] == "src" and len(parts) > 2:
-        return parts[1], False
-    return ("main" if parts[0] == "src" else "tests"), False
+    if parts[0] == "src":
+        return parts[1] if len(parts) > 2 else "main"
+    return "tests"
+
+
+def is_private(path):
+    """A header whose first comment names the room that may include it."""
+    return re.search(r"\bPrivate\s+(\*\s+)?to\b", path.read_text().split("*/")[0]) is not None
+
+
+def included_by(path):
+    return [match.group(1) or match.group(2) for match in INCLUDE.finditer(path.read_text())]
 
 
 def breach_of_include(checks, name, included):
     """What is wrong with it, or None."""
-    room, public = room_of(name)
+    room, folder = room_of(name), (checks.root / name).parent
     if room not in ROOMS + ["main", "tests"]:
         return f"{room} is no known room"
-    if included.startswith("olica/"):
-        other = included.split("/")[1]
-        if not (checks.root / "include" / included).is_file():
-            return f"there is no include/{included}"
-        if other not in ROOMS:
-            return f"{other} is no known room"
-        if room in ROOMS and ROOMS.index(other) > ROOMS.index(room):
-            return f"{other} lies above {room}"
-        return None
     if (name, included) in PRIVATE_HEADERS:
         return None
-    if public:
+    if "/" not in included:
+        if not (folder / included).is_file():
+            return "not a header of the file's own folder"
+        header = folder / included
+    elif included.startswith("../") and name.count("/") > 2 and included.count("/") == 1:
+        header = folder / included  # a folder in a room sees the room's private headers
+        if not header.is_file():
+            return f"there is no {included}"
+        return None
+    else:
+        header, other = checks.root / "src" / included, included.split("/")[0]
+        if other not in ROOMS or included.count("/") != 1:
+            return "neither a room's header nor one of the file's own folder"
+        if not header.is_file():
+            return f"there is no src/{included}"
+        if is_private(header):
+            return "private: by its name alone, from its own folder"
+        if room in ROOMS and ROOMS.index(other) > ROOMS.index(room):
+            return f"{other} lies above {room}"
+    if name.endswith(".h") and room != "tests" and not is_private(checks.root / name) and is_private(header):
         return "a public header includes a private one"
-    folder, bare = (checks.root / name).parent, included
-    if included.startswith("../") and name.count("/") > 2:  # a folder in a room sees the room's private headers
-        folder, bare = folder.parent, included[len("../"):]
-    if "/" in bare or not (folder / bare).is_file():
-        return "neither a public header nor one of the file's own folder or room"
     return None
 
 
 def check_rooms(checks):
-    for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]", "tests/*/*.[ch]"):
+    for path in checks.files("src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]", "tests/*/*.[ch]"):
         name, text = checks.name(path), path.read_text()
         for match in INCLUDE.finditer(text):
             included = match.group(1) or match.group(2)
@@ -108,14 +121,22 @@ def check_rooms(checks):
 
 
 def check_headers(checks):
-    for path in checks.files("include/olica/*/*.h"):
+    users = checks.files("src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]", "tests/*/*.[ch]")
+    wanted = set()  # by another room, or by a header that another room may include
+    for user in users:
+        room, public = room_of(checks.name(user)), user.suffix == ".h" and not is_private(user)
+        wanted |= {header for header in included_by(user) if public or header.split("/")[0] != room}
+    for path in checks.files("src/*/*.h"):
         name = checks.name(path)
-        source = "src" + name[len("include/olica"):-1] + "c"
-        checks.expect(name in WITHOUT_SOURCE or (checks.root / source).is_file(), f"{name}: there is no {source}")
+        if is_private(path):
+            continue
+        checks.expect(name in WITHOUT_SOURCE or path.with_suffix(".c").is_file(), f"{name}: there is no {name[:-1]}c")
+        checks.expect(name[len("src/"):] in wanted, f"{name}: no other room includes it, expected 'Private to {room_of(name)}.'"
+                                                    " in its first comment")
 
 
 def check_world(checks):
-    for path in checks.files("include/olica/*/*.h", "src/*/*.[ch]", "src/*/*/*.[ch]"):
+    for path in checks.files("src/*/*.[ch]", "src/*/*/*.[ch]"):
         text = blanked(path.read_text())
         found = re.search(r"\bMPI_COMM_WORLD\b", text)
         line = text.count("\n", 0, found.start()) + 1 if found else 0
@@ -133,7 +154,7 @@ def check_methods(checks):
     for folder in sorted(p for p in (checks.root / "src/prune").glob("*") if p.is_dir()):
         words = words_of(folder)
         known = re.compile(r"\b(" + "|".join(sorted(words) or ["$^"]) + r")\b")
-        for path in checks.files("include/olica/*/*.h", "src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]"):
+        for path in checks.files("src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]"):
             if folder in path.parents:
                 continue
             found = known.search(path.read_text())

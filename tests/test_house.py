@@ -14,7 +14,7 @@ def check(*arguments):
 def test_members_of_the_report():
     """doc/report.md names every member that report.json can have, and each phase."""
     told = (ROOT / "doc" / "report.md").read_text()  # `wall` gets its _s when it is put
-    sources = [(ROOT / "src" / "run" / name).read_text() for name in ("report.c", "passage.c")]
+    sources = [(ROOT / "src" / "report" / name).read_text() for name in ("report.c", "passage.c")]
     members = {word for text in sources for word in re.findall(r'"([a-z_]{2,})"', text)}
     everything = "".join(path.read_text() for path in (ROOT / "src").glob("**/*.c"))
     methods = "".join(path.read_text() for path in (ROOT / "src" / "prune").glob("**/*.c"))
@@ -31,18 +31,19 @@ def test_rooms():
 
 # What is added to a file -> what is said about it. Walls and headers are read from the text:
 IN_TEXT = {
-    "above": ("src/base/a.c", '#include "olica/par/b.h"\n', "src/base/a.c:4: includes olica/par/b.h: par lies above base"),
-    "above in a header": ("include/olica/base/a.h", "#include <olica/par/b.h>\n", "par lies above base"),
-    "private of a peer": ("src/par/b.c", '#include "../base/secret.h"\n', "neither a public header nor"),
-    "private in public": ("include/olica/base/a.h", '#include "secret.h"\n', "a public header includes a private one"),
-    "private in a test": ("tests/unit/test_a.c", '#include "../../src/base/secret.h"\n', "neither a public header nor"),
-    "no such header": ("src/base/a.c", '#include "olica/base/none.h"\n', "there is no include/olica/base/none.h"),
-    "unknown room": ("src/cellar/c.c", '#include "olica/base/a.h"\n', "cellar is no known room"),
-    "no source": ("include/olica/base/c.h", "\n", "there is no src/base/c.c"),
+    "above": ("src/base/a.c", '#include "par/b.h"\n', "src/base/a.c:4: includes par/b.h: par lies above base"),
+    "above in a header": ("src/base/a.h", "#include <par/b.h>\n", "par lies above base"),
+    "private of a peer": ("src/par/b.c", '#include "base/secret.h"\n', "private: by its name alone"),
+    "private of a peer, by its path": ("src/par/b.c", '#include "../base/secret.h"\n', "neither a room's header nor"),
+    "private in public": ("src/base/a.h", '#include "secret.h"\n', "a public header includes a private one"),
+    "private in a test": ("tests/unit/test_a.c", '#include "../../src/base/secret.h"\n', "neither a room's header nor"),
+    "no such header": ("src/base/a.c", '#include "base/none.h"\n', "there is no src/base/none.h"),
+    "unknown room": ("src/cellar/c.c", '#include "base/a.h"\n', "cellar is no known room"),
+    "no source": ("src/base/c.h", "\n", "there is no src/base/c.c"),
     "method's setting": ("src/par/b.c", "/* lowest_num */\n", "knows lowest_num of the method first"),
     "method's fact": ("src/par/b.c", "/* its_error */\n", "knows its_error of the method first"),
-    "method's header": ("src/prune/b.c", '#include "first/a.h"\n', "neither a public header nor"),
-    "room's private": ("src/prune/first/a.c", '#include "../../par/b.h"\n', "neither a public header nor"),
+    "method's header": ("src/prune/b.c", '#include "first/a.h"\n', "neither a room's header nor"),
+    "room's private": ("src/prune/first/a.c", '#include "../../par/b.h"\n', "neither a room's header nor"),
     "world": ("src/par/b.c", "int MPI_COMM_WORLD(void);\n", "src/par/b.c:3: MPI_COMM_WORLD"),
     "not built": ("src/base/d.c", "\n", "build first"),
 }
@@ -59,19 +60,19 @@ IN_OBJECTS = {
 def build_house(root):
     """Two rooms in which all is well, with what must not be taken for a breach."""
     files = {
-        "include/olica/base/a.h": "int olica_a_one(void); /* not MPI_COMM_WORLD */\n",
-        "include/olica/par/b.h": '#include "olica/base/a.h"\n',
-        "src/base/a.c": '#include "olica/base/a.h"\n'
+        "src/base/a.h": "int olica_a_one(void); /* not MPI_COMM_WORLD */\n",
+        "src/par/b.h": '#include "base/a.h"\n',
+        "src/base/a.c": '#include "base/a.h"\n'
                         "static const char *const words[] = {\"MPI_COMM_WORLD\", \"b\"};\n"
                         "int olica_a_one(void) { return words[0][0]; }\n",
-        "src/base/secret.h": "\n",
-        "src/par/b.c": '#include "olica/par/b.h"\nint olica_b_two(void) { return olica_a_one(); }\n',
-        "src/prune/shared.h": "\n",
+        "src/base/secret.h": "/* Private to base. */\n",
+        "src/par/b.c": '#include "par/b.h"\nint olica_b_two(void) { return olica_a_one(); }\n',
+        "src/prune/shared.h": "/* Private to prune. */\n",
         "src/prune/first/a.h": "\n",
         "src/prune/first/a.c": '#include "../shared.h"\n#include "a.h"\n'
                                '/*\n  SETTING(lowest_num, 1)\n    [X] = {"its_error", ""}\n*/\nint olica_first_one(void) { return 1; }\n',
-        "src/main.c": '#include "olica/par/b.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_a_one(); }\n',
-        "tests/unit/test_a.c": '#include "olica/base/a.h"\n',
+        "src/main.c": '#include "par/b.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_a_one(); }\n',
+        "tests/unit/test_a.c": '#include "base/a.h"\n',
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def compile_house(root):
     for source in root.glob("src/**/*.c"):
         target = root / "build/release" / source.relative_to(root).with_suffix(".o")
         target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-fPIC", f"-I{root}/include", "-c", source, "-o", target], check=True)
+        subprocess.run(["cc", "-fPIC", f"-I{root}/src", "-c", source, "-o", target], check=True)
 
 
 def add(root, name, text):

@@ -1,4 +1,4 @@
-#include "olica/base/env.h"
+#include "base/env.h"
 
 #include <stdarg.h>
 #include <stdio.h>

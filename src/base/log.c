@@ -1,12 +1,12 @@
-#include "olica/base/log.h"
+#include "base/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include "olica/base/env.h"
-#include "olica/base/terminal.h"
+#include "base/env.h"
+#include "base/terminal.h"
 
 enum { LINE = OLICA_ERROR_TEXT + 64 };
 

@@ -1,11 +1,11 @@
-#include "olica/base/memory.h"
+#include "base/memory.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 /* The header in front of every block, one alignment unit long. */
 struct olica_block {

@@ -1,9 +1,9 @@
-#include "olica/base/progress.h"
+#include "base/progress.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "olica/base/terminal.h"
+#include "base/terminal.h"
 
 enum { LEFT = 32, BAR_LEAST = 8, BAR_MOST = 40 };
 

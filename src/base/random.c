@@ -1,4 +1,4 @@
-#include "olica/base/random.h"
+#include "base/random.h"
 
 #include <assert.h>
 

@@ -1,4 +1,4 @@
-#include "olica/base/status.h"
+#include "base/status.h"
 
 const char *olica_status_name(olica_status status) {
   switch (status) {

@@ -1,4 +1,4 @@
-#include "olica/base/terminal.h"
+#include "base/terminal.h"
 
 #include <fcntl.h>
 #include <stdio.h>

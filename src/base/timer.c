@@ -1,4 +1,4 @@
-#include "olica/base/timer.h"
+#include "base/timer.h"
 
 #include <assert.h>
 #include <stdio.h>

@@ -21,15 +21,15 @@
  *     |        +----+----+        |   +----+----+----+
  *     v             | 22 |        v   | 20 | 21 | 22 |
  *                   +----+            +----+----+----+    d = 3 SQUARE */
-#include "olica/calib/fit_sums.h"
+#include "calib/fit_sums.h"
 
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
 #include <pthread.h>
 
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
+#include "la/product.h"
+#include "par/comm.h"
 
 enum {
   ROWS = 2048,  /* bf16: rows stored before they are added to the sums */

@@ -1,7 +1,7 @@
-#include "olica/calib/statistics.h"
+#include "calib/statistics.h"
 
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
+#include "la/product.h"
+#include "par/comm.h"
 
 /* Columns per pass over rows: their sums stay in registers and the L1 cache. */
 enum { COLUMNS = 64 };

@@ -7,12 +7,12 @@
  *                            tell the observer that the pack is complete
  *                            progress the background reading of the next layer
  *                          agree on failures */
-#include "olica/calib/stream.h"
+#include "calib/stream.h"
 
 #include <string.h>
 
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
+#include "par/comm.h"
+#include "par/partition.h"
 
 olica_status olica_stream_create(olica_context *context, int hidden, int64_t sequences, int tokens,
                                  olica_stream **out) {

@@ -1,10 +1,10 @@
-#include "olica/eval/choices.h"
+#include "eval/choices.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "olica/eval/likelihood.h"
-#include "olica/par/comm.h"
+#include "eval/likelihood.h"
+#include "par/comm.h"
 
 /* ---- this rank's packs ---- */
 

@@ -1,4 +1,4 @@
-#include "olica/eval/divergence.h"
+#include "eval/divergence.h"
 
 #include <math.h>
 

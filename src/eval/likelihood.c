@@ -1,8 +1,8 @@
-#include "olica/eval/likelihood.h"
+#include "eval/likelihood.h"
 
 #include <math.h>
 
-#include "olica/la/product.h"
+#include "la/product.h"
 
 void olica_likelihood_begin(size_t rows, float *top, double *sum) {
   for (size_t i = 0; i < rows; i++) {

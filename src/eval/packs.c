@@ -1,4 +1,4 @@
-#include "olica/eval/packs.h"
+#include "eval/packs.h"
 
 #include <stdlib.h>
 

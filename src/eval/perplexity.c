@@ -1,10 +1,10 @@
-#include "olica/eval/perplexity.h"
+#include "eval/perplexity.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "olica/eval/likelihood.h"
-#include "olica/par/comm.h"
+#include "eval/likelihood.h"
+#include "par/comm.h"
 
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows) {

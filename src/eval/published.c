@@ -5,7 +5,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "olica/io/json.h"
+#include "io/json.h"
 #include "strip.h"
 
 enum { NAME = 64, LABELS = 160 };

@@ -3,7 +3,7 @@
 #ifndef OLICA_EVAL_PUBLISHED_H
 #define OLICA_EVAL_PUBLISHED_H
 
-#include "olica/eval/tasks.h"
+#include "eval/tasks.h"
 
 /* Each of type olica_task_prepare. A row that is neither published nor prepared, or half of each:
  * OLICA_ERR_INPUT saying what is missing. */

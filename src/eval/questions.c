@@ -1,15 +1,15 @@
-#include "olica/eval/questions.h"
+#include "eval/questions.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/text/look.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "par/comm.h"
+#include "par/partition.h"
+#include "text/look.h"
 
 /* ---- from a file to the tokens of this rank's share ---- */
 

@@ -1,4 +1,4 @@
-#include "olica/eval/scores.h"
+#include "eval/scores.h"
 
 #include <math.h>
 

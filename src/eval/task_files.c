@@ -1,9 +1,9 @@
-#include "olica/eval/task_files.h"
+#include "eval/task_files.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "olica/io/file.h"
+#include "io/file.h"
 
 enum { NAME = 64, PATH = 4096, KNOWN = 512 };
 

@@ -1,10 +1,10 @@
-#include "olica/eval/tasks.h"
+#include "eval/tasks.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "olica/io/json.h"
+#include "io/json.h"
 #include "published.h"
 #include "strip.h"
 

@@ -1,10 +1,10 @@
-#include "olica/eval/text_files.h"
+#include "eval/text_files.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "olica/io/file.h"
+#include "io/file.h"
 
 enum { PATH = 4096, SHOWN = 80 };
 

@@ -1,4 +1,4 @@
-#include "olica/io/catalog.h"
+#include "io/catalog.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "io/file.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 olica_status olica_catalog_create(olica_context *context, olica_catalog **out) {
   olica_catalog *catalog;

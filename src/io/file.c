@@ -1,4 +1,4 @@
-#include "olica/io/file.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "olica/io/catalog.h"
+#include "io/catalog.h"
 
 /* Linux moves at most 2 GiB in one call. */
 enum { CALL_BYTES = 1 << 30 };

@@ -1,4 +1,4 @@
-#include "olica/io/filesystem.h"
+#include "io/filesystem.h"
 
 #include <limits.h>
 #include <stdio.h>

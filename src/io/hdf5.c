@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "hdf5_private.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 enum {
   LINKS_MAX = 65535,         /* most links of a group: HDF5's own limit for a compact header */

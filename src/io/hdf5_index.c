@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "hdf5_private.h"
-#include "olica/io/file.h"
+#include "io/file.h"
 
 /* Our files nest four levels deep and have some thousand datasets; a hostile one may link to itself. */
 enum { DEPTH_MAX = 8, LINKS_MAX = 1 << 18, TEXT_MAX = 64, DIMS_MAX = 4 };

@@ -1,10 +1,10 @@
-/* Declarations shared by the files of the hdf5 module. */
+/* Declarations shared by the files of the hdf5 module. Private to io. */
 #ifndef OLICA_IO_HDF5_PRIVATE_H
 #define OLICA_IO_HDF5_PRIVATE_H
 
 #include <hdf5.h>
 
-#include "olica/io/hdf5.h"
+#include "io/hdf5.h"
 
 enum { OLICA_HDF5_TYPES = OLICA_HDF5_FP64 + 1, OLICA_HDF5_REASON = 320 };
 

@@ -4,8 +4,8 @@
 #include <zlib.h>
 
 #include "hdf5_private.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 olica_status olica_hdf5_reopen(olica_context *context, const char *path, MPI_Info hints, olica_hdf5 **out) {
   olica_hdf5_start();

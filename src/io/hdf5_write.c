@@ -2,9 +2,9 @@
 #include <zlib.h>
 
 #include "hdf5_private.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/partition.h"
+#include "par/watch.h"
 
 /* If the user asks for aggregators, OMPIO's pass on 16 MiB per cycle, and one that fails before the last
  * cycle blocks the others. With many ranks there are several aggregators. */

@@ -1,8 +1,8 @@
-#include "olica/io/ids.h"
+#include "io/ids.h"
 
 #include <assert.h>
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 olica_status olica_ids_open(olica_context *context, const char *path, olica_ids **out) {
   olica_ids *ids = NULL;

@@ -1,4 +1,4 @@
-#include "olica/io/json.h"
+#include "io/json.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "olica/io/lock.h"
+#include "io/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

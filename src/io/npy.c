@@ -1,4 +1,4 @@
-#include "olica/io/npy.h"
+#include "io/npy.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
+#include "io/file.h"
+#include "par/comm.h"
 
 /* NumPy itself refuses headers past 10,000 bytes; those of id files have about 128. */
 enum { HEADER_BYTES_MAX = 65536, SHORT_PREFIX = 10, LONG_PREFIX = 12, WORD = 32, BATCH = 4096 };

@@ -1,4 +1,4 @@
-#include "olica/io/safetensors.h"
+#include "io/safetensors.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
-#include "olica/io/shard.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "io/shard.h"
 
 enum { INDEX_BYTES_MAX = 100000000 };
 

@@ -1,4 +1,4 @@
-#include "olica/io/shard.h"
+#include "io/shard.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -7,8 +7,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
+#include "io/file.h"
+#include "io/json.h"
 
 /* The format's own limit of a header. */
 enum { HEADER_BYTES_MAX = 100000000, LENGTH_BYTES = 8, NAME_BYTES_MAX = 4096 };

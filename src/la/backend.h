@@ -8,7 +8,7 @@
 #ifndef OLICA_LA_BACKEND_H
 #define OLICA_LA_BACKEND_H
 
-#include "olica/la/solver.h"
+#include "la/solver.h"
 
 /* Computes the `wanted` smallest eigenvalues of the symmetric A [n x n], ascending, and their orthonormal
  * eigenvectors, the columns of V. Only the lower triangle of A, with the diagonal, may be destroyed. values

@@ -1,4 +1,4 @@
-#include "olica/la/blas_kernel.h"
+#include "la/blas_kernel.h"
 
 #include <cblas.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "olica/la/blas_start.h"
+#include "la/blas_start.h"
 
 #include <cblas.h>
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "olica/la/blas_kernel.h"
-#include "olica/par/comm.h"
+#include "la/blas_kernel.h"
+#include "par/comm.h"
 
 /* OpenBLAS's variable; and our mark, "PID KERNEL": the process that was restarted, and its kernel before. A
  * child process that inherits the mark has another PID and ignores it. */

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "olica/la/packed.h"
+#include "la/packed.h"
 
 enum {
   SLAB = 608,  /* most columns: a slab and a panel of weights take 228 KiB */

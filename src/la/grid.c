@@ -1,10 +1,10 @@
-#include "olica/la/grid.h"
+#include "la/grid.h"
 
 #include <assert.h>
 
 #include "fortran.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 /* Cblacs_set: combine operations in the same order in every run (TOPSREPEAT, TOPSCOHRNT). */
 enum { BLACS_REPEATABLE = 15, BLACS_COHERENT = 16 };

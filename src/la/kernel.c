@@ -1,7 +1,7 @@
 /* All uses of oneDNN in this program. Primitives are created for one thread and run by each thread on its own
  * data, so that results do not depend on the number of threads. Products are dense: only then are oneDNN
  * 2.6's primitives fast. */
-#include "olica/la/kernel.h"
+#include "la/kernel.h"
 
 #include <assert.h>
 #include <cblas.h>

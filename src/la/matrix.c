@@ -16,7 +16,7 @@
  *   olica_matrix_replicate   for every panel of every process:
  *                              the owner rounds it to fp32 and broadcasts it
  *                              every rank that wants a copy scatters it into its row-major matrix */
-#include "olica/la/matrix.h"
+#include "la/matrix.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -24,7 +24,7 @@
 #include <string.h>
 
 #include "fortran.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 /* Numbers in one piece of a distribution: bounds the workspace. */
 enum { PIECE = 1 << 20 };

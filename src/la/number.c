@@ -1,4 +1,4 @@
-#include "olica/la/number.h"
+#include "la/number.h"
 
 #include <stdint.h>
 #include <string.h>

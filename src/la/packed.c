@@ -1,11 +1,11 @@
-#include "olica/la/packed.h"
+#include "la/packed.h"
 
 #include <assert.h>
 #include <omp.h>
 #include <string.h>
 
-#include "olica/la/product.h"
-#include "olica/par/partition.h"
+#include "la/product.h"
+#include "par/partition.h"
 
 enum { COLUMNS = 32, GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 

@@ -8,7 +8,7 @@
  *     the placement with the shortest modelled makespan wins; of equal ones the first */
 #include <math.h>
 
-#include "olica/la/solver.h"
+#include "la/solver.h"
 
 /* Seconds of an operation on a matrix of order n with w columns (of a Gram product, wanted eigenvectors,
  * right-hand sides) on p ranks:

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "backend.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 typedef struct pool_grid {
   olica_grid *grid;

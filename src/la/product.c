@@ -1,10 +1,10 @@
-#include "olica/la/product.h"
+#include "la/product.h"
 
 #include <cblas.h>
 #include <omp.h>
 #include <sys/mman.h>
 
-#include "olica/la/blas_kernel.h"
+#include "la/blas_kernel.h"
 
 /* OpenBLAS divides long inner dimensions into slabs, at other places with one thread than with two, so that
  * the last bits of a product would depend on the number of threads. On every processor its kernels take this

@@ -4,7 +4,7 @@
 
 #include "backend.h"
 #include "fortran.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 static const int one = 1; /* first row or column, in Fortran's count */
 static const double zero_weight = 0, full_weight = 1;

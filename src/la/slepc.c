@@ -4,7 +4,7 @@
 #include <slepceps.h>
 
 #include "backend.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 /* ---- the library's life ---- */
 

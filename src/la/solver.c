@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "backend.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 /* Agrees on a failure within the group. */
 #define AGREE(solver, call) OLICA_TRY(olica_comm_agree((solver)->context, (solver)->grid->comm, (call)))

@@ -1,11 +1,11 @@
-#include "olica/model/arch.h"
+#include "model/arch.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "features.h"
-#include "olica/io/json.h"
+#include "io/json.h"
 
 enum { PLACE = 1280 }; /* of a message: file and key */
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <omp.h>
 
-#include "olica/la/product.h"
+#include "la/product.h"
 #include "passes.h"
 
 enum { CHUNK = OLICA_QUERY_ROWS, VECTOR = OLICA_NUMBER_VECTOR /* that loops over scores take at a time */ };

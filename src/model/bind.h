@@ -3,8 +3,8 @@
 #ifndef OLICA_MODEL_BIND_H
 #define OLICA_MODEL_BIND_H
 
-#include "olica/model/source.h"
-#include "olica/model/tensors.h"
+#include "model/source.h"
+#include "model/tensors.h"
 
 /* The tensor, or NULL: not there (or this kind of source has no such thing). */
 const olica_tensor *olica_bind_find(const olica_source *source, olica_tensor_id id, int layer);

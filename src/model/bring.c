@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "olica/par/partition.h"
-#include "olica/par/watch.h"
+#include "par/partition.h"
+#include "par/watch.h"
 
 enum { PIECE_BYTES = 8 << 20 };
 

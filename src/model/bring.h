@@ -2,13 +2,13 @@
  * node reads them, each of its ranks a share; the share goes to the ranks in the same place on the other
  * nodes (context->peers), and there every rank turns its share into fp32 in the node's memory. So every byte
  * is read once in all, crosses the network once for every node, and is converted once on every node. Private
- * to model. */
+ * to model. Private to model. */
 #ifndef OLICA_MODEL_BRING_H
 #define OLICA_MODEL_BRING_H
 
 #include <stdbool.h>
 
-#include "olica/io/catalog.h"
+#include "io/catalog.h"
 
 /* Numbers [first, first + count) of a tensor, to be had at `to`, in memory of the node. */
 typedef struct olica_span {

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "olica/io/json.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
+#include "io/json.h"
+#include "par/comm.h"
+#include "par/partition.h"
 
 typedef struct teller {
   const olica_source *source;

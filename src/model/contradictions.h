@@ -3,7 +3,7 @@
 #ifndef OLICA_MODEL_CONTRADICTIONS_H
 #define OLICA_MODEL_CONTRADICTIONS_H
 
-#include "olica/model/source.h"
+#include "model/source.h"
 
 /* Warns, each by name and with what is taken. `name`: of the config. For one rank to call, once the source is
  * bound; not collective. */

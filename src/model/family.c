@@ -1,4 +1,4 @@
-#include "olica/model/family.h"
+#include "model/family.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "olica/io/json.h"
+#include "io/json.h"
 
 /* The value that asks for nothing, beside null: a number (or a list of it), false being 0 and true 1. */
 typedef enum neutral {

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 /* Refuses (OLICA_ERR_INPUT, by name) a key of the object that changes the model's function, unless its value
  * says that nothing is changed. `name`: the file and where in it; `head`: the size of a head. Pure. */

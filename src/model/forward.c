@@ -1,9 +1,9 @@
-#include "olica/model/forward.h"
+#include "model/forward.h"
 
 #include <assert.h>
 #include <math.h>
 
-#include "olica/la/product.h"
+#include "la/product.h"
 #include "passes.h"
 
 static size_t table_bytes(const olica_arch *arch, int tokens) {

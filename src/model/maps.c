@@ -1,6 +1,6 @@
-#include "olica/model/maps.h"
+#include "model/maps.h"
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype precision) {
   int out, in, r = shape->branch, d = arch->hidden;

@@ -4,8 +4,8 @@
  * tiles, the residual stream, norms, softmax and silu are fp32. */
 #include <omp.h>
 
-#include "olica/la/product.h"
-#include "olica/par/partition.h"
+#include "la/product.h"
+#include "par/partition.h"
 #include "passes.h"
 
 enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <omp.h>
 
-#include "olica/la/product.h"
+#include "la/product.h"
 #include "passes.h"
 
 static size_t score_floats(int tokens, int threads) {

@@ -2,7 +2,7 @@
 #ifndef OLICA_MODEL_PASSES_H
 #define OLICA_MODEL_PASSES_H
 
-#include "olica/model/forward.h"
+#include "model/forward.h"
 
 enum {
   OLICA_QUERY_ROWS = 128, /* queries that attend together; keys that they attend to together in bf16 */

@@ -1,8 +1,8 @@
-#include "olica/model/rope.h"
+#include "model/rope.h"
 
 #include <math.h>
 
-#include "olica/la/product.h"
+#include "la/product.h"
 
 /* The angle per position of pair i, 0 <= i < head/2: theta^(-2i/h), scaled. */
 static double frequency_of(const olica_rope *rope, int head, int i) {

@@ -1,4 +1,4 @@
-#include "olica/model/source.h"
+#include "model/source.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,12 +9,12 @@
 #include "bind.h"
 #include "bring.h"
 #include "contradictions.h"
-#include "olica/io/file.h"
-#include "olica/io/hdf5.h"
-#include "olica/io/safetensors.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/par/watch.h"
+#include "io/file.h"
+#include "io/hdf5.h"
+#include "io/safetensors.h"
+#include "par/comm.h"
+#include "par/partition.h"
+#include "par/watch.h"
 
 enum {
   PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */

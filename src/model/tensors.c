@@ -1,4 +1,4 @@
-#include "olica/model/tensors.h"
+#include "model/tensors.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
-#include "olica/model/weights.h"
+#include "model/weights.h"
 
 #include <stdio.h>
 
-#include "olica/model/tensors.h"
-#include "olica/par/shared.h"
+#include "model/tensors.h"
+#include "par/shared.h"
 
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
   olica_layer_shape shape = {.values = arch->head, .ffn = arch->ffn};

@@ -1,9 +1,9 @@
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 #include <limits.h>
 
-#include "olica/par/partition.h"
-#include "olica/par/watch.h"
+#include "par/partition.h"
+#include "par/watch.h"
 
 /* One 2.6 GiB reduction took eight times as long as the same in 16 MiB pieces. */
 enum { CHUNK_BYTES = 16 << 20 };

@@ -1,4 +1,4 @@
-#include "olica/par/context.h"
+#include "par/context.h"
 
 #include <cblas.h>
 #include <omp.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "olica/par/comm.h"
-#include "olica/par/shared.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/shared.h"
+#include "par/watch.h"
 
 static int affinity_cores(void) {
   cpu_set_t set;

@@ -1,4 +1,4 @@
-#include "olica/par/launch.h"
+#include "par/launch.h"
 
 #include <errno.h>
 #include <stdlib.h>

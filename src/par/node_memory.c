@@ -1,4 +1,4 @@
-#include "olica/par/node_memory.h"
+#include "par/node_memory.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-#include "olica/par/partition.h"
+#include "par/partition.h"
 
 olica_range olica_partition_block(int64_t items, int parts, int part) {
   int64_t base = items / parts, extra = items % parts;

@@ -1,4 +1,4 @@
-#include "olica/par/shared.h"
+#include "par/shared.h"
 
 #include <errno.h>
 #include <math.h>
@@ -8,8 +8,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 enum { ALIGNMENT = 64, MARGIN = 1 << 20 };
 

@@ -1,4 +1,4 @@
-#include "olica/par/watch.h"
+#include "par/watch.h"
 
 #include <errno.h>
 #include <pthread.h>

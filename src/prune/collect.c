@@ -1,6 +1,6 @@
 #include "collect.h"
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 static void keep_input(const olica_collected *work, const olica_view *view) {
   size_t size = olica_number_size(work->precision), row = work->seen + (size_t)view->row;

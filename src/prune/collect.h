@@ -3,8 +3,8 @@
 #ifndef OLICA_PRUNE_COLLECT_H
 #define OLICA_PRUNE_COLLECT_H
 
-#include "olica/calib/statistics.h"
-#include "olica/prune/method.h"
+#include "calib/statistics.h"
+#include "prune/method.h"
 
 typedef struct olica_collected {
   olica_energies *energies; /* sums over all ranks, divided by the number of sequences */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 olica_problem olica_fit_problem(int d) {
   return (olica_problem){.order = d, .columns = d};

@@ -1,10 +1,10 @@
 /* The damped linear fit of both sweeps: B on A by ridge regression, and its correlation column by column
- * (doc/methods.md, "The ridge fit" and sweep 2, step 6). */
+ * (doc/methods.md, "The ridge fit" and sweep 2, step 6). Private to prune. */
 #ifndef OLICA_PRUNE_FIT_H
 #define OLICA_PRUNE_FIT_H
 
-#include "olica/calib/fit_sums.h"
-#include "olica/la/solver.h"
+#include "calib/fit_sums.h"
+#include "la/solver.h"
 
 /* One fit on the ranks of its solver. */
 typedef struct olica_fit {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 olica_status olica_pruned_create(const olica_method_job *job, const olica_layer_shape *shape,
                                  olica_layer **pruned) {

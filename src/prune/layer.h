@@ -2,7 +2,7 @@
 #ifndef OLICA_PRUNE_LAYER_H
 #define OLICA_PRUNE_LAYER_H
 
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 /* Runs `call` under a timer; returns from the calling function if it fails. */
 #define OLICA_TIMED(env, name, call)                                                                         \

@@ -11,10 +11,10 @@
  * columns (o, of all heads of the group; down). */
 #include <math.h>
 
+#include "calib/statistics.h"
 #include "layer.h"
 #include "methods.h"
-#include "olica/calib/statistics.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 #include "select.h"
 
 typedef struct budget {

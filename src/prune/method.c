@@ -1,7 +1,7 @@
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 #include "methods.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 static const olica_method none = {.name = "none", .about = "prunes nothing, only evaluates"};
 static const olica_method *const methods[] = {

@@ -2,7 +2,7 @@
 #ifndef OLICA_PRUNE_METHODS_H
 #define OLICA_PRUNE_METHODS_H
 
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 extern const olica_method olica_method_olica, olica_method_magnitude;
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/model/tensors.h"
-#include "olica/par/comm.h"
-#include "olica/par/shared.h"
+#include "model/tensors.h"
+#include "par/comm.h"
+#include "par/shared.h"
 
 typedef struct candidate {
   double importance;

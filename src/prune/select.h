@@ -1,10 +1,10 @@
 /* Selection of neurons by importance (doc/methods.md, sweep 2, steps 4 and 5), and the copy of the kept ones
- * into the pruned layer. Not collective, except for the copy. */
+ * into the pruned layer. Not collective, except for the copy. Private to prune. */
 #ifndef OLICA_PRUNE_SELECT_H
 #define OLICA_PRUNE_SELECT_H
 
-#include "olica/calib/statistics.h"
-#include "olica/model/weights.h"
+#include "calib/statistics.h"
+#include "model/weights.h"
 
 /* kept [n - dropped] := the indices, ascending, of the neurons that stay when, of n sorted by importance, the
  * `dropped` least important after the first `skipped` are removed; of equal importances the lower index

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/signals.h"
 #include "job.h"
-#include "olica/base/signals.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 enum {
   FIRST_RATE =

@@ -4,8 +4,8 @@
 
 #include "advice.h"
 #include "foresee.h"
-#include "olica/par/comm.h"
-#include "olica/run/pipeline.h"
+#include "par/comm.h"
+#include "run/pipeline.h"
 
 /* What the texts gave. */
 static void print_texts(const olica_job *job) {

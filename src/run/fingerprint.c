@@ -7,10 +7,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
-#include "olica/run/value.h"
+#include "config/value.h"
+#include "io/file.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 /* To be raised with every change after which the same inputs give other numbers; and with every one after
  * which the same run has another fingerprint. */

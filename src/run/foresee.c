@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "olica/io/lock.h"
-#include "olica/par/comm.h"
+#include "io/lock.h"
+#include "par/comm.h"
 #include "rates.h"
 
 /* ---- outputs ---- */

@@ -3,9 +3,9 @@
 
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/io/filesystem.h"
-#include "olica/par/comm.h"
+#include "io/file.h"
+#include "io/filesystem.h"
+#include "par/comm.h"
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 

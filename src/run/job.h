@@ -2,19 +2,19 @@
 #ifndef OLICA_RUN_JOB_H
 #define OLICA_RUN_JOB_H
 
-#include "olica/eval/choices.h"
-#include "olica/eval/perplexity.h"
-#include "olica/eval/scores.h"
-#include "olica/eval/text_files.h"
-#include "olica/model/source.h"
-#include "olica/prune/method.h"
-#include "olica/run/options.h"
-#include "olica/run/report.h"
-#include "olica/store/checkpoint.h"
-#include "olica/text/sample.h"
+#include "config/options.h"
+#include "eval/choices.h"
+#include "eval/perplexity.h"
+#include "eval/scores.h"
+#include "eval/text_files.h"
+#include "model/source.h"
+#include "prune/method.h"
+#include "report/report.h"
 #include "resume.h"
 #include "rider.h"
 #include "saved.h"
+#include "store/checkpoint.h"
+#include "text/sample.h"
 #include "work.h"
 
 /* The zero-shot tasks. */

@@ -3,10 +3,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/usage.h"
+#include "config/value.h"
 #include "job.h"
-#include "olica/par/comm.h"
-#include "olica/run/usage.h"
-#include "olica/run/value.h"
+#include "par/comm.h"
 
 static char *dump(json_t *object) {
   char *text = object ? json_dumps(object, JSON_INDENT(1)) : NULL;

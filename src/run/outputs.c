@@ -1,4 +1,4 @@
-#include "olica/run/outputs.h"
+#include "run/outputs.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "olica/eval/task_files.h"
-#include "olica/eval/text_files.h"
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
-#include "olica/prune/method.h"
-#include "olica/text/sources.h"
+#include "eval/task_files.h"
+#include "eval/text_files.h"
+#include "io/file.h"
+#include "par/comm.h"
+#include "prune/method.h"
 #include "resume.h"
+#include "text/sources.h"
 
 #define REPORT "[output] report"
 

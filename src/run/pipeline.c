@@ -1,18 +1,18 @@
 /* What a run does, in the order it does it. */
-#include "olica/run/pipeline.h"
+#include "run/pipeline.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "advice.h"
-#include "claim.h"
+#include "config/value.h"
+#include "io/lock.h"
 #include "job.h"
-#include "olica/io/lock.h"
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
-#include "olica/run/outputs.h"
-#include "olica/run/value.h"
+#include "la/product.h"
+#include "par/comm.h"
 #include "rates.h"
+#include "report/claim.h"
+#include "run/outputs.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_plan *plan) {

@@ -3,9 +3,9 @@
 #include <math.h>
 
 #include "job.h"
-#include "olica/par/comm.h"
-#include "olica/par/node_memory.h"
-#include "olica/par/shared.h"
+#include "par/comm.h"
+#include "par/node_memory.h"
+#include "par/shared.h"
 
 enum { SMALL = 256 << 10 }; /* vectors and objects that are not worth a term */
 

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/file.h"
 #include "job.h"
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 enum { NUMBER = 40, LINE = 512 };
 

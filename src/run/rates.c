@@ -4,10 +4,10 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "olica/calib/stream.h"
-#include "olica/io/file.h"
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
+#include "calib/stream.h"
+#include "io/file.h"
+#include "la/product.h"
+#include "par/comm.h"
 
 #define NOISE 1.1 /* rates that differ by less are the same */
 

@@ -13,11 +13,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/signals.h"
 #include "fingerprint.h"
+#include "io/file.h"
 #include "job.h"
-#include "olica/base/signals.h"
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 static const char *last_of(const char *path) {
   const char *slash = strrchr(path, '/');

@@ -4,11 +4,11 @@
 #ifndef OLICA_RUN_RESUME_H
 #define OLICA_RUN_RESUME_H
 
-#include "olica/calib/stream.h"
-#include "olica/io/hdf5.h"
-#include "olica/prune/method.h"
-#include "olica/run/options.h"
-#include "olica/store/restart.h"
+#include "calib/stream.h"
+#include "config/options.h"
+#include "io/hdf5.h"
+#include "prune/method.h"
+#include "store/restart.h"
 
 struct olica_job;
 

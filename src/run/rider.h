@@ -15,9 +15,9 @@
 
 #include <jansson.h>
 
-#include "olica/la/packed.h"
-#include "olica/model/maps.h"
-#include "olica/prune/method.h"
+#include "la/packed.h"
+#include "model/maps.h"
+#include "prune/method.h"
 #include "resume.h"
 
 struct olica_job;

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "fingerprint.h"
+#include "io/file.h"
+#include "io/lock.h"
 #include "job.h"
-#include "olica/io/file.h"
-#include "olica/io/lock.h"
-#include "olica/par/comm.h"
-#include "olica/store/survey.h"
+#include "par/comm.h"
+#include "store/survey.h"
 
 /* What the file holds of this run: the method's arrays. */
 static olica_survey survey_of(const olica_job *job) {

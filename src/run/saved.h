@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 struct olica_job;
 

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/value.h"
 #include "job.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
-#include "olica/run/value.h"
+#include "par/comm.h"
+#include "par/watch.h"
 
 static olica_restart_section *add_section(olica_resume_state *state, const char *name, int64_t bytes) {
   assert(state->count < OLICA_RESUME_SECTIONS);

@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "job.h"
-#include "olica/base/progress.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 /* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
 typedef struct table_use {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "fingerprint.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 /* ---- the job's ---- */
 

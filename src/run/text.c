@@ -1,10 +1,10 @@
 /* From texts to ids: the model's tokenizer, the calibration sample, the evaluation's text. */
 
+#include "io/file.h"
+#include "io/json.h"
 #include "job.h"
-#include "olica/io/file.h"
-#include "olica/io/json.h"
-#include "olica/par/comm.h"
-#include "olica/text/look.h"
+#include "par/comm.h"
+#include "text/look.h"
 
 enum { TEXT_BYTES = 1 << 30 }; /* of an evaluation's text */
 

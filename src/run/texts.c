@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include "fingerprint.h"
+#include "io/file.h"
 #include "job.h"
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
+#include "par/comm.h"
+#include "par/partition.h"
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 

@@ -1,16 +1,16 @@
-#include "olica/run/tokenize.h"
+#include "run/tokenize.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "olica/io/file.h"
-#include "olica/io/hdf5.h"
-#include "olica/model/tensors.h"
-#include "olica/par/comm.h"
-#include "olica/text/encoder.h"
-#include "olica/text/look.h"
+#include "io/file.h"
+#include "io/hdf5.h"
+#include "model/tensors.h"
+#include "par/comm.h"
+#include "text/encoder.h"
+#include "text/look.h"
 
 enum { ANY = INT32_MAX };
 static const size_t TEXT_BYTES = (size_t)1 << 32;

@@ -1,4 +1,4 @@
-#include "olica/store/checkpoint.h"
+#include "store/checkpoint.h"
 
 #include <assert.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
+#include "io/file.h"
+#include "par/comm.h"
 #include "schema.h"
 
 struct olica_checkpoint {

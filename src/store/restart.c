@@ -1,4 +1,4 @@
-#include "olica/store/restart.h"
+#include "store/restart.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,10 +8,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
-#include "olica/par/comm.h"
-#include "olica/par/watch.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "par/comm.h"
+#include "par/watch.h"
 #include "restart_file.h"
 
 enum { NAME_ROOM = 8 };

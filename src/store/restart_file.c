@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "olica/io/file.h"
+#include "io/file.h"
 
 enum { BLOCK = OLICA_RESTART_BLOCK, TEXT_BYTES_MAX = 64 << 20 };
 

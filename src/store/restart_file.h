@@ -1,5 +1,5 @@
 /* What makes a restart file whole: its first block, which is written last, and the table of its sections.
- * The work of one rank; private to store.
+ * The work of one rank. Private to store.
  *
  *     block 0      magic, sequence, place of the table, checksums; zeros while the file is being written
  *     block 1 ...  the sections, each from the beginning of a block
@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 enum { OLICA_RESTART_BLOCK = 4096 };
 

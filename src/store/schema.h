@@ -1,11 +1,11 @@
 /* The schema of a checkpoint: names, types and shapes of its datasets, in the order they are written, as the
- * table of tensors (model/tensors.h) has them. For writing, verifying and counting. */
+ * table of tensors (model/tensors.h) has them. For writing, verifying and counting. Private to store. */
 #ifndef OLICA_STORE_SCHEMA_H
 #define OLICA_STORE_SCHEMA_H
 
-#include "olica/io/catalog.h"
-#include "olica/io/hdf5.h"
-#include "olica/model/tensors.h"
+#include "io/catalog.h"
+#include "io/hdf5.h"
+#include "model/tensors.h"
 
 typedef struct olica_schema_item {
   char name[OLICA_TENSOR_NAME];

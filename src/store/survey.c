@@ -1,4 +1,4 @@
-#include "olica/store/survey.h"
+#include "store/survey.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/par/comm.h"
+#include "io/file.h"
+#include "par/comm.h"
 
 enum { ABOUT_MAX = 1 << 20 };
 

@@ -1,10 +1,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/store/checkpoint.h"
+#include "par/comm.h"
+#include "par/partition.h"
 #include "schema.h"
+#include "store/checkpoint.h"
 
 enum { BLOCK_NUMBERS = 1 << 20, CONFIG_BYTES_MAX = 16 << 20 };
 

@@ -1,4 +1,4 @@
-#include "olica/text/bundle.h"
+#include "text/bundle.h"
 
 #include <dirent.h>
 #include <fnmatch.h>
@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "olica/io/file.h"
-#include "olica/io/hdf5.h"
-#include "olica/par/comm.h"
+#include "io/file.h"
+#include "io/hdf5.h"
+#include "par/comm.h"
 
 static const char *const files[OLICA_BUNDLE_PARTS] = {
     [OLICA_BUNDLE_JSON] = "tokenizer.json",          [OLICA_BUNDLE_MODEL] = "tokenizer.model",

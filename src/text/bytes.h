@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "olica/text/tokenizer.h"
+#include "text/tokenizer.h"
 
 /* Borrowed bytes, not NUL-terminated. `data` is not NULL even if the span is empty. */
 typedef struct olica_span {

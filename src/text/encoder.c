@@ -1,4 +1,4 @@
-#include "olica/text/encoder.h"
+#include "text/encoder.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,11 +1,11 @@
-#include "olica/text/look.h"
+#include "text/look.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
+#include "io/file.h"
+#include "io/json.h"
 #include "unicode.h"
 
 enum { HEAD = 1 << 16, PIECE = 1 << 20, CARRY = 4, FIELD = 64, WAY = 512 };

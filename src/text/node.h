@@ -2,7 +2,7 @@
 #ifndef OLICA_TEXT_NODE_H
 #define OLICA_TEXT_NODE_H
 
-#include "olica/io/json.h"
+#include "io/json.h"
 
 #include "bytes.h"
 

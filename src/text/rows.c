@@ -1,15 +1,15 @@
-#include "olica/text/rows.h"
+#include "text/rows.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/io/file.h"
-#include "olica/io/json.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/text/look.h"
+#include "io/file.h"
+#include "io/json.h"
+#include "par/comm.h"
+#include "par/partition.h"
 #include "scan.h"
+#include "text/look.h"
 
 enum { PIECE = 1 << 20, FRAME = 512, WHERE = 4096 };
 

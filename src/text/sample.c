@@ -1,12 +1,12 @@
-#include "olica/text/sample.h"
+#include "text/sample.h"
 
 #include <string.h>
 
-#include "olica/base/random.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/text/look.h"
-#include "olica/text/rows.h"
+#include "base/random.h"
+#include "par/comm.h"
+#include "par/partition.h"
+#include "text/look.h"
+#include "text/rows.h"
 
 /* State of drawing from one source. */
 typedef struct draw {

@@ -2,7 +2,7 @@
 #ifndef OLICA_TEXT_SCAN_H
 #define OLICA_TEXT_SCAN_H
 
-#include "olica/text/rows.h"
+#include "text/rows.h"
 
 typedef enum olica_scan_state {
   OLICA_SCAN_OUTSIDE, /* before the array */

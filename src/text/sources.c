@@ -1,11 +1,11 @@
-#include "olica/text/sources.h"
+#include "text/sources.h"
 
 #include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/io/file.h"
+#include "io/file.h"
 
 enum { WEIGHT_MAX = 1000000, SHOWN = 80 };
 

@@ -5,7 +5,7 @@
 #ifndef OLICA_TEXT_SURROUNDINGS_H
 #define OLICA_TEXT_SURROUNDINGS_H
 
-#include "olica/text/bundle.h"
+#include "text/bundle.h"
 
 #include "node.h"
 #include "tokenizer_parts.h"

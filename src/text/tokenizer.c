@@ -1,4 +1,4 @@
-#include "olica/text/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include "tokenizer_parts.h"
 

@@ -3,9 +3,9 @@
 #include <mpi.h>
 #include <stdio.h>
 
-#include "olica/la/packed.h"
-#include "olica/la/product.h"
-#include "olica/par/context.h"
+#include "la/packed.h"
+#include "la/product.h"
+#include "par/context.h"
 
 enum { N = 1024, TIMES = 20, ROWS = 1024 };
 

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/la/packed.h"
-#include "olica/la/product.h"
-#include "olica/par/context.h"
+#include "la/packed.h"
+#include "la/product.h"
+#include "par/context.h"
 
 enum { ROWS = 1024, N = 2048, TIMES = 5, MANY = 200, LARGE = 1 << 20, FILE_PIECES = 8 }; /* LARGE: doubles */
 

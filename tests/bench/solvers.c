@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "../../src/prune/olica/rotate.h"
-#include "olica/la/solver.h"
-#include "olica/par/context.h"
+#include "la/solver.h"
+#include "par/context.h"
 
 static void must(olica_env *env, olica_status status) {
   if (status == OLICA_OK) return;

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "olica/io/file.h"
-#include "olica/text/tokenizer.h"
+#include "io/file.h"
+#include "text/tokenizer.h"
 
 enum { TIMES = 5 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "fuzz.h"
-#include "olica/model/arch.h"
+#include "model/arch.h"
 
 static void look_at(const olica_arch *arch) {
   FUZZ_EXPECT(arch->family && arch->layers > 0 && arch->hidden > 0 && arch->ffn > 0 && arch->vocabulary > 0);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "olica/io/hdf5.h"
+#include "io/hdf5.h"
 
 typedef struct fuzz_box {
   olica_context *context;

@@ -2,8 +2,8 @@
  * verified, and bound as a model. The checksums of HDF5's structure are put right first, as a hostile writer
  * would, so that what was changed is looked at. */
 #include "fuzz_file.h"
-#include "olica/model/source.h"
-#include "olica/store/checkpoint.h"
+#include "model/source.h"
+#include "store/checkpoint.h"
 
 /* HDF5's own, which it exports. */
 uint32_t H5_checksum_metadata(const void *data, size_t bytes, uint32_t start);

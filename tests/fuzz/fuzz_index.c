@@ -1,7 +1,7 @@
 /* Any bytes as the index of a model in two shards, a.safetensors and b.safetensors, with the tensors x and y.
  */
 #include "fuzz_file.h"
-#include "olica/io/safetensors.h"
+#include "io/safetensors.h"
 
 enum { PATH = 96 };
 

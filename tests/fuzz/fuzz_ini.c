@@ -1,8 +1,8 @@
 /* Any bytes as a config file, and behind the first NUL as a --set: refused with a message, or options that
  * lie in their ranges and can be told as JSON. */
+#include "config/options.h"
 #include "fuzz.h"
-#include "olica/run/options.h"
-#include "olica/text/sources.h"
+#include "text/sources.h"
 
 static void look_at(olica_env *env, const olica_options *options) {
   json_t *json = olica_options_json(options);
@@ -13,7 +13,8 @@ static void look_at(olica_env *env, const olica_options *options) {
   FUZZ_EXPECT(options->run.stall >= 1 && options->solver.block >= 1);
   FUZZ_EXPECT(options->model.path[0]);
   olica_text_sources sources;
-  if (olica_sources_parse(env, "text", options->calibration.base, options->calibration.text, &sources) != OLICA_OK)
+  if (olica_sources_parse(env, "text", options->calibration.base, options->calibration.text, &sources) !=
+      OLICA_OK)
     return;
   int64_t all = 0;
   for (int i = 0; i < sources.count; i++)

@@ -1,6 +1,6 @@
 /* Any bytes as an .npy file: refused with a message, or ids that can be read to the last. */
 #include "fuzz_file.h"
-#include "olica/io/npy.h"
+#include "io/npy.h"
 
 /* The first and the last few ids; what is no id is refused. */
 static olica_status read_ends(olica_context *context, const olica_npy *npy) {

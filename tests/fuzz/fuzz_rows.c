@@ -1,6 +1,6 @@
 /* Any bytes as a text of every kind: the first byte chooses kind and length, the rest is the file. */
 #include "fuzz_file.h"
-#include "olica/text/rows.h"
+#include "text/rows.h"
 
 /* Every row lies in the file, behind the one before, and has a text. */
 static void look_at(const olica_rows *rows, int64_t size) {

@@ -1,6 +1,6 @@
 /* Any bytes as a safetensors file: refused with a message, or a catalog whose tensors lie in it. */
 #include "fuzz_file.h"
-#include "olica/io/shard.h"
+#include "io/shard.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_box *box = fuzz_open(data, size);

@@ -3,7 +3,7 @@
 #define OLICA_TESTS_FUZZ_TOKENIZER_CHECK_H
 
 #include "fuzz.h"
-#include "olica/text/tokenizer.h"
+#include "text/tokenizer.h"
 
 /* Checks that ids lie in the vocabulary, that encoding the text again (now with cached words) gives the same
  * ids, and that they can be decoded. *back is counted memory, NULL if the text is refused. */

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "olica/la/solver.h"
-#include "olica/par/comm.h"
+#include "la/solver.h"
+#include "par/comm.h"
 
 typedef struct tally {
   olica_context *context;

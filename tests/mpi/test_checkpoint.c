@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "olica/par/comm.h"
-#include "olica/store/checkpoint.h"
+#include "par/comm.h"
+#include "store/checkpoint.h"
 
 enum { LAYERS = 3, EMBED_PIECE = 300 };
 

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/io/catalog.h"
-#include "olica/io/file.h"
-#include "olica/io/npy.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
+#include "io/catalog.h"
+#include "io/file.h"
+#include "io/npy.h"
+#include "par/comm.h"
+#include "par/partition.h"
 
 enum { CHUNK_BYTES = 16 << 20 }; /* as in comm.c: the sizes below lie around it */
 

@@ -14,8 +14,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "olica/io/hdf5.h"
-#include "olica/par/comm.h"
+#include "io/hdf5.h"
+#include "par/comm.h"
 
 typedef struct test {
   olica_env *env;

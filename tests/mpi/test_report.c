@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/run/report.h"
+#include "report/report.h"
 
 typedef struct test {
   olica_env *env;

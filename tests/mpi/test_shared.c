@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/par/comm.h"
-#include "olica/par/shared.h"
+#include "par/comm.h"
+#include "par/shared.h"
 
 typedef struct test {
   olica_env *env;

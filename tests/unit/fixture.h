@@ -15,7 +15,7 @@
 #include <ftw.h>
 #include <unistd.h>
 
-#include "olica/par/context.h"
+#include "par/context.h"
 
 typedef struct fixture {
   olica_env *env;

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "olica/base/env.h"
+#include "base/env.h"
 
 static int make_env(void **state) {
   *state = olica_env_create();

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "olica/la/blas_kernel.h"
+#include "la/blas_kernel.h"
 
 /* From slow to fast; kernels of one line are as good as each other. */
 static const struct {

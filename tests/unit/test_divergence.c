@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "olica/eval/divergence.h"
+#include "eval/divergence.h"
 
 enum { COUNT = 1000 };
 

@@ -3,7 +3,7 @@
 
 #include <hdf5.h>
 
-#include "olica/io/hdf5.h"
+#include "io/hdf5.h"
 
 /* A good file of 3 x 4 fp32 numbers, then whatever the test does to it. */
 typedef struct file {

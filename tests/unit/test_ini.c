@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/run/ini.h"
+#include "config/ini.h"
 
 static int setup(void **state) {
   *state = olica_env_create();

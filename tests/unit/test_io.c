@@ -7,9 +7,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "olica/io/file.h"
-#include "olica/io/filesystem.h"
-#include "olica/io/json.h"
+#include "io/file.h"
+#include "io/filesystem.h"
+#include "io/json.h"
 
 /* ---- files ---- */
 

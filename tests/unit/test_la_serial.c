@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/la/number.h"
-#include "olica/la/solver.h"
+#include "la/number.h"
+#include "la/solver.h"
 
 /* ---- number formats ---- */
 

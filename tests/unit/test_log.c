@@ -12,9 +12,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "olica/base/env.h"
-#include "olica/base/progress.h"
-#include "olica/base/terminal.h"
+#include "base/env.h"
+#include "base/progress.h"
+#include "base/terminal.h"
 
 /* What is written to standard error, until it is put back. */
 typedef struct capture {

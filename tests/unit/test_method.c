@@ -1,7 +1,7 @@
 /* The interface of a pruning method: what the smallest one gets by default, what the table's have to keep. */
 #include "fixture.h"
 
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 enum { LAYERS = 2 };
 static const olica_arch arch = {

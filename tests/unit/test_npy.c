@@ -1,7 +1,7 @@
 /* Room io: token files. */
 #include "fixture.h"
 
-#include "olica/io/npy.h"
+#include "io/npy.h"
 
 /* An .npy file of that dictionary and data, its header filled up as NumPy does. */
 static const char *put_npy(fixture *f, int version, const char *dictionary, const void *data, size_t bytes) {

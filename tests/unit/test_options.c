@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "olica/prune/method.h"
-#include "olica/run/options.h"
-#include "olica/run/usage.h"
-#include "olica/run/value.h"
+#include "config/options.h"
+#include "config/usage.h"
+#include "config/value.h"
+#include "prune/method.h"
 
 #define LEAST "[model]\npath = m\n[calibration]\ntokens = c.npy\n"
 

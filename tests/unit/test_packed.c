@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/la/packed.h"
+#include "la/packed.h"
 
 /* One product; `rank` > 0: of the weights. */
 typedef struct shape {

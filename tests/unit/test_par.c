@@ -3,9 +3,9 @@
 
 #include <sys/stat.h>
 
-#include "olica/par/launch.h"
-#include "olica/par/node_memory.h"
-#include "olica/par/partition.h"
+#include "par/launch.h"
+#include "par/node_memory.h"
+#include "par/partition.h"
 
 static void blocks_of_ten_over_four(void **state) {
   (void)state;

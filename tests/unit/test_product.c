@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "olica/la/blas_kernel.h"
-#include "olica/la/product.h"
+#include "la/blas_kernel.h"
+#include "la/product.h"
 
 enum { THREADS = 5 };
 

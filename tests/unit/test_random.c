@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "olica/base/random.h"
+#include "base/random.h"
 
 /* philox4x32-10 in the file of known answers that comes with Random123. */
 static void blocks_are_the_published_ones(void **state) {

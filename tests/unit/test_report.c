@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "olica/run/report.h"
+#include "report/report.h"
 
 enum { LAYERS = 3 };
 

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "olica/text/look.h"
-#include "olica/text/rows.h"
+#include "text/look.h"
+#include "text/rows.h"
 
 #define BELOW "Below is an instruction that describes a task"
 #define WRITE "Write a response that appropriately completes the request.\n\n### Instruction:\n"

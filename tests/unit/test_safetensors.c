@@ -3,7 +3,7 @@
 
 #include <sys/stat.h>
 
-#include "olica/io/safetensors.h"
+#include "io/safetensors.h"
 
 /* A file of that header and `data` bytes 0, 1, 2, ... behind it. */
 static const char *put_file(fixture *f, const char *name, const char *header, size_t data) {

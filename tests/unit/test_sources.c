@@ -1,7 +1,7 @@
 /* Room text: the list of texts and how a sample is divided among them. */
 #include "fixture.h"
 
-#include "olica/text/sources.h"
+#include "text/sources.h"
 
 static olica_text_sources parse(fixture *f, const char *list) {
   olica_text_sources sources;

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <mpi.h>
 
-#include "olica/eval/likelihood.h"
-#include "olica/eval/task_files.h"
-#include "olica/io/json.h"
+#include "eval/likelihood.h"
+#include "eval/task_files.h"
+#include "io/json.h"
 
 static olica_status make(fixture *f, const char *task, const char *row, olica_question_text *question) {
   json_t *object;

@@ -3,7 +3,7 @@
  */
 #include "fixture.h"
 
-#include "olica/model/tensors.h"
+#include "model/tensors.h"
 
 typedef struct expected {
   const char *leaf;      /* behind "model/layers/007/" */

@@ -4,7 +4,7 @@
 
 #include "fixture.h"
 
-#include "olica/text/tokenizer.h"
+#include "text/tokenizer.h"
 
 enum { FILE_BYTES = 1 << 16, TEXT = 512 };
 

@@ -1,11 +1,11 @@
 /* The budget: the numbers of neurons and the ranks that a sparsity leaves in every layer (doc/methods.md,
- * "The budget"). Pure. */
+ * "The budget"). Pure. Private to prune/olica. */
 #ifndef OLICA_PRUNE_BUDGET_H
 #define OLICA_PRUNE_BUDGET_H
 
 #include <stdio.h>
 
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 /* The two forms of the orthogonal neuron decomposition; see rotate.h. */
 typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;

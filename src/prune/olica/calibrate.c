@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "olica/par/comm.h"
+#include "par/comm.h"
 
 static size_t weight_bytes(int count, int d) {
   const size_t alignment = 64; /* alignment of each matrix in the block */

@@ -18,7 +18,7 @@
 #include "calibrate.h"
 #include "decompose.h"
 #include "lowrank.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 #include "rotate.h"
 #include "state.h"
 

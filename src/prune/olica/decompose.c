@@ -5,8 +5,8 @@
 #include "../layer.h"
 #include "calibrate.h"
 #include "lowrank.h"
-#include "olica/par/comm.h"
-#include "olica/par/shared.h"
+#include "par/comm.h"
+#include "par/shared.h"
 
 /* The tasks of a layer, in the order of olica_decompose_problems. */
 typedef struct tasks {

@@ -1,11 +1,11 @@
 /* The independent decompositions of a layer's cut, solved at the same time, each on its own ranks: query,
- * key, linear calibration (doc/methods.md, sweep 2, steps 3 and 6). */
+ * key, linear calibration (doc/methods.md, sweep 2, steps 3 and 6). Private to prune/olica. */
 #ifndef OLICA_PRUNE_DECOMPOSE_H
 #define OLICA_PRUNE_DECOMPOSE_H
 
-#include "olica/calib/fit_sums.h"
-#include "olica/la/solver.h"
-#include "olica/model/weights.h"
+#include "calib/fit_sums.h"
+#include "la/solver.h"
+#include "model/weights.h"
 
 /* Input of the linear calibration; unused without a branch. */
 typedef struct olica_residual {

@@ -2,9 +2,9 @@
 
 #include <math.h>
 
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
+#include "la/product.h"
+#include "par/comm.h"
+#include "par/partition.h"
 
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
   return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};

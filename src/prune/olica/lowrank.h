@@ -1,9 +1,10 @@
-/* Query and key by a truncated weighted decomposition (doc/methods.md, sweep 2, step 3). */
+/* Query and key by a truncated weighted decomposition (doc/methods.md, sweep 2, step 3). Private to
+ * prune/olica. */
 #ifndef OLICA_PRUNE_LOWRANK_H
 #define OLICA_PRUNE_LOWRANK_H
 
-#include "olica/la/solver.h"
-#include "olica/model/weights.h"
+#include "la/solver.h"
+#include "model/weights.h"
 
 /* The decomposition of q or k at rank r: with s [d] the input energy, the eigenvectors of the r largest
  * eigenvalues of G = W diag(s) Wᵀ are b = U_r [out x r], and a = U_rᵀ W [r x d]. */

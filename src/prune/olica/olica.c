@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "../methods.h"
-#include "olica/par/comm.h"
+#include "par/comm.h"
 #include "state.h"
 
 static const char *ond_name(int i) {

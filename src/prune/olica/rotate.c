@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "olica/la/product.h"
-#include "olica/par/comm.h"
-#include "olica/par/partition.h"
-#include "olica/par/shared.h"
+#include "la/product.h"
+#include "par/comm.h"
+#include "par/partition.h"
+#include "par/shared.h"
 
 /* The transformation of a group's heads. */
 typedef struct turn {

@@ -5,7 +5,7 @@
 
 #include "../fit.h"
 #include "budget.h"
-#include "olica/prune/method.h"
+#include "prune/method.h"
 
 typedef struct olica_state {
   olica_method_job job;

@@ -9,7 +9,7 @@
  *                      solve all waiting fits at the same time, each on its own ranks
  *                      score = 1 - mean correlation of the fit: how far the FFN is from linear
  *   olica_olica_settle solves the fits that wait before a restart file is written */
-#include "olica/par/comm.h"
+#include "par/comm.h"
 #include "state.h"
 
 typedef struct survey_view {

@@ -1,0 +1,271 @@
+#include "config/arguments.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/settings.h"
+
+/* What an option does; one that needs an operand finds it behind `=` or in the next word. */
+typedef enum effect {
+  SET,
+  CHECK,
+  RANKS,
+  RANKS_PER_NODE,
+  VERIFY,
+  LIST,
+  HELP,
+  VERSION,
+  QUIET,
+  FRESH,
+  DUMP_TOKENS,
+  TOKENIZE,
+  DETOKENIZE,
+  SPECIAL,
+  PREDICTIONS,
+  OUTPUT
+} effect;
+
+static const struct {
+  olica_argument argument;
+  effect effect;
+} table[] = {
+    {{"--set", "section.key=value",
+      "overrides one setting, a path as seen from here; repeatable, the last one counts"},
+     SET},
+    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, CHECK},
+    {{"--ranks", "N", "with --check: as for mpirun -n N, on this machine alone"}, RANKS},
+    {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"}, RANKS_PER_NODE},
+    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"}, VERIFY},
+    {{"--quiet", "", "warnings and the closing table only"}, QUIET},
+    {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, FRESH},
+    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"}, TOKENIZE},
+    {{"--detokenize", "DIR FILE", "turns a line of ids back into text"}, DETOKENIZE},
+    {{"--special", "",
+      "with --tokenize: adds the tokenizer's own special tokens; with --detokenize: leaves them out"},
+     SPECIAL},
+    {{"--dump-tokens", "FILE.npy",
+      "writes the calibration's ids, over a file of that name; with --check only them"},
+     DUMP_TOKENS},
+    {{"--predictions", "FILE.jsonl",
+      "writes every question's log-likelihoods and answers, over a file of that name"},
+     PREDICTIONS},
+    {{"--output", "DIR", "checkpoint and report go into DIR, under their own names; made if it is not there"},
+     OUTPUT},
+    {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, LIST},
+    {{"--help", "", "this text"}, HELP},
+    {{"--version", "", "version, git hash, libraries"}, VERSION},
+};
+
+enum { ARGUMENTS = sizeof table / sizeof *table };
+
+const olica_argument *olica_arguments_at(int i) {
+  return i >= 0 && i < ARGUMENTS ? &table[i].argument : NULL;
+}
+
+/* Position of an option in the table, its name ending at `=`; -1 if there is none. */
+static int find(const char *word) {
+  size_t length = strcspn(word, "=");
+  for (int i = 0; i < ARGUMENTS; i++)
+    if (strlen(table[i].argument.name) == length && strncmp(word, table[i].argument.name, length) == 0)
+      return i;
+  return -1;
+}
+
+static olica_status refuse_unknown(olica_env *env, const char *word) {
+  char name[32];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+  int best = 0, least = INT_MAX;
+  for (int i = 0; i < ARGUMENTS; i++) {
+    int distance = olica_settings_distance(name, table[i].argument.name);
+    if (distance < least) best = i, least = distance;
+  }
+  bool near = least <= 4 && 2 * least < (int)strlen(name);
+  return olica_error_set(env, OLICA_ERR_CONFIG, "unknown option %s; try %s", name,
+                         near ? table[best].argument.name : "--help");
+}
+
+static olica_status read_count(olica_env *env, const char *name, const char *text, int *count) {
+  assert(text);
+  char *end;
+  long number = strtol(text, &end, 10);
+  if (end == text || *end || number < 1 || number > 1 << 24)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s \"%s\", expected a whole number from 1 to %d", name,
+                           text, 1 << 24);
+  *count = (int)number;
+  return OLICA_OK;
+}
+
+/* One command only: --check --verify FILE means nothing. */
+static olica_status take_command(olica_env *env, const char *name, olica_command command,
+                                 olica_arguments *out) {
+  if (out->command != OLICA_COMMAND_RUN)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s %s, expected one command; try --help", name,
+                           out->command == command ? "twice" : "beside another command");
+  out->command = command;
+  return OLICA_OK;
+}
+
+static olica_status take(olica_env *env, int option, const char *operand, olica_arguments *out) {
+  const char *name = table[option].argument.name;
+  switch (table[option].effect) {
+  case SET:
+    out->set[out->sets++] = operand;
+    return OLICA_OK;
+  case RANKS:
+    return read_count(env, name, operand, &out->ranks);
+  case RANKS_PER_NODE:
+    return read_count(env, name, operand, &out->ranks_per_node);
+  case VERIFY:
+    out->file = operand;
+    return take_command(env, name, OLICA_COMMAND_VERIFY, out);
+  case TOKENIZE:
+    out->tokenizer = operand;
+    return take_command(env, name, OLICA_COMMAND_TOKENIZE, out);
+  case DETOKENIZE:
+    out->tokenizer = operand;
+    return take_command(env, name, OLICA_COMMAND_DETOKENIZE, out);
+  case SPECIAL:
+    out->special = true;
+    return OLICA_OK;
+  case CHECK:
+    return take_command(env, name, OLICA_COMMAND_CHECK, out);
+  case LIST:
+    return take_command(env, name, OLICA_COMMAND_LIST, out);
+  case HELP:
+    return take_command(env, name, OLICA_COMMAND_HELP, out);
+  case VERSION:
+    return take_command(env, name, OLICA_COMMAND_VERSION, out);
+  case QUIET:
+    out->quiet = true;
+    return OLICA_OK;
+  case FRESH:
+    out->fresh = true;
+    return OLICA_OK;
+  case DUMP_TOKENS:
+    out->dump_tokens = operand;
+    return OLICA_OK;
+  case PREDICTIONS:
+    out->predictions = operand;
+    return OLICA_OK;
+  case OUTPUT:
+    out->output = operand;
+    return OLICA_OK;
+  }
+  return OLICA_OK;
+}
+
+/* Takes the option at argv[*i] and moves *i over its operand. */
+static bool is_option(const char *word) {
+  return word && strncmp(word, "--", 2) == 0;
+}
+
+static olica_status take_option(olica_env *env, int argc, char **argv, int *i, olica_arguments *out) {
+  const char *word = argv[*i];
+  int option = find(word);
+  if (option < 0) return refuse_unknown(env, word);
+  const olica_argument *known = &table[option].argument;
+  const char *operand = strchr(word, '=');
+  if (operand) operand++;
+  if (operand && !*known->operand)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s takes no value, found \"%s\"", known->name, operand);
+  if (!operand && *known->operand) {
+    if (++*i >= argc)
+      return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
+    operand = argv[*i];
+  }
+  if (strchr(known->operand, ' ')) {
+    if (++*i >= argc || is_option(operand) || is_option(argv[*i]))
+      return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
+    out->file = argv[*i];
+  }
+  return take(env, option, operand, out);
+}
+
+static olica_status take_config(olica_env *env, const char *word, olica_arguments *out) {
+  if (out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "two config files, %s and %s, expected one", out->config,
+                           word);
+  out->config = word;
+  return OLICA_OK;
+}
+
+static olica_status check_whole(olica_env *env, const olica_arguments *out) {
+  bool needs_config = out->command == OLICA_COMMAND_RUN || out->command == OLICA_COMMAND_CHECK;
+  if (needs_config && !out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "no config file, expected olica_mpi [options] config.ini; try --help");
+  if (out->dump_tokens && (!needs_config || !*out->dump_tokens))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--dump-tokens belongs to a run or --check, and needs a file's name; try --help");
+  if (out->predictions && (!needs_config || !*out->predictions))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--predictions belongs to a run, and needs a file's name; try --help");
+  if (out->output && (!needs_config || !*out->output))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--output belongs to a run or --check, and needs a directory; try --help");
+  if (out->command == OLICA_COMMAND_VERIFY && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
+  if (out->tokenizer && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--tokenize and --detokenize need no config file, found %s",
+                           out->config);
+  if (out->special && !out->tokenizer)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--special belongs to --tokenize and --detokenize; try --help");
+  if ((out->ranks || out->ranks_per_node) && out->command != OLICA_COMMAND_CHECK)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--ranks and --ranks-per-node belong to --check; try --help");
+  if (out->ranks && out->ranks_per_node > out->ranks)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--ranks-per-node %d, expected at most the %d of --ranks",
+                           out->ranks_per_node, out->ranks);
+  return OLICA_OK;
+}
+
+/* Someone who asks for help gets it, whatever else stands on the line. */
+static bool asks_for(int argc, char **argv, const char *name) {
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], name) == 0) return true;
+  return false;
+}
+
+/* As a shell reads it back: 'two words', 'that'\''s'. Room for four bytes of each, two marks and a blank. */
+static char *quote(char *to, const char *word) {
+  bool plain =
+      *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@") ==
+                   strlen(word);
+  if (!plain) *to++ = '\'';
+  for (; *word; word++) {
+    if (*word == '\'') to = stpcpy(to, "'\\'");
+    *to++ = *word;
+  }
+  if (!plain) *to++ = '\'';
+  return to;
+}
+
+static olica_status take_command_line(olica_env *env, int argc, char **argv, olica_arguments *out) {
+  size_t bytes = 1;
+  for (int i = 0; i < argc; i++) bytes += 4 * strlen(argv[i]) + strlen("'' ");
+  OLICA_TRY(OLICA_NEW(env, out->command_line, bytes));
+  char *to = out->command_line;
+  for (int i = 0; i < argc; i++) {
+    if (i > 0) *to++ = ' ';
+    to = quote(to, argv[i]);
+  }
+  return OLICA_OK;
+}
+
+olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments) {
+  *arguments = (olica_arguments){.command = OLICA_COMMAND_RUN};
+  if (asks_for(argc, argv, "--help") || asks_for(argc, argv, "-h")) {
+    arguments->command = OLICA_COMMAND_HELP;
+    return OLICA_OK;
+  }
+  OLICA_TRY(take_command_line(env, argc, argv, arguments));
+  OLICA_TRY(OLICA_NEW(env, arguments->set, (size_t)(argc > 0 ? argc : 1)));
+  for (int i = 1; i < argc; i++)
+    OLICA_TRY(argv[i][0] == '-' && argv[i][1] ? take_option(env, argc, argv, &i, arguments)
+                                              : take_config(env, argv[i], arguments));
+  return check_whole(env, arguments);
+}

@@ -1,0 +1,50 @@
+/* The command line: which command, on which config file, with which overrides. Not collective, no I/O; works
+ * before MPI_Init. */
+#ifndef OLICA_CONFIG_ARGUMENTS_H
+#define OLICA_CONFIG_ARGUMENTS_H
+
+#include <stdbool.h>
+
+#include "base/env.h"
+
+typedef enum olica_command {
+  OLICA_COMMAND_RUN,
+  OLICA_COMMAND_CHECK,      /* --check: the plan; nothing is written */
+  OLICA_COMMAND_VERIFY,     /* --verify FILE */
+  OLICA_COMMAND_TOKENIZE,   /* --tokenize DIR FILE */
+  OLICA_COMMAND_DETOKENIZE, /* --detokenize DIR FILE */
+  OLICA_COMMAND_LIST,       /* --list, --help, --version: no config, no MPI */
+  OLICA_COMMAND_HELP,
+  OLICA_COMMAND_VERSION
+} olica_command;
+
+typedef struct olica_arguments {
+  olica_command command;
+  const char *config;      /* RUN, CHECK: the config file as given, "-": standard input; else NULL */
+  const char *file;        /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids */
+  const char *tokenizer;   /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
+  bool special;            /* TOKENIZE, DETOKENIZE */
+  int ranks;               /* CHECK: plan for so many ranks, 0: for those that run */
+  int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
+  const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
+  const char *output;      /* RUN, CHECK: --output as given, NULL: none */
+  const char *variables;   /* RUN, CHECK: rank 0's, of olica_options_variables; NULL: none */
+  bool quiet, fresh;
+  char *command_line; /* all of it, words quoted for a shell where they need it; in counted memory */
+  int sets;           /* --set, in order; a later one wins */
+  const char **set;   /* [sets] "section.key=value" */
+} olica_arguments;
+
+/* Strings point into argv, which must outlive them. A usage error is OLICA_ERR_CONFIG. */
+olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments);
+
+/* The options of the command line, for --help: number i of the table, or NULL past its end. */
+typedef struct olica_argument {
+  const char *name;    /* "--set" */
+  const char *operand; /* "section.key=value", "" if it has none */
+  const char *about;
+} olica_argument;
+const olica_argument *olica_arguments_at(int i);
+
+#endif

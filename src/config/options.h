@@ -1,0 +1,149 @@
+/* The options of a run: the config file with the command line's overrides, parsed and checked. Lower rooms
+ * never see this struct: the pipeline fills their parameters from it. Meaning, unit and range of every key:
+ * settings.c.
+ *
+ * How a run gets them, so that every rank has the same:
+ *
+ *     olica_arguments arguments;
+ *     OLICA_TRY(olica_arguments_parse(env, argc, argv, &arguments));   // every rank has argv
+ *     // rank 0: OLICA_TRY(olica_options_load(env, arguments.config, &text, &bytes)); agree, broadcast text
+ *     // rank 0: OLICA_TRY(olica_options_variables(...)); agree, broadcast to arguments.variables
+ *     olica_options options;
+ *     OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
+ *     report->settings = olica_options_json(&options);
+ */
+#ifndef OLICA_CONFIG_OPTIONS_H
+#define OLICA_CONFIG_OPTIONS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "config/arguments.h"
+#include "config/settings.h"
+#include "la/number.h"
+#include "la/solver.h"
+#include "prune/method.h"
+
+typedef enum olica_precision_choice {
+  OLICA_PRECISION_AUTO,
+  OLICA_PRECISION_FP32,
+  OLICA_PRECISION_BF16
+} olica_precision_choice;
+typedef enum olica_keep_choice { OLICA_KEEP_AUTO, OLICA_KEEP_YES, OLICA_KEEP_NO } olica_keep_choice;
+typedef enum olica_bos_choice { OLICA_BOS_AUTO, OLICA_BOS_YES, OLICA_BOS_NO } olica_bos_choice;
+
+/* One MPI-IO hint. */
+typedef struct olica_hint {
+  const char *key, *value;
+} olica_hint;
+
+/* Strings are never NULL: "" where nothing is given. Paths are as seen from where the program was started
+ * (the config file's directory put in front, but for --set); those inside a list are relative to its `base`.
+ */
+typedef struct olica_options {
+  const char *config;    /* the file that they come from, or OLICA_OPTIONS_STDIN */
+  const char *directory; /* of the command line: where checkpoint and report go, NULL: as the config says */
+  bool whole;            /* every setting has been read: what follows are checks of them together */
+  const char *command_line; /* all of it, for the report */
+  const char *dump_tokens;  /* of the command line: where the calibration's ids are written, NULL: nowhere */
+  bool fresh;               /* of the command line: restart files do not count */
+  const char
+      *predictions; /* of the command line: where the questions' log-likelihoods are written, NULL: nowhere */
+  struct {
+    const char *path, *tokenizer;
+  } model;
+  struct {
+    const char *tokens, *text; /* one of them if method is not none */
+    int64_t samples, length, seed;
+    const char *save;
+    const char *base; /* a file: those of the list `text` are relative to it */
+  } calibration;
+  struct {
+    int method; /* its number in the table of methods */
+    double sparsity;
+    void *own[OLICA_METHODS_MAX]; /* the settings of every method, by its number; NULL: it has none */
+  } prune;
+  struct {
+    olica_backend eigen;
+    int64_t block;
+  } solver;
+  struct {
+    olica_precision_choice precision;
+    int64_t threads; /* 0: auto */
+    int64_t memory;  /* bytes, 0: auto */
+    olica_keep_choice keep_weights;
+  } compute;
+  struct {
+    const char *tokens, *text;       /* at most one of them; text: a file, or a list (eval/text_files.h), */
+    const char *text_base;           /* whose files are relative to this file */
+    int64_t length, windows, stride; /* windows 0: all; stride 0: length */
+    olica_bos_choice bos;
+    const char *tasks, *base; /* as above */
+    int64_t limit;            /* 0: all */
+    bool dense, kl;
+  } evaluate;
+  struct {
+    const char *checkpoint;
+    int dtype;          /* 0: as the input; see olica_options_dtype */
+    const char *report; /* "": none is written */
+    bool overwrite;
+  } output;
+  struct {
+    olica_cadence every;
+    double cost; /* share of the run's time */
+    int64_t keep;
+    const char *path;
+  } restart;
+  struct {
+    int64_t walltime; /* seconds, 0: off, -1: auto */
+    int64_t stall;    /* seconds */
+  } run;
+  struct {
+    int count;
+    olica_hint *hint; /* [count] */
+  } io;
+} olica_options;
+
+/* The name of a config that came by standard input ("-"); its paths are as seen from where the program was
+ * started. */
+#define OLICA_OPTIONS_STDIN "standard input"
+
+/* Reads the config file ("-": standard input) into counted memory, NUL-terminated past its end: rank 0's
+ * part. A missing file or one above OLICA_INI_BYTES is OLICA_ERR_CONFIG, the system's refusal OLICA_ERR_IO.
+ */
+olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes);
+
+/* Rank 0's part: the variables that the config's text and the command line's paths name (config/paths.h).
+ * Every rank gets them in arguments->variables. */
+olica_status olica_options_variables(olica_env *env, const olica_arguments *arguments, const char *text,
+                                     char **variables, size_t *bytes);
+
+/* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
+ * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
+ * tokens or text, there is something to do. Pure, the same on every rank.
+ * Paths: quotation marks go, `~` and variables are replaced; `directory` takes checkpoint and report in,
+ * under their own names, unless --set names them. OLICA_ERR_CONFIG names file and line (or --set), key, found
+ * and expected. Strings live in counted memory until env goes. */
+olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
+                                size_t bytes, olica_options *options);
+
+/* Is anything evaluated? Pure, like the three below. */
+bool olica_options_evaluates(const olica_options *options);
+
+/* Are restart files asked for? */
+bool olica_options_restarts(const olica_options *options);
+
+/* The format that weights are written in, for a model stored as `input`. */
+olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);
+
+/* Does a run with these options have that setting? Not those of other methods. */
+bool olica_options_has(const olica_options *options, const olica_setting *setting);
+
+/* The place of a setting's value. */
+const void *olica_options_field(const olica_options *options, const olica_setting *setting);
+
+/* All settings as an object of sections, as they are used: numbers, booleans, strings; "auto" stays "auto". A
+ * new reference, NULL when there is no memory. */
+json_t *olica_options_json(const olica_options *options);
+
+#endif

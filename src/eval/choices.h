@@ -1,0 +1,67 @@
+/* Scoring of multiple-choice questions: packs that ride along with the sweeps like the windows of a
+ * perplexity, and at the end the log-likelihood of every choice. */
+#ifndef OLICA_EVAL_CHOICES_H
+#define OLICA_EVAL_CHOICES_H
+
+#include "eval/packs.h"
+
+/* A pack of this rank: which of the arrays' elements are its own. */
+typedef struct olica_own_pack {
+  int64_t row, segment, scored, target; /* the first */
+  int rows, segments, scored_rows, targets;
+  int64_t first_row; /* among the rows of all packs of all ranks */
+} olica_own_pack;
+
+/* A token that a choice predicts. */
+typedef struct olica_target {
+  int64_t choice; /* in olica_questions.choice */
+  int64_t scored; /* among the rows that predict something */
+  int32_t id;
+  float logit;
+} olica_target;
+
+typedef struct olica_choices {
+  olica_context *context;
+  olica_kernel *kernel;
+  const olica_arch *arch;
+  olica_forward *forward;
+  int64_t choices, all_rows; /* of all ranks */
+  int panel_rows;
+  olica_pack_sizes own;
+  int64_t packs;
+  olica_own_pack *pack;   /* [packs] of this rank */
+  int32_t *ids;           /* [own.rows] */
+  float *x;               /* [own.rows x d] states; from begin on [own.scored x d], of those that predict */
+  olica_segment *segment; /* [own.segments], rows counted from the pack's first */
+  int64_t *scored;        /* [own.scored] rows that predict, ascending */
+  olica_target *target;   /* [own.targets], those of a choice one after the other */
+  float *logits;          /* [most scored rows of a pack x panel_rows] */
+  float *top;             /* [own.scored] running log-sum-exp */
+  double *sum;            /* [own.scored] */
+  double seconds;         /* spent here since embed began */
+} olica_choices;
+
+/* Bytes of counted memory of the rank that needs most, of `ranks`. OLICA_ERR_MEMORY for its own lists. Not
+ * collective. */
+olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
+                                 int ranks, int threads, int panel_rows, double *bytes);
+
+/* Takes this rank's packs; questions and packs are no longer needed for them afterwards. `panel_rows`: the
+ * largest number of rows a panel will have. Collective on the context. */
+olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                                  const olica_packs *packs, int panel_rows, olica_choices **choices);
+void olica_choices_destroy(olica_choices *choices); /* not collective; NULL allowed */
+
+/* As for a stream: rows [first, first + count) of the embedding; one layer (collective on the context, which
+ * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. But
+ * for the layer not collective. */
+void olica_choices_embed(olica_choices *choices, int64_t first, int64_t count, const float *rows);
+olica_status olica_choices_advance(olica_choices *choices, const olica_maps *maps);
+void olica_choices_begin(olica_choices *choices, const float *gains);
+void olica_choices_add(olica_choices *choices, int64_t first, int64_t count, olica_packed *rows);
+
+/* The log-likelihoods [choices] of all ranks' choices on every rank, and the time that the slowest rank took.
+ * OLICA_ERR_NUMERIC if one is not finite. Collective on the context. */
+olica_status olica_choices_finish(olica_choices *choices, double *log_likelihood, double *seconds);
+
+#endif

@@ -1,0 +1,80 @@
+/* Perplexity of token ids: exp of the mean negative log-likelihood of the predicted tokens of windows, spread
+ * over the ranks. The windows are a stream that rides along with the sweeps; the output matrix comes in
+ * panels of rows, so that neither it nor a row of logits is ever whole anywhere. */
+#ifndef OLICA_EVAL_PERPLEXITY_H
+#define OLICA_EVAL_PERPLEXITY_H
+
+#include "calib/stream.h"
+#include "eval/divergence.h"
+#include "io/ids.h"
+
+/* How ids are cut into windows. */
+typedef struct olica_windows {
+  int length;    /* T */
+  int stride;    /* tokens from one window's beginning to the next: length: no overlap */
+  int64_t count; /* the rest of the ids is dropped */
+} olica_windows;
+
+/* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in
+ * an overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or
+ * fewer than `limit`. Pure. */
+olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
+                                int64_t limit, olica_windows *windows);
+
+/* Predicted tokens of all windows. Pure. */
+int64_t olica_windows_scored_all(const olica_windows *windows);
+
+/* Counted bytes of a rank with so many windows of `length` tokens; `compares`: with olica_perplexity_compare.
+ * Pure. */
+double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows,
+                              bool compares);
+
+typedef struct olica_perplexity {
+  olica_context *context;
+  const olica_arch *arch;
+  olica_windows windows;
+  olica_stream *stream; /* the windows of this rank: embed and advance it like any other */
+  float *logits;        /* [T x panel rows] */
+  int panel_rows;
+  float *top, *target; /* [count x T] largest logit so far, logit of the token that comes */
+  double *sum;         /* [count x T] sum of exp(logit - top) */
+  struct {
+    float *states; /* [count x T x d] the first model's, behind its final norm; NULL: none is compared */
+    float *logits; /* [T x panel rows] */
+    olica_divergence *each; /* [count x T] */
+  } first;
+} olica_perplexity;
+
+/* Reads this rank's windows. `panel_rows`: the largest number of rows a panel will have. Collective on the
+ * context. */
+olica_status olica_perplexity_create(olica_context *context, const olica_arch *arch, const olica_ids *ids,
+                                     const olica_windows *windows, int panel_rows,
+                                     olica_perplexity **perplexity);
+void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
+
+/* Two models will pass, and the second one's distributions are to be compared with the first one's. Makes
+ * room for it. OLICA_ERR_MEMORY: the failure of one rank is the caller's to agree on. */
+olica_status olica_perplexity_compare(olica_perplexity *perplexity);
+
+/* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */
+void olica_perplexity_begin(olica_perplexity *perplexity, const float *gains);
+
+/* Rows [first, first + count) of the output matrix, packed [count x d], each row given once. Not collective.
+ */
+void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows);
+
+/* Where two models are compared. Behind olica_perplexity_begin of the first: keeps its states. In place of
+ * olica_perplexity_add for the second: the same rows of the first one's output matrix beside its own. Not
+ * collective. */
+void olica_perplexity_keep(olica_perplexity *perplexity);
+void olica_perplexity_add_both(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows,
+                               olica_packed *first_rows);
+
+/* The mean over the predicted tokens of all ranks of KL(first || second), in nats. OLICA_ERR_NUMERIC if it is
+ * not finite. Collective on the context. */
+olica_status olica_perplexity_divergence(olica_perplexity *perplexity, double *value);
+
+/* The perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
+olica_status olica_perplexity_finish(olica_perplexity *perplexity, double *value);
+
+#endif

@@ -1,0 +1,91 @@
+/* Products y = x Wᵀ of many rows with one matrix of weights, packed in advance for the kernel in use. fp32 by
+ * BLAS, the reference, borrows the weights unchanged; bf16 keeps its own copy. bf16 products round x and W to
+ * nearest even and sum in fp32. y does not depend on the number of threads. In bf16 a row of y depends on its
+ * row of x alone; in fp32, with some kernels of BLAS, also on its position among the rows. Not collective.
+ *
+ * In bf16 a product is divided in three directions, always at the same places: rows into blocks of 64,
+ * columns of y into panels of at most 192, columns of x into slabs of at most 608. A block of one slab times
+ * one panel fits in a core's L2 cache; all three are dense in memory, as the kernel requires.
+ *
+ *         x [rows x in]                  Wᵀ [in x out]              y [rows x out]
+ *       slab 0   slab 1                panel 0  panel 1           panel 0  panel 1
+ *       +--------+------+              +-------+-----+            +-------+-----+
+ *       |        |      | block 0      |       |     | slab 0     | tile  |     | block 0
+ *       +--------+------+              +-------+-----+            +-------+-----+
+ *       |        |      | block 1      |       |     | slab 1     |       |     | block 1
+ *       +--------+------+              +-------+-----+            +-------+-----+ */
+#ifndef OLICA_LA_PACKED_H
+#define OLICA_LA_PACKED_H
+
+#include "la/kernel.h"
+#include "par/context.h"
+
+enum {
+  OLICA_BLOCK_ROWS = 64,
+  OLICA_PANEL_COLUMNS = 192,
+  OLICA_GROUP_BLOCKS = 8 /* blocks that a thread multiplies with a panel in a row */
+};
+
+/* Weights W [out x in] in fp32: element (i, j) is w[i * in + j], or w[j * out + i] if transposed. */
+typedef struct olica_packed_weights {
+  int out, in;
+  const float *w;
+  bool transposed;
+  bool adds; /* products are added to y */
+  /* Memory of the packed form: olica_packed_bytes of the caller's, aligned to 64, or NULL for counted memory
+   * of its own. With `node` the memory is shared by the node's ranks, which pack it together; the caller
+   * fences between packing and multiplying. */
+  char *room;
+  const olica_context *node;
+} olica_packed_weights;
+
+typedef struct olica_packed olica_packed;
+
+/* Packs W, which must not change or be freed before the product is destroyed. OLICA_ERR_MEMORY. */
+olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weights, olica_packed **packed);
+void olica_packed_destroy(olica_packed *packed); /* NULL allowed */
+
+/* Returns an upper bound of the counted bytes of one packed matrix. Pure. */
+size_t olica_packed_bytes(olica_dtype precision, int out, int in);
+
+/* y [rows x out] := x Wᵀ (y += x Wᵀ if `adds`), x [rows x in] of row stride x_stride. At most one call at a
+ * time per kernel. Adds its work to the running timers. Never fails. */
+void olica_packed_multiply(olica_packed *packed, int rows, const float *x, int x_stride, float *y);
+
+/* Returns the bytes of a thread's workspace in the kernel for olica_packed_multiply. Pure. */
+size_t olica_packed_room(olica_dtype precision, int in);
+
+/* ---- blocks of rows in bf16, and tiles of products, for what fuses products with what lies between ---- */
+
+/* Rows [.. x width] in blocks, one after the other; each block in slabs [64 x slab], one after the other. The
+ * last slab is padded with zeros to a multiple of 32 columns. */
+typedef struct olica_blocks {
+  int width, padded, slab; /* columns; columns with padding; columns of every slab but the last */
+  uint16_t *x;             /* borrowed */
+} olica_blocks;
+
+/* Returns the bytes of `rows` rows. */
+size_t olica_blocks_bytes(int rows, int width);
+
+/* Lays out such blocks in memory of the caller, who also clears the padding (olica_blocks_clear). */
+olica_blocks olica_blocks_in(void *room, int width);
+
+/* Clears the padding of the first `rows` rows. */
+void olica_blocks_clear(const olica_blocks *blocks, int rows);
+
+/* Stores x [rows x count], of row stride `stride`, as columns [col, col + count) of rows [row, row +
+ * rows). */
+void olica_blocks_store(const olica_blocks *blocks, int row, int rows, int col, int count, const float *x,
+                        int stride);
+
+/* Returns the number of panels of a packed matrix; the columns of y in one panel, and its first column. */
+int olica_packed_panels(const olica_packed *packed);
+int olica_packed_columns(const olica_packed *packed, int panel, int *first);
+
+/* tiles [count][64 x columns of the panel] := (+=) blocks [first, first + count) of x times a panel, by
+ * thread number `thread` of the kernel. Rows of a tile are undefined where the block's rows were not stored.
+ * Adds nothing to the timers. */
+void olica_packed_tiles(const olica_packed *packed, int thread, int panel, const olica_blocks *x, int first,
+                        int count, bool adds, float *tiles);
+
+#endif

@@ -1,0 +1,78 @@
+/* The forward pass of one layer on a pack of rows, with taps: places where a caller may look at the rows that
+ * pass. A row's result depends on its own sequence alone, so nothing depends on how sequences lie in packs or
+ * on ranks. In fp32 the pass is a product after the other over the whole pack, by BLAS; in bf16 it goes over
+ * blocks of rows that stay in the cache (pass_bf16.c). Not collective. */
+#ifndef OLICA_MODEL_FORWARD_H
+#define OLICA_MODEL_FORWARD_H
+
+#include "model/maps.h"
+
+typedef enum olica_tap {
+  OLICA_TAP_ATTENTION_INPUT,  /* [rows x d], input of q, k, v, after its RMSNorm */
+  OLICA_TAP_VALUES,           /* [rows x H·n], input of o */
+  OLICA_TAP_ATTENTION_OUTPUT, /* [rows x d], output of o, its bias included */
+  OLICA_TAP_FFN_INPUT,        /* [rows x d], input of gate and up, after its RMSNorm */
+  OLICA_TAP_FFN_NEURONS,      /* [rows x f'], input of down */
+  OLICA_TAP_FFN_OUTPUT,       /* [rows x d], output of down (and branch) */
+  OLICA_TAPS
+} olica_tap;
+
+/* What passes a tap, in pieces that do not overlap: rows [row, row + rows) of the pack, columns [col, col +
+ * cols) of the tap, element (i, j) of the piece at x[i * stride + j]. All rows of a piece lie in one segment
+ * of the pack, and none in two blocks of OLICA_BLOCK_ROWS. */
+typedef struct olica_view {
+  olica_tap tap;
+  int thread; /* pieces come from several threads at once, numbered from 0 */
+  int row, rows, col, cols, stride;
+  const float *x;
+} olica_view;
+
+/* Sees the pieces; they are only valid during the call. */
+typedef struct olica_observer {
+  void (*see)(void *self, const olica_view *view);
+  void *self;
+  bool to_neurons; /* the layer ends behind the FFN's neurons: what it does to x is not wanted */
+} olica_observer;
+
+/* Rows of a pack that follow each other in one sequence. What comes before them there may lie elsewhere in
+ * the pack, shared with other segments: the choices of a question all go on from the same beginning. */
+typedef struct olica_segment {
+  int first, count; /* rows [first, first + count) of the pack */
+  int base, prefix; /* rows [base, base + prefix) come before them; 0: they begin the sequence */
+} olica_segment;
+
+/* Several sequences that pass a layer together, so that its products are large. Every row lies in one
+ * segment, and attends to its prefix and to the earlier rows of its own segment. */
+typedef struct olica_pack {
+  int rows, segments;
+  const olica_segment *segment; /* [segments] */
+} olica_pack;
+
+/* Scratch and tables for packs of at most so many rows, of sequences of at most so many tokens. */
+typedef struct olica_forward olica_forward;
+
+/* Counted bytes of a forward without the kernel's rooms, and of a room. Pure. */
+size_t olica_forward_bytes(const olica_arch *arch, int rows, int tokens, olica_dtype precision, int threads);
+size_t olica_forward_room(const olica_arch *arch, olica_dtype precision);
+
+/* Its products are the kernel's, which must outlive it. OLICA_ERR_MEMORY; of bf16 also what the kernel
+ * refuses. */
+olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int rows, int tokens,
+                                  olica_forward **forward);
+void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
+
+/* Rows of a pack at most, and threads that an observer sees. */
+int olica_forward_rows(const olica_forward *forward);
+int olica_forward_threads(const olica_forward *forward);
+
+/* x [pack->rows x d] := the layer applied to x, in place; observer NULL: nobody looks. OLICA_ERR_MEMORY. */
+olica_status olica_forward_pass(olica_forward *forward, const olica_maps *maps, const olica_pack *pack,
+                                float *x, const olica_observer *observer);
+
+/* y [rows x d] := RMSNorm(x) with gains g [d]; NaN where a row's squares overflow. y may be x. */
+void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);
+
+/* gate [rows x width] := silu(gate) * up, the FFN's neurons. */
+void olica_forward_neurons(int rows, int width, float *gate, const float *up);
+
+#endif

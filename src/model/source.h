@@ -1,0 +1,92 @@
+/* Where a model comes from: a Hugging Face directory or a checkpoint of ours. Opening binds every tensor by
+ * name, checks types and shapes, and reads nothing else. Weights are then handed out layer by layer and table
+ * panel by table panel: the node that owns a layer (panel) reads its byte ranges, each of its ranks a share,
+ * and sends them to the others, so that a sweep reads every byte of the file once in all. On a node what is
+ * handed out exists once. */
+#ifndef OLICA_MODEL_SOURCE_H
+#define OLICA_MODEL_SOURCE_H
+
+#include "io/catalog.h"
+#include "model/weights.h"
+#include "par/shared.h"
+
+/* The two V x d tables: rows are tokens. */
+typedef enum olica_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD, OLICA_TABLES } olica_table;
+
+/* How layers are brought. */
+typedef struct olica_source_options {
+  bool prefetch; /* the next layer is on its way between nodes while this one computes */
+  bool keep;     /* layers stay with the ranks that have read them, as stored: the next sweep reads nothing */
+  olica_dtype output; /* what is made of the weights has this type: each must fit it (fp32: any) */
+} olica_source_options;
+
+typedef struct olica_source {
+  olica_context *context;
+  olica_catalog *catalog;
+  olica_arch arch;
+  bool is_checkpoint; /* a .h5 of ours */
+  bool is_pruned;     /* some layer is not of the dense shape */
+  char *config;       /* config.json, verbatim */
+  size_t config_bytes;
+  olica_layer_shape *shape;                /* [L] */
+  olica_dtype dtype;                       /* of all weights; fp32 where they differ */
+  int64_t parameters;                      /* every stored number once */
+  const olica_tensor *table[OLICA_TABLES]; /* the head of a tied model is its embedding */
+  const olica_tensor *norm;
+  const olica_tensor *unused_head; /* a tied model's output matrix, stored once more; NULL: it is not */
+  int panels, panel_rows;          /* the tables in pieces of panel_rows rows (the last may be shorter) */
+  int own_first, own_count;        /* the panels that this node reads */
+  unsigned char *kept;             /* this rank's shares of a tied table's own panels, as stored, once read */
+  size_t kept_stride;              /* bytes of one */
+  bool *kept_valid;                /* [own_count] */
+  /* From olica_source_begin on: */
+  olica_source_options options;
+  struct olica_bring *bring; /* what is on its way */
+  olica_shared *memory;      /* the node's layer in work */
+  olica_layer *next;         /* the layer on its way, in the same memory, */
+  int next_index;            /* and its number */
+  int looked;                /* layers that have been looked at for tensors of nothing but zeros, */
+  bool table_live[OLICA_TABLES], table_looked[OLICA_TABLES]; /* and tables */
+  unsigned char **kept_layer; /* [L] this rank's shares of own layers, as stored, NULL: not kept */
+  bool *kept_layer_valid;     /* [L] */
+} olica_source;
+
+/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint, of which
+ * everything but the weights is read and compared with its checksums. What is wrong with its files is
+ * OLICA_ERR_INPUT, naming file and key or tensor; the system's refusal OLICA_ERR_IO. */
+olica_status olica_source_open(olica_context *context, const char *path, olica_source **source);
+void olica_source_close(olica_source *source); /* collective; NULL allowed */
+
+/* What the source allocates for a run on that many nodes, the smallest with `ranks_per_node` ranks: bytes of
+ * the node, of a rank, and of a rank for layers that are kept. Pure. */
+typedef struct olica_source_needs {
+  size_t node, rank, kept;
+} olica_source_needs;
+olica_source_needs olica_source_plan(const olica_source *source, int nodes, int ranks_per_node,
+                                     bool prefetch);
+
+/* Takes that memory, once, before the first weight. Collective. */
+olica_status olica_source_begin(olica_source *source, olica_source_options options);
+
+/* Layer `layer` in fp32, in memory of the node: ranks change it by agreement only (par/shared.h). It is there
+ * until the next one is taken; free with olica_layer_destroy. Layers are taken in order from any one on;
+ * behind each the next is expected. Collective. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
+ * tensor and index; so is what went wrong in the background, and a tensor whose bytes are not what its
+ * checksum says (a checkpoint's; a table's is known with its last panel). A weight that the output's type
+ * cannot hold is OLICA_ERR_CONFIG. A matrix or a norm of nothing but zeros, as an interrupted download leaves
+ * them, is named in a warning. */
+olica_status olica_source_layer(olica_source *source, int layer, olica_layer **weights);
+
+/* Ends what is under way in the background, whatever has failed: nobody waits for it any more. Collective;
+ * NULL allowed. */
+void olica_source_settle(olica_source *source);
+
+/* The final norm's gains [d] on every rank. Collective. */
+olica_status olica_source_norm(olica_source *source, float *gains);
+
+/* Rows [*first, *first + *count) of a table, panel `panel` of source->panels, at rows [panel_rows x d] in
+ * memory of the node. Collective. Errors as of a layer. */
+olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
+                                int64_t *first, int64_t *count);
+
+#endif
