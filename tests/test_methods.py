@@ -12,7 +12,8 @@ from test_variants import SEVEN, build, ids
 
 LAYERS, STOPPED = 3, 75
 # What a method needs to be said on a small model, beside its defaults.
-SETTINGS = {"olica": {"mlp_num": 1, "ratio": 0.1}}
+SETTINGS = {"olica": {"mlp_num": 1, "ratio": 0.1}, "refit, dense statistics": {"method": "refit", "statistics": "dense"}}
+VARIANTS = [name for name in SETTINGS if "," in name]  # a listed method with settings that make it another
 
 
 def listed():
@@ -54,7 +55,7 @@ def numbers(x):
     return np.hstack([numbers(v) for v in (x.values() if isinstance(x, dict) else x or [])] or [[]]) if not isinstance(x, (int, float)) else [x]
 
 
-@pytest.fixture(scope="module", params=listed())
+@pytest.fixture(scope="module", params=listed() + VARIANTS)
 def whole(request, tmp_path_factory):
     """A run that nothing disturbed, on 2 ranks."""
     directory = tmp_path_factory.mktemp(request.param)

@@ -47,17 +47,17 @@ static int squares_of(int d) {
   return (d + SQUARE - 1) / SQUARE;
 }
 
-size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack) {
-  size_t n = (size_t)d, room = (size_t)room_for(precision, tokens, pack);
+size_t olica_fit_sums_bytes(olica_dtype precision, int sides, int d, int tokens, int pack) {
+  size_t n = (size_t)d, room = (size_t)room_for(precision, tokens, pack), both = (size_t)sides;
   size_t rows = room * (size_t)tokens * n * olica_number_size(precision);
-  size_t sums = 8 * 3 * n + 2 * rows + room * n * 2 * 8;
+  size_t sums = 8 * 3 * n + both * rows + room * n * both * 8;
   return sums + (precision == OLICA_FP32 ? 4 * SQUARE * n : rows);
 }
 
 /* AᵀA and AᵀB, and a lock for each square of each. */
-size_t olica_fit_sums_node_bytes(int d) {
-  size_t n = (size_t)d, squares = (size_t)squares_of(d);
-  return 2 * n * n * sizeof(double) + OLICA_SIDES * squares * squares * sizeof(pthread_mutex_t);
+size_t olica_fit_sums_node_bytes(int sides, int d) {
+  size_t n = (size_t)d, squares = (size_t)squares_of(d), both = (size_t)sides;
+  return both * (n * n * sizeof(double) + squares * squares * sizeof(pthread_mutex_t));
 }
 
 size_t olica_fit_sums_room(olica_dtype precision) {
@@ -71,7 +71,7 @@ static olica_status allocate(olica_fit_sums *sums) {
   OLICA_TRY(OLICA_NEW(env, sums->sum_a, n));
   OLICA_TRY(OLICA_NEW(env, sums->sum_b, n));
   OLICA_TRY(OLICA_NEW(env, sums->square_b, n));
-  for (int side = 0; side < OLICA_SIDES; side++) {
+  for (int side = 0; side < sums->sides; side++) {
     OLICA_TRY(OLICA_NEW(env, sums->rows[side], rows * olica_number_size(precision)));
     OLICA_TRY(OLICA_NEW(env, sums->scale[side], room * n));
   }
@@ -90,27 +90,28 @@ static void lay_out(olica_fit_sums *sums) {
   size_t numbers = (size_t)sums->d * (size_t)sums->d;
   int squares = squares_of(sums->d) * squares_of(sums->d);
   sums->gram = sums->shared->data;
-  sums->cross = sums->gram + numbers;
-  sums->locks = sums->cross + numbers;
+  if (sums->sides > 1) sums->cross = sums->gram + numbers;
+  sums->locks = sums->gram + (size_t)sums->sides * numbers;
   if (olica_shared_leads(sums->context)) {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    for (int i = 0; i < OLICA_SIDES * squares; i++)
+    for (int i = 0; i < sums->sides * squares; i++)
       pthread_mutex_init(lock_of(sums, (olica_side)(i / squares), i % squares), &attributes);
     pthread_mutexattr_destroy(&attributes);
   }
   olica_shared_fence(sums->context);
 }
 
-olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel, int d, int tokens, int pack,
-                                   olica_fit_sums **out) {
+olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel, int sides, int d, int tokens,
+                                   int pack, olica_fit_sums **out) {
   olica_fit_sums *sums = NULL;
   OLICA_AGREE(context, OLICA_NEW(context->env, sums, 1));
-  *sums = (olica_fit_sums){.context = context, .kernel = kernel, .d = d, .tokens = tokens};
+  *sums = (olica_fit_sums){.context = context, .kernel = kernel, .sides = sides, .d = d, .tokens = tokens};
   sums->room = room_for(olica_kernel_precision(kernel), tokens, pack);
   OLICA_AGREE(context, allocate(sums));
-  OLICA_TRY(olica_shared_create(context, "sums of a fit", olica_fit_sums_node_bytes(d), &sums->shared));
+  OLICA_TRY(
+      olica_shared_create(context, "sums of a fit", olica_fit_sums_node_bytes(sides, d), &sums->shared));
   lay_out(sums);
   *out = sums;
   return OLICA_OK;
@@ -229,7 +230,7 @@ static void add_vectors(const olica_fit_sums *sums, int first, int count) {
 #pragma omp parallel for schedule(static) num_threads(olica_kernel_threads(sums->kernel))
   for (int from = 0; from < sums->d; from += COLUMNS)
     for (int s = first; s < first + count; s++)
-      for (int side = 0; side < OLICA_SIDES; side++)
+      for (int side = 0; side < sums->sides; side++)
         add_columns(sums, (olica_side)side, s, from, sums->d - from < COLUMNS ? sums->d - from : COLUMNS);
 }
 
@@ -278,13 +279,15 @@ static void add_in_fp32(const olica_fit_sums *sums) {
   int d = sums->d, tokens = sums->tokens, squares = squares_of(d);
   for (int k = 0; k < squares * sums->used; k++) {
     int s = k / squares, row = turn_of(sums, k % squares, squares) * SQUARE, rows = square_columns(sums, row);
-    const float *a = rows_of(sums, OLICA_SIDE_A, s), *b = rows_of(sums, OLICA_SIDE_B, s);
+    const float *a = rows_of(sums, OLICA_SIDE_A, s);
     int right = d - row - rows;
     olica_product_gram(env, tokens, rows, a + row, d, sums->product, d - row);
     if (right > 0)
       olica_product_general(env, 1, 0, rows, right, tokens, 1.0f, a + row, d, a + row + rows, d, 0.0f,
                             sums->product + rows, d - row);
     add_product(sums, OLICA_SIDE_A, s, row, row);
+    if (sums->sides == 1) continue;
+    const float *b = rows_of(sums, OLICA_SIDE_B, s);
     olica_product_general(env, 1, 0, rows, d, tokens, 1.0f, a + row, d, b, d, 0.0f, sums->product, d);
     add_product(sums, OLICA_SIDE_B, s, row, 0);
   }
@@ -383,13 +386,14 @@ static olica_status add_in_bf16(olica_fit_sums *sums) {
     q.rows = square_columns(sums, q.row);
     q.columns = square_columns(sums, q.col);
     q.tiles = olica_kernel_room(sums->kernel, omp_get_thread_num());
-    for (int side = j >= i ? OLICA_SIDE_A : OLICA_SIDE_B; side < OLICA_SIDES; side++) {
+    for (int side = j >= i ? OLICA_SIDE_A : OLICA_SIDE_B; side < sums->sides; side++) {
       q.side = (olica_side)side;
       q.lock = lock_of(sums, q.side, at);
       add_square(sums, &q, one, omp_get_thread_num());
     }
   }
-  olica_timer_work(&env->timers, (double)sums->used * sums->tokens * sums->d * (3.0 * sums->d + 1), 0);
+  double products = (sums->sides == 1 ? 1.0 : 3.0) * sums->d + 1;
+  olica_timer_work(&env->timers, (double)sums->used * sums->tokens * sums->d * products, 0);
   return OLICA_OK;
 }
 

@@ -14,6 +14,7 @@ typedef enum olica_side { OLICA_SIDE_A, OLICA_SIDE_B, OLICA_SIDES } olica_side;
 typedef struct olica_fit_sums {
   olica_context *context;
   olica_kernel *kernel;
+  int sides;                        /* 2; 1: A alone, for AᵀA: nothing of B exists */
   int d, tokens;                    /* d, T of a sequence */
   olica_shared *shared;             /* of the node, where its ranks' threads add: */
   double *gram, *cross;             /* [d x d] this node's sums */
@@ -27,15 +28,16 @@ typedef struct olica_fit_sums {
   uint16_t *turned;                 /* bf16: [room x d x T], A transposed */
 } olica_fit_sums;
 
-/* Creates zero sums, for packs of at most `pack` sequences. Collective on the context. OLICA_ERR_MEMORY. */
-olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel, int d, int tokens, int pack,
-                                   olica_fit_sums **sums);
+/* Creates zero sums of both `sides`, OLICA_SIDES, or of 1, A alone, for packs of at most `pack` sequences.
+ * Collective on the context. OLICA_ERR_MEMORY. */
+olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel, int sides, int d, int tokens,
+                                   int pack, olica_fit_sums **sums);
 /* Frees the sums; call it after the last reading of the node's sums. NULL allowed. Collective on the node. */
 void olica_fit_sums_destroy(olica_fit_sums *sums);
 
 /* Returns an upper bound of the counted bytes of a rank, and the bytes of the node's shared part. Pure. */
-size_t olica_fit_sums_bytes(olica_dtype precision, int d, int tokens, int pack);
-size_t olica_fit_sums_node_bytes(int d);
+size_t olica_fit_sums_bytes(olica_dtype precision, int sides, int d, int tokens, int pack);
+size_t olica_fit_sums_node_bytes(int sides, int d);
 size_t olica_fit_sums_room(olica_dtype precision); /* bytes of a thread's workspace in the kernel */
 
 /* Stores some rows or columns of the current pack, as an observer of A or B. Any thread may call it; not

@@ -183,16 +183,23 @@ size_t olica_matrix_replicate_bytes(int rows, int cols) {
 
 typedef struct summation {
   olica_matrix *matrix;
-  const double *part; /* [rows x cols], row-major, of the node */
-  int upper;
-  size_t size;        /* largest panel */
-  double *mine, *sum; /* one panel each */
+  const double *part; /* [rows x cols], row-major, of the node; or, picked from, [order x order] */
+  int upper, order;
+  const int32_t *row, *col; /* of what is picked; NULL: nothing is */
+  size_t size;              /* largest panel */
+  double *mine, *sum;       /* one panel each */
 } summation;
 
 /* Returns the first local row of a panel that is summed for global column `col`. With `upper` the sum goes to
  * the lower triangle, transposed: there the upper triangle of the row-major part is contiguous. */
 static int summed_from(const summation *s, const panel *at, int col) {
   return s->upper ? held(col, s->matrix->mb, at->row, s->matrix->grid->rows) : 0;
+}
+
+/* Element (row, col) of what is picked, from the upper triangle. */
+static double picked(const summation *s, size_t row, int col) {
+  size_t a = (size_t)s->row[row], b = (size_t)(s->col ? s->col : s->row)[col];
+  return a < b ? s->part[a * (size_t)s->order + b] : s->part[b * (size_t)s->order + a];
 }
 
 /* Copies this node's part of a panel; returns the count of its numbers. */
@@ -204,7 +211,9 @@ static size_t gather_panel(const summation *s, const panel *at, double *to) {
     int col = global(j, matrix->nb, at->col, grid->cols);
     for (int i = summed_from(s, at, col); i < at->rows; i++) {
       size_t row = (size_t)global(i, matrix->mb, at->row, grid->rows);
-      to[used++] = s->upper ? s->part[(size_t)col * width + row] : s->part[row * width + (size_t)col];
+      to[used++] = s->row     ? picked(s, row, col)
+                   : s->upper ? s->part[(size_t)col * width + row]
+                              : s->part[row * width + (size_t)col];
     }
   }
   return used;
@@ -245,19 +254,29 @@ static void sum_panel(const panel *at, void *state) {
   }
 }
 
-olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper) {
-  assert(!upper || matrix->rows == matrix->cols);
+static olica_status sum_all(summation s) {
+  olica_matrix *matrix = s.matrix;
+  assert(!s.upper || matrix->rows == matrix->cols);
   olica_context *context = matrix->grid->context;
-  size_t size = panel_size(matrix, matrix->cols);
-  summation s = {.matrix = matrix, .part = part, .upper = upper, .size = size};
-  olica_status status = OLICA_NEW(context->env, s.mine, sum_panels(context->nodes) > 1 ? size : 0);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, size);
+  s.size = panel_size(matrix, matrix->cols);
+  olica_status status = OLICA_NEW(context->env, s.mine, sum_panels(context->nodes) > 1 ? s.size : 0);
+  if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, s.size);
   OLICA_TRY(olica_comm_agree(context, context->comm, status));
   each_panel(matrix, matrix->cols, sum_panel, &s);
   OLICA_FREE(context->env, s.mine);
   OLICA_FREE(context->env, s.sum);
-  if (upper && olica_grid_member(matrix->grid)) olica_matrix_mirror(matrix, OLICA_LOWER);
+  if (s.upper && olica_grid_member(matrix->grid)) olica_matrix_mirror(matrix, OLICA_LOWER);
   return OLICA_OK;
+}
+
+olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper) {
+  return sum_all((summation){.matrix = matrix, .part = part, .upper = upper});
+}
+
+olica_status olica_matrix_sum_picked(olica_matrix *matrix, const double *part, int order, const int32_t *row,
+                                     const int32_t *col) {
+  return sum_all(
+      (summation){.matrix = matrix, .part = part, .upper = !col, .order = order, .row = row, .col = col});
 }
 
 typedef struct replication {

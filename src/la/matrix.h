@@ -13,6 +13,8 @@
 #ifndef OLICA_LA_MATRIX_H
 #define OLICA_LA_MATRIX_H
 
+#include <stdint.h>
+
 #include "la/grid.h"
 
 typedef struct olica_matrix {
@@ -50,6 +52,13 @@ void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, co
  * mirrored (square matrices). Uses a few MiB of workspace: no rank allocates a second full matrix. Collective
  * on the context. */
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
+
+/* The same of a part of a symmetric matrix of order `order`, whose upper triangle lies in `part`: matrix [i,
+ * j]
+ * := the sum of its elements (row[i], col[j]). With col = NULL the columns are the rows' and the result is
+ * symmetric. */
+olica_status olica_matrix_sum_picked(olica_matrix *matrix, const double *part, int order, const int32_t *row,
+                                     const int32_t *col);
 
 /* olica_matrix_most: returns how many of n rows (or columns), dealt in blocks to `places` processes, the
  * first process holds: the most. The other two: bytes of workspace on every rank of olica_matrix_sum and

@@ -13,31 +13,32 @@ static void see(void *self, const olica_view *view) {
   const olica_collected *work = self;
   olica_energies_see(work->energies, view);
   if (view->tap == OLICA_TAP_FFN_INPUT && work->ffn_input) keep_input(work, view);
+  if (view->tap == OLICA_TAP_FFN_NEURONS && work->gram) olica_fit_sums_see(work->gram, OLICA_SIDE_A, view);
 }
 
 static olica_status passed(void *self, int sequences) {
   olica_collected *work = self;
   work->seen += (size_t)sequences * (size_t)work->tokens;
-  return OLICA_OK;
+  return work->gram ? olica_fit_sums_passed(work->gram, sequences) : OLICA_OK;
 }
 
-static olica_status allocate(const olica_method_job *job, bool ffn_input, olica_collected *work) {
+static olica_status allocate(const olica_method_job *job, olica_collect_wish wish, olica_collected *work) {
   olica_env *env = job->context->env;
   size_t numbers = (size_t)job->stream->count * (size_t)job->stream->tokens * (size_t)job->stream->hidden;
-  *work = (olica_collected){.precision = olica_kernel_precision(job->kernel), .tokens = job->stream->tokens};
+  *work = (olica_collected){
+      .precision = olica_kernel_precision(job->kernel), .gram = wish.gram, .tokens = job->stream->tokens};
   OLICA_TRY(
       olica_energies_create(env, job->model.arch, olica_forward_threads(job->forward), &work->energies));
-  return ffn_input ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision)) : OLICA_OK;
+  return wish.ffn_input ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision))
+                        : OLICA_OK;
 }
 
-static olica_status pass(const olica_method_job *job, int index, const olica_layer *dense,
+static olica_status pass(const olica_method_job *job, const olica_maps *maps, bool advance,
                          olica_collected *work) {
   const olica_onlooker onlooker = {
-      .observer = {.see = see, .self = work, .to_neurons = true}, .passed = passed, .stays = true};
-  olica_maps *maps = NULL;
-  OLICA_TRY(olica_maps_create(job->context, job->kernel, job->model.arch, dense, index, &maps));
+      .observer = {.see = see, .self = work, .to_neurons = !advance}, .passed = passed, .stays = !advance};
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
-  olica_maps_destroy(maps);
+  if (work->gram) OLICA_AGREE(job->context, olica_fit_sums_finish(work->gram));
   olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
   return OLICA_OK;
 }
@@ -52,12 +53,21 @@ static void note_silent(const olica_context *context, int index, int silent) {
                          "channels have no energy on the calibration data: their weights count as zero");
 }
 
-olica_status olica_collect(const olica_method_job *job, int index, const olica_layer *dense, bool ffn_input,
-                           olica_collected *collected, int *silent) {
-  OLICA_AGREE(job->context, allocate(job, ffn_input, collected));
-  OLICA_TRY(pass(job, index, dense, collected));
+olica_status olica_collect_packed(const olica_method_job *job, const olica_maps *maps,
+                                  olica_collect_wish wish, olica_collected *collected, int *silent) {
+  OLICA_AGREE(job->context, allocate(job, wish, collected));
+  OLICA_TRY(pass(job, maps, wish.advance, collected));
   *silent = olica_energies_silent(collected->energies);
-  note_silent(job->context, index, *silent);
+  note_silent(job->context, maps->index, *silent);
+  return OLICA_OK;
+}
+
+olica_status olica_collect(const olica_method_job *job, int index, const olica_layer *dense,
+                           olica_collect_wish wish, olica_collected *collected, int *silent) {
+  olica_maps *maps = NULL;
+  OLICA_TRY(olica_maps_create(job->context, job->kernel, job->model.arch, dense, index, &maps));
+  OLICA_TRY(olica_collect_packed(job, maps, wish, collected, silent));
+  olica_maps_destroy(maps);
   return OLICA_OK;
 }
 

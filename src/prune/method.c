@@ -8,6 +8,7 @@ static const olica_method *const methods[] = {
     [OLICA_METHOD_NONE] = &none,
     &olica_method_olica,
     &olica_method_magnitude,
+    &olica_method_refit,
 };
 
 _Static_assert(sizeof methods / sizeof *methods <= OLICA_METHODS_MAX,

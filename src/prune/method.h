@@ -109,6 +109,7 @@ enum { OLICA_FACTS = 8 };
 /* The record of a layer's cut. */
 typedef struct olica_cut_record {
   double fact[OLICA_FACTS]; /* in the order of the method's facts; NaN: unknown */
+  bool advanced;            /* the cut has advanced the calibration stream itself, through the dense layer */
   char line[96];            /* for the log: "query error 0.0712, key error 0.0534" */
 } olica_cut_record;
 
@@ -172,8 +173,9 @@ struct olica_method {
   int (*findings)(void *state, olica_finding finding[OLICA_FINDINGS]);
 
   /* Makes the pruned layer of its decided shape (olica_pruned_create), with its lists of kept neurons,
-   * rounded to the job's dtype, from the dense layer, which it may change, and the pruned stream, which it
-   * does not advance. Collective. */
+   * rounded to the job's dtype, from the dense layer, which it may change, and the pruned stream, which
+   * the run then advances through the pruned layer, unless the cut says that it has advanced it. Collective.
+   */
   olica_status (*cut)(void *state, int index, olica_layer *dense, olica_layer **pruned,
                       olica_cut_record *record);
 };

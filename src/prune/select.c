@@ -131,8 +131,8 @@ static void copy_vectors(const olica_arch *arch, const olica_layer *dense, olica
   }
 }
 
-static void copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                 olica_layer *pruned) {
+void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
+                       olica_layer *pruned) {
   const olica_linear *from = dense->linear;
   olica_linear *to = pruned->linear;
   int h = arch->head, n = pruned->shape.values, f = arch->ffn, kept_f = pruned->shape.ffn;
@@ -154,7 +154,7 @@ static void copy(const olica_context *context, const olica_arch *arch, const oli
   olica_shared_fence(context);
 }
 
-static olica_status allocate(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
+olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
   OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * (size_t)pruned->shape.values));
   return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
 }
@@ -178,11 +178,11 @@ static olica_status choose(olica_env *env, const olica_arch *arch, const olica_l
 olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
                                   const olica_energies *energies, int skipped, olica_layer *pruned) {
   size_t values = (size_t)arch->kv_heads * (size_t)pruned->shape.values, neurons = (size_t)pruned->shape.ffn;
-  OLICA_AGREE(context, allocate(context->env, arch, pruned));
+  OLICA_AGREE(context, olica_select_lists(context->env, arch, pruned));
   OLICA_AGREE(context,
               context->rank == 0 ? choose(context->env, arch, dense, energies, skipped, pruned) : OLICA_OK);
   olica_comm_bcast(context, context->comm, pruned->values_kept, values * sizeof *pruned->values_kept, 0);
   olica_comm_bcast(context, context->comm, pruned->ffn_kept, neurons * sizeof *pruned->ffn_kept, 0);
-  copy(context, arch, dense, pruned);
+  olica_select_copy(context, arch, dense, pruned);
   return OLICA_OK;
 }

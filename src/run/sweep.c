@@ -220,7 +220,7 @@ static olica_status prune_layer(olica_job *job, int index, olica_cut_record *rec
   olica_maps *maps;
   OLICA_TRY(pack_layer(job, "advance", pruned, index, &maps));
   /* Behind the last layer nothing looks at the calibration stream any more. */
-  if (index + 1 < job->source->arch.layers) OLICA_TRY(advance_calibration(job, maps));
+  if (index + 1 < job->source->arch.layers && !record->advanced) OLICA_TRY(advance_calibration(job, maps));
   OLICA_TRY(olica_riders_advance(&job->riders, maps));
   olica_maps_destroy(maps);
   olica_layer_destroy(env, pruned);

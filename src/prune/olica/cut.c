@@ -79,7 +79,7 @@ static olica_status collect_residual(const olica_state *state, const olica_layer
   const olica_method_job *job = &state->job;
   olica_context *context = job->context;
   residual_work r = {0};
-  OLICA_TRY(olica_fit_sums_create(context, job->kernel, job->stream->hidden, job->stream->tokens,
+  OLICA_TRY(olica_fit_sums_create(context, job->kernel, OLICA_SIDES, job->stream->hidden, job->stream->tokens,
                                   olica_olica_pack(state), sums));
   OLICA_TRY(olica_dropped_create(context, job->kernel, dense, pruned, job->stream->hidden, &r.dropped));
   OLICA_AGREE(context, create_residual(state, &r));
@@ -136,7 +136,9 @@ olica_status olica_olica_cut(void *self, int index, olica_layer *dense, olica_la
       olica_budget_shape(&state->budget, &job->model.dense[index], state->calibrated[index]);
   int silent;
   OLICA_TIMED(env, "solve", rotate(state, index, dense));
-  OLICA_TIMED(env, "collect", olica_collect(job, index, dense, shape.branch > 0, &work, &silent));
+  OLICA_TIMED(
+      env, "collect",
+      olica_collect(job, index, dense, (olica_collect_wish){.ffn_input = shape.branch > 0}, &work, &silent));
   record->fact[OLICA_FACT_SILENT] = silent;
   OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
   OLICA_TRY(olica_select_neurons(job->context, job->model.arch, dense, work.energies,

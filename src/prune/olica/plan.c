@@ -15,8 +15,8 @@ static double larger(double a, double b) {
 /* Returns the counted bytes of a fit's sums, including a rank's share of the node's. */
 static double fit_sums_bytes(const olica_method_model *model, const olica_method_site *site) {
   int d = model->arch->hidden, pack = site->pack_rows / site->tokens;
-  return (double)olica_fit_sums_bytes(site->precision, d, site->tokens, pack) +
-         olica_method_node_share(site, (double)olica_fit_sums_node_bytes(d));
+  return (double)olica_fit_sums_bytes(site->precision, OLICA_SIDES, d, site->tokens, pack) +
+         olica_method_node_share(site, (double)olica_fit_sums_node_bytes(OLICA_SIDES, d));
 }
 
 /* Computes the bytes of `fits` fits that are solved together, on the rank that needs most: the last one's
@@ -160,7 +160,7 @@ olica_status olica_olica_plan(olica_env *env, const olica_method_model *model, c
   plan->stays = (double)arch->layers * arch->hidden * 8; /* output energies of the attention */
   plan->arrays = 8.0 * arch->layers * (arch->hidden + 1);
   /* A fit's sums, beside a packed layer or the neurons that a cut has dropped. */
-  plan->node = (double)olica_fit_sums_node_bytes(arch->hidden) +
+  plan->node = (double)olica_fit_sums_node_bytes(OLICA_SIDES, arch->hidden) +
                (plan->largest.branch > 0 ? dropped_bytes(model, site, &budget) : 0);
   plan->room = (double)olica_fit_sums_room(site->precision);
   plan_work(model, site, &budget, plan);

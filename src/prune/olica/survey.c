@@ -94,7 +94,7 @@ static olica_status create_survey(olica_state *state, survey_view *view) {
   view->d = job->model.arch->hidden;
   OLICA_AGREE(job->context, OLICA_NEW(job->context->env, view->output_energy,
                                       (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
-  return olica_fit_sums_create(job->context, job->kernel, view->d, job->stream->tokens,
+  return olica_fit_sums_create(job->context, job->kernel, OLICA_SIDES, view->d, job->stream->tokens,
                                olica_olica_pack(state), &view->sums);
 }
 

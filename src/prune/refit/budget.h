@@ -1,0 +1,47 @@
+/* The settings of refit, and its budget: how many neurons a sparsity takes from the FFNs (doc/methods.md,
+ * "Refit"). Pure. */
+#ifndef OLICA_PRUNE_REFIT_BUDGET_H
+#define OLICA_PRUNE_REFIT_BUDGET_H
+
+#include <stdio.h>
+
+#include "prune/method.h"
+
+typedef enum olica_refit_shape { OLICA_REFIT_UNIFORM } olica_refit_shape;
+typedef enum olica_refit_allocation { OLICA_REFIT_EVEN } olica_refit_allocation;
+typedef enum olica_refit_select { OLICA_REFIT_BY_ENERGY } olica_refit_select;
+typedef enum olica_refit_statistics { OLICA_REFIT_PRUNED, OLICA_REFIT_DENSE } olica_refit_statistics;
+
+typedef struct olica_refit_options {
+  olica_refit_shape shape;
+  olica_refit_allocation allocation;
+  olica_refit_select select;
+  olica_refit_statistics statistics;
+  int align;          /* position in the list of widths: olica_refit_align */
+  double damping;     /* lambda */
+  double skip_lowest; /* share of the least important neurons that is kept */
+} olica_refit_options;
+
+typedef struct olica_refit_budget {
+  double share;   /* of all FFN neurons that goes, before rounding */
+  int64_t neuron; /* parameters of a neuron */
+  int dropped;    /* neurons of each layer, where all have one width */
+  int skipped;    /* least important neurons of a layer that are kept nevertheless */
+} olica_refit_budget;
+
+olica_refit_options olica_refit_options_of(const olica_method_model *model);
+
+/* The setting `align` by its position, and its name; 0 and NULL past the last. */
+int olica_refit_align(int i);
+const char *olica_refit_align_name(int i);
+
+/* Computes the budget from the parameters of the whole model and the shape of its first layer: all are alike.
+ * OLICA_ERR_CONFIG, naming the setting, if the FFNs cannot lose that much. */
+olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *model,
+                                     olica_refit_budget *budget);
+
+/* explain prints the budget, for --check; advise warns of settings without effect. */
+void olica_refit_explain(olica_env *env, const olica_method_model *model, FILE *to);
+void olica_refit_advise(olica_env *env, const olica_method_model *model);
+
+#endif

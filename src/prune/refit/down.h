@@ -1,0 +1,27 @@
+/* The refit of a down matrix W [d x f] on the kept neurons S, by ridge regression on the Gram C of the
+ * layer's neurons u:
+ *
+ *     W' = (W C_:S + W_S D) (C_SS + D)^-1  =  W_S + W_R C_RS (C_SS + D)^-1,   D = delta I,
+ *
+ * where R are the dropped neurons. The second form needs no more of C than the rows of S, and its solution is
+ * the change alone. Collective on the context. Private to the method. */
+#ifndef OLICA_PRUNE_REFIT_DOWN_H
+#define OLICA_PRUNE_REFIT_DOWN_H
+
+#include "../collect.h"
+
+/* Returns the problem for olica_solver_place. Pure. */
+olica_problem olica_refit_down_problem(int hidden, int kept);
+
+/* pruned's down := W' with its list ffn_kept; it holds W_S before. `sums` is C as the ranks have summed it on
+ * their nodes, and is destroyed as soon as it has been read. *change := ||W' - W_S|| / ||W_S||, Frobenius
+ * norms, the same on every rank. */
+olica_status olica_refit_down(const olica_method_job *job, const olica_layer *dense, olica_fit_sums *sums,
+                              double delta, olica_layer *pruned, double *change);
+
+/* Counted bytes of the rank that needs most, beside the layers: while the sums, of `sums` bytes, are read,
+ * and after that. OLICA_ERR_MEMORY. */
+olica_status olica_refit_down_bytes(olica_env *env, const olica_method_site *site, const olica_arch *arch,
+                                    int kept, double sums, double *bytes);
+
+#endif

@@ -1,0 +1,28 @@
+/* The settings and the state of refit, and the operations for its table in refit.c; their contracts are in
+ * prune/method.h. Private to the method. */
+#ifndef OLICA_PRUNE_REFIT_STATE_H
+#define OLICA_PRUNE_REFIT_STATE_H
+
+#include "budget.h"
+#include "prune/method.h"
+
+typedef struct olica_refit_state {
+  olica_method_job job;
+  olica_refit_options options;
+  olica_refit_budget budget;
+} olica_refit_state;
+
+/* The facts of a cut, in the order of the table. */
+enum { OLICA_FACT_DOWN_CHANGE, OLICA_FACT_SILENT };
+
+/* Returns the largest number of sequences in a pack. */
+static inline int olica_refit_pack(const olica_method_job *job) {
+  return olica_forward_rows(job->forward) / job->stream->tokens;
+}
+
+olica_status olica_refit_plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
+                              olica_method_plan *plan);
+olica_status olica_refit_cut(void *state, int index, olica_layer *dense, olica_layer **pruned,
+                             olica_cut_record *record);
+
+#endif
