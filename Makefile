@@ -76,6 +76,15 @@ $(objects_in)/libolica.a: $(objects)
 	@rm -f $@
 	$(call say,AR) ar rcs $@ $^
 
+# What is installed: one object, in which only the functions of include/olica.h can be seen from outside.
+$(objects_in)/public/libolica.a: $(objects_in)/libolica.a include/olica.h
+	@mkdir -p $(@D)
+	@rm -f $@
+	@sed -n 's/^[a-z].*\b\(olica_[a-z_]*\)(.*/\1/p' include/olica.h >$(@D)/names
+	$(call say,LD) ld -r -o $(@D)/olica.o --whole-archive $<
+	@objcopy --keep-global-symbols=$(@D)/names $(@D)/olica.o
+	$(call say,AR) ar rcs $@ $(@D)/olica.o
+
 # A stamp is renewed when what it holds changes: flags for all objects, the version for the file that prints it. (By a
 # pattern rule stamps would be intermediate files: then `make bench-programs` after `make` compiles everything again.)
 $(objects_in)/flags.stamp: | libraries
@@ -265,14 +274,19 @@ documents  = $(share)/doc/olica_mpi
 manual     = $(share)/man/man1/olica_mpi.1
 completion = $(share)/bash-completion/completions/olica_mpi
 modulefile = $(share)/modulefiles/olica_mpi/$(VERSION)
-for_prefix = sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g'
+libdir     = $(DESTDIR)$(PREFIX)/lib
+for_prefix = sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g; s|@REQUIRES@|$(packages)|g; s|@LIBS@|$(filter-out -I%,$(ONEDNN))|g'
 
 # The demo of a clone writes into its build folder, the installed one to where its user stands.
 installed_demo = s|\.\./\.\./build/demo/|$$PWD/olica-demo-|; s|input/demo/config.ini .*|$(PREFIX)/share/olica_mpi/input/demo/config.ini|
 
 .PHONY: install uninstall
-install: all
+install: all $(objects_in)/public/libolica.a
 	install -D -m 755 $(O)/olica_mpi $(DESTDIR)$(PREFIX)/bin/olica_mpi
+	install -D -m 644 $(objects_in)/public/libolica.a $(libdir)/libolica.a
+	install -D -m 644 include/olica.h $(DESTDIR)$(PREFIX)/include/olica.h
+	install -d $(libdir)/pkgconfig
+	$(for_prefix) packaging/olica.pc.in >$(libdir)/pkgconfig/olica.pc
 	install -d $(examples)/input/demo $(examples)/jobs $(documents) $(dir $(manual) $(completion) $(modulefile))
 	install -m 644 $(wildcard input/*.ini) $(examples)/input
 	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
@@ -280,7 +294,7 @@ install: all
 	install -m 755 $(filter-out jobs/test-%,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
 	install -m 644 README.md CHANGELOG $(documents)
-	for file in $(wildcard doc/*.md doc/*.svg) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done
+	for file in $(wildcard doc/*.md doc/*.svg doc/*.c) $(read_too); do install -D -m 644 $$file $(documents)/$$file || exit 1; done
 	ln -sfn ../doc/olica_mpi/doc $(examples)/doc
 	install -m 644 packaging/olica_mpi.bash $(completion)
 	awk -v program=$(O)/olica_mpi -f doc/man.awk doc/olica_mpi.1.in | $(for_prefix) >$(manual)
@@ -288,10 +302,11 @@ install: all
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/olica_mpi $(manual) $(completion)
+	rm -f $(libdir)/libolica.a $(libdir)/pkgconfig/olica.pc $(DESTDIR)$(PREFIX)/include/olica.h
 	rm -rf $(examples) $(documents) $(dir $(modulefile))
 
 shell_files = .ci/run tests/install-deps $(wildcard jobs/*.sh packaging/*.sh packaging/*.bash)
-c_files = $(wildcard src/*.c src/*/*.[ch] src/*/*/*.[ch] include/*.h tests/*/*.[ch])
+c_files = $(wildcard src/*.c src/*/*.[ch] src/*/*/*.[ch] include/*.h doc/*.c tests/*/*.[ch])
 
 .PHONY: format tidy
 format: deps-tidy

@@ -38,6 +38,8 @@ IN_TEXT = {
     "private in public": ("src/base/a.h", '#include "secret.h"\n', "a public header includes a private one"),
     "private in a test": ("tests/unit/test_a.c", '#include "../../src/base/secret.h"\n', "neither a room's header nor"),
     "no such header": ("src/base/a.c", '#include "base/none.h"\n', "there is no src/base/none.h"),
+    "program": ("src/main.c", '#include "par/b.h"\n', "the program uses the installed header alone"),
+    "installed header": ("src/par/b.c", '#include "olica.h"\n', "the installed header is api's"),
     "unknown room": ("src/cellar/c.c", '#include "base/a.h"\n', "cellar is no known room"),
     "no source": ("src/base/c.h", "\n", "there is no src/base/c.c"),
     "method's setting": ("src/par/b.c", "/* lowest_num */\n", "knows lowest_num of the method first"),
@@ -71,8 +73,9 @@ def build_house(root):
         "src/prune/first/a.h": "\n",
         "src/prune/first/a.c": '#include "../shared.h"\n#include "a.h"\n'
                                '/*\n  SETTING(lowest_num, 1)\n    [X] = {"its_error", ""}\n*/\nint olica_first_one(void) { return 1; }\n',
-        "src/main.c": '#include "par/b.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_a_one(); }\n',
-        "tests/unit/test_a.c": '#include "base/a.h"\n',
+        "include/olica.h": "int olica_one(void);\n",
+        "src/main.c": '#include "olica.h"\nint MPI_COMM_WORLD(void);\nint main(void) { return olica_one(); }\n',
+        "tests/unit/test_a.c": '#include "base/a.h"\n#include "par/b.h"\n',
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +86,7 @@ def compile_house(root):
     for source in root.glob("src/**/*.c"):
         target = root / "build/release" / source.relative_to(root).with_suffix(".o")
         target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-fPIC", f"-I{root}/src", "-c", source, "-o", target], check=True)
+        subprocess.run(["cc", "-fPIC", f"-I{root}/src", f"-I{root}/include", "-c", source, "-o", target], check=True)
 
 
 def add(root, name, text):

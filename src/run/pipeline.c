@@ -185,24 +185,26 @@ static olica_status print_table(olica_env *env, const olica_options *options, co
 
 /* Rank 0's part. */
 static olica_status tell(olica_env *env, const olica_options *options, const olica_report *report,
-                         olica_claim *claim) {
+                         olica_claim *claim, json_t **answer) {
   olica_status written = olica_claim_end(env, options, report, claim), printed = OLICA_OK;
   char text[OLICA_ERROR_TEXT];
   snprintf(text, sizeof text, "%s", env->error.text);
   say_warnings(env, report);
-  if (report->status == OLICA_OK || report->status == OLICA_STOPPED)
+  if (answer)
+    *answer = olica_report_json(report);
+  else if (report->status == OLICA_OK || report->status == OLICA_STOPPED)
     printed = print_table(env, options, report);
   return written == OLICA_OK ? printed : olica_error_set(env, written, "%s", text);
 }
 
 /* A run that failed or stopped ends by that; that its report could not be written is a warning. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
-                               olica_claim *claim, olica_status status) {
+                               olica_claim *claim, olica_status status, json_t **answer) {
   olica_env *env = context->env;
   olica_report_end(env, report, status);
   olica_status written = olica_report_gather(context, context->comm, report);
   if (context->rank == 0) {
-    olica_status told = tell(env, options, report, claim);
+    olica_status told = tell(env, options, report, claim, answer);
     if (told != OLICA_OK) written = told;
   }
   if (written != OLICA_OK && status != OLICA_OK) olica_log_warn(env, "%s", env->error.text);
@@ -249,12 +251,13 @@ static olica_status run_claimed(olica_context *context, const olica_options *opt
   return run_reported(context, options, report);
 }
 
-olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident) {
+olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident,
+                                json_t **answer) {
   olica_report *report;
   olica_claim claim = {.lock = -1};
   OLICA_TRY(create_report(context, options, resident, &report));
   olica_status status = run_claimed(context, options, report, &claim);
-  status = end_report(context, options, report, &claim, status);
+  status = end_report(context, options, report, &claim, status, answer);
   olica_report_destroy(context->env, report);
   return status;
 }
@@ -272,15 +275,7 @@ olica_status olica_pipeline_refuse(olica_context *context, olica_options *option
     return status;
   }
   OLICA_TRY(create_report(context, options, resident, &report));
-  status = end_report(context, options, report, &claim, status);
+  status = end_report(context, options, report, &claim, status, NULL);
   olica_report_destroy(context->env, report);
   return status;
-}
-
-olica_status olica_pipeline_verify(olica_context *context, const char *path) {
-  int64_t tensors, bytes;
-  OLICA_TRY(olica_checkpoint_verify(context, path, &tensors, &bytes));
-  if (context->rank == 0)
-    printf("%s: ok, %lld datasets, %lld bytes checked\n", path, (long long)tensors, (long long)bytes);
-  return OLICA_OK;
 }
