@@ -325,14 +325,14 @@ def test_damaged_files_are_told(stopped):
         list(pool.map(lambda kind: tell(kind, stopped(2, kind)), DAMAGE))
 
 
-def change_state(path, **members):
-    """Another state, with all checksums that guard the table."""
+def change_state(path, form=None, **members):
+    """Another state, and another mark of the form, with all checksums that guard them."""
     image = path.read_bytes()
     magic, sequence, offset, size, *_ = struct.unpack_from("<16sqqqII", image)
     root = json.loads(image[offset:offset + size])
     root["state"] |= members
     text = json.dumps(root).encode()
-    head = struct.pack("<16sqqqI", magic, sequence, offset, len(text), zlib.crc32(text))
+    head = struct.pack("<16sqqqI", form or magic, sequence, offset, len(text), zlib.crc32(text))
     head += struct.pack("<I", zlib.crc32(head))
     path.write_bytes(head + image[len(head):offset] + text)
 
@@ -354,6 +354,20 @@ def test_another_place(sweep, stops, stopped, whole):
         told = f"its table is of layer {layer} of sweep {sweep}, its sections of layer 1 of sweep {sweep}"
         assert (told in done.stderr) == (layer > 1), done.stderr
         job.matches(whole)
+
+
+def test_another_form_is_refused(stopped):
+    """A file of another version of the program is no damaged one: it is refused by name, and nothing is touched."""
+    job = stopped(1)
+    [path] = job.restarts()
+    change_state(path, form=b"olica restart 1")
+    before = job.images()
+    for arguments in [], ["--check"], ["--set", "restart.every=off"]:
+        done = job.run(2, *arguments)
+        assert done.returncode == CONFIG and before == job.images(), done.stderr
+        assert (f"{path.name}: is a restart file of form 1, of another version of the program, expected form 2 "
+                "(--fresh starts over)") in done.stderr, done.stderr
+    assert job.run(1, "--fresh").returncode == 0 and job.files() == ["pruned.h5"]
 
 
 def test_damaged_files_are_not_used(stopped, whole):

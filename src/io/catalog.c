@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,21 @@
 #include "io/file.h"
 #include "par/comm.h"
 #include "par/watch.h"
+
+static const struct {
+  const char *name;
+  size_t size;
+} element_table[OLICA_ELEMENTS] = {[OLICA_ELEMENT_FP32] = {"fp32", 4},   [OLICA_ELEMENT_FP16] = {"fp16", 2},
+                                   [OLICA_ELEMENT_BF16] = {"bf16", 2},   [OLICA_ELEMENT_INT32] = {"int32", 4},
+                                   [OLICA_ELEMENT_BYTES] = {"uint8", 1}, [OLICA_ELEMENT_FP64] = {"fp64", 8}};
+
+const char *olica_element_name(olica_element element) {
+  return element_table[element].name;
+}
+
+size_t olica_element_size(olica_element element) {
+  return element_table[element].size;
+}
 
 olica_status olica_catalog_create(olica_context *context, olica_catalog **out) {
   olica_catalog *catalog;
@@ -33,28 +47,13 @@ void olica_catalog_destroy(olica_catalog *catalog) {
   olica_memory_free(env, catalog);
 }
 
-/* Grows a table of `used` elements by at least one. */
-static olica_status grow(olica_env *env, const char *what, void **table, int used, int *room,
-                         size_t element) {
-  if (used < *room) return OLICA_OK;
-  int more = used < INT_MAX / 2 ? 2 * used + 16 : INT_MAX;
-  void *larger = olica_memory_get(env, what, (size_t)more, element);
-  if (!larger) return env->error.code;
-  if (used > 0) memcpy(larger, *table, (size_t)used * element);
-  olica_memory_free(env, *table);
-  *table = larger;
-  *room = more;
-  return OLICA_OK;
-}
-
 olica_status olica_catalog_add_file(olica_catalog *catalog, const char *path, int *file) {
   olica_env *env = catalog->context->env;
   if (strlen(path) >= OLICA_CATALOG_PATH)
     return olica_error_set(env, OLICA_ERR_INPUT, "%.40s...: a path of %zu bytes, expected at most %d", path,
                            strlen(path), OLICA_CATALOG_PATH - 1);
-  void *table = catalog->path;
-  OLICA_TRY(grow(env, "file table", &table, catalog->files, &catalog->file_room, sizeof *catalog->path));
-  catalog->path = table;
+  OLICA_TRY(
+      OLICA_GROW(env, catalog->path, catalog->file_room, (size_t)catalog->files, (size_t)catalog->files + 1));
   *file = catalog->files++;
   snprintf(catalog->path[*file], OLICA_CATALOG_PATH, "%s", path);
   return OLICA_OK;
@@ -63,10 +62,8 @@ olica_status olica_catalog_add_file(olica_catalog *catalog, const char *path, in
 olica_status olica_catalog_add(olica_catalog *catalog, const olica_tensor *tensor) {
   assert(tensor->file >= 0 && tensor->file < catalog->files);
   assert(tensor->dims >= 0 && tensor->dims <= OLICA_TENSOR_DIMS && tensor->offset >= 0 && tensor->bytes >= 0);
-  void *table = catalog->tensor;
-  OLICA_TRY(
-      grow(catalog->context->env, "tensor table", &table, catalog->count, &catalog->room, sizeof *tensor));
-  catalog->tensor = table;
+  OLICA_TRY(OLICA_GROW(catalog->context->env, catalog->tensor, catalog->room, (size_t)catalog->count,
+                       (size_t)catalog->count + 1));
   catalog->tensor[catalog->count++] = *tensor;
   return OLICA_OK;
 }
@@ -88,11 +85,9 @@ static olica_status sort(olica_catalog *catalog) {
 }
 
 /* Allocates the tables on ranks other than 0, and on every rank those of the open files. */
-static olica_status make_room(olica_catalog *catalog) {
+static olica_status allocate_tables(olica_catalog *catalog) {
   olica_env *env = catalog->context->env;
   if (catalog->context->rank != 0) {
-    catalog->room = catalog->count;
-    catalog->file_room = catalog->files;
     OLICA_TRY(OLICA_NEW(env, catalog->tensor, (size_t)catalog->count));
     OLICA_TRY(OLICA_NEW(env, catalog->path, (size_t)catalog->files));
   }
@@ -111,7 +106,7 @@ olica_status olica_catalog_share(olica_catalog *catalog, olica_status status) {
   olica_comm_bcast(context, context->comm, counts, sizeof counts, 0);
   catalog->count = counts[0];
   catalog->files = counts[1];
-  OLICA_AGREE(context, make_room(catalog));
+  OLICA_AGREE(context, allocate_tables(catalog));
   olica_comm_bcast(context, context->comm, catalog->tensor, (size_t)catalog->count * sizeof *catalog->tensor,
                    0);
   olica_comm_bcast(context, context->comm, catalog->path, (size_t)catalog->files * sizeof *catalog->path, 0);

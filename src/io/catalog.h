@@ -17,6 +17,21 @@ enum {
   OLICA_CATALOG_CHECK = 64, /* most tensors checked at the same time */
 };
 
+/* The type of a number in a file that we write: a dtype, int32, a byte, or fp64. */
+typedef enum olica_element {
+  OLICA_ELEMENT_FP32 = OLICA_FP32,
+  OLICA_ELEMENT_FP16 = OLICA_FP16,
+  OLICA_ELEMENT_BF16 = OLICA_BF16,
+  OLICA_ELEMENT_INT32,
+  OLICA_ELEMENT_BYTES,
+  OLICA_ELEMENT_FP64,
+  OLICA_ELEMENTS
+} olica_element;
+
+/* Return its name, "fp32", "fp16", "bf16", "int32", "uint8", "fp64", and its bytes. Pure. */
+const char *olica_element_name(olica_element element);
+size_t olica_element_size(olica_element element);
+
 typedef struct olica_tensor {
   char name[OLICA_TENSOR_NAME];
   char stored[16];   /* the type's name in the file, "BF16", "I64": for messages */
@@ -38,7 +53,7 @@ typedef struct olica_tally {
 typedef struct olica_catalog {
   olica_context *context;
   int count, files;
-  int room, file_room;              /* capacities of the two tables below */
+  size_t room, file_room;           /* rank 0's capacities of the two tables below, while it fills them */
   olica_tensor *tensor;             /* [count], sorted by name */
   char (*path)[OLICA_CATALOG_PATH]; /* [files] */
   int *fd;                          /* [files], -1: not open */

@@ -145,7 +145,7 @@ olica_status olica_file_reserve(olica_env *env, int fd, const char *path, int64_
                                                          : OLICA_OK;
 }
 
-static char *part_name(olica_env *env, const char *path) {
+char *olica_file_part(olica_env *env, const char *path) {
   size_t length = strlen(path) + sizeof ".part";
   char *part = olica_memory_get(env, "file name", length, 1);
   if (part) snprintf(part, length, "%s.part", path);
@@ -153,10 +153,11 @@ static char *part_name(olica_env *env, const char *path) {
 }
 
 olica_status olica_file_save(olica_env *env, const char *path, const void *data, size_t bytes) {
-  char *part = part_name(env, path);
+  bool taken;
+  char *part = olica_file_part(env, path);
   if (!part) return env->error.code;
   olica_status status = write_new(env, part, data, bytes);
-  if (status == OLICA_OK) status = olica_file_publish(env, part, path, true);
+  if (status == OLICA_OK) status = olica_file_publish(env, part, path, true, &taken);
   if (status != OLICA_OK) unlink(part);
   olica_memory_free(env, part);
   return status;
@@ -279,7 +280,7 @@ olica_status olica_file_probe(olica_env *env, const char *path, bool touch) {
   if (strlen(path) > MOST)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%.200s...: the name has %zu bytes, expected at most %d",
                            path, strlen(path), (int)MOST);
-  char *part = part_name(env, path), *directory;
+  char *part = olica_file_part(env, path), *directory;
   if (!part) return env->error.code;
   OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
   olica_status status = probe(env, path, part, directory, touch);
@@ -298,11 +299,15 @@ static int rename_to(const char *from, const char *to, bool replace) {
   return -1;
 }
 
-olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace) {
-  OLICA_TRY(check_replaced(env, to));
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace, bool *taken) {
+  olica_status status = check_replaced(env, to);
+  *taken = status != OLICA_OK && !replace;
+  OLICA_TRY(status);
   OLICA_TRY(sync_file(env, from));
-  if (rename_to(from, to, replace) != 0)
+  if (rename_to(from, to, replace) != 0) {
+    *taken = errno == EEXIST && !replace;
     return olica_error_set(env, OLICA_ERR_IO, "%s: cannot rename %s to it: %s", to, from, strerror(errno));
+  }
   return olica_file_sync_name(env, to);
 }
 

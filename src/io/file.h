@@ -53,9 +53,12 @@ olica_status olica_file_probe_directory(olica_env *env, const char *directory);
 olica_status olica_file_probe(olica_env *env, const char *path, bool touch);
 
 /* Publishes a file: fsync of `from`, rename to `to`, fsync of the directory; afterwards `to` is complete or
- * absent. Refuses to replace anything but a regular file, and without `replace` anything at all. On failure
- * `from` stays, and the caller decides about it. */
-olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace);
+ * absent. Refuses to replace anything but a regular file, and without `replace` anything at all: *taken tells
+ * that this was the reason. On failure `from` stays, and the caller decides about it. */
+olica_status olica_file_publish(olica_env *env, const char *from, const char *to, bool replace, bool *taken);
+
+/* Returns NAME.part, under which an output is written: a counted string of the caller's; NULL: no memory. */
+char *olica_file_part(olica_env *env, const char *path);
 
 /* Resolves `name` against the directory of `base` (absolute names stay). Counted string. */
 olica_status olica_file_resolve(olica_env *env, const char *base, const char *name, char **path);

@@ -115,7 +115,7 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
   return OLICA_OK;
 }
 
-static olica_status describe(const olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
+static olica_status describe(const olica_hdf5 *file, const char *name, olica_element type, int dims,
                              const int64_t *shape, olica_hdf5_set *set) {
   olica_env *env = file->context->env;
   if (file->reserved || strlen(name) >= sizeof set->name || dims < 1 || dims > OLICA_TENSOR_DIMS)
@@ -125,7 +125,7 @@ static olica_status describe(const olica_hdf5 *file, const char *name, olica_hdf
                            file->path, name);
   *set = (olica_hdf5_set){.type = type, .dims = dims, .row = 1};
   snprintf(set->name, sizeof set->name, "%s", name);
-  int64_t most = ROW_BYTES_MAX / (int64_t)olica_hdf5_type_size(type);
+  int64_t most = ROW_BYTES_MAX / (int64_t)olica_element_size(type);
   for (int i = 0; i < dims; i++) {
     bool as_is = file->reopened && dims == 1 && shape[i] == 0;
     if ((shape[i] < 1 && !as_is) || (i > 0 && shape[i] > most / set->row))
@@ -134,20 +134,7 @@ static olica_status describe(const olica_hdf5 *file, const char *name, olica_hdf
     set->shape[i] = shape[i];
     if (i > 0) set->row *= shape[i];
   }
-  set->row_bytes = set->row * (int64_t)olica_hdf5_type_size(type);
-  return OLICA_OK;
-}
-
-static olica_status make_room(olica_hdf5 *file) {
-  if (file->count < file->room) return OLICA_OK;
-  olica_env *env = file->context->env;
-  olica_hdf5_set *more;
-  int room = 2 * file->room + 64;
-  OLICA_TRY(OLICA_NEW(env, more, (size_t)room));
-  if (file->count > 0) memcpy(more, file->set, (size_t)file->count * sizeof *more);
-  olica_memory_free(env, file->set);
-  file->set = more;
-  file->room = room;
+  set->row_bytes = set->row * (int64_t)olica_element_size(type);
   return OLICA_OK;
 }
 
@@ -218,14 +205,15 @@ olica_status olica_hdf5_attribute_integer(olica_hdf5 *file, const char *name, in
 }
 
 /* Creates both attributes now: the file must not grow after its blocks are reserved. */
-olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
+olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_element type, int dims,
                                 const int64_t *shape, int *number) {
   olica_hdf5_set set = {0};
   OLICA_AGREE(file->context, describe(file, name, type, dims, shape, &set));
-  OLICA_AGREE(file->context, make_room(file));
+  OLICA_AGREE(file->context, OLICA_GROW(file->context->env, file->set, file->room, (size_t)file->count,
+                                        (size_t)file->count + 1));
   bool good = file->reopened ? olica_hdf5_open_dataset(file, &set) : create_dataset(file, &set);
   OLICA_TRY(olica_hdf5_agree(file, good, file->reopened ? "reopen" : "create", name));
-  good = file->reopened || (put_text(set.id, "dtype", olica_hdf5_type_name(type)) &&
+  good = file->reopened || (put_text(set.id, "dtype", olica_element_name(type)) &&
                             put_attribute(set.id, "crc32", H5T_STD_U32LE, &set.crc));
   OLICA_TRY(olica_hdf5_agree(file, good, "write attributes of", name));
   *number = file->count;

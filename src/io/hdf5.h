@@ -10,21 +10,6 @@
 
 typedef struct olica_hdf5 olica_hdf5;
 
-/* The element type of a dataset: a dtype (bf16 as little-endian uint16), int32, or bytes. */
-typedef enum olica_hdf5_type {
-  OLICA_HDF5_FP32 = OLICA_FP32,
-  OLICA_HDF5_FP16 = OLICA_FP16,
-  OLICA_HDF5_BF16 = OLICA_BF16,
-  OLICA_HDF5_INT32,
-  OLICA_HDF5_BYTES,
-  OLICA_HDF5_FP64
-} olica_hdf5_type;
-
-/* Returns the name of a type, the value of the attribute `dtype`: "fp32", "fp16", "bf16", "int32", "uint8",
- * "fp64"; and the bytes of one element. */
-const char *olica_hdf5_type_name(olica_hdf5_type type);
-size_t olica_hdf5_type_size(olica_hdf5_type type);
-
 /* Prepares MPI and HDF5; main (or a test) calls it before MPI_Init. Sets OMPI_MCA_fcoll=individual,
  * OMPI_MCA_fbtl_posix_write_datasieving=0 and OMPI_MCA_sharedfp=^lockedfile (^lockedfile,sm if /dev/shm is
  * not writable) unless the user has set them. Starts HDF5 without its error printing, and so that it ignores
@@ -43,7 +28,7 @@ olica_status olica_hdf5_create(olica_context *context, const char *path, MPI_Inf
 
 /* Declares a dataset [shape], in the same order on every rank, together with its groups, before the first
  * write. Its number, 0, 1, ..., is its handle for writing. `name` is a path without leading slash. */
-olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_hdf5_type type, int dims,
+olica_status olica_hdf5_dataset(olica_hdf5 *file, const char *name, olica_element type, int dims,
                                 const int64_t *shape, int *dataset);
 
 /* Opens a file made by olica_hdf5_create, whose writing was interrupted after olica_hdf5_reserve, to resume

@@ -95,27 +95,27 @@ static olica_status read_integer(const walk *its, hid_t object, const char *name
 }
 
 /* Returns our type of a dataset from its attribute `dtype`, checked against the type in the file. */
-static olica_status read_type(const walk *its, hid_t dataset, olica_hdf5_type *type) {
+static olica_status read_type(const walk *its, hid_t dataset, olica_element *type) {
   char name[TEXT_MAX + 1], text[TEXT_MAX + 80];
   OLICA_TRY(read_text(its, dataset, "dtype", name));
   int found = 0;
-  while (found < OLICA_HDF5_TYPES && strcmp(name, olica_hdf5_type_name((olica_hdf5_type)found)) != 0) found++;
-  if (found == OLICA_HDF5_TYPES) {
+  while (found < OLICA_ELEMENTS && strcmp(name, olica_element_name((olica_element)found)) != 0) found++;
+  if (found == OLICA_ELEMENTS) {
     snprintf(text, sizeof text, "has the attribute dtype = \"%.64s\"", name);
     return refuse(its, text, "fp32, fp16, bf16, int32, uint8 or fp64");
   }
-  hid_t ours = olica_hdf5_datatype((olica_hdf5_type)found), its_own = H5Dget_type(dataset);
+  hid_t ours = olica_hdf5_datatype((olica_element)found), its_own = H5Dget_type(dataset);
   htri_t same = its_own >= 0 ? H5Tequal(ours, its_own) : -1;
   H5Tclose(ours);
   if (its_own >= 0) H5Tclose(its_own);
   if (same < 0) return damaged(its);
-  *type = (olica_hdf5_type)found;
+  *type = (olica_element)found;
   if (same) return OLICA_OK;
   snprintf(text, sizeof text, "has the attribute dtype = \"%s\" and numbers of another type", name);
   return refuse(its, text, "them to agree");
 }
 
-static olica_status read_shape(const walk *its, hid_t dataset, olica_hdf5_type type, olica_tensor *tensor) {
+static olica_status read_shape(const walk *its, hid_t dataset, olica_element type, olica_tensor *tensor) {
   hid_t space = H5Dget_space(dataset);
   if (space < 0) return damaged(its);
   hsize_t shape[OLICA_TENSOR_DIMS] = {0};
@@ -124,7 +124,7 @@ static olica_status read_shape(const walk *its, hid_t dataset, olica_hdf5_type t
   H5Sclose(space);
   if (dims < 1 || dims > DIMS_MAX) return refuse(its, "has no dimension, or too many", "1 to 4");
   tensor->dims = dims;
-  tensor->bytes = (int64_t)olica_hdf5_type_size(type);
+  tensor->bytes = (int64_t)olica_element_size(type);
   for (int i = 0; i < dims; i++) {
     if (shape[i] < 1 || shape[i] > (hsize_t)(its->bytes / tensor->bytes))
       return refuse(its, "has an empty dimension, or more elements than the file has bytes",
@@ -153,7 +153,7 @@ static olica_status read_place(const walk *its, hid_t dataset, olica_tensor *ten
 
 static olica_status read_dataset(const walk *its, hid_t dataset) {
   olica_tensor tensor = {.file = its->file};
-  olica_hdf5_type type = OLICA_HDF5_BYTES;
+  olica_element type = OLICA_ELEMENT_BYTES;
   int64_t crc = 0;
   memcpy(tensor.name, its->name, sizeof tensor.name);
   OLICA_TRY(read_type(its, dataset, &type));
@@ -162,8 +162,8 @@ static olica_status read_dataset(const walk *its, hid_t dataset) {
   OLICA_TRY(read_integer(its, dataset, "crc32", &tensor.has_crc, &crc));
   if (crc < 0 || crc > UINT32_MAX) return refuse(its, "has a crc32 out of range", "32 bits");
   tensor.crc = (uint32_t)crc;
-  tensor.dtype = type <= OLICA_HDF5_BF16 ? (olica_dtype)type : OLICA_DTYPES;
-  snprintf(tensor.stored, sizeof tensor.stored, "%s", olica_hdf5_type_name(type));
+  tensor.dtype = type <= OLICA_ELEMENT_BF16 ? (olica_dtype)type : OLICA_DTYPES;
+  snprintf(tensor.stored, sizeof tensor.stored, "%s", olica_element_name(type));
   return olica_catalog_add(its->catalog, &tensor);
 }
 

@@ -6,12 +6,12 @@
 
 #include "io/hdf5.h"
 
-enum { OLICA_HDF5_TYPES = OLICA_HDF5_FP64 + 1, OLICA_HDF5_REASON = 320 };
+enum { OLICA_HDF5_REASON = 320 };
 
 /* A dataset of the file being written. */
 typedef struct olica_hdf5_set {
   char name[OLICA_TENSOR_NAME];
-  olica_hdf5_type type;
+  olica_element type;
   hid_t id;
   int dims;
   int64_t shape[OLICA_TENSOR_DIMS];
@@ -24,7 +24,8 @@ struct olica_hdf5 {
   olica_context *context;
   char *path;
   hid_t id;
-  int count, room;
+  int count;
+  size_t room;         /* capacity of the table */
   olica_hdf5_set *set; /* [count] */
   bool reopened;       /* the datasets exist: a declaration opens one */
   bool reserved;       /* the declarations have ended */
@@ -36,7 +37,7 @@ struct olica_hdf5 {
 };
 
 /* Returns a new HDF5 datatype, of the file and of memory alike; negative on failure. */
-hid_t olica_hdf5_datatype(olica_hdf5_type type);
+hid_t olica_hdf5_datatype(olica_element type);
 
 /* Returns the innermost error messages of the HDF5 call that has just failed, in `text`
  * [OLICA_HDF5_REASON]. */

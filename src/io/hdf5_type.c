@@ -5,21 +5,6 @@
 
 #include "hdf5_private.h"
 
-static const struct {
-  const char *name;
-  size_t size;
-} types[OLICA_HDF5_TYPES] = {
-    [OLICA_HDF5_FP32] = {"fp32", 4},   [OLICA_HDF5_FP16] = {"fp16", 2},   [OLICA_HDF5_BF16] = {"bf16", 2},
-    [OLICA_HDF5_INT32] = {"int32", 4}, [OLICA_HDF5_BYTES] = {"uint8", 1}, [OLICA_HDF5_FP64] = {"fp64", 8}};
-
-const char *olica_hdf5_type_name(olica_hdf5_type type) {
-  return types[type].name;
-}
-
-size_t olica_hdf5_type_size(olica_hdf5_type type) {
-  return types[type].size;
-}
-
 /* Sets up Open MPI and HDF5. Open MPI's other collective write algorithms let aggregators write for all
  * ranks: on a full disk they lose data silently or block ranks, and data sieving mixes up small writes. Our
  * ranks' parts are contiguous, so aggregation gains nothing. HDF5, if started before MPI, does not attach to
@@ -63,22 +48,23 @@ static hid_t half(void) {
   return H5I_INVALID_HID;
 }
 
-hid_t olica_hdf5_datatype(olica_hdf5_type type) {
+hid_t olica_hdf5_datatype(olica_element type) {
   switch (type) {
-  case OLICA_HDF5_FP32:
+  case OLICA_ELEMENT_FP32:
     return H5Tcopy(H5T_IEEE_F32LE);
-  case OLICA_HDF5_FP16:
+  case OLICA_ELEMENT_FP16:
     return half();
-  case OLICA_HDF5_BF16:
+  case OLICA_ELEMENT_BF16:
     return H5Tcopy(H5T_STD_U16LE);
-  case OLICA_HDF5_INT32:
+  case OLICA_ELEMENT_INT32:
     return H5Tcopy(H5T_STD_I32LE);
-  case OLICA_HDF5_BYTES:
+  case OLICA_ELEMENT_BYTES:
     return H5Tcopy(H5T_STD_U8LE);
-  case OLICA_HDF5_FP64:
+  case OLICA_ELEMENT_FP64:
     return H5Tcopy(H5T_IEEE_F64LE);
+  default:
+    return H5I_INVALID_HID;
   }
-  return H5I_INVALID_HID;
 }
 
 /* Collects the two innermost entries, which name the cause; those above name only the callers. */

@@ -29,8 +29,8 @@ static olica_status look_for_space(const olica_hdf5 *file, const olica_hdf5_set 
  * must agree: a conversion by HDF5 would silently make the write independent. */
 static const void *stored(olica_hdf5 *file, const olica_hdf5_set *set, const void *rows, olica_range part) {
   size_t first = (size_t)(part.first * set->row), count = (size_t)(part.count * set->row);
-  if (set->type != OLICA_HDF5_FP16 && set->type != OLICA_HDF5_BF16)
-    return (const char *)rows + first * olica_hdf5_type_size(set->type);
+  if (set->type != OLICA_ELEMENT_FP16 && set->type != OLICA_ELEMENT_BF16)
+    return (const char *)rows + first * olica_element_size(set->type);
   olica_number_encode((olica_dtype)set->type, (const float *)rows + first, file->scratch, count);
   return file->scratch;
 }
@@ -44,9 +44,9 @@ static uint32_t combine(uint32_t crc, uint32_t next, int64_t bytes) {
 }
 
 /* Returns the bytes of an element in the caller's memory. */
-static int64_t memory_size(olica_hdf5_type type) {
-  return type == OLICA_HDF5_FP16 || type == OLICA_HDF5_BF16 ? (int64_t)sizeof(float)
-                                                            : (int64_t)olica_hdf5_type_size(type);
+static int64_t memory_size(olica_element type) {
+  return type == OLICA_ELEMENT_FP16 || type == OLICA_ELEMENT_BF16 ? (int64_t)sizeof(float)
+                                                                  : (int64_t)olica_element_size(type);
 }
 
 /* Arguments of H5Dwrite for a transfer. */

@@ -106,16 +106,13 @@ static void judge(olica_job *job, olica_position next, double now, double verdic
   olica_comm_max(job->context, job->context->comm, verdicts, VERDICTS);
 }
 
-/* The checkpoint first: what its map says is there must be there. */
+/* Flushes the checkpoint first: what its progress claims must be on the disk. */
 static olica_status flush(olica_job *job) {
   olica_resume *resume = &job->resume;
   olica_env *env = job->context->env;
-  int datasets = olica_checkpoint_datasets(job->checkpoint);
-  if (!resume->progress || resume->datasets != datasets) {
-    OLICA_FREE(env, resume->progress);
-    OLICA_AGREE(job->context, OLICA_NEW(env, resume->progress, (size_t)datasets));
-    resume->datasets = datasets;
-  }
+  OLICA_FREE(env, resume->progress);
+  resume->progress_bytes = olica_checkpoint_progress_bytes(job->checkpoint);
+  OLICA_AGREE(job->context, OLICA_NEW(env, resume->progress, (size_t)resume->progress_bytes));
   return olica_checkpoint_flush(job->checkpoint, resume->progress);
 }
 

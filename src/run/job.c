@@ -6,6 +6,7 @@
 #include "io/file.h"
 #include "io/filesystem.h"
 #include "par/comm.h"
+#include "store/writer.h"
 
 enum { IDS = 1 << 16 }; /* looked at in one piece */
 
@@ -157,13 +158,14 @@ static olica_status look_at_directory(const olica_context *context, const olica_
   return *made ? OLICA_OK : olica_file_probe_directory(context->env, directory);
 }
 
-/* What HDF5 writes for all ranks. */
+/* Checks the names under which the writer makes its files. */
 static olica_status check_names(const olica_job *job) {
   const olica_options *options = job->options;
   olica_env *env = job->context->env;
   if (!olica_job_prunes(job)) return OLICA_OK;
-  OLICA_TRY(olica_hdf5_check_name(env, "[output] checkpoint", options->output.checkpoint));
-  return olica_hdf5_check_name(env, "[calibration] save", options->calibration.save);
+  OLICA_TRY(
+      olica_writer_check_name(env, OLICA_FORMAT_HDF5, "[output] checkpoint", options->output.checkpoint));
+  return olica_writer_check_name(env, OLICA_FORMAT_HDF5, "[calibration] save", options->calibration.save);
 }
 
 olica_status olica_job_probe_outputs(olica_job *job, double bytes, bool touch) {

@@ -70,14 +70,14 @@ static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_pa
   return (olica_checkpoint_text){bundle->part[part].data, bundle->part[part].bytes};
 }
 
-/* The one that an earlier run has begun, if this one goes on with it. */
+/* Resumes the one that an earlier run has begun, if this run resumes in the last sweep. */
 static olica_status reopen(olica_job *job, const olica_checkpoint_options *options,
-                           const olica_checkpoint_meta *meta) {
+                           const olica_checkpoint_text *texts) {
   olica_resume *resume = &job->resume;
   olica_env *env = job->context->env;
   if (resume->from.sweep < olica_job_last_sweep(job) || resume->from.layer == 0) return OLICA_OK;
-  olica_status status = olica_checkpoint_reopen(job->context, options, &job->source->arch, job->shapes, meta,
-                                                resume->datasets, resume->progress, &job->checkpoint);
+  olica_status status = olica_checkpoint_open(job->context, options, &job->source->arch, job->shapes, texts,
+                                              resume->progress, resume->progress_bytes, &job->checkpoint);
   if (status != OLICA_ERR_IO) return status;
   if (job->context->rank == 0)
     olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep %d begins anew: %s",
@@ -91,24 +91,25 @@ olica_status olica_job_create_checkpoint(olica_job *job) {
   olica_context *context = job->context;
   const olica_options *options = job->options;
   const olica_bundle *bundle = job->bundle;
-  olica_checkpoint_meta meta = {.config_json = {job->source->config, job->source->config_bytes},
-                                .tokenizer_json = text_of(bundle, OLICA_BUNDLE_JSON),
-                                .tokenizer_model = text_of(bundle, OLICA_BUNDLE_MODEL),
-                                .tokenizer_config_json = text_of(bundle, OLICA_BUNDLE_CONFIG),
-                                .special_tokens_map_json = text_of(bundle, OLICA_BUNDLE_MAP),
-                                .added_tokens_json = text_of(bundle, OLICA_BUNDLE_ADDED)};
+  olica_checkpoint_text texts[OLICA_TEXTS] = {
+      [OLICA_TEXT_CONFIG] = {job->source->config, job->source->config_bytes},
+      [OLICA_TEXT_TOKENIZER_JSON] = text_of(bundle, OLICA_BUNDLE_JSON),
+      [OLICA_TEXT_TOKENIZER_MODEL] = text_of(bundle, OLICA_BUNDLE_MODEL),
+      [OLICA_TEXT_TOKENIZER_CONFIG] = text_of(bundle, OLICA_BUNDLE_CONFIG),
+      [OLICA_TEXT_SPECIAL_TOKENS] = text_of(bundle, OLICA_BUNDLE_MAP),
+      [OLICA_TEXT_ADDED_TOKENS] = text_of(bundle, OLICA_BUNDLE_ADDED)};
   char *settings, *origin;
   bool root = context->rank == 0;
-  OLICA_TRY(
-      share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings, &meta.settings_json));
-  OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin, &meta.provenance_json));
+  OLICA_TRY(share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings,
+                       &texts[OLICA_TEXT_SETTINGS]));
+  OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin, &texts[OLICA_TEXT_PROVENANCE]));
   olica_checkpoint_options checkpoint = {
       .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
   OLICA_TRY(make_hints(options, &checkpoint.hints));
-  olica_status status = reopen(job, &checkpoint, &meta);
+  olica_status status = reopen(job, &checkpoint, texts);
   if (status == OLICA_OK && !job->checkpoint)
-    status = olica_checkpoint_create(context, &checkpoint, &job->source->arch, job->shapes, &meta,
-                                     &job->checkpoint);
+    status = olica_checkpoint_open(context, &checkpoint, &job->source->arch, job->shapes, texts, NULL, 0,
+                                   &job->checkpoint);
   if (checkpoint.hints != MPI_INFO_NULL) MPI_Info_free(&checkpoint.hints);
   olica_memory_free(context->env, settings);
   olica_memory_free(context->env, origin);

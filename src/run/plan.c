@@ -80,8 +80,7 @@ static double packed_panel_bytes(const olica_job *job, const olica_plan *plan) {
 static double restart_bytes(const olica_job *job, int ranks, double pieces) {
   if (job->method->calibrates) pieces += share((double)job->options->calibration.samples, ranks);
   if (!olica_job_prunes(job)) return 0;
-  return pieces * sizeof(olica_restart_piece) +
-         (double)olica_checkpoint_most_datasets(&job->source->arch) * sizeof(olica_hdf5_progress);
+  return pieces * sizeof(olica_restart_piece) + (double)olica_checkpoint_progress_most(&job->source->arch);
 }
 
 static olica_method_site site_of(const olica_job *job, olica_layout layout) {

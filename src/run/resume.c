@@ -200,7 +200,7 @@ static olica_status look_at_files(olica_job *job) {
                    "[restart] path: %s has restart files of other checkpoints of this name; none is of %s",
                    job->options->restart.path, job->options->output.checkpoint);
   olica_status status = olica_restart_look(resume->files);
-  return status == OLICA_ERR_IO ? refuse(context->env, status) : status;
+  return status == OLICA_ERR_IO || status == OLICA_ERR_CONFIG ? refuse(context->env, status) : status;
 }
 
 olica_status olica_resume_open(olica_job *job, double bytes, double checkpoint) {
@@ -270,14 +270,23 @@ static olica_status load_place(olica_job *job, olica_position at, const olica_re
   return OLICA_OK;
 }
 
-/* Loads what a run that goes on from `from` wants of a file about `at`. */
-static olica_status load(olica_job *job, olica_position at, olica_position from, int datasets, bool *good) {
+/* Makes room for the checkpoint's progress, as large as it is in the file that was found. */
+static olica_status make_progress(olica_job *job, olica_position from) {
+  olica_resume *resume = &job->resume;
+  int64_t bytes = olica_restart_bytes(resume->files, "progress"),
+          most = olica_checkpoint_progress_most(&job->source->arch);
+  bool wanted = from.sweep == olica_job_last_sweep(job) && from.layer > 0;
+  OLICA_FREE(job->context->env, resume->progress);
+  resume->progress_bytes = wanted && bytes >= 0 && bytes <= most ? bytes : 0;
+  return OLICA_NEW(job->context->env, resume->progress, (size_t)resume->progress_bytes);
+}
+
+/* Loads the sections of a file about `at` that a run needs to resume at `from`. */
+static olica_status load(olica_job *job, olica_position at, olica_position from, bool *good) {
   olica_resume *resume = &job->resume;
   olica_context *context = job->context;
   olica_resume_state sections = {0};
-  OLICA_FREE(context->env, resume->progress);
-  resume->datasets = datasets;
-  olica_status status = OLICA_NEW(context->env, resume->progress, (size_t)datasets);
+  olica_status status = make_progress(job, from);
   if (status == OLICA_OK) status = olica_resume_sections(job, from, &sections);
   OLICA_AGREE(context, status);
   OLICA_TRY(load_place(job, at, &sections, good));
@@ -300,13 +309,11 @@ static void take_up(olica_job *job, const json_t *state, olica_position at) {
 
 /* What the last sweep has cut is of another type: of its state nothing stays but what the survey has found.
  */
-static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_position *from,
-                              int *datasets) {
+static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_position *from) {
   static const char *const behind[] = {"cuts", "warnings", "questions_seconds"};
   json_t *survey = json_copy((json_t *)state);
   for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) json_object_del(survey, behind[i]);
   *from = (olica_position){olica_job_last_sweep(job), 0};
-  *datasets = 0;
   olica_log_line(job->context->env, "[output] dtype is another one: sweep %d begins anew, the survey is kept",
                  from->sweep);
   return survey;
@@ -316,19 +323,18 @@ static json_t *back_to_survey(const olica_job *job, const json_t *state, olica_p
 static olica_status try_file(olica_job *job, const json_t *state, bool *good) {
   olica_resume *resume = &job->resume;
   olica_position at, from;
-  int datasets;
   bool other;
   *good = false;
   OLICA_TRY(check_same(job, state, &other));
-  if (!olica_resume_place(job, state, &at, &datasets)) {
+  if (!olica_resume_place(job, state, &at)) {
     olica_restart_skip(resume->files, "names a place that a run of this model does not have");
     return OLICA_OK;
   }
   from = at;
   json_t *survey = NULL;
   if (other && at.sweep == olica_job_last_sweep(job) && at.layer > 0)
-    survey = back_to_survey(job, state, &from, &datasets);
-  olica_status status = load(job, at, from, datasets, good);
+    survey = back_to_survey(job, state, &from);
+  olica_status status = load(job, at, from, good);
   if (status == OLICA_OK && *good) take_up(job, survey ? survey : state, from);
   json_decref(survey);
   return status == OLICA_ERR_IO ? refuse(job->context->env, status) : status;
@@ -362,12 +368,11 @@ olica_status olica_resume_load(olica_job *job) {
 /* The tokens have not been looked at. */
 static olica_status foresee(olica_job *job, json_t *state, olica_position *at) {
   json_t *then = json_object_get(state, "fingerprint");
-  int datasets;
   bool other;
   json_object_set_new(then, "tokens", json_object());
   if (job->resume.fingerprint) json_object_set_new(job->resume.fingerprint, "tokens", json_object());
   OLICA_TRY(check_same(job, state, &other));
-  if (!olica_resume_place(job, state, at, &datasets)) *at = (olica_position){1, 0};
+  if (!olica_resume_place(job, state, at)) *at = (olica_position){1, 0};
   if (other && at->sweep == olica_job_last_sweep(job)) at->layer = 0;
   return OLICA_OK;
 }

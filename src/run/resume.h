@@ -6,7 +6,6 @@
 
 #include "calib/stream.h"
 #include "config/options.h"
-#include "io/hdf5.h"
 #include "prune/method.h"
 #include "store/restart.h"
 
@@ -19,17 +18,17 @@ typedef struct olica_position {
 } olica_position;
 
 typedef struct olica_resume {
-  olica_restart *files;          /* NULL: the method writes nothing that could be gone on with */
-  bool writes;                   /* [restart] every is not off, and there is room */
-  double bytes;                  /* of a file, at most */
-  json_t *fingerprint;           /* on rank 0 */
-  olica_position from;           /* where this run has begun */
-  olica_position kept;           /* of the newest restart file; sweep 0: there is none of this run */
-  olica_position place;          /* of the file that is written or read, as its sections have it */
-  int runs;                      /* that were interrupted before this one, */
-  double seconds;                /* and the time they had taken */
-  int datasets;                  /* of the checkpoint's progress, when it is gone on with: */
-  olica_hdf5_progress *progress; /* [datasets], counted; NULL: it begins anew */
+  olica_restart *files;   /* NULL: the method writes nothing that could be gone on with */
+  bool writes;            /* [restart] every is not off, and there is room */
+  double bytes;           /* of a file, at most */
+  json_t *fingerprint;    /* on rank 0 */
+  olica_position from;    /* where this run has begun */
+  olica_position kept;    /* of the newest restart file; sweep 0: there is none of this run */
+  olica_position place;   /* of the file that is written or read, as its sections have it */
+  int runs;               /* that were interrupted before this one, */
+  double seconds;         /* and the time they had taken */
+  int64_t progress_bytes; /* of the checkpoint's progress when it is resumed, */
+  char *progress;         /* which only its writer understands; counted; NULL: it begins anew */
   struct {
     double began, last; /* this run; the last boundary: as olica_timer_now tells */
     double longest;     /* seconds from one boundary to the next */
@@ -106,9 +105,8 @@ olica_status olica_resume_add_stream(olica_resume_state *state, const char *name
  * NULL elsewhere. */
 olica_status olica_resume_describe(struct olica_job *job, olica_position at, json_t **state);
 
-/* The place that a state is of, and how many datasets its checkpoint has; false if it makes no sense for this
- * job. Not collective, pure. */
-bool olica_resume_place(const struct olica_job *job, const json_t *state, olica_position *at, int *datasets);
+/* Reads the place that a state is of; false if it makes no sense for this job. Not collective, pure. */
+bool olica_resume_place(const struct olica_job *job, const json_t *state, olica_position *at);
 
 /* The report, the riders, and the warnings on rank 0, take up what is described by a run that goes on at that
  * place. Not collective. */

@@ -81,8 +81,7 @@ olica_status olica_resume_sections(olica_job *job, olica_position at, olica_resu
   bool rides = cuts || (at.sweep == 1 && olica_job_scores(job, false));
   OLICA_TRY(olica_riders_save(&job->riders, rides && at.layer > 0, at.sweep > 1, state));
   if (at.layer > 0 && cuts)
-    olica_resume_add_shared(state, "progress", job->resume.progress,
-                            (size_t)job->resume.datasets * sizeof *job->resume.progress);
+    olica_resume_add_shared(state, "progress", job->resume.progress, (size_t)job->resume.progress_bytes);
   return OLICA_OK;
 }
 
@@ -179,8 +178,8 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
   json_t *warnings = json_object();
   *out = NULL;
   OLICA_TRY(gather_warnings(context, warnings));
-  json_t *state = json_pack("{s:i, s:i, s:i, s:i, s:f, s:o, s:o}", "sweep", at.sweep, "layer", at.layer,
-                            "datasets", job->resume.datasets, "runs", job->resume.runs + 1, "seconds",
+  json_t *state = json_pack("{s:i, s:i, s:i, s:f, s:o, s:o}", "sweep", at.sweep, "layer", at.layer, "runs",
+                            job->resume.runs + 1, "seconds",
                             job->resume.seconds + olica_timer_now() - context->env->timers.started,
                             "warnings", warnings, "cuts", cuts_json(report));
   OLICA_TRY(olica_riders_describe(&job->riders, state));
@@ -197,14 +196,10 @@ olica_status olica_resume_describe(olica_job *job, olica_position at, json_t **o
   return OLICA_OK;
 }
 
-bool olica_resume_place(const olica_job *job, const json_t *state, olica_position *at, int *datasets) {
-  enum { DATASETS_MAX = 1 << 24 };
-  if (json_unpack((json_t *)state, "{s:i, s:i, s:i}", "sweep", &at->sweep, "layer", &at->layer, "datasets",
-                  datasets) != 0)
-    return false;
+bool olica_resume_place(const olica_job *job, const json_t *state, olica_position *at) {
+  if (json_unpack((json_t *)state, "{s:i, s:i}", "sweep", &at->sweep, "layer", &at->layer) != 0) return false;
   bool sweep = at->sweep >= 1 && at->sweep <= olica_job_last_sweep(job), first = at->sweep == 1;
-  return sweep && at->layer >= first && at->layer <= job->source->arch.layers && *datasets >= 0 &&
-         *datasets < DATASETS_MAX;
+  return sweep && at->layer >= first && at->layer <= job->source->arch.layers;
 }
 
 void olica_resume_recall(olica_job *job, olica_position at, const json_t *state) {

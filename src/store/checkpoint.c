@@ -13,27 +13,20 @@
 #include "par/comm.h"
 #include "schema.h"
 
+static const olica_format checkpoint_format = OLICA_FORMAT_HDF5;
+
 struct olica_checkpoint {
   olica_context *context;
-  char *path, *part; /* the final name, and the name while it is written */
-  bool overwrite;    /* what lies under the final name may be replaced */
-  bool stays;        /* the .part file, whole, which could not get its name */
+  olica_writer *writer;
+  bool overwrite; /* an existing file of the final name may be replaced */
   olica_dtype dtype;
   olica_arch arch;
   olica_layer_shape *shape;       /* [L] */
-  olica_hdf5 *file;               /* NULL once closed */
-  int model[OLICA_TENSORS_MODEL]; /* numbers of the datasets outside of the layers */
-  int *layer;                     /* [L] number of a layer's first dataset; the others follow */
+  int model[OLICA_TENSORS_MODEL]; /* numbers of the items outside of the layers */
+  int *layer;                     /* [L] number of a layer's first item; the others follow */
 };
 
-static char *part_name(olica_env *env, const char *path) {
-  size_t bytes = strlen(path) + sizeof ".part";
-  char *part = olica_memory_get(env, "file name", bytes, 1);
-  if (part) snprintf(part, bytes, "%s.part", path);
-  return part;
-}
-
-/* Metadata, alignment and what the file system keeps for itself. */
+/* Adds a margin for metadata, alignment and the file system itself. */
 static int64_t with_margin(int64_t bytes) {
   return bytes + bytes / 256 + (256 << 10);
 }
@@ -48,7 +41,7 @@ static olica_status check_space(olica_env *env, const char *path, const char *di
     return olica_error_set(env, OLICA_ERR_IO,
                            "%s: needs %lld bytes, and this process may write %lld (ulimit -f)", path,
                            (long long)bytes, (long long)limit.rlim_cur);
-  if (statvfs(directory, &fs) != 0 || fs.f_blocks == 0) return OLICA_OK; /* it does not say */
+  if (statvfs(directory, &fs) != 0 || fs.f_blocks == 0) return OLICA_OK; /* unknown */
   double free_bytes = (double)fs.f_bavail * (double)fs.f_frsize + (double)blocks;
   if (free_bytes >= (double)bytes) return OLICA_OK;
   return olica_error_set(env, OLICA_ERR_IO, "%s: needs %lld bytes, %.0f are free in %s", path,
@@ -63,14 +56,14 @@ static olica_status probe(olica_env *env, const olica_checkpoint_options *option
   if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
     return olica_error_set(env, OLICA_ERR_CONFIG, "[output] checkpoint: %s exists and is no regular file",
                            path);
-  if (lstat(path, &info) == 0 && !options->overwrite) /* a link that leads nowhere is there, too */
+  if (lstat(path, &info) == 0 && !options->overwrite) /* a dangling link has the name, too */
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "[output] checkpoint: %s exists; [output] overwrite = yes would replace it", path);
   OLICA_TRY(olica_file_probe(env, path, touch));
-  char *part = part_name(env, path), *directory = NULL;
+  char *part = olica_file_part(env, path), *directory = NULL;
   if (!part) return env->error.code;
   OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
-  int64_t blocks = stat(part, &info) == 0 ? (int64_t)info.st_blocks * 512 : 0; /* they are given back first */
+  int64_t blocks = stat(part, &info) == 0 ? (int64_t)info.st_blocks * 512 : 0; /* they are freed first */
   OLICA_TRY(check_space(env, path, directory, bytes, blocks));
   olica_memory_free(env, directory);
   olica_memory_free(env, part);
@@ -87,83 +80,75 @@ static int64_t larger(int64_t a, int64_t b) {
   return a > b ? a : b;
 }
 
-int64_t olica_checkpoint_most_datasets(const olica_arch *arch) {
-  return OLICA_SCHEMA_META + OLICA_TENSORS_MODEL + (int64_t)arch->layers * olica_tensors_most(arch);
+static int64_t most_items(const olica_arch *arch) {
+  return OLICA_TEXTS + OLICA_TENSORS_MODEL + (int64_t)arch->layers * olica_tensors_most(arch);
+}
+
+int64_t olica_checkpoint_progress_most(const olica_arch *arch) {
+  return olica_format_progress_bytes(checkpoint_format, most_items(arch));
 }
 
 int64_t olica_checkpoint_writer_bytes(const olica_arch *arch, olica_dtype dtype, int ranks) {
   int64_t row = larger(larger(arch->hidden, (int64_t)arch->heads * arch->head), arch->ffn);
-  return olica_hdf5_writer_bytes(ranks, row * (int64_t)olica_number_size(dtype),
-                                 olica_checkpoint_most_datasets(arch));
+  return olica_format_memory(checkpoint_format, ranks, row * (int64_t)olica_number_size(dtype),
+                             most_items(arch));
 }
 
-int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype) {
-  olica_schema_item item[OLICA_TENSORS_LAYER];
+static int64_t bytes_of(int count, const olica_schema_item *items) {
   int64_t bytes = 0;
-  int count = olica_schema_model(arch, dtype, item);
-  for (int i = 0; i < count; i++) bytes += olica_schema_bytes(&item[i]);
-  for (int l = 0; l < arch->layers; l++) {
-    count = olica_schema_layer(arch, &shapes[l], dtype, l, item);
-    for (int i = 0; i < count; i++) bytes += olica_schema_bytes(&item[i]);
+  for (int i = 0; i < count; i++) {
+    const olica_writer_item *item = &items[i].item;
+    bytes += item->shape[0] * (item->dims > 1 ? item->shape[1] : 1) * (int64_t)olica_element_size(item->type);
   }
   return bytes;
 }
 
-static olica_status declare(olica_checkpoint *checkpoint, const olica_schema_item *item, int *number) {
-  return olica_hdf5_dataset(checkpoint->file, item->name, item->type, item->dims, item->shape, number);
+int64_t olica_checkpoint_bytes(const olica_arch *arch, const olica_layer_shape *shapes, olica_dtype dtype) {
+  olica_schema_item item[OLICA_TENSORS_LAYER];
+  int64_t bytes = bytes_of(olica_schema_model(arch, dtype, item), item);
+  for (int l = 0; l < arch->layers; l++)
+    bytes += bytes_of(olica_schema_layer(arch, &shapes[l], dtype, l, item), item);
+  return bytes;
+}
+
+/* ---- opening ---- */
+
+static olica_status declare_texts(olica_checkpoint *checkpoint, const olica_checkpoint_text *texts,
+                                  int number[OLICA_TEXTS]) {
+  for (int i = 0; i < OLICA_TEXTS; i++) {
+    olica_writer_item item = {.kind = i == OLICA_TEXT_PROVENANCE ? OLICA_ITEM_MARK : OLICA_ITEM_TEXT,
+                              .type = OLICA_ELEMENT_BYTES,
+                              .dims = 1,
+                              .shape = {(int64_t)texts[i].bytes}};
+    snprintf(item.name, sizeof item.name, "%s", olica_schema_text(i));
+    if (texts[i].bytes > 0) OLICA_TRY(olica_writer_declare(checkpoint->writer, &item, &number[i]));
+  }
+  return OLICA_OK;
 }
 
 static olica_status declare_model(olica_checkpoint *checkpoint) {
   olica_schema_item item[OLICA_TENSORS_LAYER];
+  olica_writer *writer = checkpoint->writer;
   int count = olica_schema_model(&checkpoint->arch, checkpoint->dtype, item), number;
-  for (int i = 0; i < count; i++) OLICA_TRY(declare(checkpoint, &item[i], &checkpoint->model[item[i].id]));
+  for (int i = 0; i < count; i++)
+    OLICA_TRY(olica_writer_declare(writer, &item[i].item, &checkpoint->model[item[i].id]));
   for (int l = 0; l < checkpoint->arch.layers; l++) {
     count = olica_schema_layer(&checkpoint->arch, &checkpoint->shape[l], checkpoint->dtype, l, item);
     for (int i = 0; i < count; i++)
-      OLICA_TRY(declare(checkpoint, &item[i], i == 0 ? &checkpoint->layer[l] : &number));
+      OLICA_TRY(olica_writer_declare(writer, &item[i].item, i == 0 ? &checkpoint->layer[l] : &number));
   }
   return OLICA_OK;
 }
 
-/* The texts of /meta come first. In a reopened file they stay as they are: their lengths may be others. */
-static olica_status declare_texts(olica_checkpoint *checkpoint, const olica_checkpoint_text *texts,
-                                  bool as_is, int *number) {
-  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
-    int64_t bytes = as_is ? 0 : (int64_t)texts[i].bytes;
-    if (texts[i].bytes > 0)
-      OLICA_TRY(olica_hdf5_dataset(checkpoint->file, olica_schema_meta(i), OLICA_HDF5_BYTES, 1, &bytes,
-                                   &number[i]));
-  }
-  return OLICA_OK;
-}
-
-static void list_texts(const olica_checkpoint_meta *meta, olica_checkpoint_text texts[OLICA_SCHEMA_META]) {
-  const olica_checkpoint_text list[OLICA_SCHEMA_META] = {meta->config_json,
-                                                         meta->settings_json,
-                                                         meta->provenance_json,
-                                                         meta->tokenizer_json,
-                                                         meta->tokenizer_model,
-                                                         meta->tokenizer_config_json,
-                                                         meta->special_tokens_map_json,
-                                                         meta->added_tokens_json};
-  memcpy(texts, list, sizeof list);
-}
-
-/* All is declared, then the texts are written. */
-static olica_status begin(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta) {
-  olica_hdf5 *file = checkpoint->file;
-  olica_checkpoint_text texts[OLICA_SCHEMA_META];
-  int number[OLICA_SCHEMA_META];
-  list_texts(meta, texts);
-  OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_CHECKPOINT_FORMAT));
-  OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_CHECKPOINT_SCHEMA));
-  OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
-  OLICA_TRY(declare_texts(checkpoint, texts, false, number));
+/* Declares everything, the texts first, and writes them in a new file. */
+static olica_status begin(olica_checkpoint *checkpoint, const olica_checkpoint_text *texts, bool is_new) {
+  int number[OLICA_TEXTS];
+  OLICA_TRY(declare_texts(checkpoint, texts, number));
   OLICA_TRY(declare_model(checkpoint));
-  OLICA_TRY(olica_hdf5_reserve(file));
-  for (int i = 0; i < OLICA_SCHEMA_META; i++)
+  OLICA_TRY(olica_writer_begin(checkpoint->writer));
+  for (int i = 0; is_new && i < OLICA_TEXTS; i++)
     if (texts[i].bytes > 0)
-      OLICA_TRY(olica_hdf5_write(file, number[i], 0, (int64_t)texts[i].bytes, texts[i].data));
+      OLICA_TRY(olica_writer_write(checkpoint->writer, number[i], 0, (int64_t)texts[i].bytes, texts[i].data));
   return OLICA_OK;
 }
 
@@ -178,8 +163,6 @@ static olica_status allocate(olica_context *context, const olica_checkpoint_opti
   checkpoint->overwrite = options->overwrite;
   checkpoint->dtype = options->dtype;
   checkpoint->arch = *arch;
-  if (!(checkpoint->path = olica_memory_string(env, options->path))) return env->error.code;
-  if (!(checkpoint->part = part_name(env, options->path))) return env->error.code;
   OLICA_TRY(OLICA_NEW(env, checkpoint->shape, layers));
   OLICA_TRY(OLICA_NEW(env, checkpoint->layer, layers));
   memcpy(checkpoint->shape, shapes, layers * sizeof *shapes);
@@ -187,64 +170,39 @@ static olica_status allocate(olica_context *context, const olica_checkpoint_opti
   return OLICA_OK;
 }
 
-olica_status olica_checkpoint_create(olica_context *context, const olica_checkpoint_options *options,
-                                     const olica_arch *arch, const olica_layer_shape *shapes,
-                                     const olica_checkpoint_meta *meta, olica_checkpoint **out) {
+olica_status olica_checkpoint_open(olica_context *context, const olica_checkpoint_options *options,
+                                   const olica_arch *arch, const olica_layer_shape *shapes,
+                                   const olica_checkpoint_text texts[OLICA_TEXTS], const void *progress,
+                                   int64_t progress_bytes, olica_checkpoint **out) {
+  const olica_writer_options file = {.format = checkpoint_format,
+                                     .path = options->path,
+                                     .contents = OLICA_CHECKPOINT_FORMAT,
+                                     .schema = OLICA_CHECKPOINT_SCHEMA,
+                                     .hints = options->hints};
   olica_checkpoint *checkpoint = NULL;
   OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
   assert(checkpoint);
-  /* What another run has left; a link is not written through. */
-  if (context->rank == 0) unlink(checkpoint->part);
-  olica_status status = olica_hdf5_create(context, checkpoint->part, options->hints, &checkpoint->file);
-  if (status == OLICA_OK) status = begin(checkpoint, meta);
+  olica_status status =
+      progress ? olica_writer_reopen(context, &file, progress, progress_bytes, &checkpoint->writer)
+               : olica_writer_create(context, &file, &checkpoint->writer);
+  if (status == OLICA_OK) status = begin(checkpoint, texts, !progress);
   if (status == OLICA_OK)
     *out = checkpoint;
+  else if (progress)
+    olica_checkpoint_leave(checkpoint);
   else
     olica_checkpoint_abandon(checkpoint);
   return status;
 }
 
-/* That it is the file of the same run: its provenance tells, by the moment and the place. */
-static olica_status resume(olica_checkpoint *checkpoint, const olica_checkpoint_meta *meta, int datasets,
-                           const olica_hdf5_progress *progress) {
-  enum { PROVENANCE = 2 };
-  olica_checkpoint_text texts[OLICA_SCHEMA_META];
-  int number[OLICA_SCHEMA_META];
-  list_texts(meta, texts);
-  OLICA_TRY(declare_texts(checkpoint, texts, true, number));
-  OLICA_TRY(declare_model(checkpoint));
-  if (olica_hdf5_datasets(checkpoint->file) != datasets)
-    return olica_error_set(checkpoint->context->env, OLICA_ERR_IO, "%s: has %d datasets, expected %d",
-                           checkpoint->part, olica_hdf5_datasets(checkpoint->file), datasets);
-  olica_hdf5_resume(checkpoint->file, progress);
-  OLICA_TRY(olica_hdf5_check(checkpoint->file, number[PROVENANCE]));
-  return olica_hdf5_reserve(checkpoint->file);
+/* ---- writing ---- */
+
+int64_t olica_checkpoint_progress_bytes(const olica_checkpoint *checkpoint) {
+  return olica_writer_progress_bytes(checkpoint->writer);
 }
 
-olica_status olica_checkpoint_reopen(olica_context *context, const olica_checkpoint_options *options,
-                                     const olica_arch *arch, const olica_layer_shape *shapes,
-                                     const olica_checkpoint_meta *meta, int datasets,
-                                     const olica_hdf5_progress *progress, olica_checkpoint **out) {
-  olica_checkpoint *checkpoint = NULL;
-  OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
-  assert(checkpoint);
-  olica_status status = olica_hdf5_reopen(context, checkpoint->part, options->hints, &checkpoint->file);
-  if (status == OLICA_OK) status = resume(checkpoint, meta, datasets, progress);
-  if (status == OLICA_OK)
-    *out = checkpoint;
-  else
-    olica_checkpoint_leave(checkpoint);
-  return status;
-}
-
-int olica_checkpoint_datasets(const olica_checkpoint *checkpoint) {
-  return olica_hdf5_datasets(checkpoint->file);
-}
-
-olica_status olica_checkpoint_flush(olica_checkpoint *checkpoint, olica_hdf5_progress *progress) {
-  OLICA_TRY(olica_hdf5_flush(checkpoint->file));
-  olica_hdf5_measure(checkpoint->file, progress);
-  return OLICA_OK;
+olica_status olica_checkpoint_flush(olica_checkpoint *checkpoint, void *progress) {
+  return olica_writer_flush(checkpoint->writer, progress);
 }
 
 olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_table table, int64_t first,
@@ -252,13 +210,13 @@ olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_tab
   olica_tensor_id id = table == OLICA_TABLE_HEAD ? OLICA_TENSOR_HEAD : OLICA_TENSOR_EMBED;
   if (!olica_tensors_present(&checkpoint->arch, NULL, id))
     return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: a tied model has no lm_head",
-                           checkpoint->path);
-  return olica_hdf5_write(checkpoint->file, checkpoint->model[id], first, count, rows);
+                           olica_writer_part(checkpoint->writer));
+  return olica_writer_write(checkpoint->writer, checkpoint->model[id], first, count, rows);
 }
 
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm) {
-  return olica_hdf5_write(checkpoint->file, checkpoint->model[OLICA_TENSOR_NORM], 0, checkpoint->arch.hidden,
-                          norm);
+  return olica_writer_write(checkpoint->writer, checkpoint->model[OLICA_TENSOR_NORM], 0,
+                            checkpoint->arch.hidden, norm);
 }
 
 static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
@@ -267,28 +225,29 @@ static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
   return a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
 }
 
-/* All are kept: 0, 1, ... in every row. */
-static olica_status write_all_kept(olica_checkpoint *checkpoint, const olica_schema_item *item, int number) {
+/* Writes 0, 1, ... in every row: all are kept. */
+static olica_status write_all_kept(olica_checkpoint *checkpoint, const olica_writer_item *item, int number) {
   olica_env *env = checkpoint->context->env;
   int64_t rows = item->dims == 2 ? item->shape[0] : 1,
           columns = item->dims == 2 ? item->shape[1] : item->shape[0];
   int32_t *kept = NULL;
   OLICA_AGREE(checkpoint->context, OLICA_NEW(env, kept, (size_t)(rows * columns)));
   for (int64_t i = 0; i < rows * columns; i++) kept[i] = (int32_t)(i % columns);
-  OLICA_TRY(olica_hdf5_write(checkpoint->file, number, 0, item->shape[0], kept));
+  OLICA_TRY(olica_writer_write(checkpoint->writer, number, 0, item->shape[0], kept));
   olica_memory_free(env, kept);
   return OLICA_OK;
 }
 
 static olica_status write_item(olica_checkpoint *checkpoint, const olica_layer *weights,
-                               const olica_schema_item *item, int number) {
-  const void *data = olica_tensors_data(weights, item->id);
-  if (data) return olica_hdf5_write(checkpoint->file, number, 0, item->shape[0], data);
-  bool all_kept = olica_tensors_row(item->id)->is_list &&
-                  item->shape[item->dims - 1] == olica_tensors_choices(&checkpoint->arch, item->id);
+                               const olica_schema_item *its, int number) {
+  const void *data = olica_tensors_data(weights, its->id);
+  const olica_writer_item *item = &its->item;
+  if (data) return olica_writer_write(checkpoint->writer, number, 0, item->shape[0], data);
+  bool all_kept = olica_tensors_row(its->id)->is_list &&
+                  item->shape[item->dims - 1] == olica_tensors_choices(&checkpoint->arch, its->id);
   if (all_kept) return write_all_kept(checkpoint, item, number);
   return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: nothing to write as %s",
-                         checkpoint->path, item->name);
+                         olica_writer_part(checkpoint->writer), item->name);
 }
 
 olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int layer,
@@ -296,7 +255,8 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
   if (layer < 0 || layer >= checkpoint->arch.layers ||
       !same_shape(&weights->shape, &checkpoint->shape[layer]))
     return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL,
-                           "%s: layer %d has another shape than declared", checkpoint->path, layer);
+                           "%s: layer %d has another shape than declared",
+                           olica_writer_part(checkpoint->writer), layer);
   olica_schema_item item[OLICA_TENSORS_LAYER];
   int count = olica_schema_layer(&checkpoint->arch, &weights->shape, checkpoint->dtype, layer, item);
   for (int i = 0; i < count; i++)
@@ -304,71 +264,61 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
   return OLICA_OK;
 }
 
-static void release(olica_checkpoint *checkpoint) {
-  olica_env *env = checkpoint->context->env;
-  olica_memory_free(env, checkpoint->shape);
-  olica_memory_free(env, checkpoint->layer);
-  olica_memory_free(env, checkpoint->part);
-  olica_memory_free(env, checkpoint->path);
-  olica_memory_free(env, checkpoint);
-}
+/* ---- ending ---- */
 
-/* What we have just written must read back; if it does not, the file system is to blame and no input. */
-static olica_status read_back(olica_checkpoint *checkpoint) {
+/* If the file does not read back as we have written it, the fault is the file system's, and it is not kept.
+ */
+static olica_status read_back(olica_checkpoint *checkpoint, bool *keep) {
   olica_context *context = checkpoint->context;
   int64_t tensors, bytes;
-  olica_status status = olica_checkpoint_verify(context, checkpoint->part, &tensors, &bytes);
+  olica_status status =
+      olica_checkpoint_verify(context, olica_writer_part(checkpoint->writer), &tensors, &bytes);
   if (status != OLICA_ERR_INPUT) return status;
-  if (context->rank == 0) unlink(checkpoint->part);
+  *keep = false;
   olica_error_context(context->env, "reading back what was written: ");
   return context->env->error.code = OLICA_ERR_IO;
 }
 
-/* Rank 0's. What somebody else has put under the name meanwhile stays, and so does what we have made. */
-static olica_status publish(olica_checkpoint *checkpoint) {
-  olica_env *env = checkpoint->context->env;
-  olica_status status = olica_file_publish(env, checkpoint->part, checkpoint->path, checkpoint->overwrite);
-  struct stat info;
-  if (status == OLICA_OK || checkpoint->overwrite || lstat(checkpoint->path, &info) != 0) return status;
-  checkpoint->stays = true;
-  return olica_error_context(env, "%s is whole and stays, but ", checkpoint->part);
-}
-
-static olica_status finish(olica_checkpoint *checkpoint) {
-  olica_context *context = checkpoint->context;
-  OLICA_TRY(olica_hdf5_seal(checkpoint->file));
-  OLICA_TRY(olica_hdf5_attribute_integer(checkpoint->file, "complete", 1));
-  OLICA_TRY(olica_hdf5_close(checkpoint->file));
-  checkpoint->file = NULL;
-  OLICA_TRY(read_back(checkpoint));
-  OLICA_AGREE(context, context->rank == 0 ? publish(checkpoint) : OLICA_OK);
-  return OLICA_OK;
+/* *keep: the .part file stays after a failure. */
+static olica_status finish(olica_checkpoint *checkpoint, bool *keep) {
+  olica_writer *writer = checkpoint->writer;
+  bool taken;
+  OLICA_TRY(olica_writer_seal(writer));
+  OLICA_TRY(read_back(checkpoint, keep));
+  olica_status status = olica_writer_publish(writer, checkpoint->overwrite, &taken);
+  if (!taken) return status;
+  *keep = true;
+  return olica_error_context(checkpoint->context->env, "%s is whole and stays, but ",
+                             olica_writer_part(writer));
 }
 
 olica_status olica_checkpoint_finish(olica_checkpoint *checkpoint, bool keep, double *bytes_written) {
-  *bytes_written = olica_hdf5_bytes_written(checkpoint->file);
-  olica_status status = finish(checkpoint);
-  if (status == OLICA_OK || keep || checkpoint->stays)
+  *bytes_written = olica_writer_written(checkpoint->writer);
+  olica_status status = finish(checkpoint, &keep);
+  if (status == OLICA_OK || keep)
     olica_checkpoint_leave(checkpoint);
   else
     olica_checkpoint_abandon(checkpoint);
   return status;
 }
 
-void olica_checkpoint_leave(olica_checkpoint *checkpoint) {
+static void release(olica_checkpoint *checkpoint, void (*end)(olica_writer *writer)) {
   if (!checkpoint) return;
-  olica_hdf5_abandon(checkpoint->file);
-  release(checkpoint);
+  olica_env *env = checkpoint->context->env;
+  end(checkpoint->writer);
+  olica_memory_free(env, checkpoint->shape);
+  olica_memory_free(env, checkpoint->layer);
+  olica_memory_free(env, checkpoint);
+}
+
+void olica_checkpoint_leave(olica_checkpoint *checkpoint) {
+  release(checkpoint, olica_writer_leave);
 }
 
 void olica_checkpoint_abandon(olica_checkpoint *checkpoint) {
-  if (!checkpoint) return;
-  if (checkpoint->context->rank == 0) unlink(checkpoint->part);
-  olica_checkpoint_leave(checkpoint);
+  release(checkpoint, olica_writer_abandon);
 }
 
 void olica_checkpoint_discard(olica_env *env, const char *path) {
-  char *part = part_name(env, path);
-  if (part) unlink(part);
-  olica_memory_free(env, part);
+  olica_writer_discard(env, checkpoint_format, path);
 }

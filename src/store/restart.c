@@ -16,14 +16,14 @@
 
 enum { NAME_ROOM = 8 };
 
-/* Of a file with these sections, but for the table. */
+/* Returns the bytes of a file with these sections, without the table. */
 static int64_t file_bytes(int count, const olica_restart_section *sections) {
   int64_t bytes = OLICA_RESTART_BLOCK;
   for (int i = 0; i < count; i++) bytes += olica_restart_file_aligned(sections[i].bytes);
   return bytes;
 }
 
-/* "NAME.1"; of the size that create made room for. */
+/* Writes "NAME.1" into a path that make_path has allocated. */
 static void slot_path(const olica_restart *restart, int slot, char *path) {
   snprintf(path, strlen(restart->name) + NAME_ROOM, "%s.%d", restart->name, slot);
 }
@@ -36,14 +36,15 @@ static olica_status make_path(const olica_restart *restart, int slot, char **pat
   return OLICA_OK;
 }
 
-/* A file that does not count, and why: a sentence that begins with its name. All ranks know; one says it. */
+/* Excludes a file; rank 0 warns. `why` is a sentence that begins with the file's name. Called by all ranks.
+ */
 static void reject(olica_restart *restart, int slot, const char *why) {
   restart->slot[slot].whole = false;
   if (restart->context->rank == 0)
     olica_log_warn(restart->context->env, "[restart] a restart file is not used: %s", why);
 }
 
-/* ---- looking at what is there: rank 0 ---- */
+/* ---- listing the files: rank 0 ---- */
 
 static olica_status look_at(olica_restart *restart, int slot, const char *path) {
   olica_env *env = restart->context->env;
@@ -73,8 +74,8 @@ static olica_status look(olica_restart *restart) {
   return OLICA_OK;
 }
 
-/* That a name cannot be asked for does not mean that there is nothing, but for one that cannot be: reading it
- * will tell. */
+/* A file counts as existing unless its name is unused or impossible; if access() fails for another reason,
+ * reading the file reports it. */
 static olica_status list(olica_restart *restart) {
   char *path;
   OLICA_TRY(make_path(restart, 0, &path));
@@ -152,7 +153,8 @@ void olica_restart_remove(olica_restart *restart) {
 
 /* ---- finding and loading ---- */
 
-/* Rank 0's text of a slot on every rank, a counted string; OLICA_ERR_INPUT: it is not whole (any more). */
+/* Copies the table of a slot from rank 0 to every rank, as a counted string; OLICA_ERR_INPUT: the file is not
+ * complete (any more). */
 static olica_status share_text(olica_restart *restart, int slot, char **text, int64_t *bytes) {
   olica_context *context = restart->context;
   int64_t sequence;
@@ -212,7 +214,7 @@ void olica_restart_skip(olica_restart *restart, const char *why) {
   reject(restart, restart->found, text);
 }
 
-/* Where a section lies in the file that was found, and its checksum; false: it is not there in this size. */
+/* Gives offset and checksum of a section of the file that was found; false: it has none of this size. */
 static bool place_of(const olica_restart *restart, const olica_restart_section *section, int64_t *offset,
                      uint64_t *sum) {
   const json_t *entry = json_object_get(restart->sections, section->name);
@@ -224,17 +226,22 @@ static bool place_of(const olica_restart *restart, const olica_restart_section *
          json_is_integer(check) && json_integer_value(size) == section->bytes;
 }
 
-/* A piece's part of its section's checksum: where it lies counts too. */
+/* Returns a piece's part of its section's checksum, which covers its offset too. */
 static uint64_t piece_checksum(const olica_restart_piece *piece) {
   uLong crc = crc32_z(0, (const Bytef *)&piece->offset, sizeof piece->offset);
   return (uint64_t)crc32_z(crc, piece->data, (size_t)piece->bytes);
+}
+
+int64_t olica_restart_bytes(const olica_restart *restart, const char *section) {
+  const json_t *entry = json_object_get(restart->sections, section);
+  return entry ? json_integer_value(json_object_get(entry, "bytes")) : -1;
 }
 
 static bool is_mine(const olica_restart *restart, const olica_restart_section *section) {
   return !section->shared || restart->context->rank == 0;
 }
 
-/* This rank's pieces; sums[i] their checksums. */
+/* Reads this rank's pieces; sums[i] adds up their checksums. */
 static olica_status read_pieces(const olica_restart *restart, int count,
                                 const olica_restart_section *sections, uint64_t *sums) {
   olica_env *env = restart->context->env;
@@ -292,7 +299,7 @@ static olica_status check_sums(const olica_restart *restart, int count, const ol
   return OLICA_OK;
 }
 
-/* OLICA_ERR_INPUT: it is not all there, or damaged. */
+/* Returns OLICA_ERR_INPUT if a section is missing or damaged. */
 static olica_status load_pieces(const olica_restart *restart, int count,
                                 const olica_restart_section *sections, uint64_t *sums) {
   OLICA_TRY(check_sections(restart, count, sections));
@@ -330,7 +337,7 @@ olica_status olica_restart_load(olica_restart *restart, int count, const olica_r
 
 /* ---- saving ---- */
 
-/* A free place, else the oldest. */
+/* Returns a free slot, or that of the oldest file. */
 static int oldest(const olica_restart *restart) {
   int best = 0;
   for (int i = 0; i < restart->keep; i++) {
@@ -361,7 +368,7 @@ static olica_status write_pieces(const olica_restart *restart, const char *path,
   return status;
 }
 
-/* The table of sections and the state, as text to be freed. */
+/* Returns the table of sections and the state as text, to be freed. */
 static char *make_text(json_t *state, int count, const olica_restart_section *sections,
                        const uint64_t *sums) {
   json_t *table = json_object();

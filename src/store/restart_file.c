@@ -12,10 +12,13 @@ enum { BLOCK = OLICA_RESTART_BLOCK, TEXT_BYTES_MAX = 64 << 20 };
 typedef struct header {
   char magic[16];
   int64_t sequence, text_offset, text_bytes;
-  uint32_t text_crc, crc; /* the last one of all before it */
+  uint32_t text_crc, crc; /* crc: of all members before it */
 } header;
 
-static const char magic[16] = "olica restart 1";
+/* The last character is the form of what the program writes: raised when an older program's sections or state
+ * cannot be read any more. */
+static const char magic[16] = "olica restart 2";
+enum { FORM_AT = sizeof magic - 2 };
 
 static uint32_t checksum(const void *data, int64_t bytes) {
   return (uint32_t)crc32_z(0, data, (size_t)bytes);
@@ -29,9 +32,14 @@ static olica_status check_header(olica_env *env, const char *path, const header 
   static const header nothing;
   if (memcmp(head, &nothing, sizeof nothing) == 0)
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: was not written to its end", path);
-  if (memcmp(head->magic, magic, sizeof magic) != 0 || head->crc != checksum(head, offsetof(header, crc)))
+  if (memcmp(head->magic, magic, FORM_AT) != 0 || head->crc != checksum(head, offsetof(header, crc)))
     return olica_error_set(env, OLICA_ERR_INPUT, "%s: its first block is damaged, or no restart file's",
                            path);
+  if (memcmp(head->magic, magic, sizeof magic) != 0)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "%s: is a restart file of form %c, of another version of the program, expected "
+                           "form %c",
+                           path, head->magic[FORM_AT], magic[FORM_AT]);
   if (head->sequence <= 0 || head->text_bytes <= 0 || head->text_bytes > TEXT_BYTES_MAX ||
       head->text_offset < BLOCK || head->text_offset > bytes - head->text_bytes)
     return olica_error_set(env, OLICA_ERR_INPUT,
@@ -82,7 +90,7 @@ olica_status olica_restart_file_begin(olica_env *env, const char *path, int64_t 
   return status == OLICA_OK && is_new ? olica_file_sync_name(env, path) : status;
 }
 
-/* Its checksum guards the table. */
+/* Fills the first block; its checksums guard the table and the block. */
 static void make_header(char *block, int64_t offset, int64_t sequence, const char *text) {
   header head = {.sequence = sequence, .text_offset = offset, .text_bytes = (int64_t)strlen(text)};
   memcpy(head.magic, magic, sizeof magic);

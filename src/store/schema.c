@@ -1,21 +1,18 @@
 #include "schema.h"
 
-static const char *const meta_names[OLICA_SCHEMA_META] = {"meta/config_json",
-                                                          "meta/settings_json",
-                                                          "meta/provenance_json",
-                                                          "meta/tokenizer_json",
-                                                          "meta/tokenizer_model",
-                                                          "meta/tokenizer_config_json",
-                                                          "meta/special_tokens_map_json",
-                                                          "meta/added_tokens_json"};
+static const char *const texts[OLICA_TEXTS] = {
+    [OLICA_TEXT_CONFIG] = "meta/config_json",
+    [OLICA_TEXT_SETTINGS] = "meta/settings_json",
+    [OLICA_TEXT_PROVENANCE] = "meta/provenance_json",
+    [OLICA_TEXT_TOKENIZER_JSON] = "meta/tokenizer_json",
+    [OLICA_TEXT_TOKENIZER_MODEL] = "meta/tokenizer_model",
+    [OLICA_TEXT_TOKENIZER_CONFIG] = "meta/tokenizer_config_json",
+    [OLICA_TEXT_SPECIAL_TOKENS] = "meta/special_tokens_map_json",
+    [OLICA_TEXT_ADDED_TOKENS] = "meta/added_tokens_json",
+};
 
-const char *olica_schema_meta(int i) {
-  return meta_names[i];
-}
-
-int64_t olica_schema_bytes(const olica_schema_item *item) {
-  int64_t elements = item->shape[0] * (item->dims > 1 ? item->shape[1] : 1);
-  return elements * (int64_t)olica_hdf5_type_size(item->type);
+const char *olica_schema_text(olica_checkpoint_text_id id) {
+  return texts[id];
 }
 
 /* Lists those of the tensors [from, to) that a layer of that shape has. */
@@ -25,10 +22,11 @@ static int list(const olica_arch *arch, const olica_layer_shape *shape, olica_dt
   for (olica_tensor_id id = from; id < to; id++) {
     if (!olica_tensors_present(arch, shape, id)) continue;
     bool is_list = olica_tensors_row(id)->is_list;
-    olica_schema_item *next = &item[count++];
-    *next = (olica_schema_item){.id = id, .type = is_list ? OLICA_HDF5_INT32 : (olica_hdf5_type)dtype};
-    next->dims = olica_tensors_extents(arch, shape, id, next->shape);
-    olica_tensors_name(arch, OLICA_NAMING_CHECKPOINT, id, layer, next->name);
+    olica_writer_item *its = &item[count].item;
+    *its = (olica_writer_item){.type = is_list ? OLICA_ELEMENT_INT32 : (olica_element)dtype};
+    its->dims = olica_tensors_extents(arch, shape, id, its->shape);
+    olica_tensors_name(arch, OLICA_NAMING_CHECKPOINT, id, layer, its->name);
+    item[count++].id = id;
   }
   return count;
 }

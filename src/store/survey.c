@@ -3,36 +3,31 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "io/file.h"
+#include "io/hdf5.h"
 #include "par/comm.h"
+#include "store/writer.h"
 
 enum { ABOUT_MAX = 1 << 20 };
 
-/* The datasets of a file: the text, the dense model's scores, and the method's arrays behind them. */
+/* The items of a file: the text, the dense model's scores, then the method's arrays. */
 enum { ABOUT, SCORES, ARRAYS = SCORES + OLICA_SURVEY_SCORES, PARTS = ARRAYS + OLICA_ARRAYS };
 
 static const char about_name[] = "meta/about_json", scores_in[] = "dense/", arrays_in[] = "survey/";
 
-/* A dataset of the schema over the caller's numbers; dims 0: the file has none. */
+/* An item of the schema over the caller's numbers; dims 0: the file has none. */
 typedef struct item {
-  char name[64];
-  olica_hdf5_type type;
-  int dims;
-  int64_t shape[2];
+  olica_writer_item its;
   void *data;
-  double least; /* of its numbers */
+  double least; /* bound of its numbers */
 } item;
 
 static item item_of(const char *folder, const olica_array *array) {
-  item it = {.type = OLICA_HDF5_FP64,
-             .dims = array->dims,
-             .shape = {array->shape[0], array->shape[1]},
-             .data = array->data,
-             .least = array->least};
-  snprintf(it.name, sizeof it.name, "%s%s", folder, array->name);
+  item it = {
+      .its = {.type = OLICA_ELEMENT_FP64, .dims = array->dims, .shape = {array->shape[0], array->shape[1]}},
+      .data = array->data,
+      .least = array->least};
+  snprintf(it.its.name, sizeof it.its.name, "%s%s", folder, array->name);
   return it;
 }
 
@@ -43,86 +38,70 @@ static void list_items(const olica_survey *survey, item items[PARTS]) {
 }
 
 static item about_item(int64_t bytes, void *text) {
-  item it = {.type = OLICA_HDF5_BYTES, .dims = 1, .shape = {bytes, 0}, .data = text};
-  snprintf(it.name, sizeof it.name, "%s", about_name);
+  item it = {.its = {.kind = OLICA_ITEM_TEXT, .type = OLICA_ELEMENT_BYTES, .dims = 1, .shape = {bytes}},
+             .data = text};
+  snprintf(it.its.name, sizeof it.its.name, "%s", about_name);
   return it;
 }
 
 /* ---- writing ---- */
 
-static olica_status write_items(olica_hdf5 *file, const item items[PARTS]) {
+static olica_status write_items(olica_writer *writer, const item items[PARTS]) {
   int number[PARTS];
-  OLICA_TRY(olica_hdf5_attribute_text(file, "format", OLICA_SURVEY_FORMAT));
-  OLICA_TRY(olica_hdf5_attribute_integer(file, "schema", OLICA_SURVEY_SCHEMA));
-  OLICA_TRY(olica_hdf5_attribute_integer(file, "complete", 0));
   for (int i = 0; i < PARTS; i++)
-    if (items[i].dims)
-      OLICA_TRY(
-          olica_hdf5_dataset(file, items[i].name, items[i].type, items[i].dims, items[i].shape, &number[i]));
+    if (items[i].its.dims) OLICA_TRY(olica_writer_declare(writer, &items[i].its, &number[i]));
+  OLICA_TRY(olica_writer_begin(writer));
   for (int i = 0; i < PARTS; i++)
-    if (items[i].dims) OLICA_TRY(olica_hdf5_write(file, number[i], 0, items[i].shape[0], items[i].data));
-  OLICA_TRY(olica_hdf5_seal(file));
-  return olica_hdf5_attribute_integer(file, "complete", 1);
-}
-
-static olica_status write_part(olica_context *context, const char *part, const item items[PARTS]) {
-  olica_hdf5 *file = NULL;
-  if (context->rank == 0) unlink(part); /* what another run has left; a link is not written through */
-  olica_status status = olica_hdf5_create(context, part, MPI_INFO_NULL, &file);
-  if (status == OLICA_OK) status = write_items(file, items);
-  if (status == OLICA_OK) return olica_hdf5_close(file);
-  olica_hdf5_abandon(file);
-  return status;
-}
-
-/* Rank 0's. */
-static olica_status publish(olica_env *env, const char *part, const char *path, bool replace, bool *stays) {
-  struct stat info;
-  olica_status status = olica_file_publish(env, part, path, replace);
-  *stays = status != OLICA_OK && !replace && lstat(path, &info) == 0;
-  if (status != OLICA_OK) unlink(part);
-  if (!*stays) return status;
-  olica_error_clear(env);
-  return OLICA_OK;
+    if (items[i].its.dims)
+      OLICA_TRY(olica_writer_write(writer, number[i], 0, items[i].its.shape[0], items[i].data));
+  return olica_writer_seal(writer);
 }
 
 olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
                                const olica_survey *survey, bool replace, bool *stays) {
-  *stays = false;
-  char part[OLICA_CATALOG_PATH];
+  const olica_writer_options options = {.format = OLICA_FORMAT_HDF5,
+                                        .path = path,
+                                        .contents = OLICA_SURVEY_FORMAT,
+                                        .schema = OLICA_SURVEY_SCHEMA,
+                                        .hints = MPI_INFO_NULL};
+  olica_writer *writer;
   item items[PARTS];
+  *stays = false;
   list_items(survey, items);
   items[ABOUT] = about_item((int64_t)strlen(about), (void *)about);
-  if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part)
-    return olica_error_set(context->env, OLICA_ERR_CONFIG, "%s: the name is too long", path);
-  olica_status status = write_part(context, part, items);
-  if (status != OLICA_OK && context->rank == 0) unlink(part);
-  OLICA_TRY(status);
-  OLICA_AGREE(context, context->rank == 0 ? publish(context->env, part, path, replace, stays) : OLICA_OK);
-  olica_comm_bcast(context, context->comm, stays, sizeof *stays, 0);
+  OLICA_TRY(olica_writer_create(context, &options, &writer));
+  olica_status status = write_items(writer, items);
+  if (status == OLICA_OK) status = olica_writer_publish(writer, replace, stays);
+  if (status == OLICA_OK)
+    olica_writer_leave(writer);
+  else
+    olica_writer_abandon(writer);
+  if (!*stays) return status;
+  olica_error_clear(context->env);
   return OLICA_OK;
 }
 
 /* ---- reading ---- */
 
-/* The tensor of a part if its type and shape are these, with a checksum. */
+/* Finds the tensor of an item, and checks its type, its shape, and that it has a checksum. */
 static olica_status find(const olica_survey_file *file, const item *expected, const olica_tensor **tensor) {
-  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, expected->name);
-  const char *type = olica_hdf5_type_name(expected->type), *path = file->catalog->path[0];
+  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, expected->its.name);
+  const char *type = olica_element_name(expected->its.type), *path = file->catalog->path[0];
   if (!found)
-    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path, expected->name);
-  bool same = strcmp(found->stored, type) == 0 && found->dims == expected->dims && found->has_crc;
-  for (int i = 0; same && i < expected->dims; i++) same = found->shape[i] == expected->shape[i];
+    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path,
+                           expected->its.name);
+  bool same = strcmp(found->stored, type) == 0 && found->dims == expected->its.dims && found->has_crc;
+  for (int i = 0; same && i < expected->its.dims; i++) same = found->shape[i] == expected->its.shape[i];
   if (same) return OLICA_OK;
   return olica_error_set(
       file->context->env, OLICA_ERR_INPUT,
       "%s: %s is %s of %d dimensions, %lld x %lld, expected %s with a checksum, %lld x %lld", path,
-      expected->name, found->stored, found->dims, (long long)found->shape[0],
-      (long long)(found->dims > 1 ? found->shape[1] : 1), type, (long long)expected->shape[0],
-      (long long)(expected->dims > 1 ? expected->shape[1] : 1));
+      expected->its.name, found->stored, found->dims, (long long)found->shape[0],
+      (long long)(found->dims > 1 ? found->shape[1] : 1), type, (long long)expected->its.shape[0],
+      (long long)(expected->its.dims > 1 ? expected->its.shape[1] : 1));
 }
 
-/* Its bytes: what is read whole is compared with its checksum. */
+/* Reads all bytes of a tensor; olica_catalog_read checks the checksum of a whole tensor. */
 static olica_status read_bytes(olica_survey_file *file, const olica_tensor *tensor, void *data) {
   int64_t elements = tensor->shape[0] * (tensor->dims > 1 ? tensor->shape[1] : 1);
   return olica_catalog_read(file->catalog, tensor, 0, elements, data);
@@ -150,7 +129,7 @@ static bool lies_in(const olica_tensor *tensor, const char *folder) {
   return strncmp(tensor->name, folder, strlen(folder)) == 0;
 }
 
-/* Every dataset is one of ours: the text, somebody's score, or an array of some method. */
+/* Checks that every dataset is the text, a score, or an array of some method. */
 static olica_status check_known(const olica_survey_file *file) {
   for (int t = 0; t < file->catalog->count; t++) {
     const olica_tensor *tensor = &file->catalog->tensor[t];
@@ -161,18 +140,18 @@ static olica_status check_known(const olica_survey_file *file) {
   return OLICA_OK;
 }
 
-/* Every array is one of these. */
+/* Checks that every array of the file is one of the caller's. */
 static olica_status check_arrays(const olica_survey_file *file, const item items[PARTS]) {
   for (int t = 0; t < file->catalog->count; t++) {
     const olica_tensor *tensor = &file->catalog->tensor[t];
     int i = ARRAYS;
-    while (i < PARTS && strcmp(items[i].name, tensor->name) != 0) i++;
+    while (i < PARTS && strcmp(items[i].its.name, tensor->name) != 0) i++;
     if (i == PARTS && lies_in(tensor, arrays_in)) return refuse_unknown(file, tensor);
   }
   return OLICA_OK;
 }
 
-/* Rank 0's part of an open: the text, and what else there is. */
+/* Reads the text on rank 0, after a look at the names of all datasets. */
 static olica_status read_about(olica_survey_file *file) {
   const olica_tensor *found = olica_catalog_find(file->catalog, about_name), *tensor;
   int64_t bytes = found && found->dims == 1 && found->bytes <= ABOUT_MAX ? found->shape[0] : 1;
@@ -228,7 +207,7 @@ static olica_status load(olica_survey_file *file, const item items[PARTS]) {
   OLICA_TRY(check_arrays(file, items));
   for (int i = SCORES; i < PARTS; i++) {
     const olica_tensor *tensor;
-    if (!items[i].dims) continue;
+    if (!items[i].its.dims) continue;
     OLICA_TRY(find(file, &items[i], &tensor));
     OLICA_TRY(read_bytes(file, tensor, items[i].data));
     OLICA_TRY(check_numbers(file, tensor, &items[i]));
@@ -242,8 +221,9 @@ olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey) {
   list_items(survey, items);
   OLICA_AGREE(context, context->rank == 0 ? load(file, items) : OLICA_OK);
   for (int i = SCORES; i < PARTS; i++) {
-    size_t count = (size_t)items[i].shape[0] * (size_t)(items[i].dims > 1 ? items[i].shape[1] : 1);
-    if (items[i].dims) olica_comm_bcast(context, context->comm, items[i].data, count * sizeof(double), 0);
+    size_t count =
+        (size_t)items[i].its.shape[0] * (size_t)(items[i].its.dims > 1 ? items[i].its.shape[1] : 1);
+    if (items[i].its.dims) olica_comm_bcast(context, context->comm, items[i].data, count * sizeof(double), 0);
   }
   return OLICA_OK;
 }

@@ -1,17 +1,17 @@
-/* What sweep 1 has found out, kept in a file for runs with other sparsities (HDF5, doc/methods.md: "Saved
- * statistics"): written collectively, with checksums, under its name only when whole; verified before it is
- * believed. What it is of stands in a text that only the writer understands. Collective on the context, but
- * where it says otherwise. */
+/* Saved statistics: stores the method's arrays after the dense sweeps in a file, for runs with other
+ * sparsities (HDF5, doc/methods.md: "Saved statistics"). The file has checksums, gets its name when it is
+ * complete, and is verified when it is read. A text in it, which only the caller understands, tells the run
+ * that it is of. Collective on the context unless stated otherwise. */
 #ifndef OLICA_STORE_SURVEY_H
 #define OLICA_STORE_SURVEY_H
 
-#include "io/hdf5.h"
+#include "io/catalog.h"
 #include "prune/method.h"
 
 #define OLICA_SURVEY_FORMAT "olica-statistics"
 enum { OLICA_SURVEY_SCHEMA = 1, OLICA_SURVEY_SCORES = 33 };
 
-/* The same on every rank; the arrays are the caller's. */
+/* The arrays are the same on every rank, and owned by the caller. */
 typedef struct olica_survey {
   int arrays;
   olica_array array[OLICA_ARRAYS]; /* of the method */
@@ -19,9 +19,9 @@ typedef struct olica_survey {
   olica_array score[OLICA_SURVEY_SCORES]; /* of the dense model */
 } olica_survey;
 
-/* Writes it, with `about` (a text); with `replace` in place of a file that is there. Without, such a file
- * stays: then nothing is saved, and *stays. A failure leaves what was there. One job at a time: the caller
- * has a lock. */
+/* Writes the file, with the text `about`. An existing file is replaced only with `replace`; without it
+ * nothing is saved, and *stays is set. After a failure an existing file is unchanged. The caller holds a
+ * lock: one job at a time. */
 olica_status olica_survey_save(olica_context *context, const char *path, const char *about,
                                const olica_survey *survey, bool replace, bool *stays);
 
@@ -31,20 +31,20 @@ typedef struct olica_survey_file {
   char *about; /* NUL-terminated */
 } olica_survey_file;
 
-/* Whether a file is one of these, be it that it cannot be read any more (olica_hdf5_begins_as): its loss is
- * no loss. Not collective. */
+/* Returns true if a file is one of saved statistics, even a truncated or damaged one (olica_hdf5_begins_as),
+ * which may be replaced. Not collective. */
 bool olica_survey_is_ours(const char *path);
 
-/* Reads the index and the text of a file. One that is no such file, or is damaged, is OLICA_ERR_INPUT. */
+/* Reads the index and the text of a file. A file of another kind, or a damaged one, is OLICA_ERR_INPUT. */
 olica_status olica_survey_open(olica_context *context, const char *path, olica_survey_file **file);
 void olica_survey_close(olica_survey_file *file); /* not collective; NULL allowed */
 
-/* Has it a score of that name? Not collective. */
+/* Returns true if the file has a score of that name. Not collective. */
 bool olica_survey_has(const olica_survey_file *file, const char *score);
 
-/* Fills the arrays and scores of `survey`, whose names and sizes are the caller's: other sizes in the file
- * are OLICA_ERR_INPUT, as are wrong checksums, numbers that cannot be, and arrays that `survey` does not
- * name. Scores that it does not name are left alone. */
+/* Fills the arrays and scores of `survey`, whose names and sizes the caller has set. OLICA_ERR_INPUT: another
+ * size in the file, a wrong checksum, a number out of range, or an array that `survey` does not name. Scores
+ * that it does not name are ignored. */
 olica_status olica_survey_load(olica_survey_file *file, olica_survey *survey);
 
 #endif

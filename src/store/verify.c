@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "io/hdf5.h"
 #include "par/comm.h"
 #include "par/partition.h"
 #include "schema.h"
@@ -20,13 +21,13 @@ typedef struct verifier {
   float *decoded;
 } verifier;
 
-/* The model's own config, read once. */
+/* Reads the model's own config on rank 0, and broadcasts it. */
 static olica_status read_config(verifier *its) {
-  const olica_tensor *config = olica_catalog_find(its->catalog, olica_schema_meta(0));
+  const olica_tensor *config = olica_catalog_find(its->catalog, olica_schema_text(OLICA_TEXT_CONFIG));
   if (!config || config->dims != 1 || strcmp(config->stored, "uint8") != 0 ||
       config->bytes > CONFIG_BYTES_MAX)
     return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is missing, no text or too long", its->path,
-                           olica_schema_meta(0));
+                           olica_schema_text(OLICA_TEXT_CONFIG));
   char *text = NULL, name[OLICA_CATALOG_PATH + 32];
   size_t bytes = (size_t)config->bytes;
   OLICA_AGREE(its->context, OLICA_NEW(its->env, text, bytes + 1));
@@ -34,7 +35,7 @@ static olica_status read_config(verifier *its) {
   if (its->context->rank == 0) status = olica_catalog_read(its->catalog, config, 0, config->bytes, text);
   OLICA_AGREE(its->context, status);
   olica_comm_bcast(its->context, its->context->comm, text, bytes, 0);
-  snprintf(name, sizeof name, "%s: %s", its->path, olica_schema_meta(0));
+  snprintf(name, sizeof name, "%s: %s", its->path, olica_schema_text(OLICA_TEXT_CONFIG));
   status = olica_arch_parse(its->env, name, text, bytes, &its->arch);
   olica_memory_free(its->env, text);
   return status;
@@ -46,12 +47,12 @@ static void describe(int dims, const int64_t *shape, char *text, size_t size) {
     used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
 }
 
-/* A dataset of the schema is there, with its type and shape. */
-static olica_status check_item(verifier *its, const olica_schema_item *item) {
+/* Checks that a dataset of the schema exists with its type and shape. */
+static olica_status check_item(verifier *its, const olica_writer_item *item) {
   const olica_tensor *tensor = olica_catalog_find(its->catalog, item->name);
   if (!tensor) return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is missing", its->path, item->name);
   its->known[tensor - its->catalog->tensor] = true;
-  const char *type = olica_hdf5_type_name(item->type);
+  const char *type = olica_element_name(item->type);
   bool same = tensor->dims == item->dims && strcmp(tensor->stored, type) == 0;
   for (int i = 0; same && i < item->dims; i++) same = tensor->shape[i] == item->shape[i];
   if (same) return OLICA_OK;
@@ -62,15 +63,15 @@ static olica_status check_item(verifier *its, const olica_schema_item *item) {
                          item->name, tensor->stored, found, type, expected);
 }
 
-/* The embedding's type is that of all. */
+/* Takes the embedding's type for that of all weights. */
 static olica_status check_model(verifier *its) {
   olica_schema_item item[OLICA_TENSORS_MODEL];
   const olica_tensor *embed;
   olica_schema_model(&its->arch, OLICA_FP32, item);
-  embed = olica_catalog_find(its->catalog, item[0].name);
+  embed = olica_catalog_find(its->catalog, item[0].item.name);
   its->dtype = embed && embed->dtype != OLICA_DTYPES ? embed->dtype : OLICA_FP32;
   int count = olica_schema_model(&its->arch, its->dtype, item);
-  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i]));
+  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i].item));
   return OLICA_OK;
 }
 
@@ -79,13 +80,13 @@ static olica_status check_layer(verifier *its, int layer) {
   olica_layer_shape shape;
   OLICA_TRY(olica_tensors_measure(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, layer, &shape));
   int count = olica_schema_layer(&its->arch, &shape, its->dtype, layer, item);
-  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i]));
+  for (int i = 0; i < count; i++) OLICA_TRY(check_item(its, &item[i].item));
   return OLICA_OK;
 }
 
 static olica_status check_texts(verifier *its) {
-  for (int i = 0; i < OLICA_SCHEMA_META; i++) {
-    const olica_tensor *tensor = olica_catalog_find(its->catalog, olica_schema_meta(i));
+  for (int i = 0; i < OLICA_TEXTS; i++) {
+    const olica_tensor *tensor = olica_catalog_find(its->catalog, olica_schema_text(i));
     if (!tensor) continue;
     if (tensor->dims != 1 || strcmp(tensor->stored, "uint8") != 0)
       return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is no text, expected uint8 [bytes]",
@@ -95,8 +96,8 @@ static olica_status check_texts(verifier *its) {
   return OLICA_OK;
 }
 
-/* All of the schema is there and nothing else, each with a checksum. The catalog is the same on all ranks,
- * and so is the result. */
+/* Checks that the file has all datasets of the schema and no others, each with a checksum. The catalog is the
+ * same on all ranks, and so is the result. */
 static olica_status check_schema(verifier *its) {
   OLICA_TRY(OLICA_NEW(its->env, its->known, (size_t)its->catalog->count));
   OLICA_TRY(check_texts(its));
@@ -133,7 +134,7 @@ static olica_status check_kept(verifier *its, int layer, olica_tensor_id id) {
   return OLICA_OK;
 }
 
-/* The layers' lists, dealt out to the ranks. */
+/* Checks the layers' lists; the layers are divided among the ranks. */
 static olica_status check_lists(verifier *its) {
   for (int l = its->context->rank; l < its->arch.layers; l += its->context->size)
     for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
@@ -163,7 +164,7 @@ static olica_status check_piece(verifier *its, const olica_tensor *tensor, olica
   return OLICA_OK;
 }
 
-/* This rank's share of all bytes. */
+/* Checks this rank's share of all bytes. */
 static olica_status check_share(verifier *its, int64_t total) {
   olica_range share = olica_partition_block(total, its->context->size, its->context->rank);
   int64_t before = 0; /* bytes of the tensors so far */
@@ -180,7 +181,7 @@ static olica_status check_share(verifier *its, int64_t total) {
   return OLICA_OK;
 }
 
-/* What was read in pieces, by whatever rank. */
+/* Checks the checksums of tensors that the ranks have read in pieces. */
 static olica_status check_sums(verifier *its) {
   for (int i = 0; i < its->catalog->count; i++) {
     const olica_tensor *tensor = &its->catalog->tensor[i];
@@ -189,7 +190,7 @@ static olica_status check_sums(verifier *its) {
   return OLICA_OK;
 }
 
-/* A block as stored, and decoded. */
+/* Counts a block as stored, and decoded. */
 int64_t olica_checkpoint_verify_bytes(void) {
   return 2 * BLOCK_NUMBERS * (int64_t)sizeof(float);
 }

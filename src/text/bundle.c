@@ -86,7 +86,7 @@ static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bu
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
     const olica_tensor *tensor = datasets[i] ? olica_catalog_find(catalog, datasets[i]) : NULL;
     if (!tensor) continue;
-    if (strcmp(tensor->stored, olica_hdf5_type_name(OLICA_HDF5_BYTES)) != 0 || tensor->bytes < 1 ||
+    if (strcmp(tensor->stored, olica_element_name(OLICA_ELEMENT_BYTES)) != 0 || tensor->bytes < 1 ||
         tensor->bytes > OLICA_BUNDLE_BYTES)
       return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %lld bytes of %s, expected 1 to %d of uint8",
                              bundle->place, datasets[i], (long long)tensor->bytes, tensor->stored,

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/hdf5.h"
 #include "par/comm.h"
 #include "store/checkpoint.h"
 
@@ -128,11 +129,11 @@ static olica_checkpoint_options options_of(const model *m, const char *path) {
 static olica_status create(olica_context *context, const model *m, const char *path,
                            olica_checkpoint **checkpoint) {
   const olica_checkpoint_options options = options_of(m, path);
-  const olica_checkpoint_meta meta = {.config_json = {m->config, strlen(m->config)},
-                                      .settings_json = {"{\"prune\": {}}", 13},
-                                      .provenance_json = {"{}", 2},
-                                      .tokenizer_model = {"\0\1\2", 3}};
-  return olica_checkpoint_create(context, &options, &m->arch, m->shape, &meta, checkpoint);
+  const olica_checkpoint_text texts[OLICA_TEXTS] = {[OLICA_TEXT_CONFIG] = {m->config, strlen(m->config)},
+                                                    [OLICA_TEXT_SETTINGS] = {"{\"prune\": {}}", 13},
+                                                    [OLICA_TEXT_PROVENANCE] = {"{}", 2},
+                                                    [OLICA_TEXT_TOKENIZER_MODEL] = {"\0\1\2", 3}};
+  return olica_checkpoint_open(context, &options, &m->arch, m->shape, texts, NULL, 0, checkpoint);
 }
 
 static olica_status write_table(olica_checkpoint *checkpoint, const model *m, olica_table table,

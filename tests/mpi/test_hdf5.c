@@ -36,16 +36,16 @@ static void check(test *t, bool holds, const char *what, long number) {
 /* ---- what is written is what is read ---- */
 
 typedef struct shape {
-  olica_hdf5_type type;
+  olica_element type;
   int dims;
   int64_t shape[2];
 } shape;
 
 /* Small and large, fewer rows than ranks, one dimension, more than a round. */
-static const shape shapes[] = {{OLICA_HDF5_FP32, 2, {20, 30}},    {OLICA_HDF5_BF16, 2, {2, 50000}},
-                               {OLICA_HDF5_FP16, 2, {3000, 33}},  {OLICA_HDF5_BYTES, 1, {100001, 0}},
-                               {OLICA_HDF5_INT32, 2, {1, 20000}}, {OLICA_HDF5_FP32, 1, {5000001, 0}},
-                               {OLICA_HDF5_INT32, 2, {70000, 3}}, {OLICA_HDF5_BF16, 2, {1001, 9001}}};
+static const shape shapes[] = {{OLICA_ELEMENT_FP32, 2, {20, 30}},    {OLICA_ELEMENT_BF16, 2, {2, 50000}},
+                               {OLICA_ELEMENT_FP16, 2, {3000, 33}},  {OLICA_ELEMENT_BYTES, 1, {100001, 0}},
+                               {OLICA_ELEMENT_INT32, 2, {1, 20000}}, {OLICA_ELEMENT_FP32, 1, {5000001, 0}},
+                               {OLICA_ELEMENT_INT32, 2, {70000, 3}}, {OLICA_ELEMENT_BF16, 2, {1001, 9001}}};
 enum { SHAPES = sizeof shapes / sizeof *shapes, PIECES = 3 };
 
 static int64_t rows_of(const shape *s) {
@@ -65,9 +65,9 @@ static void *make_rows(const shape *s, int64_t first, int64_t count) {
   int64_t n = count * columns_of(s), start = first * columns_of(s);
   void *rows = malloc((size_t)n * 4);
   for (int64_t i = 0; i < n; i++) {
-    if (s->type == OLICA_HDF5_INT32)
+    if (s->type == OLICA_ELEMENT_INT32)
       ((int32_t *)rows)[i] = value(start + i);
-    else if (s->type == OLICA_HDF5_BYTES)
+    else if (s->type == OLICA_ELEMENT_BYTES)
       ((unsigned char *)rows)[i] = (unsigned char)value(start + i);
     else
       ((float *)rows)[i] = (float)value(start + i);
@@ -113,17 +113,18 @@ static bool same_numbers(olica_catalog *catalog, int number) {
   const shape *s = &shapes[number];
   const olica_tensor *tensor = olica_catalog_find(catalog, name);
   int64_t n = rows_of(s) * columns_of(s);
-  if (!tensor || tensor->dims != s->dims || tensor->bytes != n * (int64_t)olica_hdf5_type_size(s->type))
+  if (!tensor || tensor->dims != s->dims || tensor->bytes != n * (int64_t)olica_element_size(s->type))
     return false;
   char *raw = malloc((size_t)tensor->bytes);
   float *decoded = malloc((size_t)n * sizeof *decoded);
   bool same = olica_catalog_read(catalog, tensor, 0, n, raw) == OLICA_OK;
-  if (s->type <= OLICA_HDF5_BF16) olica_number_decode((olica_dtype)s->type, raw, decoded, (size_t)n);
+  if (s->type <= OLICA_ELEMENT_BF16) olica_number_decode((olica_dtype)s->type, raw, decoded, (size_t)n);
   for (int64_t i = 0; i < n && same; i++) {
-    if (s->type == OLICA_HDF5_INT32)
+    if (s->type == OLICA_ELEMENT_INT32)
       same = ((int32_t *)(void *)raw)[i] == value(i);
     else
-      same = s->type == OLICA_HDF5_BYTES ? (unsigned char)raw[i] == value(i) : decoded[i] == (float)value(i);
+      same =
+          s->type == OLICA_ELEMENT_BYTES ? (unsigned char)raw[i] == value(i) : decoded[i] == (float)value(i);
   }
   free(raw);
   free(decoded);
@@ -205,7 +206,7 @@ static olica_status create_large(test *t, const char *path, int64_t rows, olica_
   const int64_t extent[2] = {rows, 16384};
   int number;
   OLICA_TRY(olica_hdf5_create(t->context, path, MPI_INFO_NULL, file));
-  OLICA_TRY(olica_hdf5_dataset(*file, "large", OLICA_HDF5_FP32, 2, extent, &number));
+  OLICA_TRY(olica_hdf5_dataset(*file, "large", OLICA_ELEMENT_FP32, 2, extent, &number));
   return olica_hdf5_reserve(*file);
 }
 
@@ -233,7 +234,7 @@ static void test_refusal(test *t) {
   check(t, olica_hdf5_write(file, 0, 1, 1, row) == OLICA_ERR_INTERNAL, "rows come in order", 1);
   check(t, olica_hdf5_write(file, 1, 0, 1, row) == OLICA_ERR_INTERNAL, "of a dataset that is there", 1);
   check(t, olica_hdf5_write(file, 0, 0, 1, row) == OLICA_OK, "the first one", 0);
-  check(t, olica_hdf5_dataset(file, "late", OLICA_HDF5_BYTES, 1, &one, &number) == OLICA_ERR_INTERNAL,
+  check(t, olica_hdf5_dataset(file, "late", OLICA_ELEMENT_BYTES, 1, &one, &number) == OLICA_ERR_INTERNAL,
         "too late", 0);
   status = olica_hdf5_seal(file);
   check(t, says(t, status, OLICA_ERR_INTERNAL, "1 rows"), "not whole", 0);

@@ -110,8 +110,10 @@ static void file_saved_where_it_cannot_be(void **state) {
   fixture_expect(f, olica_file_save(f->env, nowhere, "x", 1), OLICA_ERR_IO, nowhere, "No such file");
   fixture_expect(f, olica_file_save(f->env, "/dev/null", "x", 1), OLICA_ERR_IO, "/dev/null", "a device");
   fixture_expect(f, olica_file_save(f->env, f->directory, "x", 1), OLICA_ERR_IO, f->directory, "a directory");
-  fixture_expect(f, olica_file_publish(f->env, nowhere, fixture_path(f, "x"), true), OLICA_ERR_IO, nowhere,
-                 "No such");
+  bool taken = true;
+  fixture_expect(f, olica_file_publish(f->env, nowhere, fixture_path(f, "x"), true, &taken), OLICA_ERR_IO,
+                 nowhere, "No such");
+  assert_false(taken);
   assert_int_equal(mkfifo(fifo, 0600), 0); /* an obstacle where the part goes is cleared away */
   assert_int_equal(olica_file_save(f->env, fixture_path(f, "fifo"), "x", 1), OLICA_OK);
 }
