@@ -149,7 +149,7 @@ def linear(m, layer, projection, x):
 
 def attend(m, layer, q, k, v):
     """q [.. T, H·h], k [.. T, K·h], v [.. T, K·n] -> [.. T, H·n]."""
-    T, h = q.shape[-2], m.h
+    T, h, heads = q.shape[-2], m.h, q.shape[-1] // m.h  # of this layer: some may be gone
     angle = np.outer(np.arange(T), rope_frequencies(m.config, h))
     cos, sin = np.tile(np.cos(angle), 2)[:, None], np.tile(np.sin(angle), 2)[:, None]
 
@@ -157,11 +157,11 @@ def attend(m, layer, q, k, v):
         x = x.reshape(*x.shape[:-1], heads, h)
         half = np.concatenate([-x[..., h // 2:], x[..., :h // 2]], -1)
         return x * cos + half * sin
-    q, k, v = turn(q, m.H), turn(k, m.K), v.reshape(*v.shape[:-1], m.K, -1)
+    q, k, v = turn(q, heads), turn(k, heads // m.g), v.reshape(*v.shape[:-1], heads // m.g, -1)
     back = np.arange(T)[:, None] - np.arange(T)[None, :]  # how far a query looks back to a key
     seen = (back >= 0) & (back < (sliding_window(m.config, layer) or T))
     out = []
-    for i in range(m.H):
+    for i in range(heads):
         s = q[..., i, :] @ np.swapaxes(k[..., i // m.g, :], -1, -2) / math.sqrt(h)
         s = np.where(seen, s, -np.inf)
         s = np.exp(s - s.max(-1, keepdims=True))

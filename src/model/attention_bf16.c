@@ -56,6 +56,10 @@ typedef struct head_work {
   int values, wide; /* n, n' */
 } head_work;
 
+static const olica_layer_shape *shape_of(const olica_pass *pass) {
+  return &pass->maps->layer->shape;
+}
+
 /* A head of one row turns by its position. */
 static void turn(const olica_forward *f, int position, const uint16_t *from, uint16_t *to) {
   int pairs = f->arch->head / 2;
@@ -72,7 +76,7 @@ static void turn(const olica_forward *f, int position, const uint16_t *from, uin
 static void gather_keys(const head_work *w) {
   const olica_forward *f = w->pass->f;
   const olica_segment *s = w->segment;
-  size_t h = (size_t)f->arch->head, heads = (size_t)f->arch->kv_heads, n = (size_t)w->values;
+  size_t h = (size_t)f->arch->head, heads = (size_t)shape_of(w->pass)->kv_heads, n = (size_t)w->values;
   int keys = s->prefix + s->count;
   for (int p = 0; p < keys; p++) {
     size_t row = (size_t)(p < s->prefix ? s->base + p : s->first + p - s->prefix);
@@ -89,7 +93,7 @@ static void gather_keys(const head_work *w) {
 /* Queries [first, first + rows) of the segment, of all heads of the group; `full` rows of each. */
 static void gather_queries(const head_work *w, int first, int rows, int full) {
   const olica_forward *f = w->pass->f;
-  size_t h = (size_t)f->arch->head, heads = (size_t)f->arch->heads;
+  size_t h = (size_t)f->arch->head, heads = (size_t)olica_layer_shape_heads(f->arch, shape_of(w->pass));
   int g = f->arch->heads / f->arch->kv_heads;
   for (int i = 0; i < g; i++)
     for (int t = 0; t < rows; t++) {
@@ -224,7 +228,7 @@ static void attend_queries(const head_work *w, int first, int rows) {
 
 void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
   const olica_forward *f = pass->f;
-  int heads = f->arch->kv_heads;
+  int heads = shape_of(pass)->kv_heads;
   head_work w = {.pass = pass, .mixed = mixed, .thread = omp_get_thread_num()};
   w.values = pass->maps->layer->shape.values;
   w.wide = filled(w.values);

@@ -71,7 +71,8 @@ static olica_status check_bias(const olica_source *source, int layer, olica_proj
   bool bias = source->shape[layer].bias[p];
   if (bias != source->shape[0].bias[p])
     return missing(source, olica_tensors_linear(p, OLICA_PART_BIAS), bias ? 0 : layer);
-  if (layer == 0 && bias && !source->arch.bias[p] && source->context->rank == 0) /* all ranks know */
+  if (layer == 0 && bias && !source->arch.bias[p] && !source->is_checkpoint && /* all ranks know */
+      source->context->rank == 0)
     olica_log_warn(source->context->env, "%s has a bias that config.json does not announce; it is used",
                    olica_projection_name(p));
   return OLICA_OK;
@@ -81,8 +82,8 @@ static olica_status bind_layer(olica_source *source, int layer) {
   const olica_arch *arch = &source->arch;
   olica_layer_shape *shape = &source->shape[layer];
   OLICA_TRY(olica_tensors_measure(source->catalog, arch, naming_of(source), layer, shape));
-  if (shape->values < arch->head || shape->ffn < arch->ffn || shape->branch || shape->rank[OLICA_Q] ||
-      shape->rank[OLICA_K])
+  if (shape->kv_heads < arch->kv_heads || shape->values < arch->head || shape->ffn < arch->ffn ||
+      shape->branch || shape->rank[OLICA_Q] || shape->rank[OLICA_K])
     source->is_pruned = true;
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
     OLICA_TRY(bind_tensors(source, layer, p));

@@ -338,13 +338,14 @@ static double flops(const olica_pass *pass) {
     double both = (double)linear->out + linear->in, whole = (double)linear->out * linear->in;
     if (p != OLICA_DOWN || !cut) numbers += linear->rank ? linear->rank * both : whole;
   }
-  return 2 * pass->pack->rows * numbers +
-         2 * olica_pass_pairs(pass->pack) * arch->heads * (arch->head + shape->values);
+  return 2 * pass->pack->rows * numbers + 2 * olica_pass_pairs(pass->pack) *
+                                              olica_layer_shape_heads(arch, shape) *
+                                              (arch->head + shape->values);
 }
 
 olica_status olica_pass_bf16(const olica_pass *pass) {
   const olica_forward *f = pass->f;
-  const olica_blocks mixed = olica_blocks_in(f->bf16.mixed, f->arch->heads * pass->maps->layer->shape.values);
+  const olica_blocks mixed = olica_blocks_in(f->bf16.mixed, pass->maps->layer->linear[OLICA_O].in);
   double work = flops(pass);
   OLICA_TRY(olica_attention_bf16_prepare(pass));
   olica_blocks_clear(&mixed, pass->pack->rows);

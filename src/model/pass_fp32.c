@@ -78,8 +78,8 @@ static void softmax(float *s, int from, int until, int width) {
 
 /* The parts of a block of queries that one head works on. */
 typedef struct piece {
-  int head, values, window;
-  int first, rows; /* query rows inside their segment */
+  int head, heads, values, window; /* head of the layer's query heads */
+  int first, rows;                 /* query rows inside their segment */
   float *scores;
 } piece;
 
@@ -101,13 +101,14 @@ static view look_back(const olica_segment *segment, const piece *p) {
 static void attend_piece(const olica_forward *f, const olica_segment *segment, const piece *p) {
   const olica_arch *a = f->arch;
   const view v = look_back(segment, p);
-  int kv = p->head / (a->heads / a->kv_heads), width = v.until - v.start, own = width - v.shared;
-  int q_stride = a->heads * a->head, k_stride = a->kv_heads * a->head, v_stride = a->kv_heads * p->values;
+  int g = a->heads / a->kv_heads, kv = p->head / g, heads = p->heads, kv_heads = heads / g;
+  int width = v.until - v.start, own = width - v.shared;
+  int q_stride = heads * a->head, k_stride = kv_heads * a->head, v_stride = kv_heads * p->values;
   size_t query = (size_t)(segment->first + p->first), before = (size_t)(segment->base + v.start);
   size_t self = (size_t)(segment->first + v.start + v.shared - segment->prefix);
   const float *q = f->fp32.query + query * q_stride + p->head * a->head, *k = f->fp32.key + kv * a->head;
   const float *x = f->fp32.value + kv * p->values;
-  float *s = p->scores, *y = f->fp32.mixed + query * a->heads * p->values + p->head * p->values;
+  float *s = p->scores, *y = f->fp32.mixed + query * heads * p->values + p->head * p->values;
   float scale = 1.0f / sqrtf((float)a->head);
   if (v.shared)
     olica_product_piece(1, p->rows, v.shared, a->head, scale, q, q_stride, k + before * k_stride, k_stride,
@@ -121,20 +122,21 @@ static void attend_piece(const olica_forward *f, const olica_segment *segment, c
   }
   if (v.shared)
     olica_product_piece(0, p->rows, p->values, v.shared, 1.0f, s, width, x + before * v_stride, v_stride,
-                        0.0f, y, a->heads * p->values);
+                        0.0f, y, heads * p->values);
   olica_product_piece(0, p->rows, p->values, own, 1.0f, s + v.shared, width, x + self * v_stride, v_stride,
-                      v.shared ? 1.0f : 0.0f, y, a->heads * p->values);
+                      v.shared ? 1.0f : 0.0f, y, heads * p->values);
 }
 
 static void attend(const olica_pass *pass) {
   const olica_forward *f = pass->f;
   const olica_pack *pack = pass->pack;
-  int heads = f->arch->heads, values = pass->maps->layer->shape.values;
+  const olica_layer_shape *shape = &pass->maps->layer->shape;
+  int heads = olica_layer_shape_heads(f->arch, shape), values = shape->values;
   size_t block_floats = score_floats(f->tokens, 1);
   double work = 2 * olica_pass_pairs(pack) * heads;
 #pragma omp parallel for schedule(static) num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
   for (int head = 0; head < heads; head++) {
-    piece p = {.head = head, .values = values, .window = olica_pass_window(pass)};
+    piece p = {.head = head, .heads = heads, .values = values, .window = olica_pass_window(pass)};
     p.scores = f->fp32.scores + block_floats * (size_t)omp_get_thread_num();
     for (int i = 0; i < pack->segments; i++)
       for (p.first = 0; p.first < pack->segment[i].count; p.first += OLICA_QUERY_ROWS) {
@@ -180,15 +182,16 @@ static void attention(const olica_pass *pass) {
   const olica_scratch_fp32 *s = &f->fp32;
   const olica_arch *a = f->arch;
   const olica_layer *layer = pass->maps->layer;
+  int heads = olica_layer_shape_heads(a, &layer->shape);
   olica_forward_norm(a, pass->pack->rows, pass->x, layer->input_norm, s->normed);
   see(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
   apply(pass, OLICA_Q, s->normed, s->query);
   apply(pass, OLICA_K, s->normed, s->key);
   apply(pass, OLICA_V, s->normed, s->value);
-  turn(f, pass->pack, a->heads, s->query);
-  turn(f, pass->pack, a->kv_heads, s->key);
+  turn(f, pass->pack, heads, s->query);
+  turn(f, pass->pack, layer->shape.kv_heads, s->key);
   attend(pass);
-  see(pass, OLICA_TAP_VALUES, s->mixed, a->heads * layer->shape.values);
+  see(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
   apply(pass, OLICA_O, s->mixed, s->added);
   see(pass, OLICA_TAP_ATTENTION_OUTPUT, s->added, a->hidden);
   add(pass->x, s->added, (size_t)pass->pack->rows * a->hidden);

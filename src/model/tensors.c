@@ -29,6 +29,11 @@ static bool biased(const olica_arch *arch, const olica_layer_shape *shape, olica
   return shape->bias[projection];
 }
 
+static bool fewer_heads(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
+  (void)projection;
+  return shape->kv_heads < arch->kv_heads;
+}
+
 static bool branched(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
   (void)arch, (void)projection;
   return shape->branch > 0;
@@ -48,9 +53,9 @@ static bool branched(const olica_arch *arch, const olica_layer_shape *shape, oli
 #define LAYER(id, leaf, published, place, rows, columns, present, field)                                     \
   [OLICA_TENSOR_##id] = ROW(leaf, published, place, OLICA_PROJECTIONS, false, rows, columns, present,        \
                             offsetof(olica_layer, field))
-#define KEPT(id, leaf, rows, columns, field)                                                                 \
+#define KEPT(id, leaf, rows, columns, present, field)                                                        \
   [OLICA_TENSOR_##id] =                                                                                      \
-      ROW(leaf, NULL, LAYER, OLICA_PROJECTIONS, true, rows, columns, always, offsetof(olica_layer, field))
+      ROW(leaf, NULL, LAYER, OLICA_PROJECTIONS, true, rows, columns, present, offsetof(olica_layer, field))
 #define PART(p, part, leaf, published, place, rows, columns, present, field)                                 \
   [OLICA_TENSOR_LINEAR + OLICA_PARTS * OLICA_##p + OLICA_PART_##part] =                                      \
       ROW(leaf, published, place, OLICA_##p, false, rows, columns, present,                                  \
@@ -75,8 +80,9 @@ static const olica_tensor_row table[OLICA_TENSORS] = {
     LINEAR(GATE, MLP),
     LINEAR(UP, MLP),
     LINEAR(DOWN, MLP),
-    KEPT(VALUES_KEPT, "v_proj/kept", KV_HEADS, VALUES, values_kept),
-    KEPT(FFN_KEPT, "ffn_kept", FFN, NONE, ffn_kept),
+    KEPT(HEADS_KEPT, "kv_heads_kept", KV_HEADS, NONE, fewer_heads, heads_kept),
+    KEPT(VALUES_KEPT, "v_proj/kept", KV_HEADS, VALUES, always, values_kept),
+    KEPT(FFN_KEPT, "ffn_kept", FFN, NONE, always, ffn_kept),
     LAYER(BRANCH_A, "branch/a", NULL, LAYER, HIDDEN, BRANCH, branched, branch_a),
     LAYER(BRANCH_B, "branch/b", NULL, LAYER, BRANCH, HIDDEN, branched, branch_b),
 };
@@ -112,7 +118,7 @@ static int size_of(const olica_arch *arch, const olica_layer_shape *shape, olica
   case OLICA_EXTENT_BRANCH:
     return shape->branch;
   case OLICA_EXTENT_KV_HEADS:
-    return arch->kv_heads;
+    return shape->kv_heads;
   case OLICA_EXTENT_VALUES:
     return shape->values;
   case OLICA_EXTENT_FFN:
@@ -138,14 +144,14 @@ int64_t olica_tensors_numbers(const olica_arch *arch, const olica_layer_shape *s
 }
 
 int olica_tensors_choices(const olica_arch *arch, olica_tensor_id id) {
-  const olica_layer_shape dense = {.values = arch->head, .ffn = arch->ffn};
+  const olica_layer_shape dense = {.kv_heads = arch->kv_heads, .values = arch->head, .ffn = arch->ffn};
   int64_t extent[2];
   int dims = olica_tensors_extents(arch, &dense, id, extent);
   return (int)extent[dims - 1];
 }
 
 int olica_tensors_most(const olica_arch *arch) {
-  olica_layer_shape shape = {.values = 1, .ffn = 1, .branch = 1};
+  olica_layer_shape shape = {.values = 1, .ffn = 1, .branch = 1}; /* 0 heads: fewer than any model has */
   int most = 0;
   for (int p = 0; p < OLICA_PROJECTIONS; p++) shape.rank[p] = shape.bias[p] = 1;
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
@@ -218,12 +224,16 @@ static olica_status measure(const olica_catalog *catalog, const olica_arch *arch
                             int layer, const gauge *g) {
   const olica_tensor *tensor = olica_tensors_find(catalog, arch, naming, g->id, layer);
   if (!tensor) return OLICA_OK;
-  int64_t extent = tensor->dims == 2 ? tensor->shape[g->dimension] : 0;
+  bool list = olica_tensors_row(g->id)->is_list;
+  int64_t extent = tensor->dims == (list ? 1 : 2) ? tensor->shape[g->dimension] : 0;
   if (extent < 1 || extent % g->unit != 0 || extent / g->unit > g->most)
     return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
-                           "%s: %s has %lld %s, expected a matrix with %d to %lld in steps of %d",
+                           "%s: %s has %lld %s, expected a %s with %d to %lld in steps of %d",
                            olica_catalog_file(catalog, tensor), tensor->name, (long long)extent,
-                           g->dimension ? "columns" : "rows", g->unit, (long long)g->most * g->unit, g->unit);
+                           list           ? "elements"
+                           : g->dimension ? "columns"
+                                          : "rows",
+                           list ? "list" : "matrix", g->unit, (long long)g->most * g->unit, g->unit);
   *g->size = (int)(extent / g->unit);
   return OLICA_OK;
 }
@@ -247,8 +257,10 @@ olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arc
               olica_tensors_find(catalog, arch, naming, olica_tensors_linear(p, OLICA_PART_BIAS), layer);
   *shape = olica_layer_shape_dense(arch, bias);
   if (naming == OLICA_NAMING_PUBLISHED) return OLICA_OK; /* config.json has said it all */
+  const gauge heads = {OLICA_TENSOR_HEADS_KEPT, 0, 1, arch->kv_heads, &shape->kv_heads};
+  OLICA_TRY(measure(catalog, arch, naming, layer, &heads));
   const gauge gauges[] = {
-      {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, arch->kv_heads, arch->head, &shape->values},
+      {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, shape->kv_heads, arch->head, &shape->values},
       {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, arch->ffn, &shape->ffn},
       {OLICA_TENSOR_BRANCH_A, 1, 1, arch->hidden, &shape->branch}};
   for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)

@@ -6,16 +6,23 @@
 #include "par/shared.h"
 
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
-  olica_layer_shape shape = {.values = arch->head, .ffn = arch->ffn};
+  olica_layer_shape shape = {.kv_heads = arch->kv_heads, .values = arch->head, .ffn = arch->ffn};
   for (int p = 0; p < OLICA_PROJECTIONS; p++) shape.bias[p] = bias[p];
   return shape;
+}
+
+int olica_layer_shape_heads(const olica_arch *arch, const olica_layer_shape *shape) {
+  return shape->kv_heads * (arch->heads / arch->kv_heads);
 }
 
 void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
                               olica_projection projection, int *out, int *in) {
   olica_arch_shape(arch, projection, out, in);
-  if (projection == OLICA_V) *out = arch->kv_heads * shape->values;
-  if (projection == OLICA_O) *in = arch->heads * shape->values;
+  int heads = olica_layer_shape_heads(arch, shape);
+  if (projection == OLICA_Q) *out = heads * arch->head;
+  if (projection == OLICA_K) *out = shape->kv_heads * arch->head;
+  if (projection == OLICA_V) *out = shape->kv_heads * shape->values;
+  if (projection == OLICA_O) *in = heads * shape->values;
   if (projection == OLICA_GATE || projection == OLICA_UP) *out = shape->ffn;
   if (projection == OLICA_DOWN) *in = shape->ffn;
 }
@@ -53,7 +60,7 @@ static size_t aligned(size_t numbers) {
 /* All numbers of a layer once, and the attention's two products over half of the sequence on average. */
 double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length) {
   return 2.0 * (double)olica_layer_shape_total(arch, shape) +
-         2.0 * length * arch->heads * (arch->head + shape->values) / 2;
+         2.0 * length * olica_layer_shape_heads(arch, shape) * (arch->head + shape->values) / 2;
 }
 
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
@@ -88,6 +95,7 @@ olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const ol
 void olica_layer_destroy(olica_env *env, olica_layer *layer) {
   if (!layer) return;
   olica_memory_free(env, layer->own);
+  olica_memory_free(env, layer->heads_kept);
   olica_memory_free(env, layer->values_kept);
   olica_memory_free(env, layer->ffn_kept);
   olica_memory_free(env, layer);

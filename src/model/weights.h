@@ -19,6 +19,7 @@ typedef struct olica_linear {
 /* What a layer's tensors look like once it is pruned; also of the unpruned layer (ranks 0, full widths). */
 typedef struct olica_layer_shape {
   int rank[OLICA_PROJECTIONS]; /* 0: stored whole; only q and k are ever cut in rank */
+  int kv_heads;                /* K', key/value heads, each with its H/K query heads; K when unpruned */
   int values;                  /* n, value neurons of each key/value head; h when unpruned */
   int ffn;                     /* f', FFN neurons */
   int branch;                  /* rank of the linear calibration, 0: none */
@@ -30,7 +31,8 @@ typedef struct olica_layer {
   float *input_norm, *ffn_norm; /* [d] */
   olica_linear linear[OLICA_PROJECTIONS];
   float *branch_a, *branch_b; /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
-  int32_t *values_kept;       /* [K x n] ascending within a head, NULL: unpruned */
+  int32_t *heads_kept;        /* [K'] key/value heads, ascending, NULL: all */
+  int32_t *values_kept;       /* [K' x n] ascending within a head, NULL: unpruned */
   int32_t *ffn_kept;          /* [f'] ascending, NULL: unpruned */
   void *own;                  /* the block that all numbers lie in, NULL: somebody else's */
 } olica_layer;
@@ -38,8 +40,11 @@ typedef struct olica_layer {
 /* The shape of the layer before pruning. Pure. */
 olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]);
 
-/* Out and in of a projection in a layer of that shape: v [K·n x d], o [d x H·n], gate, up [f' x d], ... Pure.
- */
+/* Query heads of a layer of that shape: H' = K' H/K. Pure. */
+int olica_layer_shape_heads(const olica_arch *arch, const olica_layer_shape *shape);
+
+/* Out and in of a projection in a layer of that shape: q [H'·h x d], k [K'·h x d], v [K'·n x d], o [d x
+ * H'·n], gate, up [f' x d], ... Pure. */
 void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
                               olica_projection projection, int *out, int *in);
 

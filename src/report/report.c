@@ -234,8 +234,9 @@ static json_t *layers_json(const olica_report *report) {
     const olica_layer_shape *shape = &layer->shape;
     if (!layer->cut) continue;
     json_t *object = json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "layer", l, "q_rank", shape->rank[OLICA_Q],
-                               "k_rank", shape->rank[OLICA_K], "vo_width", report->kv_heads * shape->values,
+                               "k_rank", shape->rank[OLICA_K], "vo_width", shape->kv_heads * shape->values,
                                "ffn_width", shape->ffn, "branch_rank", shape->branch);
+    if (shape->kv_heads < report->kv_heads) put_integer(object, "kv_heads", shape->kv_heads);
     put_facts(object, report->method, layer->fact);
     json_array_append_new(array, object);
   }

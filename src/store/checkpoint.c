@@ -222,7 +222,7 @@ olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const flo
 static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
   for (int p = 0; p < OLICA_PROJECTIONS; p++)
     if (a->rank[p] != b->rank[p] || a->bias[p] != b->bias[p]) return false;
-  return a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
+  return a->kv_heads == b->kv_heads && a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
 }
 
 /* Writes 0, 1, ... in every row: all are kept. */

@@ -118,6 +118,7 @@ static olica_status check_schema(verifier *its) {
 static olica_status check_kept(verifier *its, int layer, olica_tensor_id id) {
   const olica_tensor *tensor =
       olica_tensors_find(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, id, layer);
+  if (!tensor) return OLICA_OK; /* a list that this layer does not need */
   int64_t below = olica_tensors_choices(&its->arch, id);
   int64_t rows = tensor->dims == 2 ? tensor->shape[0] : 1, columns = tensor->shape[tensor->dims - 1];
   int32_t *kept;

@@ -43,7 +43,8 @@ static olica_report *fill(fixture *f) {
   report->text[0].tokens = 2032;
   report->text[0].windows = 16;
   report->texts = 1;
-  for (int l = 0; l < LAYERS; l++) shapes[l] = (olica_layer_shape){.rank = {[OLICA_Q] = 20}, .values = 6};
+  for (int l = 0; l < LAYERS; l++)
+    shapes[l] = (olica_layer_shape){.rank = {[OLICA_Q] = 20}, .kv_heads = 4, .values = 6};
   assert_int_equal(olica_report_choice(f->env, report, shapes, NULL), OLICA_OK);
   for (int l = 0; l < LAYERS; l++) olica_report_cut(report, l, (const double[OLICA_FACTS]){0.125, l});
   report->checkpoint = "out/pruned.h5";

@@ -20,6 +20,7 @@ typedef struct expected {
 static const olica_arch arch_of_test = {
     .layers = 9, .hidden = 16, .heads = 4, .kv_heads = 2, .head = 6, .ffn = 40, .vocabulary = 50};
 static const olica_layer_shape cut = {.rank = {[OLICA_Q] = 3, [OLICA_K] = 5},
+                                      .kv_heads = 2,
                                       .values = 4,
                                       .ffn = 10,
                                       .branch = 2,
@@ -114,7 +115,27 @@ static void parts_and_lists(void **state) {
       assert_int_equal(olica_tensors_row(olica_tensors_linear(p, part))->projection, p);
   assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_VALUES_KEPT), 6);
   assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_FFN_KEPT), 40);
-  assert_int_equal(olica_tensors_most(&arch), 2 + 3 * OLICA_PROJECTIONS + 2 + 2);
+  assert_int_equal(olica_tensors_most(&arch), 2 + 3 * OLICA_PROJECTIONS + 3 + 2);
+}
+
+/* One of two key/value heads is left, with two query heads: the list says which. */
+static void fewer_heads(void **state) {
+  (void)state;
+  olica_arch arch = make_arch("llama");
+  olica_layer_shape shape = olica_layer_shape_dense(&arch, (bool[OLICA_PROJECTIONS]){false});
+  int64_t whole = olica_layer_shape_total(&arch, &shape), extent[2];
+  int out, in;
+  assert_false(olica_tensors_present(&arch, &shape, OLICA_TENSOR_HEADS_KEPT));
+  shape.kv_heads = 1;
+  assert_true(olica_tensors_present(&arch, &shape, OLICA_TENSOR_HEADS_KEPT));
+  assert_int_equal(olica_tensors_extents(&arch, &shape, OLICA_TENSOR_HEADS_KEPT, extent), 1);
+  assert_int_equal(extent[0], 1);
+  assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_HEADS_KEPT), 2);
+  olica_layer_shape_linear(&arch, &shape, OLICA_Q, &out, &in);
+  assert_int_equal(out, 2 * 6);
+  olica_layer_shape_linear(&arch, &shape, OLICA_O, &out, &in);
+  assert_int_equal(in, 2 * 6);
+  assert_int_equal(whole - olica_layer_shape_total(&arch, &shape), (2 + 1 + 1 + 2) * 6 * 16);
 }
 
 /* ---- in memory ---- */
@@ -226,6 +247,7 @@ int main(int argc, char **argv) {
       FIXTURE_TEST(a_layer_has_these_in_this_order),
       FIXTURE_TEST(outside_of_the_layers),
       FIXTURE_TEST(parts_and_lists),
+      FIXTURE_TEST(fewer_heads),
       FIXTURE_TEST(a_layer_lies_in_memory_like_this),
       FIXTURE_TEST(files_tell_the_shape),
       FIXTURE_TEST(what_is_missing_is_as_before_pruning),
