@@ -1,5 +1,7 @@
 #include "calib/statistics.h"
 
+#include <math.h>
+
 #include "la/product.h"
 #include "par/comm.h"
 
@@ -36,6 +38,20 @@ void olica_statistics_add_energy(double *sum, const float *x, int rows, int cols
   }
 }
 
+/* |Σ x| is at most sqrt(rows Σ x²), which is the scale of its grid. */
+void olica_statistics_add_sum(double *sum, const float *x, int rows, int cols, int stride) {
+  for (int from = 0; from < cols; from += COLUMNS) {
+    double energy[COLUMNS] = {0}, total[COLUMNS] = {0};
+    int count = cols - from < COLUMNS ? cols - from : COLUMNS;
+    add_squares(energy, x + from, rows, count, stride);
+    for (int t = 0; t < rows; t++)
+      for (int c = 0; c < count; c++) total[c] += x[(size_t)t * (size_t)stride + (size_t)(from + c)];
+    for (int c = 0; c < count; c++)
+      sum[from + c] +=
+          olica_statistics_on_grid(total[c], olica_statistics_power_of_two(sqrt(rows * energy[c])));
+  }
+}
+
 /* Returns the number of channels of the four taps that the energies need. */
 static int channels(const olica_arch *arch) {
   return 2 * arch->hidden + arch->heads * arch->head + arch->ffn;
@@ -69,14 +85,24 @@ void olica_energies_destroy(olica_env *env, olica_energies *energies) {
   olica_memory_free(env, energies);
 }
 
-void olica_energies_see(olica_energies *e, const olica_view *view) {
+typedef void add_piece(double *sum, const float *x, int rows, int cols, int stride);
+
+static void see(olica_energies *e, const olica_view *view, add_piece *add) {
   double *const sums[OLICA_TAPS] = {[OLICA_TAP_ATTENTION_INPUT] = e->attention,
                                     [OLICA_TAP_VALUES] = e->value,
                                     [OLICA_TAP_FFN_INPUT] = e->ffn,
                                     [OLICA_TAP_FFN_NEURONS] = e->neuron};
   if (!sums[view->tap]) return;
-  olica_statistics_add_energy(sums[view->tap] + (size_t)view->thread * (size_t)e->total + view->col, view->x,
-                              view->rows, view->cols, view->stride);
+  add(sums[view->tap] + (size_t)view->thread * (size_t)e->total + view->col, view->x, view->rows, view->cols,
+      view->stride);
+}
+
+void olica_energies_see(olica_energies *e, const olica_view *view) {
+  see(e, view, olica_statistics_add_energy);
+}
+
+void olica_energies_see_sum(olica_energies *sums, const olica_view *view) {
+  see(sums, view, olica_statistics_add_sum);
 }
 
 void olica_energies_reduce(olica_energies *e, olica_context *context, double scale) {

@@ -30,6 +30,9 @@ static inline double olica_statistics_power_of_two(double x) {
   return x;
 }
 
+/* sum[c] += sum over rows t of x[t, c], likewise rounded to a grid: relative to the norm of the piece. */
+void olica_statistics_add_sum(double *sum, const float *x, int rows, int cols, int stride);
+
 /* Energies of the inputs of a layer's linear maps: q, k, v; o; gate, up; down. */
 typedef struct olica_energies {
   int d, values, neurons, total; /* d, H·h, f, and the sum of all channels */
@@ -50,6 +53,10 @@ size_t olica_energies_bytes(const olica_arch *arch, int threads);      /* counte
 
 /* Adds the rows that a tap shows; ignores taps that it does not need. Not collective. */
 void olica_energies_see(olica_energies *energies, const olica_view *view);
+
+/* The same for sums of the numbers themselves, in an object of its own: first moments in place of energies.
+ */
+void olica_energies_see_sum(olica_energies *sums, const olica_view *view);
 
 /* Sums over threads and ranks and multiplies by `scale` (1/S). Collective on the context. */
 void olica_energies_reduce(olica_energies *energies, olica_context *context, double scale);

@@ -4,6 +4,6 @@
 
 #include "prune/method.h"
 
-extern const olica_method olica_method_olica, olica_method_magnitude, olica_method_refit;
+extern const olica_method olica_method_olica, olica_method_magnitude, olica_method_refit, olica_method_flap;
 
 #endif

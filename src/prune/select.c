@@ -92,32 +92,40 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
   return OLICA_OK;
 }
 
+/* What the dense layer lacks (a bias that a method adds) is zero. */
 static void copy_all(const float *from, float *to, size_t n) {
-  if (to) memcpy(to, from, n * sizeof *to);
+  if (to && from) memcpy(to, from, n * sizeof *to);
+  if (to && !from) memset(to, 0, n * sizeof *to);
 }
 
-/* Copies rows group·from_size + kept[..] of w [.. x cols], group after group, and their biases: those in
- * `part`. */
+/* Returns the dense number of a head of the pruned layer; `heads` NULL: all are there. */
+static int64_t head_of(const int32_t *heads, int64_t i) {
+  return heads ? heads[i] : i;
+}
+
+/* Copies rows head·from_size + kept[..] of w [.. x cols], head after head, and their biases: those in `part`.
+ */
 static void copy_rows(const olica_linear *from, olica_linear *to, olica_range part, int from_size,
-                      int to_size, const int32_t *kept) {
+                      int to_size, const int32_t *heads, const int32_t *kept) {
   for (int64_t i = part.first; i < part.first + part.count; i++) {
-    int64_t row = i / to_size * from_size + kept[i];
+    int64_t row = head_of(heads, i / to_size) * from_size + kept[i];
     memcpy(to->weight + i * to->in, from->weight + row * from->in, (size_t)to->in * sizeof(float));
     if (to->bias) to->bias[i] = from->bias[row];
   }
 }
 
-/* Copies columns j·from_size + kept[j / share ..], j over the groups of columns; `share` groups of columns
- * use one list. Only the rows in `part`. */
-static void copy_columns(const olica_linear *from, olica_linear *to, olica_range part, int groups, int share,
-                         int from_size, int to_size, const int32_t *kept) {
+/* Copies columns of head j, kept[j / share ..] of each, j over the heads; `share` heads use one list, and
+ * come from one of `heads`. Only the rows in `part`. */
+static void copy_columns(const olica_linear *from, olica_linear *to, olica_range part, int count, int share,
+                         int from_size, int to_size, const int32_t *heads, const int32_t *kept) {
 #pragma omp parallel for schedule(static)
   for (int64_t row = part.first; row < part.first + part.count; row++) {
     const float *in = from->weight + row * from->in;
     float *out = to->weight + row * to->in;
-    for (int j = 0; j < groups; j++)
-      for (int i = 0; i < to_size; i++)
-        out[j * to_size + i] = in[j * from_size + kept[j / share * to_size + i]];
+    for (int j = 0; j < count; j++) {
+      const float *head = in + (head_of(heads, j / share) * share + j % share) * from_size;
+      for (int i = 0; i < to_size; i++) out[j * to_size + i] = head[kept[j / share * to_size + i]];
+    }
   }
 }
 
@@ -136,6 +144,7 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
   const olica_linear *from = dense->linear;
   olica_linear *to = pruned->linear;
   int h = arch->head, n = pruned->shape.values, f = arch->ffn, kept_f = pruned->shape.ffn;
+  const int32_t *heads = pruned->heads_kept;
   size_t d = (size_t)arch->hidden;
   olica_range values = olica_shared_part(context, to[OLICA_V].out),
               neurons = olica_shared_part(context, kept_f),
@@ -145,17 +154,19 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
     copy_all(from[OLICA_O].bias, to[OLICA_O].bias, d);
     copy_all(from[OLICA_DOWN].bias, to[OLICA_DOWN].bias, d);
   }
-  copy_rows(&from[OLICA_V], &to[OLICA_V], values, h, n, pruned->values_kept);
-  copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, arch->heads, arch->heads / arch->kv_heads, h, n,
-               pruned->values_kept);
-  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, pruned->ffn_kept);
-  copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, pruned->ffn_kept);
-  copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], outputs, 1, 1, f, kept_f, pruned->ffn_kept);
+  copy_rows(&from[OLICA_V], &to[OLICA_V], values, h, n, heads, pruned->values_kept);
+  copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, olica_layer_shape_heads(arch, &pruned->shape),
+               arch->heads / arch->kv_heads, h, n, heads, pruned->values_kept);
+  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, NULL, pruned->ffn_kept);
+  copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, NULL, pruned->ffn_kept);
+  copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], outputs, 1, 1, f, kept_f, NULL, pruned->ffn_kept);
   olica_shared_fence(context);
 }
 
 olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
-  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, (size_t)arch->kv_heads * (size_t)pruned->shape.values));
+  size_t heads = (size_t)pruned->shape.kv_heads;
+  if (pruned->shape.kv_heads < arch->kv_heads) OLICA_TRY(OLICA_NEW(env, pruned->heads_kept, heads));
+  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, heads * (size_t)pruned->shape.values));
   return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
 }
 

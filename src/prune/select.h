@@ -33,11 +33,12 @@ size_t olica_select_bytes(const olica_arch *arch);
 olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
                                   const olica_energies *energies, int skipped, olica_layer *pruned);
 
-/* Allocates the lists values_kept [K x n] and ffn_kept [f'] of `pruned`. OLICA_ERR_MEMORY. */
+/* Allocates the lists of `pruned`: heads_kept [K'] where it has fewer than the model, values_kept [K' x n]
+ * and ffn_kept [f']. OLICA_ERR_MEMORY. */
 olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_layer *pruned);
 
-/* With these lists, the same on all ranks: fills v, o, gate, up, down, their biases and the norms of `pruned`
- * from `dense`. Collective on the node. */
+/* With these lists, the same on all ranks: fills v, o, gate, up, down, their biases (0 where only `pruned`
+ * has one) and the norms of `pruned` from `dense`. Collective on the node. */
 void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
                        olica_layer *pruned);
 

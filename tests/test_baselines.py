@@ -1,0 +1,131 @@
+"""The baselines of the field (flap, ...), each against its paper's formulas written a second time in NumPy, on random models of a few
+kilobytes: kept sets equal, weights and perplexity to tolerance, at 1 and 2 ranks."""
+import numpy as np
+import pytest
+
+import judge
+from helpers import run_job
+from test_variants import SEVEN, build, ids
+
+CLOSE = 2e-5  # of a tensor's largest number: fp32 activations against float64
+LAYERS, SAMPLES, LENGTH = 4, 9, 16
+MODELS = {  # config, biases
+    "grouped": ({"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 8, "hidden_size": 32}, ()),
+    "plain": ({"num_attention_heads": 4, "num_key_value_heads": 4}, ()),
+    "biased": ({"num_attention_heads": 8, "num_key_value_heads": 4, "attention_bias": True, "mlp_bias": True}, SEVEN),
+}
+
+
+def job_of(directory, method, kind, sparsity, **settings):
+    config, biases = MODELS[kind]
+    build(directory / "model", config={"num_hidden_layers": LAYERS, **config}, biases=biases)
+    ids(directory / "calibration.npy", (SAMPLES, LENGTH))
+    ids(directory / "evaluation.npy", (400,))
+    return {"model": {"path": directory / "model"}, "prune": {"method": method, "sparsity": sparsity, **settings},
+            "calibration": {"tokens": directory / "calibration.npy", "samples": SAMPLES, "length": LENGTH},
+            "evaluate": {"tokens": directory / "evaluation.npy", "length": LENGTH}, "output": {"dtype": "fp32"}}
+
+
+def compare(golden, directory, report):
+    """Names, shapes, kept lists and numbers of all tensors; the report's parameters and perplexity."""
+    found = judge.load_checkpoint(directory / "job.h5")
+    assert set(golden.w) <= set(found.w) and all(name.endswith("kept") for name in set(found.w) - set(golden.w))
+    for name, x in golden.w.items():
+        if name.endswith("kept"):
+            assert found.w[name].tolist() == np.asarray(x).tolist(), name
+        else:
+            assert found.w[name].shape == x.shape and np.abs(found.w[name] - x).max() <= CLOSE * np.abs(x).max(), name
+    assert report["parameters"]["pruned"] == golden.parameters()
+    want = judge.perplexity(golden, np.load(directory / "evaluation.npy"), LENGTH)
+    assert report["perplexity"]["pruned"] == pytest.approx(want, rel=1e-5)
+
+
+# ---- what the formulas share -----------------------------------------------------------------------------------
+
+ATTENTION, FFN = ("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")
+
+
+def unit_sizes(m):
+    """Parameters of a key/value head with its query heads, and of an FFN neuron."""
+    bias = lambda name: m.get(0, name + "/bias") is not None
+    head = m.h * sum((m.g if name == "q_proj" else 1) * (m.d + bias(name)) for name in ATTENTION) + m.g * m.h * m.d
+    return head, 3 * m.d + bias("gate_proj") + bias("up_proj")
+
+
+def rows_of(m, heads, each):
+    """Channels of these key/value heads: `each` of a head."""
+    return np.concatenate([np.arange(j * each, (j + 1) * each) for j in heads]).astype(int)
+
+
+def keep_units(m, i, heads, neurons):
+    """Layer i keeps these key/value heads and these neurons."""
+    wide = rows_of(m, heads, m.g * m.h)
+    for name, rows in (("q_proj", wide), ("k_proj", rows_of(m, heads, m.h)), ("v_proj", rows_of(m, heads, m.h)),
+                       *((name, neurons) for name in FFN)):
+        for part in ("weight", "bias"):
+            if m.get(i, f"{name}/{part}") is not None:
+                m.put(i, f"{name}/{part}", m.get(i, f"{name}/{part}")[rows])
+    m.put(i, "o_proj/weight", m.get(i, "o_proj/weight")[:, wide])
+    m.put(i, "down_proj/weight", m.get(i, "down_proj/weight")[:, neurons])
+    m.put(i, "ffn_kept", neurons)
+    if len(heads) < m.K:
+        m.put(i, "kv_heads_kept", heads)
+
+
+def copy_of(dense):
+    return judge.Model(dense.config, dict(dense.w))
+
+
+# ---- FLAP ------------------------------------------------------------------------------------------------------
+
+def flap(dense, tokens, sparsity):
+    """An et al. 2024: S_j = Var(X_j) ||W_:j||², standardised by layer and module, compared over the whole model; removed inputs' means
+    go through W into a bias."""
+    m, x, units, means = copy_of(dense), dense.w["embed_tokens"][tokens], [], []
+    for i in range(m.L):
+        x, taps = judge.run_layer(dense, i, x)
+        means.append((taps["values"].mean(0), taps["neurons"].mean(0)))
+        for kind, tap, name, each in (("head", "values", "o_proj", m.g * m.h), ("neuron", "neurons", "down_proj", 1)):
+            s = taps[tap].var(0, ddof=1) * (dense.get(i, name + "/weight") ** 2).sum(0)
+            s = (s - s.mean()) / s.std()
+            units += [(score, i, kind, n) for n, score in enumerate(s.reshape(-1, each).mean(1))]
+    head, neuron = unit_sizes(dense)
+    fresh = sum(dense.get(0, name + "/bias") is None for name in ("o_proj", "down_proj"))
+    rest = dense.parameters() * sparsity + fresh * m.d * m.L
+    kept = {(i, "head"): list(range(m.K)) for i in range(m.L)} | {(i, "neuron"): list(range(m.f)) for i in range(m.L)}
+    scores = sorted(units, key=lambda unit: unit[0])
+    assert min(b[0] - a[0] for a, b in zip(scores, scores[1:])) > 1e-7  # no choice hangs on rounding
+    for _, i, kind, n in scores:
+        size = head if kind == "head" else neuron
+        if size <= rest and len(kept[i, kind]) > 1:
+            kept[i, kind].remove(n)
+            rest -= size
+    for i in range(m.L):
+        heads, neurons = np.array(kept[i, "head"]), np.array(kept[i, "neuron"])
+        for name, mean, stay in (("o_proj", means[i][0], rows_of(m, heads, m.g * m.h)), ("down_proj", means[i][1], neurons)):
+            gone = np.setdiff1d(np.arange(len(mean)), stay)
+            bias = m.get(i, name + "/bias")
+            m.put(i, name + "/bias", (0 if bias is None else bias) + m.get(i, name + "/weight")[:, gone] @ mean[gone])
+        keep_units(m, i, heads, neurons)
+    return m
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind, sparsity", [("grouped", 0.2), ("plain", 0.33), ("biased", 0.3)])
+def test_flap(kind, sparsity, ranks, tmp_path):
+    sections = job_of(tmp_path, "flap", kind, sparsity)
+    report = run_job(tmp_path, ranks, sections)
+    golden = flap(judge.load_model(tmp_path / "model"), np.load(tmp_path / "calibration.npy"), sparsity)
+    compare(golden, tmp_path, report)
+    assert report["parameters"]["sparsity_reached"] == pytest.approx(sparsity, abs=2 * golden.d * 3 / report["parameters"]["dense"])
+    heads = [layer.get("kv_heads", golden.K) for layer in report["layers"]]
+    assert min(heads) < golden.K and len({layer["ffn_width"] for layer in report["layers"]}) > 1  # it is adaptive, and cuts heads
+
+
+def test_fewer_heads_in_bf16(tmp_path):
+    """Layers of different numbers of heads pass in bf16 as they do in fp32, to rounding."""
+    sections = job_of(tmp_path, "flap", "grouped", 0.3)
+    plain = run_job(tmp_path, 2, sections, name="plain")["perplexity"]["pruned"]
+    evaluate = {"model": {"path": tmp_path / "plain.h5"}, "prune": {"method": "none"}, "evaluate": sections["evaluate"]}
+    found = run_job(tmp_path, 2, {**evaluate, "compute": {"precision": "bf16"}}, name="rounded")["perplexity"]
+    assert found.get("model", found.get("dense")) == pytest.approx(plain, rel=0.02)
