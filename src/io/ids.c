@@ -51,3 +51,16 @@ olica_status olica_ids_read(olica_context *context, const olica_ids *ids, int64_
   }
   return OLICA_OK;
 }
+
+olica_status olica_ids_check(olica_context *context, const olica_ids *ids, int64_t row, int64_t col,
+                             int64_t count, int64_t vocabulary) {
+  enum { PIECE = 1 << 16 };
+  int32_t *piece;
+  OLICA_TRY(OLICA_NEW(context->env, piece, PIECE));
+  for (int64_t n; count > 0; count -= n, col += n) {
+    n = count < PIECE ? count : PIECE;
+    OLICA_TRY(olica_ids_read(context, ids, row, col, n, vocabulary, piece));
+  }
+  olica_memory_free(context->env, piece);
+  return OLICA_OK;
+}

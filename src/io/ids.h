@@ -27,4 +27,8 @@ void olica_ids_close(olica_context *context, olica_ids *ids); /* NULL allowed */
 olica_status olica_ids_read(olica_context *context, const olica_ids *ids, int64_t row, int64_t col,
                             int64_t count, int64_t vocabulary, int32_t *out);
 
+/* Reads the same ids a piece at a time, checks them, and keeps none. Not collective. */
+olica_status olica_ids_check(olica_context *context, const olica_ids *ids, int64_t row, int64_t col,
+                             int64_t count, int64_t vocabulary);
+
 #endif

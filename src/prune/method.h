@@ -67,8 +67,9 @@ typedef struct olica_method_plan {
   double node; /* peak of the node's shared memory, beside the layers and the packed layers. A rank's share of
                   it (olica_shared_counted), and of the packed layer, is included in the three above */
   double room; /* a thread's workspace in the kernel: olica_kernel_reserve */
-  double sequence;    /* operations per calibration sequence, beside its passage through the pruned layers, */
-  double solver_work; /* and operations of the decompositions; */
+  double sequence;       /* operations per calibration sequence, beside its passage through the pruned layers;
+                            ignored if the method does not calibrate; */
+  double solver_work;    /* operations of the decompositions; */
   double solver_seconds; /* their time by the model of their placement (olica_solver_seconds) */
 } olica_method_plan;
 

@@ -3,9 +3,10 @@
 #ifndef OLICA_RUN_ADVICE_H
 #define OLICA_RUN_ADVICE_H
 
-#include "job.h"
+#include "plan.h"
 
-/* Once the job is open and planned: the sparsity, the calibration's size, ranks that have nothing to do. */
-void olica_advise(const olica_job *job, const olica_plan *plan, int ranks);
+/* Once the riders are open and the run is planned: the sparsity, the calibration's size, ranks that have
+ * nothing to do. */
+void olica_advise(const olica_setup *setup, const olica_riders *riders, const olica_plan *plan, int ranks);
 
 #endif

@@ -5,62 +5,73 @@
 #include "advice.h"
 #include "foresee.h"
 #include "par/comm.h"
+#include "probe.h"
 #include "run/pipeline.h"
 
 /* What the texts gave. */
 static void print_texts(const olica_job *job) {
-  for (int i = 0; i < job->sources.count; i++)
+  for (int i = 0; i < job->inputs.sources.count; i++)
     printf("text         %s:%s: %lld of %lld rows tried, %lld sequence%s\n",
-           olica_sources_kind(job->sources.source[i].kind), job->sources.source[i].path,
-           (long long)job->drawn[i].tried, (long long)job->drawn[i].rows, (long long)job->drawn[i].drawn,
-           olica_log_plural(job->drawn[i].drawn));
+           olica_sources_kind(job->inputs.sources.source[i].kind), job->inputs.sources.source[i].path,
+           (long long)job->inputs.drawn[i].tried, (long long)job->inputs.drawn[i].rows,
+           (long long)job->inputs.drawn[i].drawn, olica_log_plural(job->inputs.drawn[i].drawn));
 }
 
 static void print_memory(const olica_plan *plan, int ranks_per_node) {
   printf("memory       %.1f MiB a rank (counted), %.1f MiB a node; streams %.1f, tasks %.1f, layers %.1f, "
          "stored weights %.1f, statistics and solver %.1f, tables %.1f, texts %.1f\n",
-         olica_job_mib(plan->memory), olica_job_mib(plan->memory) * ranks_per_node,
-         olica_job_mib(plan->streams), olica_job_mib(plan->tasks), olica_job_mib(plan->layers),
-         olica_job_mib(plan->weights), olica_job_mib(plan->solver), olica_job_mib(plan->tables),
-         olica_job_mib(plan->texts));
+         olica_mib(plan->memory), olica_mib(plan->memory) * ranks_per_node, olica_mib(plan->streams),
+         olica_mib(plan->tasks), olica_mib(plan->layers), olica_mib(plan->weights), olica_mib(plan->solver),
+         olica_mib(plan->tables), olica_mib(plan->texts));
   printf("layers       once a node: %.1f MiB of shared memory%s; the next one is %s; %s between sweeps\n",
-         olica_job_mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
+         olica_mib(plan->shared), ranks_per_node > 1 ? " (/dev/shm)" : "",
          plan->source.prefetch ? "fetched ahead" : "not fetched ahead",
          plan->source.keep ? "kept as stored" : "not kept");
 }
 
 static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
-  const olica_arch *arch = &job->source->arch;
-  const olica_options *o = job->options;
+  const olica_arch *arch = &job->setup.source->arch;
+  const olica_options *o = job->setup.options;
   int rows, cols, nodes = (ranks + ranks_per_node - 1) / ranks_per_node;
   printf("model        %s: %s, %d layers, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d%s\n",
          o->model.path, arch->family->name, arch->layers, arch->hidden, arch->heads, arch->kv_heads,
          arch->head, arch->ffn, arch->vocabulary, arch->tied ? ", tied" : "");
-  printf("parameters   %lld stored as %s\n", (long long)job->source->parameters,
-         olica_number_name(job->source->dtype));
+  printf("parameters   %lld stored as %s\n", (long long)job->setup.source->parameters,
+         olica_number_name(job->setup.source->dtype));
   printf("ranks        %d on %d node%s (%d on each), %d thread%s each, products in %s\n", ranks, nodes,
-         olica_log_plural(nodes), ranks_per_node, job->context->threads,
-         olica_log_plural(job->context->threads), olica_number_name(job->precision));
-  if (olica_job_prunes(job)) {
+         olica_log_plural(nodes), ranks_per_node, job->setup.context->threads,
+         olica_log_plural(job->setup.context->threads), olica_number_name(job->setup.precision));
+  if (olica_setup_prunes(&job->setup)) {
     olica_grid_shape(ranks, &rows, &cols);
-    if (job->method->calibrates)
+    if (job->setup.method->calibrates)
       printf("calibration  %lld sequence%s of %lld tokens, at most %.0f on a rank\n",
              (long long)o->calibration.samples, olica_log_plural(o->calibration.samples),
              (long long)o->calibration.length, ceil((double)o->calibration.samples / ranks));
     printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
            olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
-    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_job_mib(plan->checkpoint),
-           olica_number_name(job->dtype));
+    printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_mib(plan->checkpoint),
+           olica_number_name(job->setup.dtype));
     if (olica_options_restarts(o))
       printf("restart      %lld file%s of %.1f MiB %s%s\n", (long long)o->restart.keep,
-             olica_log_plural(o->restart.keep), olica_job_mib(plan->restart),
+             olica_log_plural(o->restart.keep), olica_mib(plan->restart),
              *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
-  if (olica_job_prunes(job) && *o->calibration.save) printf("statistics   %s\n", o->calibration.save);
+  if (olica_setup_prunes(&job->setup) && *o->calibration.save)
+    printf("statistics   %s\n", o->calibration.save);
   print_texts(job);
-  olica_riders_tell(job);
+  olica_riders_print(&job->riders);
   print_memory(plan, ranks_per_node);
   printf("work         %.3g floating-point operations\n", plan->flops);
+}
+
+/* Rank 0. */
+static void explain(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
+  const olica_method_model model = olica_setup_model(&job->setup);
+  print_plan(job, plan, ranks, ranks_per_node);
+  olica_method_explain(job->setup.method, job->setup.context->env, &model, plan->removed, &plan->largest,
+                       stdout);
+  olica_advise(&job->setup, &job->riders, plan, ranks);
+  fflush(stdout);
 }
 
 /* Nodes are filled one after the other; the last may have fewer ranks. */
@@ -71,31 +82,21 @@ static olica_layout lay_out(int ranks, int ranks_per_node) {
 
 olica_status olica_pipeline_check(olica_context *context, const olica_options *options, int ranks,
                                   int ranks_per_node) {
-  olica_job job = {.context = context, .options = options};
-  olica_inputs inputs = {0};
+  olica_job job;
   olica_plan plan;
   if (ranks_per_node == 0) ranks_per_node = ranks ? ranks : context->node_size;
   if (ranks == 0) ranks = context->size;
   if (ranks_per_node > ranks) ranks_per_node = ranks;
   const olica_layout layout = lay_out(ranks, ranks_per_node);
-  OLICA_TRY(olica_job_open(&job, &inputs));
-  OLICA_AGREE(context, olica_plan_make(&job, layout, &plan));
-  if (context->rank == 0) print_plan(&job, &plan, ranks, ranks_per_node);
-  const olica_method_model model = olica_job_model(&job);
-  if (context->rank == 0)
-    olica_method_explain(job.method, context->env, &model, plan.removed, &plan.largest, stdout);
-  olica_advise(&job, &plan, ranks);
-  if (context->rank == 0) fflush(stdout);
-  OLICA_TRY(olica_plan_check(&job, layout, &plan));
-  if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job, &plan));
-  OLICA_TRY(olica_job_check_ids(&job, &inputs));
-  OLICA_TRY(olica_job_probe_outputs(&job, plan.checkpoint, false));
+  OLICA_TRY(olica_job_open(&job, context, options, NULL));
+  OLICA_AGREE(context, olica_plan_make(&job.setup, &job.inputs, &job.riders, layout, &plan));
+  if (context->rank == 0) explain(&job, &plan, ranks, ranks_per_node);
+  OLICA_TRY(olica_plan_check(&job.setup, layout, &plan));
+  if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job.setup, &plan));
+  OLICA_TRY(olica_job_check_ids(&job));
+  OLICA_TRY(olica_probe_outputs(&job.setup, plan.checkpoint, false));
   OLICA_TRY(olica_foresee_outputs(&job, &plan));
   OLICA_TRY(olica_foresee_time(&job, &plan, ranks, ranks_per_node));
-  olica_resume_close(&job);
-  olica_saved_close(&job);
-  olica_ids_close(context, inputs.calibration);
-  olica_riders_close(&job);
-  olica_source_close(job.source);
+  olica_job_close(&job);
   return OLICA_OK;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "checksum.h"
 #include "config/value.h"
 #include "io/file.h"
 #include "par/comm.h"
@@ -123,50 +124,33 @@ static void put_tokenizer(const olica_bundle *bundle, json_t *group) {
       put_bytes(group, olica_bundle_file((olica_bundle_part)i), bundle->part[i].data, bundle->part[i].bytes);
 }
 
-static olica_status put_model(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {
-  put_bytes(group, "config.json", job->source->config, job->source->config_bytes);
-  OLICA_TRY(put_files(job->source, group));
-  if (scope == OLICA_FINGERPRINT_RUN) put_tokenizer(job->bundle, group);
+static olica_status put_model(const olica_engine *engine, olica_fingerprint_scope scope, json_t *group) {
+  put_bytes(group, "config.json", engine->setup->source->config, engine->setup->source->config_bytes);
+  OLICA_TRY(put_files(engine->setup->source, group));
+  if (scope == OLICA_FINGERPRINT_RUN) put_tokenizer(engine->inputs->bundle, group);
   return OLICA_OK;
 }
 
-/* The ranks' checksums, put together in the order of their sequences. */
-olica_status olica_fingerprint_ids(olica_context *context, const char *name, const olica_stream *stream,
-                                   json_t *group) {
-  int64_t bytes = stream->count * stream->tokens * (int64_t)sizeof *stream->ids;
-  int64_t own[2] = {(int64_t)crc32_z(0, (const Bytef *)stream->ids, (size_t)bytes), bytes}, (*all)[2];
-  OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
-  olica_watch_enter(context, "a gather of checksums");
-  MPI_Allgather(own, 2, MPI_INT64_T, all, 2, MPI_INT64_T, context->comm);
-  olica_watch_leave(context);
-  uLong crc = 0;
-  for (int r = 0; r < context->size; r++) crc = crc32_combine(crc, (uLong)all[r][0], (z_off_t)all[r][1]);
-  olica_memory_free(context->env, all);
-  char text[VALUE];
-  snprintf(text, sizeof text, "%lld ids, checksum %08lx", (long long)(stream->sequences * stream->tokens),
-           crc);
-  put_text(group, name, text);
-  return OLICA_OK;
+static olica_status put_tokens(const olica_engine *engine, olica_fingerprint_scope scope, json_t *group) {
+  if (engine->stream)
+    OLICA_TRY(olica_checksum_ids(engine->setup->context, "calibration", engine->stream, group));
+  return scope == OLICA_FINGERPRINT_RUN ? olica_riders_tokens(engine->riders, group) : OLICA_OK;
 }
 
-static olica_status put_tokens(const olica_job *job, olica_fingerprint_scope scope, json_t *group) {
-  if (job->stream) OLICA_TRY(olica_fingerprint_ids(job->context, "calibration", job->stream, group));
-  return scope == OLICA_FINGERPRINT_RUN ? olica_riders_tokens(&job->riders, group) : OLICA_OK;
-}
-
-olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scope scope, json_t **parts) {
-  bool root = job->context->rank == 0;
+olica_status olica_fingerprint_make(const olica_engine *engine, olica_fingerprint_scope scope,
+                                    json_t **parts) {
+  bool root = engine->setup->context->rank == 0;
   json_t *model = json_object(), *tokens = json_object();
   *parts = NULL;
-  OLICA_AGREE(job->context, root ? put_model(job, scope, model) : OLICA_OK);
-  OLICA_TRY(put_tokens(job, scope, tokens));
+  OLICA_AGREE(engine->setup->context, root ? put_model(engine, scope, model) : OLICA_OK);
+  OLICA_TRY(put_tokens(engine, scope, tokens));
   json_t *whole =
-      json_pack("{s:o, s:o, s:o, s:{s:i, s:i, s:s}}", "settings", settings_of(job->options, scope), "model",
-                model, "tokens", tokens, "program", "fingerprint", FORM, "numerics", NUMERICS, "precision",
-                olica_number_name(job->precision));
-  OLICA_AGREE(job->context, whole ? OLICA_OK
-                                  : olica_error_set(job->context->env, OLICA_ERR_MEMORY,
-                                                    "memory: no room for the run's fingerprint"));
+      json_pack("{s:o, s:o, s:o, s:{s:i, s:i, s:s}}", "settings", settings_of(engine->setup->options, scope),
+                "model", model, "tokens", tokens, "program", "fingerprint", FORM, "numerics", NUMERICS,
+                "precision", olica_number_name(engine->setup->precision));
+  OLICA_AGREE(engine->setup->context, whole ? OLICA_OK
+                                            : olica_error_set(engine->setup->context->env, OLICA_ERR_MEMORY,
+                                                              "memory: no room for the run's fingerprint"));
   if (root)
     *parts = whole;
   else
@@ -219,20 +203,4 @@ olica_status olica_fingerprint_compare(olica_env *env, const char *what, const j
   if (all.count == 0) return OLICA_OK;
   return olica_error_set(env, of_user ? OLICA_ERR_CONFIG : OLICA_ERR_INPUT, "%s: is of another run: %s%s",
                          what, all.text, all.count > DIFFERENCES_TOLD ? "; and more" : "");
-}
-
-uint32_t olica_fingerprint_questions(const olica_questions *questions) {
-  uLong crc = 0;
-  for (int64_t i = 0; i < questions->count; i++) {
-    const olica_question *question = &questions->question[i];
-    const int32_t head[3] = {question->task, question->choices, question->gold};
-    crc = crc32_z(crc, (const Bytef *)head, sizeof head);
-    for (int c = 0; c < question->choices; c++) {
-      const olica_choice *choice = &questions->choice[question->first_choice + c];
-      const int32_t sizes[3] = {choice->tokens, choice->scored, choice->characters};
-      crc = crc32_z(crc, (const Bytef *)sizes, sizeof sizes);
-      crc = crc32_z(crc, (const Bytef *)choice->id, (size_t)choice->tokens * sizeof *choice->id);
-    }
-  }
-  return (uint32_t)crc;
 }

@@ -14,7 +14,7 @@
 #ifndef OLICA_RUN_FINGERPRINT_H
 #define OLICA_RUN_FINGERPRINT_H
 
-#include "job.h"
+#include "engine.h"
 
 typedef enum olica_fingerprint_scope {
   OLICA_FINGERPRINT_RUN,       /* the whole run and its checkpoint */
@@ -22,22 +22,15 @@ typedef enum olica_fingerprint_scope {
                                 * the result alone are left out (olica_affects) */
 } olica_fingerprint_scope;
 
-/* The fingerprint of this job, once olica_job_prepare is done: a new reference on rank 0, NULL elsewhere.
- * Collective on the job's context. */
-olica_status olica_fingerprint_make(const olica_job *job, olica_fingerprint_scope scope, json_t **parts);
+/* The fingerprint of this run, once the engine is prepared (else without tokens): a new reference on rank 0,
+ * NULL elsewhere. Collective. */
+olica_status olica_fingerprint_make(const olica_engine *engine, olica_fingerprint_scope scope,
+                                    json_t **parts);
 
 /* Are both the same? If not, the message begins with `what` ("pruned.h5.restart.0") and names each difference
  * with its value then and now; OLICA_ERR_INPUT if the model or the tokens differ and no setting does, else
  * OLICA_ERR_CONFIG. Parts that are no fingerprint differ. Not collective, pure: rank 0. */
 olica_status olica_fingerprint_compare(olica_env *env, const char *what, const json_t *then,
                                        const json_t *now);
-
-/* Puts the ids of all ranks of a stream under that name into a group. Collective on the context. */
-olica_status olica_fingerprint_ids(olica_context *context, const char *name, const olica_stream *stream,
-                                   json_t *group);
-
-/* The checksum of the tasks' tokens, while the questions have them: what job->tasks.checksum is filled with.
- * Not collective, pure. */
-uint32_t olica_fingerprint_questions(const olica_questions *questions);
 
 #endif

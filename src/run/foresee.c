@@ -14,30 +14,30 @@ static void tell_file(const char *what, const char *path, const char *then) {
 }
 
 static void tell_files(const olica_job *job) {
-  const olica_options *o = job->options;
-  if (olica_job_prunes(job)) tell_file("checkpoint", o->output.checkpoint, "would be replaced");
+  const olica_options *o = job->setup.options;
+  if (olica_setup_prunes(&job->setup)) tell_file("checkpoint", o->output.checkpoint, "would be replaced");
   tell_file("report", o->output.report, "would be replaced");
   tell_file("log-likelihoods", o->predictions, "would be replaced");
 }
 
 /* Rank 0. */
 static olica_status look_at_lock(const olica_job *job) {
-  const char *path = job->options->output.checkpoint;
-  if (!olica_lock_held(job->context->env, path)) return OLICA_OK;
-  return olica_error_set(job->context->env, OLICA_ERR_IO,
+  const char *path = job->setup.options->output.checkpoint;
+  if (!olica_lock_held(job->setup.context->env, path)) return OLICA_OK;
+  return olica_error_set(job->setup.context->env, OLICA_ERR_IO,
                          "%s: another job is writing it (it holds %s.lock), expected one at a time", path,
                          path);
 }
 
 static olica_status look_at_restart(olica_job *job, const olica_plan *plan) {
-  bool root = job->context->rank == 0;
+  bool root = job->setup.context->rank == 0;
   olica_position at;
-  if (job->options->fresh) {
+  if (job->setup.options->fresh) {
     if (root) printf("restart      --fresh: restart files of an earlier run would be removed\n");
     return OLICA_OK;
   }
-  OLICA_TRY(olica_resume_open(job, plan->restart, plan->checkpoint));
-  OLICA_TRY(olica_resume_foresee(job, &at));
+  OLICA_TRY(olica_resume_open(&job->resume, plan->restart, plan->checkpoint));
+  OLICA_TRY(olica_resume_foresee(&job->resume, &at));
   if (root && (at.sweep > 1 || at.layer > 0))
     printf("found        %s.%d: would go on from layer %d of sweep %d (layers from 0)\n",
            job->resume.files->name, job->resume.files->found, at.layer, at.sweep);
@@ -45,18 +45,19 @@ static olica_status look_at_restart(olica_job *job, const olica_plan *plan) {
 }
 
 static olica_status look_at_statistics(olica_job *job) {
-  const char *path = job->options->calibration.save;
+  const char *path = job->setup.options->calibration.save;
   bool reads;
-  OLICA_TRY(olica_saved_foresee(job, &reads));
-  if (job->context->rank == 0) tell_file("statistics", path, reads ? "would be read" : "would be replaced");
+  OLICA_TRY(olica_saved_foresee(&job->saved, &reads));
+  if (job->setup.context->rank == 0)
+    tell_file("statistics", path, reads ? "would be read" : "would be replaced");
   return OLICA_OK;
 }
 
 olica_status olica_foresee_outputs(olica_job *job, const olica_plan *plan) {
-  bool root = job->context->rank == 0;
+  bool root = job->setup.context->rank == 0;
   if (root) tell_files(job);
-  if (!olica_job_prunes(job)) return OLICA_OK;
-  OLICA_AGREE(job->context, root ? look_at_lock(job) : OLICA_OK);
+  if (!olica_setup_prunes(&job->setup)) return OLICA_OK;
+  OLICA_AGREE(job->setup.context, root ? look_at_lock(job) : OLICA_OK);
   OLICA_TRY(look_at_restart(job, plan));
   OLICA_TRY(look_at_statistics(job));
   if (root) fflush(stdout);
@@ -69,10 +70,11 @@ olica_status olica_foresee_outputs(olica_job *job, const olica_plan *plan) {
  * once for each sweep that does not keep the weights. */
 static double expected_seconds(const olica_job *job, const olica_plan *plan, int ranks,
                                const olica_rates *rates, double before) {
-  double rate = job->precision == OLICA_BF16 ? rates->bf16 : rates->fp32;
-  double bytes = (double)job->source->parameters * (double)olica_number_size(job->source->dtype);
-  int sweeps = olica_job_prunes(job) && !plan->source.keep ? olica_job_last_sweep(job) : 1;
-  return before + olica_work_busiest(job, &plan->work, ranks) / rate + plan->solving +
+  double rate = job->setup.precision == OLICA_BF16 ? rates->bf16 : rates->fp32;
+  double bytes = (double)job->setup.source->parameters * (double)olica_number_size(job->setup.source->dtype);
+  int sweeps =
+      olica_setup_prunes(&job->setup) && !plan->source.keep ? olica_setup_last_sweep(&job->setup) : 1;
+  return before + olica_work_busiest(&plan->work, ranks) / rate + plan->solving +
          sweeps * bytes / rates->reading;
 }
 
@@ -110,8 +112,8 @@ static void print_seconds(double seconds, char text[32]) {
 }
 
 static void warn_of_time(const olica_job *job, double seconds, int ranks_per_node) {
-  const olica_context *context = job->context;
-  double walltime = (double)job->options->run.walltime;
+  const olica_context *context = job->setup.context;
+  double walltime = (double)job->setup.options->run.walltime;
   if (walltime > 0 && seconds > walltime)
     olica_log_warn(
         context->env,
@@ -127,20 +129,20 @@ static void warn_of_time(const olica_job *job, double seconds, int ranks_per_nod
 }
 
 olica_status olica_foresee_time(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
-  const olica_timers *timers = &job->context->env->timers;
+  const olica_timers *timers = &job->setup.context->env->timers;
   double before = olica_timer_now() - timers->started;
   olica_rates rates;
   char text[32];
-  OLICA_TRY(olica_rates_measure(job, 0.2, true, &rates));
-  if (job->context->rank != 0) return OLICA_OK;
+  OLICA_TRY(olica_rates_measure(&job->setup, 0.2, true, &rates));
+  if (job->setup.context->rank != 0) return OLICA_OK;
   double seconds = expected_seconds(job, plan, ranks, &rates, before);
   print_seconds(seconds, text);
   print_rates(&rates);
   printf("time         about %s on %d rank%s like this one; files at %.1f GB/s, writing not counted%s\n",
          text, ranks, olica_log_plural(ranks), rates.reading / 1e9,
-         ranks == job->context->size ? "" : "; measured with other ranks than these");
-  if (job->precision == OLICA_BF16 && olica_rates_prefer_fp32(&rates))
-    olica_log_warn(job->context->env,
+         ranks == job->setup.context->size ? "" : "; measured with other ranks than these");
+  if (job->setup.precision == OLICA_BF16 && olica_rates_prefer_fp32(&rates))
+    olica_log_warn(job->setup.context->env,
                    "[compute] precision = bf16: fp32 is faster on this processor, and more precise");
   warn_of_time(job, seconds, ranks_per_node);
   fflush(stdout);

@@ -4,6 +4,7 @@
 #define OLICA_RUN_FORESEE_H
 
 #include "job.h"
+#include "plan.h"
 
 /* After olica_job_probe_outputs: outputs that would be replaced, restart files that would be gone on with,
  * saved statistics that would be read. Changes nothing. Fails as the run would: a lock that another job

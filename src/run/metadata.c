@@ -1,11 +1,11 @@
-/* The checkpoint's metadata: the model's own texts, the settings, and where it all came from. */
+#include "metadata.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "config/usage.h"
 #include "config/value.h"
-#include "job.h"
 #include "par/comm.h"
 
 static char *dump(json_t *object) {
@@ -15,19 +15,19 @@ static char *dump(json_t *object) {
 }
 
 /* What the calibration was drawn from. */
-static json_t *texts_of(const olica_job *job) {
+static json_t *texts_of(const olica_inputs *inputs) {
   json_t *texts = json_array();
-  for (int i = 0; i < job->sources.count; i++) {
-    const olica_text_source *source = &job->sources.source[i];
+  for (int i = 0; i < inputs->sources.count; i++) {
+    const olica_text_source *source = &inputs->sources.source[i];
     json_array_append_new(
         texts, json_pack("{s:s, s:o, s:o, s:I, s:I}", "kind", olica_sources_kind(source->kind), "file",
                          olica_value_string(source->path), "field", olica_value_string(source->field), "rows",
-                         (json_int_t)job->drawn[i].rows, "sequences", (json_int_t)job->drawn[i].drawn));
+                         (json_int_t)inputs->drawn[i].rows, "sequences", (json_int_t)inputs->drawn[i].drawn));
   }
   return texts;
 }
 
-static char *provenance(const olica_job *job) {
+static char *provenance(const olica_engine *engine) {
   char when[32];
   time_t now = time(NULL);
   struct tm utc;
@@ -35,9 +35,10 @@ static char *provenance(const olica_job *job) {
   return dump(json_pack(
       "{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o, s:s}", "program", "olica_mpi", "version",
       olica_usage_release(), "git", olica_usage_git(), "libraries", olica_usage_libraries(), "written", when,
-      "model", olica_value_string(job->options->model.path), "ranks", job->context->size, "nodes",
-      job->context->nodes, "threads", job->context->threads, "host", job->context->host, "seed",
-      (json_int_t)job->options->calibration.seed, "texts", texts_of(job), "kernel", job->report->run.kernel));
+      "model", olica_value_string(engine->setup->options->model.path), "ranks", engine->setup->context->size,
+      "nodes", engine->setup->context->nodes, "threads", engine->setup->context->threads, "host",
+      engine->setup->context->host, "seed", (json_int_t)engine->setup->options->calibration.seed, "texts",
+      texts_of(engine->inputs), "kernel", olica_kernel_name(engine->kernel)));
 }
 
 /* Rank 0's text on every rank (times and hosts differ), in counted memory; `shared` says how long it is. */
@@ -71,15 +72,16 @@ static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_pa
 }
 
 /* Resumes the one that an earlier run has begun, if this run resumes in the last sweep. */
-static olica_status reopen(olica_job *job, const olica_checkpoint_options *options,
-                           const olica_checkpoint_text *texts) {
-  olica_resume *resume = &job->resume;
-  olica_env *env = job->context->env;
-  if (resume->from.sweep < olica_job_last_sweep(job) || resume->from.layer == 0) return OLICA_OK;
-  olica_status status = olica_checkpoint_open(job->context, options, &job->source->arch, job->shapes, texts,
-                                              resume->progress, resume->progress_bytes, &job->checkpoint);
+static olica_status reopen(olica_engine *engine, olica_resume *resume,
+                           const olica_checkpoint_options *options, const olica_checkpoint_text *texts) {
+  const olica_setup *setup = engine->setup;
+  olica_env *env = setup->context->env;
+  if (resume->from.sweep < olica_setup_last_sweep(setup) || resume->from.layer == 0) return OLICA_OK;
+  olica_status status =
+      olica_checkpoint_open(setup->context, options, &setup->source->arch, engine->shapes, texts,
+                            resume->snapshot.progress, resume->snapshot.progress_bytes, &engine->checkpoint);
   if (status != OLICA_ERR_IO) return status;
-  if (job->context->rank == 0)
+  if (setup->context->rank == 0)
     olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep %d begins anew: %s",
                    resume->from.sweep, env->error.text);
   olica_error_clear(env);
@@ -87,12 +89,28 @@ static olica_status reopen(olica_job *job, const olica_checkpoint_options *optio
   return OLICA_OK;
 }
 
-olica_status olica_job_create_checkpoint(olica_job *job) {
-  olica_context *context = job->context;
-  const olica_options *options = job->options;
-  const olica_bundle *bundle = job->bundle;
+/* With all its texts: resumed, or else created. */
+static olica_status open_checkpoint(olica_engine *engine, olica_resume *resume,
+                                    const olica_checkpoint_text *texts) {
+  const olica_setup *setup = engine->setup;
+  const olica_options *options = setup->options;
+  olica_checkpoint_options checkpoint = {
+      .path = options->output.checkpoint, .dtype = setup->dtype, .overwrite = options->output.overwrite};
+  OLICA_TRY(make_hints(options, &checkpoint.hints));
+  olica_status status = reopen(engine, resume, &checkpoint, texts);
+  if (status == OLICA_OK && !engine->checkpoint)
+    status = olica_checkpoint_open(setup->context, &checkpoint, &setup->source->arch, engine->shapes, texts,
+                                   NULL, 0, &engine->checkpoint);
+  if (checkpoint.hints != MPI_INFO_NULL) MPI_Info_free(&checkpoint.hints);
+  return status;
+}
+
+olica_status olica_metadata_create_checkpoint(olica_engine *engine, olica_resume *resume) {
+  const olica_setup *setup = engine->setup;
+  olica_context *context = setup->context;
+  const olica_bundle *bundle = engine->inputs->bundle;
   olica_checkpoint_text texts[OLICA_TEXTS] = {
-      [OLICA_TEXT_CONFIG] = {job->source->config, job->source->config_bytes},
+      [OLICA_TEXT_CONFIG] = {setup->source->config, setup->source->config_bytes},
       [OLICA_TEXT_TOKENIZER_JSON] = text_of(bundle, OLICA_BUNDLE_JSON),
       [OLICA_TEXT_TOKENIZER_MODEL] = text_of(bundle, OLICA_BUNDLE_MODEL),
       [OLICA_TEXT_TOKENIZER_CONFIG] = text_of(bundle, OLICA_BUNDLE_CONFIG),
@@ -100,17 +118,10 @@ olica_status olica_job_create_checkpoint(olica_job *job) {
       [OLICA_TEXT_ADDED_TOKENS] = text_of(bundle, OLICA_BUNDLE_ADDED)};
   char *settings, *origin;
   bool root = context->rank == 0;
-  OLICA_TRY(share_text(context, root ? dump(olica_options_json(options)) : NULL, &settings,
+  OLICA_TRY(share_text(context, root ? dump(olica_options_json(setup->options)) : NULL, &settings,
                        &texts[OLICA_TEXT_SETTINGS]));
-  OLICA_TRY(share_text(context, root ? provenance(job) : NULL, &origin, &texts[OLICA_TEXT_PROVENANCE]));
-  olica_checkpoint_options checkpoint = {
-      .path = options->output.checkpoint, .dtype = job->dtype, .overwrite = options->output.overwrite};
-  OLICA_TRY(make_hints(options, &checkpoint.hints));
-  olica_status status = reopen(job, &checkpoint, texts);
-  if (status == OLICA_OK && !job->checkpoint)
-    status = olica_checkpoint_open(context, &checkpoint, &job->source->arch, job->shapes, texts, NULL, 0,
-                                   &job->checkpoint);
-  if (checkpoint.hints != MPI_INFO_NULL) MPI_Info_free(&checkpoint.hints);
+  OLICA_TRY(share_text(context, root ? provenance(engine) : NULL, &origin, &texts[OLICA_TEXT_PROVENANCE]));
+  olica_status status = open_checkpoint(engine, resume, texts);
   olica_memory_free(context->env, settings);
   olica_memory_free(context->env, origin);
   return status;

@@ -13,7 +13,7 @@
 #include "io/file.h"
 #include "par/comm.h"
 #include "prune/method.h"
-#include "resume.h"
+#include "restart_files.h"
 #include "text/sources.h"
 
 #define REPORT "[output] report"
@@ -282,7 +282,7 @@ olica_status olica_outputs_follow(olica_context *context, olica_options *options
 static olica_status compare(olica_context *context, const olica_options *options, bool report_only) {
   outputs o = {.env = context->env, .options = options, .report_only = report_only};
   if (options->prune.method != OLICA_METHOD_NONE)
-    OLICA_TRY(olica_resume_name(context, options, &o.restart_name));
+    OLICA_TRY(olica_restart_files_name(context, options, &o.restart_name));
   olica_status status = context->rank == 0 ? check(&o) : OLICA_OK;
   for (int i = 0; i < o.count; i++) free(o.place[i].directory);
   free(o.restart.directory);

@@ -9,68 +9,77 @@
 #include "io/lock.h"
 #include "job.h"
 #include "la/product.h"
+#include "metadata.h"
 #include "par/comm.h"
+#include "probe.h"
 #include "rates.h"
 #include "report/claim.h"
 #include "run/outputs.h"
+#include "sweep.h"
 
 /* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_plan *plan) {
-  olica_context *context = job->context;
+  olica_context *context = job->setup.context;
   const olica_layout layout = {context->size, context->nodes, context->peer_groups};
-  OLICA_AGREE(context, olica_plan_make(job, layout, plan));
-  plan->source.output = olica_job_prunes(job) ? job->dtype : OLICA_FP32;
+  OLICA_AGREE(context, olica_plan_make(&job->setup, &job->inputs, &job->riders, layout, plan));
+  plan->source.output = olica_setup_prunes(&job->setup) ? job->setup.dtype : OLICA_FP32;
   job->report->estimate = plan->memory;
-  job->context->env->memory.limit = (size_t)job->options->compute.memory;
-  OLICA_TRY(olica_plan_check(job, layout, plan));
-  OLICA_AGREE(job->context, olica_plan_check_node(job, plan));
-  OLICA_AGREE(job->context, olica_product_reserve(job->context->env, job->context->threads));
-  olica_advise(job, plan, context->size);
-  OLICA_TRY(olica_rates_warn(job));
-  OLICA_TRY(olica_job_probe_outputs(job, plan->checkpoint, true));
-  bool locks = context->rank == 0 && olica_job_prunes(job);
-  OLICA_AGREE(context,
-              locks ? olica_lock_take(context->env, job->options->output.checkpoint, &job->lock) : OLICA_OK);
-  return olica_resume_open(job, plan->restart, plan->checkpoint);
+  job->setup.context->env->memory.limit = (size_t)job->setup.options->compute.memory;
+  OLICA_TRY(olica_plan_check(&job->setup, layout, plan));
+  OLICA_AGREE(job->setup.context, olica_plan_check_node(&job->setup, plan));
+  OLICA_AGREE(job->setup.context,
+              olica_product_reserve(job->setup.context->env, job->setup.context->threads));
+  olica_advise(&job->setup, &job->riders, plan, context->size);
+  OLICA_TRY(olica_rates_warn(&job->setup));
+  OLICA_TRY(olica_probe_outputs(&job->setup, plan->checkpoint, true));
+  bool locks = context->rank == 0 && olica_setup_prunes(&job->setup);
+  OLICA_AGREE(context, locks
+                           ? olica_lock_take(context->env, job->setup.options->output.checkpoint, &job->lock)
+                           : OLICA_OK);
+  return olica_resume_open(&job->resume, plan->restart, plan->checkpoint);
 }
 
 static void describe_run(olica_job *job) {
   olica_report *report = job->report;
-  const olica_context *context = job->context;
-  snprintf(report->run.precision, sizeof report->run.precision, "%s", olica_number_name(job->precision));
-  snprintf(report->run.kernel, sizeof report->run.kernel, "%s", olica_kernel_name(job->kernel));
-  report->dense = job->source->parameters;
-  olica_report_model(report, &job->source->arch, job->source->is_checkpoint ? "checkpoint" : "huggingface");
+  const olica_context *context = job->setup.context;
+  snprintf(report->run.precision, sizeof report->run.precision, "%s",
+           olica_number_name(job->setup.precision));
+  snprintf(report->run.kernel, sizeof report->run.kernel, "%s", olica_kernel_name(job->engine.kernel));
+  report->dense = job->setup.source->parameters;
+  olica_report_model(report, &job->setup.source->arch,
+                     job->setup.source->is_checkpoint ? "checkpoint" : "huggingface");
   olica_log_line(context->env,
                  "%s: %s, %d layer%s, hidden %d, %d/%d heads of %d, FFN %d, vocabulary %d, %.1f M parameters",
-                 job->options->model.path, job->source->arch.family->name, job->source->arch.layers,
-                 olica_log_plural(job->source->arch.layers), job->source->arch.hidden,
-                 job->source->arch.heads, job->source->arch.kv_heads, job->source->arch.head,
-                 job->source->arch.ffn, job->source->arch.vocabulary, (double)job->source->parameters / 1e6);
+                 job->setup.options->model.path, job->setup.source->arch.family->name,
+                 job->setup.source->arch.layers, olica_log_plural(job->setup.source->arch.layers),
+                 job->setup.source->arch.hidden, job->setup.source->arch.heads,
+                 job->setup.source->arch.kv_heads, job->setup.source->arch.head, job->setup.source->arch.ffn,
+                 job->setup.source->arch.vocabulary, (double)job->setup.source->parameters / 1e6);
   olica_log_line(context->env,
                  "%d rank%s on %d node%s, %d thread%s each; products in %s by %s; about %.0f MiB a rank",
                  context->size, olica_log_plural(context->size), context->nodes,
                  olica_log_plural(context->nodes), context->threads, olica_log_plural(context->threads),
-                 report->run.precision, report->run.kernel, olica_job_mib(report->estimate));
-  for (int i = 0; i < job->sources.count; i++)
+                 report->run.precision, report->run.kernel, olica_mib(report->estimate));
+  for (int i = 0; i < job->inputs.sources.count; i++)
     olica_log_line(context->env, "calibration: %lld sequence%s from %s, %lld of its %lld rows tried",
-                   (long long)job->drawn[i].drawn, olica_log_plural(job->drawn[i].drawn),
-                   job->sources.source[i].path, (long long)job->drawn[i].tried,
-                   (long long)job->drawn[i].rows);
+                   (long long)job->inputs.drawn[i].drawn, olica_log_plural(job->inputs.drawn[i].drawn),
+                   job->inputs.sources.source[i].path, (long long)job->inputs.drawn[i].tried,
+                   (long long)job->inputs.drawn[i].rows);
   if (context->node_rank == 0 && context->threads * context->node_size > context->node_cores)
     olica_log_warn(context->env, "ranks x threads on a node are more than its cores");
 }
 
 static olica_status choose_shapes(olica_job *job) {
   olica_report *report = job->report;
-  const olica_arch *arch = &job->source->arch;
-  OLICA_TRY(
-      olica_method_shapes(job->method, job->context->env, arch, job->pruned->bytes, job->state, job->shapes));
-  OLICA_AGREE(job->context, olica_report_choice(job->context->env, report, job->shapes, job->state));
+  const olica_arch *arch = &job->setup.source->arch;
+  OLICA_TRY(olica_method_shapes(job->setup.method, job->setup.context->env, arch, job->engine.pruned->bytes,
+                                job->engine.state, job->engine.shapes));
+  OLICA_AGREE(job->setup.context,
+              olica_report_choice(job->setup.context->env, report, job->engine.shapes, job->engine.state));
   report->pruned = report->dense;
   for (int i = 0; i < arch->layers; i++)
-    report->pruned += olica_layer_shape_total(arch, &job->shapes[i]) -
-                      olica_layer_shape_total(arch, &job->source->shape[i]);
+    report->pruned += olica_layer_shape_total(arch, &job->engine.shapes[i]) -
+                      olica_layer_shape_total(arch, &job->setup.source->shape[i]);
   report->sparsity_reached = 1.0 - (double)report->pruned / (double)report->dense;
   return OLICA_OK;
 }
@@ -82,25 +91,25 @@ static double file_bytes(const char *path) {
 }
 
 static olica_status prune(olica_job *job) {
-  olica_env *env = job->context->env;
+  olica_env *env = job->setup.context->env;
   olica_timer_start(&env->timers, "survey");
   OLICA_TRY(choose_shapes(job));
   olica_timer_stop(&env->timers);
   olica_timer_start(&env->timers, "write");
-  OLICA_TRY(olica_job_create_checkpoint(job));
+  OLICA_TRY(olica_metadata_create_checkpoint(&job->engine, &job->resume));
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_prune(job));
   /* Before the checkpoint has its name: a run that cannot write them goes on from its restart file. */
-  OLICA_TRY(olica_job_write_predictions(job));
+  OLICA_TRY(olica_riders_write(&job->riders));
   olica_timer_start(&env->timers, "write");
-  olica_checkpoint *checkpoint = job->checkpoint;
-  job->checkpoint = NULL; /* finish frees it, whatever comes of it */
+  olica_checkpoint *checkpoint = job->engine.checkpoint;
+  job->engine.checkpoint = NULL; /* finish frees it, whatever comes of it */
   double inputs = env->bytes_read;
-  bool keep = olica_resume_needs_part(job);
+  bool keep = olica_resume_needs_part(&job->resume);
   OLICA_TRY(olica_checkpoint_finish(checkpoint, keep, &job->report->mine.bytes_written));
   env->bytes_read = inputs; /* reading back what was written does not count */
   olica_timer_stop(&env->timers);
-  job->report->checkpoint = job->options->output.checkpoint;
+  job->report->checkpoint = job->setup.options->output.checkpoint;
   job->report->checkpoint_bytes = file_bytes(job->report->checkpoint);
   return OLICA_OK;
 }
@@ -109,56 +118,56 @@ static olica_status prune(olica_job *job) {
 static olica_status record_solvers(olica_job *job) {
   enum { MOST = 4096 };
   olica_report *report = job->report;
-  olica_env *env = job->context->env;
-  OLICA_AGREE(job->context, OLICA_NEW(env, report->solvers, MOST));
-  report->solvers_count = olica_pool_records(job->pool, report->solvers, MOST);
+  olica_env *env = job->setup.context->env;
+  OLICA_AGREE(job->setup.context, OLICA_NEW(env, report->solvers, MOST));
+  report->solvers_count = olica_pool_records(job->engine.pool, report->solvers, MOST);
   long problems[OLICA_BACKENDS] = {0};
   for (int i = 0; i < report->solvers_count; i++)
     problems[report->solvers[i].place.backend] += report->solvers[i].problems;
   olica_log_line(env, "eigenproblems: %ld by lapack, %ld by scalapack, %ld by slepc ([solver] eigen = %s)",
                  problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK],
-                 problems[OLICA_BACKEND_SLEPC], olica_backend_name(job->options->solver.eigen));
+                 problems[OLICA_BACKEND_SLEPC], olica_backend_name(job->setup.options->solver.eigen));
   return OLICA_OK;
 }
 
 static void fill_report(olica_job *job) {
   olica_report *report = job->report;
-  if (job->stream) report->mine.sequences = job->stream->count;
-  if (job->pool) report->mine.eigenproblems = olica_pool_eigenproblems(job->pool);
-  report->mine.bytes_read = job->context->env->bytes_read;
+  if (job->engine.stream) report->mine.sequences = job->engine.stream->count;
+  if (job->engine.pool) report->mine.eigenproblems = olica_pool_eigenproblems(job->engine.pool);
+  report->mine.bytes_read = job->setup.context->env->bytes_read;
 }
 
-static olica_status run(olica_job *job) {
-  olica_env *env = job->context->env;
-  olica_inputs inputs = {0};
+static olica_status run(olica_job *job, olica_context *context, const olica_options *options,
+                        olica_report *report) {
+  olica_env *env = context->env;
   olica_plan plan;
   olica_timer_start(&env->timers, "read");
-  OLICA_TRY(olica_job_open(job, &inputs));
-  OLICA_AGREE(job->context, olica_report_layers(env, job->report, &job->source->arch, job->method,
-                                                olica_job_last_sweep(job)));
+  OLICA_TRY(olica_job_open(job, context, options, report));
+  OLICA_AGREE(job->setup.context,
+              olica_report_layers(env, job->report, &job->setup.source->arch, job->setup.method,
+                                  olica_setup_last_sweep(&job->setup)));
   OLICA_TRY(check_needs(job, &plan));
-  OLICA_TRY(olica_job_prepare(job, &inputs, &plan));
-  OLICA_TRY(olica_resume_load(job));
-  OLICA_TRY(olica_saved_open(job));
-  olica_ids_close(job->context, inputs.calibration);
+  OLICA_TRY(olica_engine_prepare(&job->engine, &plan));
+  OLICA_TRY(olica_resume_load(&job->resume));
+  OLICA_TRY(olica_saved_open(&job->saved, job->resume.from));
   describe_run(job);
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_dense(job));
-  if (!olica_job_prunes(job)) return olica_job_write_predictions(job);
+  if (!olica_setup_prunes(&job->setup)) return olica_riders_write(&job->riders);
   OLICA_TRY(prune(job));
   return record_solvers(job);
 }
 
 static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
-  olica_job job = {.context = context, .options = options, .report = report, .lock = -1};
-  olica_status status = run(&job);
-  if (status != OLICA_OK) olica_source_settle(job.source);
+  olica_job job;
+  olica_status status = run(&job, context, options, report);
+  if (status != OLICA_OK) olica_source_settle(job.setup.source);
   fill_report(&job);
-  olica_resume_end(&job, status);
-  if (olica_resume_needs_part(&job))
-    olica_checkpoint_leave(job.checkpoint);
+  olica_resume_end(&job.resume, status);
+  if (olica_resume_needs_part(&job.resume))
+    olica_checkpoint_leave(job.engine.checkpoint);
   else
-    olica_checkpoint_abandon(job.checkpoint);
+    olica_checkpoint_abandon(job.engine.checkpoint);
   olica_lock_release(context->env, options->output.checkpoint, job.lock);
   /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
   if (status == OLICA_OK) olica_job_close(&job);

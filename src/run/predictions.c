@@ -1,10 +1,10 @@
-/* --predictions: a line of JSON for every question, in the order of the tasks and their files. */
+#include "predictions.h"
+
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/scores.h"
 #include "io/file.h"
-#include "job.h"
-#include "par/comm.h"
 
 enum { NUMBER = 40, LINE = 512 };
 
@@ -42,34 +42,30 @@ static void put_model(text *t, const char *name, const olica_questions *question
 }
 
 /* An unpruned model is the dense one, whether or not this run prunes it. */
-static const char *name_of(const olica_job *job, bool pruned) {
-  return pruned || job->source->is_pruned ? olica_report_name(job->report, pruned) : "dense";
+static const char *name_of(const olica_setup *setup, const olica_report *report, bool pruned) {
+  return pruned || setup->source->is_pruned ? olica_report_name(report, pruned) : "dense";
 }
 
-static void put_question(text *t, const olica_job *job, int64_t number) {
-  const olica_job_tasks *tasks = &job->tasks;
-  const olica_questions *questions = tasks->questions;
+static void put_question(text *t, const char *task, const olica_questions *questions, int64_t number,
+                         const char *const model[2], double *const likelihood[2]) {
   const olica_question *question = &questions->question[number];
   char piece[LINE];
-  snprintf(piece, sizeof piece, "{\"task\": \"%s\", \"index\": %lld, \"gold\": %d",
-           tasks->files.file[question->task].task->name,
+  snprintf(piece, sizeof piece, "{\"task\": \"%s\", \"index\": %lld, \"gold\": %d", task,
            (long long)(number - questions->first[question->task]), question->gold);
   put(t, piece);
-  for (int m = 0; m < 2; m++) put_model(t, name_of(job, m), questions, question, tasks->likelihood[m]);
+  for (int m = 0; m < 2; m++) put_model(t, model[m], questions, question, likelihood[m]);
   put(t, "}\n");
 }
 
-static olica_status write(const olica_job *job) {
-  text t = {.env = job->context->env};
-  for (int64_t i = 0; i < job->tasks.questions->count; i++) put_question(&t, job, i);
+olica_status olica_predictions_write(const olica_setup *setup, const olica_report *report,
+                                     const olica_task_files *files, const olica_questions *questions,
+                                     double *const likelihood[2]) {
+  text t = {.env = setup->context->env};
+  const char *const model[2] = {name_of(setup, report, false), name_of(setup, report, true)};
+  for (int64_t i = 0; i < questions->count; i++)
+    put_question(&t, files->file[questions->question[i].task].task->name, questions, i, model, likelihood);
   OLICA_TRY(t.status);
-  olica_status status = olica_file_save(t.env, job->options->predictions, t.data, t.bytes);
+  olica_status status = olica_file_save(t.env, setup->options->predictions, t.data, t.bytes);
   olica_memory_free(t.env, t.data);
   return status;
-}
-
-olica_status olica_job_write_predictions(olica_job *job) {
-  bool asked = job->options->predictions && job->context->rank == 0;
-  OLICA_AGREE(job->context, asked ? write(job) : OLICA_OK);
-  return OLICA_OK;
 }

@@ -116,43 +116,43 @@ static olica_status measure_reading(olica_env *env, const olica_source *source, 
 }
 
 /* Seconds that a wait for the slowest may take are none of the measurement's: ranks begin together. */
-static olica_status measure_all(const olica_job *job, olica_context *own, double seconds, bool reads,
+static olica_status measure_all(const olica_setup *setup, olica_context *own, double seconds, bool reads,
                                 double rate[3]) {
-  const olica_options *o = job->options;
-  int64_t length =
-      olica_job_prunes(job) || job->texts.count == 0 ? o->calibration.length : o->evaluate.length;
+  const olica_options *o = setup->options;
+  bool evaluates = *o->evaluate.text || *o->evaluate.tokens;
+  int64_t length = olica_setup_prunes(setup) || !evaluates ? o->calibration.length : o->evaluate.length;
   bench b = {.context = own,
-             .arch = shrink(&job->source->arch, &job->source->shape[0]),
+             .arch = shrink(&setup->source->arch, &setup->source->shape[0]),
              .tokens = (int)(length < LENGTH ? length : LENGTH),
              .seconds = seconds};
   OLICA_TRY(olica_product_reserve(own->env, own->threads));
-  OLICA_TRY(make_layer(&b, job->source->shape[0].bias));
+  OLICA_TRY(make_layer(&b, setup->source->shape[0].bias));
   OLICA_TRY(measure(&b, OLICA_FP32, &rate[0]));
   if (rate[1] > 0) OLICA_TRY(measure(&b, OLICA_BF16, &rate[1]));
   olica_layer_destroy(own->env, b.layer);
-  return reads ? measure_reading(own->env, job->source, &rate[2]) : OLICA_OK;
+  return reads ? measure_reading(own->env, setup->source, &rate[2]) : OLICA_OK;
 }
 
-static olica_status measure_apart(const olica_job *job, double seconds, bool reads, double rate[3]) {
-  olica_env *env = olica_env_create(), *mine = job->context->env;
+static olica_status measure_apart(const olica_setup *setup, double seconds, bool reads, double rate[3]) {
+  olica_env *env = olica_env_create(), *mine = setup->context->env;
   olica_context *own = NULL;
   if (!env) return olica_error_set(mine, OLICA_ERR_MEMORY, "memory: no room to measure the machine in");
-  olica_status status = olica_context_create(env, MPI_COMM_SELF, job->context->threads, &own);
+  olica_status status = olica_context_create(env, MPI_COMM_SELF, setup->context->threads, &own);
   env->log.speaks = false;
-  if (status == OLICA_OK) status = measure_all(job, own, seconds, reads, rate);
+  if (status == OLICA_OK) status = measure_all(setup, own, seconds, reads, rate);
   if (status != OLICA_OK) olica_error_set(mine, status, "%s", env->error.text);
   olica_context_destroy(own);
   olica_env_destroy(env);
-  olica_context_restore_threads(job->context);
+  olica_context_restore_threads(setup->context);
   return status;
 }
 
-olica_status olica_rates_measure(const olica_job *job, double seconds, bool reads, olica_rates *rates) {
-  olica_context *context = job->context;
+olica_status olica_rates_measure(const olica_setup *setup, double seconds, bool reads, olica_rates *rates) {
+  olica_context *context = setup->context;
   double lacks = !olica_kernel_has_bf16();
   olica_comm_max(context, context->comm, &lacks, 1);
   double rate[3] = {0, lacks == 0, 0};
-  OLICA_AGREE(context, measure_apart(job, seconds, reads, rate));
+  OLICA_AGREE(context, measure_apart(setup, seconds, reads, rate));
   for (int i = 0; i < 3; i++) rate[i] = -rate[i];
   olica_comm_max(context, context->comm, rate, 3);
   *rates = (olica_rates){.fp32 = -rate[0], .bf16 = -rate[1], .reading = -rate[2]};
@@ -167,14 +167,14 @@ bool olica_rates_prefer_bf16(const olica_rates *rates) {
   return rates->bf16 > NOISE * rates->fp32;
 }
 
-olica_status olica_rates_warn(const olica_job *job) {
-  olica_env *env = job->context->env;
+olica_status olica_rates_warn(const olica_setup *setup) {
+  olica_env *env = setup->context->env;
   olica_rates rates;
-  if (job->precision != OLICA_BF16) return OLICA_OK;
-  if (olica_rates_measure(job, 0.1, false, &rates) != OLICA_OK) return olica_error_clear(env), OLICA_OK;
+  if (setup->precision != OLICA_BF16) return OLICA_OK;
+  if (olica_rates_measure(setup, 0.1, false, &rates) != OLICA_OK) return olica_error_clear(env), OLICA_OK;
   if (!olica_rates_prefer_fp32(&rates)) return OLICA_OK;
   olica_log_line(env, "measured: fp32 %.3g GFLOP/s a rank, bf16 %.3g", rates.fp32 / 1e9, rates.bf16 / 1e9);
-  if (job->context->rank == 0)
+  if (setup->context->rank == 0)
     olica_log_warn(env, "[compute] precision = bf16: fp32 is faster on this processor, and more precise");
   return OLICA_OK;
 }

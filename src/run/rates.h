@@ -3,7 +3,7 @@
 #ifndef OLICA_RUN_RATES_H
 #define OLICA_RUN_RATES_H
 
-#include "job.h"
+#include "setup.h"
 
 /* Of the slowest rank, while all measure at once. */
 typedef struct olica_rates {
@@ -16,13 +16,13 @@ typedef struct olica_rates {
  * numbers. In an environment of its own, which is gone at the end: nothing is booked on the job's timers, and
  * counted in its memory. `reads`: a piece of the model too. Collective; OLICA_ERR_MEMORY, on all ranks. */
 enum { OLICA_RATES_NUMBERS = 16 << 20 };
-olica_status olica_rates_measure(const olica_job *job, double seconds, bool reads, olica_rates *rates);
+olica_status olica_rates_measure(const olica_setup *setup, double seconds, bool reads, olica_rates *rates);
 
 /* Is one of them faster, by more than such a measurement's noise? Pure. */
 bool olica_rates_prefer_fp32(const olica_rates *rates);
 bool olica_rates_prefer_bf16(const olica_rates *rates);
 
 /* A job in bf16 that would be faster in fp32 warns. Collective; takes 0.2 s, of a job in bf16 only. */
-olica_status olica_rates_warn(const olica_job *job);
+olica_status olica_rates_warn(const olica_setup *setup);
 
 #endif

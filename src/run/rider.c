@@ -2,11 +2,11 @@
 
 #include <assert.h>
 
-static const olica_rider_kind *const kinds[] = {&olica_rider_texts, &olica_rider_tasks};
+#include "par/comm.h"
 
-enum { KINDS = sizeof kinds / sizeof *kinds };
+static const olica_rider_kind *const kinds[OLICA_RIDER_KINDS] = {&olica_rider_texts, &olica_rider_tasks};
 
-_Static_assert(OLICA_RESUME_SECTIONS >= OLICA_ARRAYS + 3 + 2 * OLICA_RIDERS_MAX,
+_Static_assert(OLICA_SECTIONS_MAX >= OLICA_ARRAYS + 3 + 2 * OLICA_RIDERS_MAX,
                "each rider has up to two sections");
 
 void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, void *self) {
@@ -14,46 +14,65 @@ void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, voi
   riders->rider[riders->count++] = (olica_rider){kind, self};
 }
 
-olica_status olica_riders_parse(struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++) OLICA_TRY(kinds[k]->parse(job));
+olica_status olica_riders_create(const olica_setup *setup, olica_report *report, olica_riders *riders) {
+  *riders = (olica_riders){.setup = setup};
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++) OLICA_TRY(kinds[k]->create(setup, report, &riders->all[k]));
   return OLICA_OK;
 }
 
-bool olica_riders_tokenize(const struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++)
-    if (kinds[k]->tokenizes(job)) return true;
+bool olica_riders_tokenize(const olica_riders *riders) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++)
+    if (kinds[k]->tokenizes(riders->all[k])) return true;
   return false;
 }
 
-olica_status olica_riders_open(struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++) OLICA_TRY(kinds[k]->open(job));
+olica_status olica_riders_open(olica_riders *riders, const olica_inputs *inputs) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++) OLICA_TRY(kinds[k]->open(riders->all[k], inputs));
   return OLICA_OK;
 }
 
-olica_status olica_riders_check_ids(struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++)
-    if (kinds[k]->check_ids) OLICA_TRY(kinds[k]->check_ids(job));
+olica_status olica_riders_check_ids(const olica_riders *riders) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++)
+    if (kinds[k]->check_ids) OLICA_TRY(kinds[k]->check_ids(riders->all[k]));
   return OLICA_OK;
 }
 
-void olica_riders_tell(const struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++) kinds[k]->tell(job);
+void olica_riders_print(const olica_riders *riders) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++) kinds[k]->print(riders->all[k]);
 }
 
-olica_status olica_riders_plan(const struct olica_job *job, int ranks, const olica_method_plan *method,
+int64_t olica_riders_items(const olica_riders *riders, int k, const char **what) {
+  *what = kinds[k]->item;
+  return kinds[k]->items(riders->all[k]);
+}
+
+olica_status olica_riders_plan(const olica_riders *riders, int ranks, const olica_method_plan *method,
                                olica_rider_plan *plan) {
   *plan = (olica_rider_plan){0};
-  for (int k = 0; k < KINDS; k++) OLICA_TRY(kinds[k]->plan(job, ranks, method, plan));
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++) OLICA_TRY(kinds[k]->plan(riders->all[k], ranks, method, plan));
   return OLICA_OK;
 }
 
-olica_status olica_riders_prepare(struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++) OLICA_TRY(kinds[k]->prepare(job));
+olica_status olica_riders_prepare(olica_riders *riders, olica_kernel *kernel, olica_forward *forward) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++)
+    OLICA_TRY(kinds[k]->prepare(riders->all[k], kernel, forward, riders));
   return OLICA_OK;
 }
 
-void olica_riders_close(struct olica_job *job) {
-  for (int k = 0; k < KINDS; k++) kinds[k]->close(job);
+static olica_status write_all(const olica_riders *riders) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++)
+    if (kinds[k]->write) OLICA_TRY(kinds[k]->write(riders->all[k]));
+  return OLICA_OK;
+}
+
+olica_status olica_riders_write(const olica_riders *riders) {
+  olica_context *context = riders->setup->context;
+  OLICA_AGREE(context, context->rank == 0 ? write_all(riders) : OLICA_OK);
+  return OLICA_OK;
+}
+
+void olica_riders_close(olica_riders *riders) {
+  for (int k = 0; k < OLICA_RIDER_KINDS; k++) kinds[k]->close(riders->all[k]);
 }
 
 void olica_riders_embed(const olica_riders *riders, int64_t first, int64_t count, const float *rows) {
@@ -84,9 +103,9 @@ olica_status olica_riders_finish(const olica_riders *riders, bool pruned) {
 }
 
 olica_status olica_riders_save(const olica_riders *riders, bool rides, bool scored,
-                               olica_resume_state *state) {
+                               olica_sections *sections) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->save(r->self, rides, scored, state));
+    OLICA_TRY(r->kind->save(r->self, rides, scored, sections));
   return OLICA_OK;
 }
 

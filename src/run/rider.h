@@ -1,28 +1,29 @@
-/* Riders of a sweep: what is evaluated while the layers pass, whatever it is. The sweeps treat all of them
- * alike; the plan, restart files and saved statistics ask each for its part. A kind (texts, tasks) is one
- * file, texts.c or tasks.c, and one line in rider.c. Private to run.
+/* Riders of a sweep: what is evaluated while the layers pass. The sweeps treat all riders alike; the plan,
+ * restart files and saved statistics ask each for its part. A kind (texts, tasks) is one file, texts.c or
+ * tasks.c, and one line in rider.c; it has a state of its own, which nobody else sees. Private to run.
  *
- *     parse, open ......... settings and files
+ *     create, open ........ settings and files
  *     plan ................ what its riders will take
  *     prepare ............. makes them: one for each text, one for all tasks
  *     embed, advance, begin, add, finish .... one model passes, panel by panel, layer by layer
  *     save, describe, recall ................ restart files
  *     tokens, score, scored ................. fingerprint and saved statistics
+ *     write ............... files of its own, at the end
  *
- * An operation that is absent is NULL. Collective on the job's context, but where it says otherwise. */
+ * An operation that is absent is NULL. Collective on the setup's context, but where it says otherwise. */
 #ifndef OLICA_RUN_RIDER_H
 #define OLICA_RUN_RIDER_H
 
 #include <jansson.h>
 
+#include "inputs.h"
 #include "la/packed.h"
 #include "model/maps.h"
-#include "prune/method.h"
-#include "resume.h"
+#include "report/report.h"
+#include "sections.h"
+#include "setup.h"
 
-struct olica_job;
-
-/* What the riders of a job take: sums over the kinds. Bytes are of the rank that needs most. */
+/* What all riders take: sums over the kinds. Bytes are of the rank that needs most. */
 typedef struct olica_rider_plan {
   double streams, tasks; /* counted bytes */
   double pieces;         /* of sections of a restart file, on that rank */
@@ -38,19 +39,26 @@ typedef struct olica_rider_panel {
   olica_packed *dense; /* the dense model's, beside the pruned one's; NULL: nobody compares */
 } olica_rider_panel;
 
+struct olica_riders;
+
 typedef struct olica_rider_kind {
-  /* ---- of a job ---- */
-  olica_status (*parse)(struct olica_job *job);   /* what the settings ask for */
-  bool (*tokenizes)(const struct olica_job *job); /* is the tokenizer wanted? Pure */
-  olica_status (*open)(struct olica_job *job);    /* reads and tokenizes; the tokenizer is open */
-  olica_status (*check_ids)(
-      struct olica_job *job);                /* looks at all ids, spread over the ranks. Not collective */
-  void (*tell)(const struct olica_job *job); /* --check prints what there is. Not collective */
-  /* Adds to the plan for so many ranks; `method` is read only where the job prunes. Not collective. */
-  olica_status (*plan)(const struct olica_job *job, int ranks, const olica_method_plan *method,
-                       olica_rider_plan *plan);
-  olica_status (*prepare)(struct olica_job *job); /* makes its riders: olica_riders_add */
-  void (*close)(struct olica_job *job);           /* not collective */
+  /* ---- of a kind, whose state is `all` ---- */
+  /* Makes the state from what the settings ask for. The report is filled later; NULL: there is none. */
+  olica_status (*create)(const olica_setup *setup, olica_report *report, void **all);
+  bool (*tokenizes)(const void *all);                          /* does it need the tokenizer? Pure */
+  olica_status (*open)(void *all, const olica_inputs *inputs); /* reads and tokenizes */
+  olica_status (*check_ids)(const void *all); /* checks all ids, spread over the ranks. Not collective */
+  void (*print)(const void *all);             /* what there is, for --check. Not collective */
+  const char *item;                           /* what the kind shares out to the ranks, */
+  int64_t (*items)(const void *all);          /* and how many there are. Pure */
+  /* Adds to the plan for so many ranks; `method` is read only where the run prunes. Not collective. */
+  olica_status (*plan)(const void *all, int ranks, const olica_method_plan *method, olica_rider_plan *plan);
+  /* Makes its riders: olica_riders_append. `forward`: the calibration's, NULL if there is none; both stay the
+   * caller's, and outlive the riders. */
+  olica_status (*prepare)(void *all, olica_kernel *kernel, olica_forward *forward,
+                          struct olica_riders *riders);
+  olica_status (*write)(const void *all); /* writes its own files. Not collective: rank 0 */
+  void (*close)(void *all);               /* not collective */
 
   /* ---- of a rider, `self`; of the rows of tables each is given once ---- */
   void (*embed)(void *self, int64_t first, int64_t count, const float *rows); /* not collective */
@@ -60,9 +68,9 @@ typedef struct olica_rider_kind {
   olica_status (*finish)(void *self, bool pruned);            /* scores: into report and log */
   /* Adds sections of a restart file: hidden states if it `rides` at that place; what it knows of the dense
    * model if that has been `scored`. Not collective. */
-  olica_status (*save)(void *self, bool rides, bool scored, olica_resume_state *state);
-  olica_status (*describe)(void *self,
-                           json_t *state); /* what else it has to remember; state NULL: nobody listens */
+  olica_status (*save)(void *self, bool rides, bool scored, olica_sections *sections);
+  olica_status (*describe)(
+      void *self, json_t *state); /* what else it has to remember; state NULL: not wanted on this rank */
   /* The same, taken up again; the dense model may have been `scored` before. Not collective. */
   void (*recall)(void *self, bool scored, const json_t *state);
   /* Adds the ids that it scores to a group of the fingerprint. */
@@ -81,11 +89,13 @@ typedef struct olica_rider {
   void *self; /* the kind's own */
 } olica_rider;
 
-enum { OLICA_RIDERS_MAX = 33 };
+enum { OLICA_RIDER_KINDS = 2, OLICA_RIDERS_MAX = 33 };
 
 typedef struct olica_riders {
-  int count;
-  bool compares; /* somebody takes olica_rider_panel.dense */
+  const olica_setup *setup;
+  void *all[OLICA_RIDER_KINDS]; /* the kinds' states */
+  int count;                    /* 0 until they are prepared */
+  bool compares;                /* one of them reads olica_rider_panel.dense */
   olica_rider rider[OLICA_RIDERS_MAX];
 } olica_riders;
 
@@ -94,16 +104,20 @@ extern const olica_rider_kind olica_rider_texts, olica_rider_tasks;
 /* Appends one; there is room for all that the kinds make. Not collective, like add. */
 void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, void *self);
 
-/* The operations of all kinds. */
-olica_status olica_riders_parse(struct olica_job *job);
-bool olica_riders_tokenize(const struct olica_job *job);
-olica_status olica_riders_open(struct olica_job *job);
-olica_status olica_riders_check_ids(struct olica_job *job);
-void olica_riders_tell(const struct olica_job *job);
-olica_status olica_riders_plan(const struct olica_job *job, int ranks, const olica_method_plan *method,
+/* The operations of all kinds. riders_write is collective. */
+olica_status olica_riders_create(const olica_setup *setup, olica_report *report, olica_riders *riders);
+bool olica_riders_tokenize(const olica_riders *riders);
+olica_status olica_riders_open(olica_riders *riders, const olica_inputs *inputs);
+olica_status olica_riders_check_ids(const olica_riders *riders);
+void olica_riders_print(const olica_riders *riders);
+
+/* How many items the kind with this number shares out to the ranks, and what each is. Pure. */
+int64_t olica_riders_items(const olica_riders *riders, int kind, const char **what);
+olica_status olica_riders_plan(const olica_riders *riders, int ranks, const olica_method_plan *method,
                                olica_rider_plan *plan);
-olica_status olica_riders_prepare(struct olica_job *job);
-void olica_riders_close(struct olica_job *job);
+olica_status olica_riders_prepare(olica_riders *riders, olica_kernel *kernel, olica_forward *forward);
+olica_status olica_riders_write(const olica_riders *riders);
+void olica_riders_close(olica_riders *riders);
 
 /* The operations of all riders. */
 void olica_riders_embed(const olica_riders *riders, int64_t first, int64_t count, const float *rows);
@@ -111,8 +125,7 @@ olica_status olica_riders_advance(const olica_riders *riders, const olica_maps *
 void olica_riders_begin(const olica_riders *riders, const float *gains, bool pruned);
 void olica_riders_add(const olica_riders *riders, const olica_rider_panel *panel);
 olica_status olica_riders_finish(const olica_riders *riders, bool pruned);
-olica_status olica_riders_save(const olica_riders *riders, bool rides, bool scored,
-                               olica_resume_state *state);
+olica_status olica_riders_save(const olica_riders *riders, bool rides, bool scored, olica_sections *sections);
 olica_status olica_riders_describe(const olica_riders *riders, json_t *state);
 void olica_riders_recall(const olica_riders *riders, bool scored, const json_t *state);
 olica_status olica_riders_tokens(const olica_riders *riders, json_t *group);

@@ -10,26 +10,25 @@
 #include "fingerprint.h"
 #include "io/file.h"
 #include "io/lock.h"
-#include "job.h"
 #include "par/comm.h"
 #include "store/survey.h"
 
 /* What the file holds of this run: the method's arrays. */
-static olica_survey survey_of(const olica_job *job) {
+static olica_survey survey_of(const olica_saved *saved) {
   olica_survey survey = {0};
-  survey.arrays = olica_method_arrays(job->method, job->state, survey.array);
+  survey.arrays = olica_method_arrays(saved->setup->method, saved->engine->state, survey.array);
   return survey;
 }
 
 /* Riders whose scores of the dense model are wanted: all or none. */
-static int wanted(const olica_job *job) {
-  return olica_job_scores(job, false) ? job->riders.count : 0;
+static int wanted(const olica_saved *saved) {
+  return olica_setup_scores(saved->setup, false) ? saved->engine->riders->count : 0;
 }
 
 /* What the dense model's scores are of, from the fingerprint of the whole run. */
-static void put_dense(const olica_job *job, json_t *about, const json_t *run) {
-  for (int i = 0; i < wanted(job); i++) {
-    const olica_rider *rider = &job->riders.rider[i];
+static void put_dense(const olica_saved *saved, json_t *about, const json_t *run) {
+  for (int i = 0; i < wanted(saved); i++) {
+    const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
     olica_array array;
     json_t *of = rider->kind->score(rider->self, json_object_get(run, "tokens"), &key, &array);
@@ -37,27 +36,28 @@ static void put_dense(const olica_job *job, json_t *about, const json_t *run) {
   }
 }
 
-static olica_status describe(olica_job *job) {
+static olica_status describe(olica_saved *saved) {
   json_t *survey, *run;
-  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_STATISTICS, &survey));
-  OLICA_TRY(olica_fingerprint_make(job, OLICA_FINGERPRINT_RUN, &run));
-  if (job->context->rank == 0) {
-    job->saved.about = json_pack("{s:o}", "survey", survey);
-    put_dense(job, job->saved.about, run);
+  OLICA_TRY(olica_fingerprint_make(saved->engine, OLICA_FINGERPRINT_STATISTICS, &survey));
+  OLICA_TRY(olica_fingerprint_make(saved->engine, OLICA_FINGERPRINT_RUN, &run));
+  if (saved->setup->context->rank == 0) {
+    saved->about = json_pack("{s:o}", "survey", survey);
+    put_dense(saved, saved->about, run);
     json_decref(run);
   }
   return OLICA_OK;
 }
 
 /* What the file says that it is of: rank 0's, NULL elsewhere. */
-static olica_status read_about(olica_job *job, const olica_survey_file *file, json_t **about) {
+static olica_status read_about(olica_saved *saved, const olica_survey_file *file, json_t **about) {
   *about = NULL;
-  if (job->context->rank != 0) return OLICA_OK;
+  if (saved->setup->context->rank != 0) return OLICA_OK;
   *about = json_loads(file->about, JSON_REJECT_DUPLICATES, NULL);
   if (json_is_object(json_object_get(*about, "survey"))) return OLICA_OK;
   json_decref(*about);
-  return olica_error_set(job->context->env, OLICA_ERR_INPUT, "%s: does not say what its statistics are of",
-                         job->options->calibration.save);
+  return olica_error_set(saved->setup->context->env, OLICA_ERR_INPUT,
+                         "%s: does not say what its statistics are of",
+                         saved->setup->options->calibration.save);
 }
 
 /* The names that the wanted scores have in a file; "": it has none that is of the same. */
@@ -79,34 +79,33 @@ static void find_score(const json_t *about, const char *key, const json_t *of, c
 }
 
 /* Does it fit this run, and which of the wanted scores does it have? Rank 0 knows. */
-static olica_status compare(olica_job *job, const json_t *about, scores *known) {
+static olica_status compare(olica_saved *saved, const json_t *about, scores *known) {
   *known = (scores){0};
-  if (job->context->rank != 0) return OLICA_OK;
-  for (int i = 0; i < wanted(job); i++) {
-    const olica_rider *rider = &job->riders.rider[i];
+  if (saved->setup->context->rank != 0) return OLICA_OK;
+  for (int i = 0; i < wanted(saved); i++) {
+    const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
     olica_array array;
     json_decref(rider->kind->score(rider->self, NULL, &key, &array));
-    find_score(about, key, json_object_get(job->saved.about, key), array.name, known->name[i]);
+    find_score(about, key, json_object_get(saved->about, key), array.name, known->name[i]);
   }
-  return olica_fingerprint_compare(job->context->env, job->options->calibration.save,
-                                   json_object_get(about, "survey"),
-                                   json_object_get(job->saved.about, "survey"));
+  return olica_fingerprint_compare(saved->setup->context->env, saved->setup->options->calibration.save,
+                                   json_object_get(about, "survey"), json_object_get(saved->about, "survey"));
 }
 
 /* Scores of the dense model under the names that they have in a file. *all: it has those that are wanted. */
-static void put_scores(const olica_job *job, const olica_survey_file *file, const scores *known,
+static void put_scores(const olica_saved *saved, const olica_survey_file *file, const scores *known,
                        olica_survey *survey, bool *all) {
   *all = true;
-  for (int i = 0; i < wanted(job); i++) {
-    const olica_rider *rider = &job->riders.rider[i];
+  for (int i = 0; i < wanted(saved); i++) {
+    const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
     json_decref(rider->kind->score(rider->self, NULL, &key, &survey->score[i]));
     survey->score[i].name = known->name[i];
     bool keeps = rider->kind->keeps && rider->kind->keeps(rider->self);
     *all = *all && !keeps && *known->name[i] && olica_survey_has(file, known->name[i]);
   }
-  if (*all) survey->scores = wanted(job);
+  if (*all) survey->scores = wanted(saved);
 }
 
 /* What a damaged file has given is no beginning for a survey, which adds up, and no score. */
@@ -118,37 +117,38 @@ static void forget(const olica_survey *survey) {
     for (int64_t n = 0; n < survey->score[i].shape[0]; n++) survey->score[i].data[n] = NAN;
 }
 
-static olica_status take(olica_job *job, olica_survey_file *file, const scores *known) {
-  olica_survey survey = survey_of(job);
-  put_scores(job, file, known, &survey, &job->saved.dense);
+static olica_status take(olica_saved *saved, olica_survey_file *file, const scores *known) {
+  olica_survey survey = survey_of(saved);
+  put_scores(saved, file, known, &survey, &saved->dense);
   olica_status status = olica_survey_load(file, &survey);
   if (status != OLICA_OK) {
     forget(&survey);
-    job->saved.dense = false;
+    saved->dense = false;
   }
   OLICA_TRY(status);
-  job->saved.survey = true;
+  saved->survey = true;
   for (int i = 0; i < survey.scores; i++)
-    if (job->riders.rider[i].kind->scored) job->riders.rider[i].kind->scored(job->riders.rider[i].self);
-  snprintf(job->report->survey, sizeof job->report->survey, "read from %s", job->options->calibration.save);
-  olica_log_line(job->context->env, "survey: %s%s%s", job->report->survey,
-                 job->saved.dense ? "" : "; the dense model is evaluated anew",
-                 job->riders.compares ? ": [evaluate] kl needs its hidden states" : "");
+    if (saved->engine->riders->rider[i].kind->scored)
+      saved->engine->riders->rider[i].kind->scored(saved->engine->riders->rider[i].self);
+  snprintf(saved->engine->report->survey, sizeof saved->engine->report->survey, "read from %s",
+           saved->setup->options->calibration.save);
+  olica_log_line(saved->setup->context->env, "survey: %s%s%s", saved->engine->report->survey,
+                 saved->dense ? "" : "; the dense model is evaluated anew",
+                 saved->engine->riders->compares ? ": [evaluate] kl needs its hidden states" : "");
   return OLICA_OK;
 }
 
-/* Takes what a file has, if it fits this run, which wants it. */
-static olica_status use(olica_job *job, olica_survey_file *file) {
-  olica_context *context = job->context;
+/* Takes what a file has, if it fits this run. `begins`: else the survey is under way. */
+static olica_status use(olica_saved *saved, olica_survey_file *file, bool begins) {
+  olica_context *context = saved->setup->context;
   json_t *about;
   scores known;
-  OLICA_AGREE(context, read_about(job, file, &about));
-  olica_status fits = olica_comm_agree(context, context->comm, compare(job, about, &known));
+  OLICA_AGREE(context, read_about(saved, file, &about));
+  olica_status fits = olica_comm_agree(context, context->comm, compare(saved, about, &known));
   json_decref(about);
   OLICA_TRY(fits);
   olica_comm_bcast(context, context->comm, &known, sizeof known, 0);
-  bool begins = job->resume.from.sweep == 1 && job->resume.from.layer == 0; /* else the survey is under way */
-  return job->options->fresh || !begins ? OLICA_OK : take(job, file, &known);
+  return saved->setup->options->fresh || !begins ? OLICA_OK : take(saved, file, &known);
 }
 
 static olica_status refuse(olica_env *env, olica_status status, const char *way_out) {
@@ -159,9 +159,9 @@ static olica_status refuse(olica_env *env, olica_status status, const char *way_
 
 /* What is to become of a file that cannot be used. Of one that HDF5 cannot open only its first bytes can tell
  * whose it is; where they do not, it may be anybody's, and nothing but its owner's hand removes it. */
-static olica_status give_up(olica_job *job, olica_status status, bool opened) {
-  olica_context *context = job->context;
-  const olica_options *options = job->options;
+static olica_status give_up(olica_saved *saved, olica_status status, bool opened) {
+  olica_context *context = saved->setup->context;
+  const olica_options *options = saved->setup->options;
   int ours = opened || (context->rank == 0 && olica_survey_is_ours(options->calibration.save));
   olica_comm_bcast(context, context->comm, &ours, sizeof ours, 0);
   if (!ours)
@@ -170,77 +170,79 @@ static olica_status give_up(olica_job *job, olica_status status, bool opened) {
     return refuse(context->env, status, "[output] overwrite = yes or --fresh replaces it");
   olica_log_line(context->env, "%s; it is replaced", context->env->error.text);
   olica_error_clear(context->env);
-  job->saved.writes = true;
+  saved->writes = true;
   return OLICA_OK;
 }
 
-static olica_status look(olica_job *job) {
+static olica_status look(olica_saved *saved, bool begins) {
   olica_survey_file *file = NULL;
-  olica_status status = olica_survey_open(job->context, job->options->calibration.save, &file);
+  olica_status status =
+      olica_survey_open(saved->setup->context, saved->setup->options->calibration.save, &file);
   bool opened = status == OLICA_OK;
-  if (opened) status = use(job, file);
+  if (opened) status = use(saved, file, begins);
   if (opened) olica_survey_close(file);
-  job->saved.writes = job->options->fresh;
+  saved->writes = saved->setup->options->fresh;
   bool unusable = status == OLICA_ERR_INPUT || status == OLICA_ERR_CONFIG;
-  return unusable ? give_up(job, status, opened) : status;
+  return unusable ? give_up(saved, status, opened) : status;
 }
 
 /* Rank 0: the file that was found, to be told from one that comes later; whether it can be looked into. */
-static int find(olica_job *job) {
-  const char *path = job->options->calibration.save;
-  job->saved.was_there = lstat(path, &job->saved.found) == 0;
+static int find(olica_saved *saved) {
+  const char *path = saved->setup->options->calibration.save;
+  saved->was_there = lstat(path, &saved->found) == 0;
   return access(path, F_OK) == 0;
 }
 
-olica_status olica_saved_open(olica_job *job) {
-  olica_context *context = job->context;
-  if (!job->method->arrays) return OLICA_OK;
-  if (job->resume.from.sweep == 1) /* else whoever was interrupted knows */
-    snprintf(job->report->survey, sizeof job->report->survey, "made");
-  if (!*job->options->calibration.save) return OLICA_OK;
-  OLICA_TRY(describe(job));
-  int there = context->rank == 0 && find(job);
+olica_status olica_saved_open(olica_saved *saved, olica_position from) {
+  olica_context *context = saved->setup->context;
+  if (!saved->setup->method->arrays) return OLICA_OK;
+  if (from.sweep == 1) /* else the restart file says it */
+    snprintf(saved->engine->report->survey, sizeof saved->engine->report->survey, "made");
+  if (!*saved->setup->options->calibration.save) return OLICA_OK;
+  OLICA_TRY(describe(saved));
+  int there = context->rank == 0 && find(saved);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
-  job->saved.writes = !there;
-  return there ? look(job) : OLICA_OK;
+  saved->writes = !there;
+  return there ? look(saved, from.sweep == 1 && from.layer == 0) : OLICA_OK;
 }
 
 /* The tokens have not been looked at. */
-static olica_status foresee(olica_job *job, olica_survey_file *file) {
+static olica_status foresee(olica_saved *saved, olica_survey_file *file) {
   json_t *about;
   scores known;
-  OLICA_AGREE(job->context, read_about(job, file, &about));
-  if (job->context->rank == 0) {
+  OLICA_AGREE(saved->setup->context, read_about(saved, file, &about));
+  if (saved->setup->context->rank == 0) {
     json_object_set_new(json_object_get(about, "survey"), "tokens", json_object());
-    json_object_set_new(json_object_get(job->saved.about, "survey"), "tokens", json_object());
+    json_object_set_new(json_object_get(saved->about, "survey"), "tokens", json_object());
   }
-  olica_status status = olica_comm_agree(job->context, job->context->comm, compare(job, about, &known));
+  olica_status status =
+      olica_comm_agree(saved->setup->context, saved->setup->context->comm, compare(saved, about, &known));
   json_decref(about);
   return status;
 }
 
-olica_status olica_saved_foresee(olica_job *job, bool *reads) {
-  olica_context *context = job->context;
+olica_status olica_saved_foresee(olica_saved *saved, bool *reads) {
+  olica_context *context = saved->setup->context;
   olica_survey_file *file = NULL;
   *reads = false;
-  if (!job->method->arrays || !*job->options->calibration.save) return OLICA_OK;
-  int there = context->rank == 0 && find(job);
+  if (!saved->setup->method->arrays || !*saved->setup->options->calibration.save) return OLICA_OK;
+  int there = context->rank == 0 && find(saved);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   if (!there) return OLICA_OK;
-  OLICA_TRY(describe(job));
-  olica_status status = olica_survey_open(context, job->options->calibration.save, &file);
+  OLICA_TRY(describe(saved));
+  olica_status status = olica_survey_open(context, saved->setup->options->calibration.save, &file);
   bool opened = status == OLICA_OK;
-  if (opened) status = foresee(job, file);
+  if (opened) status = foresee(saved, file);
   if (opened) olica_survey_close(file);
-  *reads = status == OLICA_OK && !job->options->fresh;
+  *reads = status == OLICA_OK && !saved->setup->options->fresh;
   bool unusable = status == OLICA_ERR_INPUT || status == OLICA_ERR_CONFIG;
-  return unusable ? give_up(job, status, opened) : status;
+  return unusable ? give_up(saved, status, opened) : status;
 }
 
 /* Rank 0's text on every rank, in counted memory. */
-static olica_status share_about(olica_job *job, char **about) {
-  olica_context *context = job->context;
-  char *mine = context->rank == 0 ? json_dumps(job->saved.about, JSON_INDENT(1)) : NULL;
+static olica_status share_about(olica_saved *saved, char **about) {
+  olica_context *context = saved->setup->context;
+  char *mine = context->rank == 0 ? json_dumps(saved->about, JSON_INDENT(1)) : NULL;
   int64_t bytes = mine ? (int64_t)strlen(mine) + 1 : 0;
   *about = NULL;
   olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
@@ -254,27 +256,27 @@ static olica_status share_about(olica_job *job, char **about) {
 }
 
 /* Rank 0: what lies there is what was found and may go, and not what came meanwhile. */
-static bool is_found(const olica_job *job) {
-  const struct stat *then = &job->saved.found;
+static bool is_found(const olica_saved *saved) {
+  const struct stat *then = &saved->found;
   struct stat now;
-  return job->saved.was_there && lstat(job->options->calibration.save, &now) == 0 &&
+  return saved->was_there && lstat(saved->setup->options->calibration.save, &now) == 0 &&
          now.st_dev == then->st_dev && now.st_ino == then->st_ino && now.st_size == then->st_size &&
          now.st_mtim.tv_sec == then->st_mtim.tv_sec && now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
 }
 
-static olica_status write_file(olica_job *job) {
-  olica_context *context = job->context;
-  const char *path = job->options->calibration.save;
-  olica_survey survey = survey_of(job);
+static olica_status write_file(olica_saved *saved) {
+  olica_context *context = saved->setup->context;
+  const char *path = saved->setup->options->calibration.save;
+  olica_survey survey = survey_of(saved);
   char *about;
   bool stays;
-  for (int i = 0; i < wanted(job); i++) {
-    const olica_rider *rider = &job->riders.rider[i];
+  for (int i = 0; i < wanted(saved); i++) {
+    const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
     json_decref(rider->kind->score(rider->self, NULL, &key, &survey.score[survey.scores++]));
   }
-  OLICA_TRY(share_about(job, &about));
-  bool replace = context->rank == 0 && is_found(job);
+  OLICA_TRY(share_about(saved, &about));
+  bool replace = context->rank == 0 && is_found(saved);
   OLICA_TRY(olica_survey_save(context, path, about, &survey, replace, &stays));
   olica_memory_free(context->env, about);
   if (!stays)
@@ -287,36 +289,36 @@ static olica_status write_file(olica_job *job) {
 }
 
 /* Rank 0. A job that begins holds the lock for a moment (olica_saved_probe): that is waited for. */
-static olica_status lock(olica_job *job, int *fd, bool *held) {
+static olica_status lock(olica_saved *saved, int *fd, bool *held) {
   const struct timespec nap = {0, 50 * 1000 * 1000};
   for (int i = 0; i < 10; i++) {
-    OLICA_TRY(olica_lock_try(job->context->env, job->options->calibration.save, fd, held));
+    OLICA_TRY(olica_lock_try(saved->setup->context->env, saved->setup->options->calibration.save, fd, held));
     if (!*held) return OLICA_OK;
     nanosleep(&nap, NULL);
   }
   return OLICA_OK;
 }
 
-static olica_status write_locked(olica_job *job) {
-  olica_context *context = job->context;
-  const char *path = job->options->calibration.save;
+static olica_status write_locked(olica_saved *saved) {
+  olica_context *context = saved->setup->context;
+  const char *path = saved->setup->options->calibration.save;
   int fd = -1;
   bool held = false;
-  OLICA_AGREE(context, context->rank == 0 ? lock(job, &fd, &held) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0 ? lock(saved, &fd, &held) : OLICA_OK);
   olica_comm_bcast(context, context->comm, &held, sizeof held, 0);
   if (held && context->rank == 0)
     olica_log_warn(context->env, "[calibration] save: another job is writing %s; this one goes on without",
                    path);
-  olica_status status = held ? OLICA_OK : write_file(job);
+  olica_status status = held ? OLICA_OK : write_file(saved);
   olica_lock_release(context->env, path, fd);
   return status;
 }
 
-olica_status olica_saved_write(olica_job *job) {
-  if (!job->saved.writes) return OLICA_OK;
-  olica_timer_start(&job->context->env->timers, "write");
-  olica_status status = write_locked(job);
-  olica_timer_stop(&job->context->env->timers);
+olica_status olica_saved_write(olica_saved *saved) {
+  if (!saved->writes) return OLICA_OK;
+  olica_timer_start(&saved->setup->context->env->timers, "write");
+  olica_status status = write_locked(saved);
+  olica_timer_stop(&saved->setup->context->env->timers);
   return status;
 }
 
@@ -331,7 +333,7 @@ olica_status olica_saved_probe(olica_env *env, const char *path, bool touch) {
   return status;
 }
 
-void olica_saved_close(olica_job *job) {
-  json_decref(job->saved.about);
-  job->saved.about = NULL;
+void olica_saved_close(olica_saved *saved) {
+  json_decref(saved->about);
+  saved->about = NULL;
 }

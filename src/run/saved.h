@@ -3,15 +3,13 @@
 #ifndef OLICA_RUN_SAVED_H
 #define OLICA_RUN_SAVED_H
 
-#include <jansson.h>
-#include <stdbool.h>
 #include <sys/stat.h>
 
-#include "base/env.h"
-
-struct olica_job;
+#include "engine.h"
 
 typedef struct olica_saved {
+  const olica_setup *setup; /* borrowed, like */
+  olica_engine *engine;     /* which has what is saved */
   bool survey,
       dense;   /* what was read: the survey's statistics; all of the dense model's scores that are wanted */
   bool writes; /* at the end of sweep 1 */
@@ -24,20 +22,20 @@ typedef struct olica_saved {
  * writing NAME.part. Not collective. */
 olica_status olica_saved_probe(olica_env *env, const char *path, bool touch);
 
-/* Once the streams are there, and a restart file has been taken up: reads the file if there is one. One that
+/* Once the engine is prepared, and the run continues at `from`: reads the file if there is one. One that
  * is of other data or settings, or damaged, is refused, naming what differs, unless [output] overwrite or
  * --fresh replace it; one that is no such file is refused always. Collective. */
-olica_status olica_saved_open(struct olica_job *job);
+olica_status olica_saved_open(olica_saved *saved, olica_position from);
 
 /* Without the streams (--check): would a run read the file, by settings, program and model alone? Fails as
  * olica_saved_open would. Collective. */
-olica_status olica_saved_foresee(struct olica_job *job, bool *reads);
+olica_status olica_saved_foresee(olica_saved *saved, bool *reads);
 
 /* At the end of sweep 1: writes the file if it was not read. Where another job is writing it, or a file has
  * come since the run began, that one stays, with a warning. Collective. */
-olica_status olica_saved_write(struct olica_job *job);
+olica_status olica_saved_write(olica_saved *saved);
 
 /* Not collective. */
-void olica_saved_close(struct olica_job *job);
+void olica_saved_close(olica_saved *saved);
 
 #endif

@@ -2,35 +2,28 @@
 
 #include <math.h>
 
-#include "job.h"
-
-static double layers(const olica_job *job, const olica_layer_shape *shapes, int count, double length) {
-  double work = 0;
-  for (int i = 0; i < count; i++) work += olica_layer_shape_work(&job->source->arch, &shapes[i], length);
-  return work;
+/* Behind the last layer nothing reads the calibration stream. */
+static double sequence_work(const olica_setup *setup, const olica_method_plan *method) {
+  const olica_arch *arch = &setup->source->arch;
+  double length = (double)setup->options->calibration.length, token = 0;
+  for (int i = 0; i < arch->layers - 1; i++)
+    token += olica_layer_shape_work(arch, &method->shapes[i], length);
+  return method->sequence + length * token;
 }
 
-/* Behind the last layer nothing looks at the calibration stream. */
-static double sequence_work(const olica_job *job, const olica_method_plan *method) {
-  double length = (double)job->options->calibration.length;
-  return method->sequence + length * layers(job, method->shapes, job->source->arch.layers - 1, length);
-}
-
-olica_work olica_work_make(const olica_job *job, const olica_method_plan *method,
+olica_work olica_work_make(const olica_setup *setup, const olica_method_plan *method,
                            const olica_rider_plan *riders) {
   olica_work work = {.riders = riders->work, .busiest = riders->busiest};
-  if (job->method->calibrates) work.sequence = sequence_work(job, method);
+  if (!setup->method->calibrates) return work;
+  work.sequences = (double)setup->options->calibration.samples;
+  work.sequence = sequence_work(setup, method);
   return work;
 }
 
-static double sequences(const olica_job *job) {
-  return job->method->calibrates ? (double)job->options->calibration.samples : 0;
+double olica_work_all(const olica_work *work) {
+  return work->sequences * work->sequence + work->riders;
 }
 
-double olica_work_all(const olica_job *job, const olica_work *work) {
-  return sequences(job) * work->sequence + work->riders;
-}
-
-double olica_work_busiest(const olica_job *job, const olica_work *work, int ranks) {
-  return ceil(sequences(job) / ranks) * work->sequence + work->busiest;
+double olica_work_busiest(const olica_work *work, int ranks) {
+  return ceil(work->sequences / ranks) * work->sequence + work->busiest;
 }

@@ -5,20 +5,18 @@
 
 #include "rider.h"
 
-struct olica_job;
-
 /* Floating-point operations of products, a multiply-add counted as two. */
 typedef struct olica_work {
-  double sequence;        /* of a calibration sequence, through all sweeps */
-  double riders, busiest; /* of all that is evaluated: of all ranks; of the one that has most */
+  double sequences, sequence; /* of the calibration; operations of one, through all sweeps */
+  double riders, busiest;     /* of all that is evaluated: of all ranks; of the one that has most */
 } olica_work;
 
-/* `method` is read only where the job prunes; `riders` are planned for as many ranks as are asked about. */
-olica_work olica_work_make(const struct olica_job *job, const olica_method_plan *method,
+/* `method` is read only where the run prunes; `riders` are planned for as many ranks as are asked about. */
+olica_work olica_work_make(const olica_setup *setup, const olica_method_plan *method,
                            const olica_rider_plan *riders);
 
 /* Operations of all ranks, and of the rank that has most of so many. */
-double olica_work_all(const struct olica_job *job, const olica_work *work);
-double olica_work_busiest(const struct olica_job *job, const olica_work *work, int ranks);
+double olica_work_all(const olica_work *work);
+double olica_work_busiest(const olica_work *work, int ranks);
 
 #endif

@@ -1,0 +1,31 @@
+/* The list of sections of a restart file: names, and pieces in the memory of whoever adds them. Private to
+ * run. Not collective: a failure is the caller's to agree on. */
+#ifndef OLICA_RUN_SECTIONS_H
+#define OLICA_RUN_SECTIONS_H
+
+#include "calib/stream.h"
+#include "prune/method.h"
+#include "store/restart.h"
+
+/* The method's arrays, the run's own, and at most two of each rider. */
+enum { OLICA_SECTIONS_MAX = OLICA_ARRAYS + 72 };
+
+typedef struct olica_sections {
+  int count;
+  olica_restart_section section[OLICA_SECTIONS_MAX];
+  olica_restart_piece shared[OLICA_SECTIONS_MAX]; /* the pieces of those that are shared */
+} olica_sections;
+
+/* Adds a section that every rank has all of. */
+void olica_sections_add_shared(olica_sections *sections, const char *name, void *data, size_t bytes);
+
+/* Adds one of `bytes` bytes of all ranks in `count` pieces of this rank, which the caller fills. */
+olica_status olica_sections_add(olica_sections *sections, olica_env *env, const char *name, int64_t bytes,
+                                int64_t count, olica_restart_piece **piece);
+
+/* Adds one with a piece for every sequence of a stream, whose numbers are x [count x T x d]. */
+olica_status olica_sections_add_stream(olica_sections *sections, const char *name, const olica_stream *stream,
+                                       float *x);
+void olica_sections_free(olica_env *env, olica_sections *sections);
+
+#endif

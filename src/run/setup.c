@@ -1,0 +1,62 @@
+#include "setup.h"
+
+#include "calib/stream.h"
+#include "par/comm.h"
+
+/* bf16 only where every rank has it: all must compute the same. `auto` is fp32, the same on any processor. */
+static void choose_precision(olica_setup *setup) {
+  olica_context *context = setup->context;
+  setup->precision = OLICA_FP32;
+  if (setup->options->compute.precision != OLICA_PRECISION_BF16) return;
+  double lacks = !olica_kernel_has_bf16();
+  olica_comm_max(context, context->comm, &lacks, 1);
+  if (lacks == 0)
+    setup->precision = OLICA_BF16;
+  else
+    olica_log_warn(context->env,
+                   "[compute] precision = bf16: a processor of this job has neither AVX512_BF16 nor "
+                   "AMX; products are in fp32");
+}
+
+olica_status olica_setup_open(olica_setup *setup) {
+  olica_context *context = setup->context;
+  const olica_options *options = setup->options;
+  OLICA_TRY(olica_source_open(context, options->model.path, &setup->source));
+  setup->method = olica_method_at(options->prune.method);
+  setup->dtype = olica_options_dtype(options, setup->source->dtype);
+  if (olica_setup_prunes(setup) && setup->source->is_pruned)
+    return olica_error_set(
+        context->env, OLICA_ERR_CONFIG,
+        "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
+        "evaluates this one)",
+        options->model.path);
+  choose_precision(setup);
+  return OLICA_OK;
+}
+
+olica_method_model olica_setup_model(const olica_setup *setup) {
+  return (olica_method_model){.arch = &setup->source->arch,
+                              .dense = setup->source->shape,
+                              .parameters = setup->source->parameters,
+                              .sparsity = setup->options->prune.sparsity,
+                              .settings = setup->options->prune.own[setup->options->prune.method]};
+}
+
+int olica_setup_last_sweep(const olica_setup *setup) {
+  return (setup->method->passes > 1 ? setup->method->passes : 1) + 1;
+}
+
+bool olica_setup_scores(const olica_setup *setup, bool pruned) {
+  return pruned ? olica_setup_prunes(setup) : setup->options->evaluate.dense || !olica_setup_prunes(setup);
+}
+
+int olica_setup_pack_rows(const olica_setup *setup, int tokens) {
+  return tokens * olica_stream_pack(setup->precision, setup->context->most_threads, tokens);
+}
+
+olica_status olica_setup_check_length(const olica_setup *setup, const char *section, int64_t length) {
+  if (length <= setup->source->arch.context) return OLICA_OK;
+  return olica_error_set(setup->context->env, OLICA_ERR_CONFIG,
+                         "[%s] length = %lld, expected at most max_position_embeddings = %d of %s", section,
+                         (long long)length, setup->source->arch.context, setup->options->model.path);
+}
