@@ -122,6 +122,37 @@ def test_flap(kind, sparsity, ranks, tmp_path):
     assert min(heads) < golden.K and len({layer["ffn_width"] for layer in report["layers"]}) > 1  # it is adaptive, and cuts heads
 
 
+# ---- Wanda-sp --------------------------------------------------------------------------------------------------
+
+def even_share(dense, sparsity):
+    """Heads and neurons that go from each layer; the neurons make up for the rounding of the heads."""
+    head, neuron = unit_sizes(dense)
+    layer = dense.parameters() * sparsity / dense.L
+    heads = int(layer / (head * dense.K + neuron * dense.f) * dense.K)
+    return heads, int((layer - heads * head) / neuron + 1e-9)
+
+
+def wanda_sp(dense, tokens, sparsity):
+    """Sun et al. 2024 as An et al. 2024 have it for structures: |W_ij| ||x_j||_2 summed over outputs and a head's channels."""
+    m, x, (heads, neurons) = copy_of(dense), dense.w["embed_tokens"][tokens], even_share(dense, sparsity)
+    for i in range(m.L):
+        _, taps = judge.run_layer(m, i, x)
+        rate = lambda name, tap: np.abs(m.get(i, name + "/weight")).sum(0) * np.linalg.norm(taps[tap], axis=0)
+        keep_units(m, i, judge.keep(rate("o_proj", "values").reshape(m.K, -1).sum(1), 0, heads),
+                   judge.keep(rate("down_proj", "neurons"), 0, neurons))
+        x, _ = judge.run_layer(m, i, x)
+    return m
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind, sparsity, heads", [("grouped", 0.3, 1), ("plain", 0.15, 0), ("biased", 0.4, 1)])
+def test_wanda_sp(kind, sparsity, heads, ranks, tmp_path):
+    report = run_job(tmp_path, ranks, job_of(tmp_path, "wanda-sp", kind, sparsity))
+    dense = judge.load_model(tmp_path / "model")
+    assert even_share(dense, sparsity)[0] == heads
+    compare(wanda_sp(dense, np.load(tmp_path / "calibration.npy"), sparsity), tmp_path, report)
+
+
 def test_fewer_heads_in_bf16(tmp_path):
     """Layers of different numbers of heads pass in bf16 as they do in fp32, to rounding."""
     sections = job_of(tmp_path, "flap", "grouped", 0.3)

@@ -6,7 +6,7 @@
 static const olica_method none = {.name = "none", .about = "prunes nothing, only evaluates"};
 static const olica_method *const methods[] = {
     [OLICA_METHOD_NONE] = &none, &olica_method_olica, &olica_method_magnitude,
-    &olica_method_refit,         &olica_method_flap,
+    &olica_method_refit,         &olica_method_flap,  &olica_method_wanda_sp,
 };
 
 _Static_assert(sizeof methods / sizeof *methods <= OLICA_METHODS_MAX,

@@ -4,6 +4,7 @@
 
 #include "prune/method.h"
 
-extern const olica_method olica_method_olica, olica_method_magnitude, olica_method_refit, olica_method_flap;
+extern const olica_method olica_method_olica, olica_method_magnitude, olica_method_refit, olica_method_flap,
+    olica_method_wanda_sp;
 
 #endif
