@@ -17,30 +17,11 @@ const char *olica_projection_name(olica_projection projection) {
   return projection_names[projection];
 }
 
-void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in) {
-  int d = arch->hidden, queries = arch->heads * arch->head, keys = arch->kv_heads * arch->head;
-  switch (projection) {
-  case OLICA_Q:
-    *out = queries, *in = d;
-    return;
-  case OLICA_K:
-  case OLICA_V:
-    *out = keys, *in = d;
-    return;
-  case OLICA_O:
-    *out = d, *in = queries;
-    return;
-  case OLICA_GATE:
-  case OLICA_UP:
-    *out = arch->ffn, *in = d;
-    return;
-  default:
-    *out = d, *in = arch->ffn;
-    return;
-  }
+olica_arch_layer olica_arch_plain_layer(const olica_arch *arch) {
+  return (olica_arch_layer){.heads = arch->heads, .kv_heads = arch->kv_heads, .ffn = arch->ffn};
 }
 
-/* What the readers below share. */
+/* The object that a reader reads. */
 typedef struct reader {
   olica_env *env;
   const char *name;
@@ -103,31 +84,38 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   return OLICA_OK;
 }
 
-/* Keys that are absent count as in Hugging Face's configurations of the family. */
+/* Makes all layers alike. A family whose layers differ changes them here or below. */
+static olica_status make_layers(const reader *r, olica_arch *arch) {
+  OLICA_TRY(OLICA_NEW(r->env, arch->layer, (size_t)arch->layers));
+  arch->group = arch->heads / arch->kv_heads;
+  for (int i = 0; i < arch->layers; i++) arch->layer[i] = olica_arch_plain_layer(arch);
+  return OLICA_OK;
+}
+
+/* Gives the layers their windows. Absent keys have the values of Hugging Face's configurations of the family.
+ */
 static olica_status read_window(const reader *r, olica_arch *arch) {
   enum { WINDOW = 4096, FIRST_LAYER = 28 };
+  int64_t from = 0;
+  int size = WINDOW;
   olica_family_window rule = arch->family->window;
   bool use = rule == OLICA_WINDOW_ALWAYS;
   if (rule == OLICA_WINDOW_ON_DEMAND)
     OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "use_sliding_window", false, &use));
   const json_t *window = json_object_get(r->root, "sliding_window");
   if (!use || json_is_null(window)) return OLICA_OK;
-  arch->window = WINDOW;
-  OLICA_TRY(read_int(r, "sliding_window", false, INT_MAX, &arch->window));
-  if (rule == OLICA_WINDOW_ALWAYS) return OLICA_OK;
-  int64_t from = FIRST_LAYER;
-  OLICA_TRY(olica_json_integer(r->env, r->name, r->root, "max_window_layers", false, 0, INT_MAX, &from));
-  arch->window_from = (int)from;
+  OLICA_TRY(read_int(r, "sliding_window", false, INT_MAX, &size));
+  if (rule == OLICA_WINDOW_ON_DEMAND) {
+    from = FIRST_LAYER;
+    OLICA_TRY(olica_json_integer(r->env, r->name, r->root, "max_window_layers", false, 0, INT_MAX, &from));
+  }
+  for (int64_t i = from; i < arch->layers; i++) arch->layer[i].window = size;
   return OLICA_OK;
 }
 
-static bool is_windowed(const olica_arch *arch, int layer) {
-  return arch->window > 0 && layer >= arch->window_from;
-}
-
-/* As layer_types calls it. */
+/* Returns the word of layer_types for a layer. */
 static const char *kind_of_layer(const olica_arch *arch, int layer) {
-  return is_windowed(arch, layer) ? "sliding_attention" : "full_attention";
+  return arch->layer[layer].window ? "sliding_attention" : "full_attention";
 }
 
 /* layer_types says once more which layers have a window; what it alone says is not computed. */
@@ -213,17 +201,25 @@ static bool holds_objects(const json_t *object) {
   return false;
 }
 
+/* Returns the first layer whose kind is not that of the first layer; L: there is none. */
+static int first_of_other_kind(const olica_arch *arch) {
+  int i = 1;
+  while (i < arch->layers && !arch->layer[i].window == !arch->layer[0].window) i++;
+  return i;
+}
+
 /* Newer files may have one object for each kind of layer: it counts where all layers are of one kind. */
 static olica_status read_scaling_of_layers(const reader *r, const olica_arch *arch, olica_rope *rope) {
   reader inner = *r;
   char place[PLACE];
   if (!holds_objects(r->root)) return read_scaling(r, arch, rope);
-  if (is_windowed(arch, 0) != is_windowed(arch, arch->layers - 1))
+  int other = first_of_other_kind(arch);
+  if (other < arch->layers)
     return olica_error_set(
         r->env, OLICA_ERR_INPUT,
         "%s: differs by layer, and from layer %d on there is a sliding window, expected one "
         "for all layers",
-        r->name, arch->window_from);
+        r->name, other);
   OLICA_TRY(enter(r, kind_of_layer(arch, 0), place, &inner));
   return read_scaling(&inner, arch, rope);
 }
@@ -238,8 +234,9 @@ static olica_status read_rope(const reader *r, olica_arch *arch) {
   static const char *const keys[] = {"rope_parameters", "rope_scaling"};
   bool given = false;
   double original = 0;
-  arch->rope = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
-  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope.theta));
+  arch->ropes = 1;
+  arch->rope[0] = (olica_rope){.kind = OLICA_ROPE_PLAIN, .theta = 10000.0};
+  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rope_theta", false, 1.0, 1e30, &arch->rope[0].theta));
   OLICA_TRY(olica_json_real(r->env, r->name, r->root, "original_max_position_embeddings", false, 1, 1e12,
                             &original));
   for (int i = 0; i < 2; i++) {
@@ -247,15 +244,15 @@ static olica_status read_rope(const reader *r, olica_arch *arch) {
     if (!value || json_is_null(value) || (json_is_object(value) && json_object_size(value) == 0)) continue;
     reader inner = *r;
     char place[PLACE];
-    olica_rope rope = {.kind = OLICA_ROPE_PLAIN, .theta = arch->rope.theta, .original_context = original};
+    olica_rope rope = {.kind = OLICA_ROPE_PLAIN, .theta = arch->rope[0].theta, .original_context = original};
     OLICA_TRY(enter(r, keys[i], place, &inner));
     OLICA_TRY(read_scaling_of_layers(&inner, arch, &rope));
-    if (given && !same_rope(&rope, &arch->rope))
+    if (given && !same_rope(&rope, &arch->rope[0]))
       return olica_error_set(r->env, OLICA_ERR_INPUT,
                              "%s: rope_parameters and rope_scaling contradict each other, expected one of "
                              "them, or the same in both",
                              r->name);
-    arch->rope = rope;
+    arch->rope[0] = rope;
     given = true;
   }
   return OLICA_OK;
@@ -283,6 +280,7 @@ static olica_status read_config(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_family(r, arch));
   OLICA_TRY(read_sizes(r, arch));
   OLICA_TRY(olica_features_refuse(r->env, r->name, r->root, arch->head));
+  OLICA_TRY(make_layers(r, arch));
   OLICA_TRY(read_window(r, arch));
   OLICA_TRY(check_layer_types(r, arch));
   OLICA_TRY(read_rope(r, arch));
@@ -306,5 +304,11 @@ olica_status olica_arch_parse(olica_env *env, const char *name, const char *text
   memset(arch, 0, sizeof *arch);
   olica_status status = read_config(&(reader){env, name, root}, arch);
   json_decref(root);
+  if (status != OLICA_OK) olica_arch_free(env, arch);
   return status;
+}
+
+void olica_arch_free(olica_env *env, olica_arch *arch) {
+  olica_memory_free(env, arch->layer);
+  arch->layer = NULL;
 }

@@ -1,5 +1,10 @@
-/* The architecture: the numbers of a LLaMA-type model, read from its config.json. Pure, not collective.
- */
+/* The architecture: the numbers of a LLaMA-type model before pruning, read from its config.json. Not
+ * collective.
+ *
+ * Layers may differ. `layer` describes each layer of the unpruned model. A layer in hand, pruned or not, has
+ * an olica_layer_shape (model/weights.h): its heads and widths are those of its tensors, and code that works
+ * on that layer reads them there. Window and RoPE are no widths: code reads them from `layer` alone. `heads`,
+ * `kv_heads`, `ffn` and `group` of olica_arch bound all layers, for workspace and estimates. */
 #ifndef OLICA_MODEL_ARCH_H
 #define OLICA_MODEL_ARCH_H
 
@@ -25,31 +30,43 @@ typedef enum olica_projection {
 /* "q_proj", ..., "down_proj". */
 const char *olica_projection_name(olica_projection projection);
 
+/* A layer of the unpruned model. */
+enum { OLICA_ROPES = 2, OLICA_ROPE_NONE = -1 };
+typedef struct olica_arch_layer {
+  int heads, kv_heads; /* H, K; K divides H */
+  int ffn;             /* f */
+  int window;          /* tokens that a query attends to, its own included; 0: all before it */
+  int rope;            /* index of olica_arch.rope; OLICA_ROPE_NONE: queries and keys are not rotated */
+} olica_arch_layer;
+
 typedef struct olica_arch {
   const olica_family *family;
   int layers;                   /* L */
+  olica_arch_layer *layer;      /* [L]; owned by who has parsed, copies of the struct borrow it */
   int hidden;                   /* d */
-  int heads, kv_heads;          /* H, K; K divides H */
+  int heads, kv_heads;          /* H, K: the most of any layer */
+  int group;                    /* H/K: the most query heads that share a key/value head */
   int head;                     /* h, size of a head */
-  int ffn;                      /* f */
+  int ffn;                      /* f: the most of any layer */
   int vocabulary;               /* V */
   int context;                  /* longest sequence the model was made for */
   double eps;                   /* of RMSNorm */
   bool tied;                    /* lm_head is embed_tokens */
   bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
-  olica_rope rope;
-  int window, window_from; /* sliding attention over `window` tokens (0: none) in layers >= window_from */
-  int bos;                 /* -1: none */
+  olica_rope rope[OLICA_ROPES];
+  int ropes; /* that layers use */
+  int bos;   /* -1: none */
 } olica_arch;
 
-/* Rows and columns of a projection of the unpruned model: q [H·h x d], k, v [K·h x d], o [d x H·h],
- * gate, up [f x d], down [d x f]. */
-void olica_arch_shape(const olica_arch *arch, olica_projection projection, int *out, int *in);
+/* Returns a layer with the heads and the width of `arch`, without a window, with RoPE 0. Pure. */
+olica_arch_layer olica_arch_plain_layer(const olica_arch *arch);
 
 /* Reads the text of a config.json; `name` is for messages. Unknown families, activations and rope scalings,
  * features that are not computed (src/model/features.c), keys that are missing or contradict each other and
- * sizes that do not fit each other are OLICA_ERR_INPUT. */
+ * sizes that do not fit each other are OLICA_ERR_INPUT. Free with olica_arch_free; after a failure there is
+ * nothing to free. */
 olica_status olica_arch_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                               olica_arch *arch);
+void olica_arch_free(olica_env *env, olica_arch *arch);
 
 #endif

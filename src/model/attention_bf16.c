@@ -26,7 +26,7 @@ typedef struct desk {
 } desk;
 
 static size_t lay_out(const olica_arch *arch, int tokens, char *at, desk *d) {
-  size_t rows = (size_t)(arch->heads / arch->kv_heads) * OLICA_QUERY_ROWS, h = (size_t)arch->head;
+  size_t rows = (size_t)arch->group * OLICA_QUERY_ROWS, h = (size_t)arch->head;
   size_t keys = (size_t)filled(tokens), wide = (size_t)filled(arch->head);
   const size_t bytes[] = {2 * keys * h,    2 * keys * wide, 2 * rows * h, 2 * rows * CHUNK, 4 * rows * CHUNK,
                           4 * rows * wide, 4 * rows * wide, 4 * rows,     4 * rows,         4 * rows};
@@ -53,17 +53,19 @@ typedef struct head_work {
   const olica_blocks *mixed;
   desk desk;
   int thread, kv;
-  int values, wide; /* n, n' */
+  int heads, kv_heads, group; /* of the layer; the query heads that share kv */
+  int values, wide;           /* n, n' */
 } head_work;
 
-static const olica_layer_shape *shape_of(const olica_pass *pass) {
-  return &pass->maps->layer->shape;
-}
-
-/* A head of one row turns by its position. */
-static void turn(const olica_forward *f, int position, const uint16_t *from, uint16_t *to) {
-  int pairs = f->arch->head / 2;
-  const float *c = f->cosine + (size_t)position * pairs, *s = f->sine + (size_t)position * pairs;
+/* Copies a head of one row, rotated by its position if the layer has RoPE. */
+static void rotate(const head_work *w, int position, const uint16_t *from, uint16_t *to) {
+  const olica_forward *f = w->pass->f;
+  int pairs = f->arch->head / 2, rope = olica_pass_layer(w->pass)->rope;
+  if (rope == OLICA_ROPE_NONE) {
+    memcpy(to, from, (size_t)f->arch->head * sizeof *to);
+    return;
+  }
+  const float *c = f->cosine[rope] + (size_t)position * pairs, *s = f->sine[rope] + (size_t)position * pairs;
 #pragma omp simd
   for (int i = 0; i < pairs; i++) {
     float a = olica_number_from_bf16(from[i]), b = olica_number_from_bf16(from[pairs + i]);
@@ -72,16 +74,16 @@ static void turn(const olica_forward *f, int position, const uint16_t *from, uin
   }
 }
 
-/* Keys (turned) and values of all positions, dense; zeros up to a full chunk of 32. */
+/* Gathers keys (rotated) and values of all positions, dense; zeros up to a full chunk of 32. */
 static void gather_keys(const head_work *w) {
   const olica_forward *f = w->pass->f;
   const olica_segment *s = w->segment;
-  size_t h = (size_t)f->arch->head, heads = (size_t)shape_of(w->pass)->kv_heads, n = (size_t)w->values;
+  size_t h = (size_t)f->arch->head, heads = (size_t)w->kv_heads, n = (size_t)w->values;
   int keys = s->prefix + s->count;
   for (int p = 0; p < keys; p++) {
     size_t row = (size_t)(p < s->prefix ? s->base + p : s->first + p - s->prefix);
     uint16_t *value = w->desk.value + (size_t)p * (size_t)w->wide;
-    turn(f, p, f->bf16.key + (row * heads + (size_t)w->kv) * h, w->desk.key + (size_t)p * h);
+    rotate(w, p, f->bf16.key + (row * heads + (size_t)w->kv) * h, w->desk.key + (size_t)p * h);
     memcpy(value, f->bf16.value + (row * heads + (size_t)w->kv) * n, n * sizeof *value);
     if (n < (size_t)w->wide) memset(value + n, 0, ((size_t)w->wide - n) * sizeof *value);
   }
@@ -93,13 +95,13 @@ static void gather_keys(const head_work *w) {
 /* Queries [first, first + rows) of the segment, of all heads of the group; `full` rows of each. */
 static void gather_queries(const head_work *w, int first, int rows, int full) {
   const olica_forward *f = w->pass->f;
-  size_t h = (size_t)f->arch->head, heads = (size_t)olica_layer_shape_heads(f->arch, shape_of(w->pass));
-  int g = f->arch->heads / f->arch->kv_heads;
-  for (int i = 0; i < g; i++)
+  size_t h = (size_t)f->arch->head, heads = (size_t)w->heads;
+  for (int i = 0; i < w->group; i++)
     for (int t = 0; t < rows; t++) {
       size_t row = (size_t)(w->segment->first + first + t);
-      turn(f, w->segment->prefix + first + t, f->bf16.query + (row * heads + (size_t)(w->kv * g + i)) * h,
-           w->desk.query + (size_t)(i * full + t) * h);
+      rotate(w, w->segment->prefix + first + t,
+             f->bf16.query + (row * heads + (size_t)(w->kv * w->group + i)) * h,
+             w->desk.query + (size_t)(i * full + t) * h);
     }
 }
 
@@ -164,7 +166,7 @@ static void soften(const desk *d, int row, int from, int until, int width, float
 static void attend_chunk(const head_work *w, int at, int rows, int full, int chunk, int width, bool begins) {
   const olica_forward *f = w->pass->f;
   const desk *d = &w->desk;
-  int g = f->arch->heads / f->arch->kv_heads, window = olica_pass_window(w->pass);
+  int g = w->group, window = olica_pass_layer(w->pass)->window;
   int r = full / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
   float scale = 1.44269504f / sqrtf((float)f->arch->head); /* 2^(x / ln 2) = exp(x) */
   olica_matmul_run(f->bf16.scores[r][c], w->thread, d->query, NULL, d->key + (size_t)chunk * f->arch->head,
@@ -189,10 +191,8 @@ static void attend_chunk(const head_work *w, int at, int rows, int full, int chu
 
 /* Mixes divided by the sums of their weights: seen, and stored in their blocks. */
 static void put_away(const head_work *w, int first, int rows, int full) {
-  const olica_arch *arch = w->pass->f->arch;
-  int g = arch->heads / arch->kv_heads;
-  for (int i = 0; i < g; i++) {
-    int col = (w->kv * g + i) * w->values;
+  for (int i = 0; i < w->group; i++) {
+    int col = (w->kv * w->group + i) * w->values;
     float *mix = w->desk.sum_mix + (size_t)(i * full) * (size_t)w->wide;
     for (int t = 0; t < rows; t++) {
       float *row = mix + (size_t)t * (size_t)w->wide, by = 1.0f / w->desk.sum[i * full + t];
@@ -211,11 +211,10 @@ static void put_away(const head_work *w, int first, int rows, int full) {
 }
 
 static void attend_queries(const head_work *w, int first, int rows) {
-  const olica_arch *arch = w->pass->f->arch;
-  int full = filled(rows), at = w->segment->prefix + first, window = olica_pass_window(w->pass);
+  int full = filled(rows), at = w->segment->prefix + first, window = olica_pass_layer(w->pass)->window;
   int begin = window && at - window + 1 > 0 ? (at - window + 1) / CHUNK * CHUNK : 0;
   gather_queries(w, first, rows, full);
-  for (int row = 0; row < arch->heads / arch->kv_heads * full; row++) {
+  for (int row = 0; row < w->group * full; row++) {
     w->desk.top[row] = -INFINITY;
     w->desk.sum[row] = 0.0f;
   }
@@ -228,10 +227,16 @@ static void attend_queries(const head_work *w, int first, int rows) {
 
 void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
   const olica_forward *f = pass->f;
-  int heads = shape_of(pass)->kv_heads;
-  head_work w = {.pass = pass, .mixed = mixed, .thread = omp_get_thread_num()};
-  w.values = pass->maps->layer->shape.values;
-  w.wide = filled(w.values);
+  const olica_layer_shape *shape = olica_pass_shape(pass);
+  int heads = shape->kv_heads;
+  head_work w = {.pass = pass,
+                 .mixed = mixed,
+                 .thread = omp_get_thread_num(),
+                 .heads = olica_layer_shape_heads(shape),
+                 .kv_heads = shape->kv_heads,
+                 .group = shape->group,
+                 .values = shape->values,
+                 .wide = filled(shape->values)};
   lay_out(f->arch, f->tokens, f->bf16.attention + (size_t)w.thread * f->bf16.attention_bytes, &w.desk);
 #pragma omp for schedule(dynamic)
   for (int i = 0; i < pass->pack->segments * heads; i++) {
@@ -246,34 +251,33 @@ void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
 }
 
 /* The products for `rows` queries over `width` keys, both filled up. */
-static olica_status find_products(olica_forward *f, int values, int rows, int width) {
-  const olica_arch *arch = f->arch;
-  int g = arch->heads / arch->kv_heads, r = rows / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
-  const olica_matmul_shape scores = {g * rows, arch->head, width, OLICA_RIGHT_TRANSPOSED, false};
-  const olica_matmul_shape mix = {g * rows, width, filled(values), OLICA_RIGHT_ROWS, false};
+static olica_status find_products(olica_forward *f, int rows, int width) {
+  int g = f->bf16.group, r = rows / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
+  const olica_matmul_shape scores = {g * rows, f->arch->head, width, OLICA_RIGHT_TRANSPOSED, false};
+  const olica_matmul_shape mix = {g * rows, width, filled(f->bf16.values), OLICA_RIGHT_ROWS, false};
   if (!f->bf16.scores[r][c]) OLICA_TRY(olica_matmul_find(f->kernel, scores, &f->bf16.scores[r][c]));
   return f->bf16.mix[r][c] ? OLICA_OK : olica_matmul_find(f->kernel, mix, &f->bf16.mix[r][c]);
 }
 
 /* Those of a segment: of full rows of queries and the rest, over full chunks and what is left. */
-static olica_status prepare_segment(olica_forward *f, const olica_segment *s, int values) {
+static olica_status prepare_segment(olica_forward *f, const olica_segment *s) {
   for (int first = 0; first < s->count; first += OLICA_QUERY_ROWS) {
     int rows = s->count - first < OLICA_QUERY_ROWS ? s->count - first : OLICA_QUERY_ROWS;
     int until = s->prefix + first + rows, last = until % CHUNK ? until % CHUNK : CHUNK;
-    OLICA_TRY(find_products(f, values, filled(rows), filled(last)));
-    if (until > CHUNK) OLICA_TRY(find_products(f, values, filled(rows), CHUNK));
+    OLICA_TRY(find_products(f, filled(rows), filled(last)));
+    if (until > CHUNK) OLICA_TRY(find_products(f, filled(rows), CHUNK));
   }
   return OLICA_OK;
 }
 
 olica_status olica_attention_bf16_prepare(const olica_pass *pass) {
   olica_forward *f = pass->f;
-  int values = pass->maps->layer->shape.values;
-  if (f->bf16.values != values) {
-    memset(f->bf16.mix, 0, sizeof f->bf16.mix);
-    f->bf16.values = values;
-  }
-  for (int i = 0; i < pass->pack->segments; i++)
-    OLICA_TRY(prepare_segment(f, &pass->pack->segment[i], values));
+  const olica_layer_shape *shape = olica_pass_shape(pass);
+  int group = shape->group;
+  if (f->bf16.group != group) memset(f->bf16.scores, 0, sizeof f->bf16.scores);
+  if (f->bf16.group != group || f->bf16.values != shape->values) memset(f->bf16.mix, 0, sizeof f->bf16.mix);
+  f->bf16.group = group;
+  f->bf16.values = shape->values;
+  for (int i = 0; i < pass->pack->segments; i++) OLICA_TRY(prepare_segment(f, &pass->pack->segment[i]));
   return OLICA_OK;
 }

@@ -82,8 +82,8 @@ static olica_status bind_layer(olica_source *source, int layer) {
   const olica_arch *arch = &source->arch;
   olica_layer_shape *shape = &source->shape[layer];
   OLICA_TRY(olica_tensors_measure(source->catalog, arch, naming_of(source), layer, shape));
-  if (shape->kv_heads < arch->kv_heads || shape->values < arch->head || shape->ffn < arch->ffn ||
-      shape->branch || shape->rank[OLICA_Q] || shape->rank[OLICA_K])
+  if (shape->kv_heads < shape->kv_before || shape->values < arch->head ||
+      shape->ffn < arch->layer[layer].ffn || shape->branch || shape->rank[OLICA_Q] || shape->rank[OLICA_K])
     source->is_pruned = true;
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
     OLICA_TRY(bind_tensors(source, layer, p));
@@ -137,6 +137,14 @@ static bool belongs_to_layer(const olica_source *source, const char *tensor, int
   return strncmp(tensor, name, (size_t)used) == 0;
 }
 
+/* Tells whether `name` is that of a tensor outside of the layers, with "bias" in place of "weight". */
+static bool is_bias_of(const olica_source *source, olica_tensor_id id, const char *name) {
+  char weight[OLICA_TENSOR_NAME];
+  olica_tensors_name(&source->arch, OLICA_NAMING_PUBLISHED, id, 0, weight);
+  size_t stem = strlen(weight) - strlen("weight");
+  return strncmp(name, weight, stem) == 0 && strcmp(name + stem, "bias") == 0;
+}
+
 /* What a layer has and we do not compute with (norms of queries, adapters, scales of quantization) would make
  * it another function. Our own checkpoints are held to their schema by --verify. */
 static olica_status check_no_strangers(const olica_source *source) {
@@ -145,7 +153,8 @@ static olica_status check_no_strangers(const olica_source *source) {
   size_t prefix = strcspn(layers, "%");
   for (int i = 0; i < catalog->count && !source->is_checkpoint; i++) {
     const olica_tensor *tensor = &catalog->tensor[i];
-    if (strcmp(tensor->name, "lm_head.bias") == 0 || strcmp(tensor->name, "model.norm.bias") == 0)
+    if (is_bias_of(source, OLICA_TENSOR_HEAD, tensor->name) ||
+        is_bias_of(source, OLICA_TENSOR_NORM, tensor->name))
       return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
                              "%s: holds tensor %s, expected an output matrix and a norm without biases",
                              olica_catalog_file(catalog, tensor), tensor->name);

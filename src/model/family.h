@@ -3,7 +3,7 @@
 #ifndef OLICA_MODEL_FAMILY_H
 #define OLICA_MODEL_FAMILY_H
 
-/* Whether the config's sliding_window counts. */
+/* Says when the config's sliding_window counts. */
 typedef enum olica_family_window {
   OLICA_WINDOW_NEVER,
   OLICA_WINDOW_ALWAYS,   /* in all layers */
@@ -18,14 +18,17 @@ typedef struct olica_family {
   const char *attention; /* of the projections of attention: "self_attn." */
   const char *mlp;       /* of the projections of the FFN: "mlp." */
   const char *head;      /* the output matrix: "lm_head.weight" */
+  /* [OLICA_TENSORS] published names that are not those of the table in src/model/tensors.c, behind the prefix
+   * of their place: of a projection's bias "dense.bias". NULL: as the table has it; of all. */
+  const char *const *published;
   int attention_bias[4]; /* q, k, v, o always have a bias, whatever the config says */
-  int config_bias;       /* whether the config's attention_bias and mlp_bias count */
+  int config_bias;       /* 1: the config's attention_bias and mlp_bias count */
   olica_family_window window;
   int kv_heads, context; /* where the config has no num_key_value_heads (0: as many as query heads) or
                             max_position_embeddings */
 } olica_family;
 
-/* The family of that name, or NULL; number i of the table, or NULL past its end. */
+/* Return the family of that name, or NULL; and number i of the table, or NULL past its end. */
 const olica_family *olica_family_find(const char *name);
 const olica_family *olica_family_at(int i);
 

@@ -7,7 +7,7 @@
 #include "passes.h"
 
 static size_t table_bytes(const olica_arch *arch, int tokens) {
-  return sizeof(float) * (size_t)tokens * (size_t)arch->head;
+  return sizeof(float) * (size_t)arch->ropes * (size_t)tokens * (size_t)arch->head;
 }
 
 size_t olica_forward_bytes(const olica_arch *arch, int rows, int tokens, olica_dtype precision, int threads) {
@@ -21,7 +21,9 @@ size_t olica_forward_room(const olica_arch *arch, olica_dtype precision) {
 }
 
 static olica_status create(olica_forward *f) {
-  OLICA_TRY(olica_rope_tables(f->env, &f->arch->rope, f->arch->head, f->tokens, &f->cosine, &f->sine));
+  for (int i = 0; i < f->arch->ropes; i++)
+    OLICA_TRY(
+        olica_rope_tables(f->env, &f->arch->rope[i], f->arch->head, f->tokens, &f->cosine[i], &f->sine[i]));
   return olica_kernel_precision(f->kernel) == OLICA_FP32 ? olica_pass_fp32_create(f)
                                                          : olica_pass_bf16_create(f);
 }
@@ -46,8 +48,10 @@ olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, 
 
 void olica_forward_destroy(olica_forward *f) {
   if (!f) return;
-  olica_memory_free(f->env, f->cosine);
-  olica_memory_free(f->env, f->sine);
+  for (int i = 0; i < OLICA_ROPES; i++) {
+    olica_memory_free(f->env, f->cosine[i]);
+    olica_memory_free(f->env, f->sine[i]);
+  }
   olica_pass_fp32_destroy(f);
   olica_pass_bf16_destroy(f);
   olica_memory_free(f->env, f);

@@ -338,9 +338,8 @@ static double flops(const olica_pass *pass) {
     double both = (double)linear->out + linear->in, whole = (double)linear->out * linear->in;
     if (p != OLICA_DOWN || !cut) numbers += linear->rank ? linear->rank * both : whole;
   }
-  return 2 * pass->pack->rows * numbers + 2 * olica_pass_pairs(pass->pack) *
-                                              olica_layer_shape_heads(arch, shape) *
-                                              (arch->head + shape->values);
+  return 2 * pass->pack->rows * numbers +
+         2 * olica_pass_pairs(pass->pack) * olica_layer_shape_heads(shape) * (arch->head + shape->values);
 }
 
 olica_status olica_pass_bf16(const olica_pass *pass) {

@@ -78,8 +78,8 @@ static void softmax(float *s, int from, int until, int width) {
 
 /* The parts of a block of queries that one head works on. */
 typedef struct piece {
-  int head, heads, values, window; /* head of the layer's query heads */
-  int first, rows;                 /* query rows inside their segment */
+  int head, values, window; /* head of the layer's query heads */
+  int first, rows;          /* query rows inside their segment */
   float *scores;
 } piece;
 
@@ -98,22 +98,23 @@ static view look_back(const olica_segment *segment, const piece *p) {
 
 /* Scores of the queries against the keys up to their own position, softmax, mix of the values; keys and
  * values first of the prefix, then of the segment itself. */
-static void attend_piece(const olica_forward *f, const olica_segment *segment, const piece *p) {
-  const olica_arch *a = f->arch;
+static void attend_piece(const olica_pass *pass, const olica_segment *segment, const piece *p) {
+  const olica_forward *f = pass->f;
+  int group = olica_pass_shape(pass)->group, kv_heads = olica_pass_shape(pass)->kv_heads, h = f->arch->head;
+  int heads = group * kv_heads;
   const view v = look_back(segment, p);
-  int g = a->heads / a->kv_heads, kv = p->head / g, heads = p->heads, kv_heads = heads / g;
-  int width = v.until - v.start, own = width - v.shared;
-  int q_stride = heads * a->head, k_stride = kv_heads * a->head, v_stride = kv_heads * p->values;
+  int kv = p->head / group, width = v.until - v.start, own = width - v.shared;
+  int q_stride = heads * h, k_stride = kv_heads * h, v_stride = kv_heads * p->values;
   size_t query = (size_t)(segment->first + p->first), before = (size_t)(segment->base + v.start);
   size_t self = (size_t)(segment->first + v.start + v.shared - segment->prefix);
-  const float *q = f->fp32.query + query * q_stride + p->head * a->head, *k = f->fp32.key + kv * a->head;
+  const float *q = f->fp32.query + query * q_stride + p->head * h, *k = f->fp32.key + kv * h;
   const float *x = f->fp32.value + kv * p->values;
   float *s = p->scores, *y = f->fp32.mixed + query * heads * p->values + p->head * p->values;
-  float scale = 1.0f / sqrtf((float)a->head);
+  float scale = 1.0f / sqrtf((float)h);
   if (v.shared)
-    olica_product_piece(1, p->rows, v.shared, a->head, scale, q, q_stride, k + before * k_stride, k_stride,
-                        0.0f, s, width);
-  olica_product_piece(1, p->rows, own, a->head, scale, q, q_stride, k + self * k_stride, k_stride, 0.0f,
+    olica_product_piece(1, p->rows, v.shared, h, scale, q, q_stride, k + before * k_stride, k_stride, 0.0f, s,
+                        width);
+  olica_product_piece(1, p->rows, own, h, scale, q, q_stride, k + self * k_stride, k_stride, 0.0f,
                       s + v.shared, width);
   for (int t = 0; t < p->rows; t++) {
     int at = segment->prefix + p->first + t; /* the query's position */
@@ -130,31 +131,31 @@ static void attend_piece(const olica_forward *f, const olica_segment *segment, c
 static void attend(const olica_pass *pass) {
   const olica_forward *f = pass->f;
   const olica_pack *pack = pass->pack;
-  const olica_layer_shape *shape = &pass->maps->layer->shape;
-  int heads = olica_layer_shape_heads(f->arch, shape), values = shape->values;
+  int heads = olica_layer_shape_heads(olica_pass_shape(pass)), values = olica_pass_shape(pass)->values;
   size_t block_floats = score_floats(f->tokens, 1);
   double work = 2 * olica_pass_pairs(pack) * heads;
 #pragma omp parallel for schedule(static) num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
   for (int head = 0; head < heads; head++) {
-    piece p = {.head = head, .heads = heads, .values = values, .window = olica_pass_window(pass)};
+    piece p = {.head = head, .values = values, .window = olica_pass_layer(pass)->window};
     p.scores = f->fp32.scores + block_floats * (size_t)omp_get_thread_num();
     for (int i = 0; i < pack->segments; i++)
       for (p.first = 0; p.first < pack->segment[i].count; p.first += OLICA_QUERY_ROWS) {
         int left = pack->segment[i].count - p.first;
         p.rows = left < OLICA_QUERY_ROWS ? left : OLICA_QUERY_ROWS;
-        attend_piece(f, &pack->segment[i], &p);
+        attend_piece(pass, &pack->segment[i], &p);
       }
   }
   olica_timer_work(&f->env->timers, work * (f->arch->head + values), 0);
 }
 
-/* Every row of x [rows x heads·h] turns by its position in its sequence. */
-static void turn(const olica_forward *f, const olica_pack *pack, int heads, float *x) {
-  int head = f->arch->head;
-  for (int i = 0; i < pack->segments; i++) {
-    const olica_segment *s = &pack->segment[i];
+/* Rotates every row of x [rows x heads·h] by its position in its sequence, if the layer has RoPE. */
+static void rotate(const olica_pass *pass, int heads, float *x) {
+  const olica_forward *f = pass->f;
+  int head = f->arch->head, rope = olica_pass_layer(pass)->rope;
+  for (int i = 0; rope != OLICA_ROPE_NONE && i < pass->pack->segments; i++) {
+    const olica_segment *s = &pass->pack->segment[i];
     size_t from = (size_t)s->prefix * (size_t)(head / 2);
-    olica_rope_apply(f->cosine + from, f->sine + from, s->count, heads, head,
+    olica_rope_apply(f->cosine[rope] + from, f->sine[rope] + from, s->count, heads, head,
                      x + (size_t)s->first * heads * head);
   }
 }
@@ -182,14 +183,14 @@ static void attention(const olica_pass *pass) {
   const olica_scratch_fp32 *s = &f->fp32;
   const olica_arch *a = f->arch;
   const olica_layer *layer = pass->maps->layer;
-  int heads = olica_layer_shape_heads(a, &layer->shape);
+  int heads = olica_layer_shape_heads(&layer->shape);
   olica_forward_norm(a, pass->pack->rows, pass->x, layer->input_norm, s->normed);
   see(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
   apply(pass, OLICA_Q, s->normed, s->query);
   apply(pass, OLICA_K, s->normed, s->key);
   apply(pass, OLICA_V, s->normed, s->value);
-  turn(f, pass->pack, heads, s->query);
-  turn(f, pass->pack, layer->shape.kv_heads, s->key);
+  rotate(pass, heads, s->query);
+  rotate(pass, layer->shape.kv_heads, s->key);
   attend(pass);
   see(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
   apply(pass, OLICA_O, s->mixed, s->added);

@@ -26,7 +26,7 @@ typedef struct olica_scratch_bf16 {
   uint16_t *mixed;               /* room for blocks [R x H·h] */
   char *attention;               /* [threads x attention_bytes] */
   size_t attention_bytes;
-  int values; /* that `mix` is for */
+  int values, group; /* of the layers that `mix` and `scores` are for: n, H/K */
   const olica_matmul *scores[OLICA_ROUNDS][OLICA_ROUNDS], *mix[OLICA_ROUNDS][OLICA_ROUNDS];
 } olica_scratch_bf16;
 
@@ -36,7 +36,7 @@ struct olica_forward {
   const olica_arch *arch;
   int rows, tokens; /* of a pack, of a sequence, at most */
   int threads;
-  float *cosine, *sine; /* [T x h/2] */
+  float *cosine[OLICA_ROPES], *sine[OLICA_ROPES]; /* [T x h/2] */
   olica_scratch_fp32 fp32;
   olica_scratch_bf16 bf16;
 };
@@ -67,9 +67,14 @@ olica_status olica_attention_bf16_prepare(const olica_pass *pass);
 void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed);
 size_t olica_attention_bf16_bytes(const olica_arch *arch, int tokens);
 
-/* The window of attention of the layer in work, 0: none. */
-static inline int olica_pass_window(const olica_pass *pass) {
-  return pass->maps->index >= pass->f->arch->window_from ? pass->f->arch->window : 0;
+/* Returns the unpruned layer that the layer of the pass was made from: for its window and RoPE. */
+static inline const olica_arch_layer *olica_pass_layer(const olica_pass *pass) {
+  return &pass->f->arch->layer[pass->maps->index];
+}
+
+/* Returns the heads and widths of the layer. */
+static inline const olica_layer_shape *olica_pass_shape(const olica_pass *pass) {
+  return &pass->maps->layer->shape;
 }
 
 static inline void olica_pass_see(const olica_pass *pass, olica_view view) {

@@ -9,17 +9,16 @@
 #include "bind.h"
 #include "bring.h"
 #include "contradictions.h"
-#include "io/file.h"
 #include "io/hdf5.h"
 #include "io/safetensors.h"
+#include "model/config.h"
 #include "par/comm.h"
 #include "par/partition.h"
 #include "par/watch.h"
 
 enum {
-  PANEL_BYTES = 8 << 20,   /* of fp32 rows of a table on every node */
-  PANELS_LEAST = 16,       /* of a table, if it has so many rows */
-  CONFIG_BYTES = 16 << 20, /* a config.json above this is no config.json */
+  PANEL_BYTES = 8 << 20, /* of fp32 rows of a table on every node */
+  PANELS_LEAST = 16,     /* of a table, if it has so many rows */
   REST_NUMBERS = 1 << 17
 };
 
@@ -36,33 +35,18 @@ static olica_status open_on_root(olica_source *source, const char *path) {
   char file[OLICA_CATALOG_PATH];
   if (snprintf(file, sizeof file, "%s/config.json", path) >= (int)sizeof file)
     return olica_error_set(env, OLICA_ERR_INPUT, "%.200s...: the path is too long", path);
-  OLICA_TRY(olica_file_load(env, file, CONFIG_BYTES, &source->config, &source->config_bytes));
+  OLICA_TRY(olica_config_load(env, file, &source->config, &source->config_bytes));
   return olica_safetensors_open(source->catalog, path);
 }
 
-/* Everybody's config: a file's from rank 0, a checkpoint's own from the file. */
+/* Gives every rank the config: a file's text from rank 0, or a checkpoint's own. */
 static olica_status share_config(olica_source *source) {
   olica_context *context = source->context;
-  int64_t head[2] = {source->is_checkpoint, (int64_t)source->config_bytes};
-  olica_comm_bcast(context, context->comm, head, sizeof head, 0);
-  source->is_checkpoint = head[0] != 0;
-  olica_status status = OLICA_OK;
-  const olica_tensor *meta = NULL;
-  if (source->is_checkpoint) {
-    meta = olica_catalog_find(source->catalog, "meta/config_json");
-    if (!meta || meta->dims != 1 || strcmp(meta->stored, "uint8") != 0 || meta->bytes > CONFIG_BYTES)
-      return olica_error_set(context->env, OLICA_ERR_INPUT,
-                             "%s: meta/config_json is %s, expected at most %d bytes (uint8) of text",
-                             source->catalog->path[0], meta ? meta->stored : "missing", CONFIG_BYTES);
-    head[1] = meta->bytes;
-  }
-  source->config_bytes = (size_t)head[1];
-  if (!source->config) status = OLICA_NEW(context->env, source->config, source->config_bytes + 1);
-  if (status == OLICA_OK && meta && context->rank == 0)
-    status = olica_catalog_read(source->catalog, meta, 0, meta->bytes, source->config);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, source->config, source->config_bytes, 0);
-  return OLICA_OK;
+  int is_checkpoint = source->is_checkpoint;
+  olica_comm_bcast(context, context->comm, &is_checkpoint, sizeof is_checkpoint, 0);
+  source->is_checkpoint = is_checkpoint != 0;
+  return source->is_checkpoint ? olica_config_read(source->catalog, &source->config, &source->config_bytes)
+                               : olica_config_share(context, &source->config, &source->config_bytes);
 }
 
 /* What no sweep reads of a checkpoint (lists, texts) is read here, and checked: a file whose bytes rot is not
@@ -147,7 +131,8 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   OLICA_TRY(olica_catalog_share(source->catalog, context->rank == 0 ? open_on_root(source, path) : OLICA_OK));
   OLICA_TRY(share_config(source));
   char name[OLICA_CATALOG_PATH + 32];
-  snprintf(name, sizeof name, source->is_checkpoint ? "%s: meta/config_json" : "%s/config.json", path);
+  snprintf(name, sizeof name, source->is_checkpoint ? "%s: " OLICA_CHECKPOINT_CONFIG : "%s/config.json",
+           path);
   OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_TRY(check_rest(source));
@@ -172,6 +157,7 @@ void olica_source_close(olica_source *source) {
   olica_memory_free(env, source->kept_layer_valid);
   olica_catalog_destroy(source->catalog);
   olica_memory_free(env, source->config);
+  olica_arch_free(env, &source->arch);
   olica_memory_free(env, source->shape);
   olica_memory_free(env, source->kept);
   olica_memory_free(env, source->kept_valid);

@@ -30,8 +30,8 @@ static bool biased(const olica_arch *arch, const olica_layer_shape *shape, olica
 }
 
 static bool fewer_heads(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
-  (void)projection;
-  return shape->kv_heads < arch->kv_heads;
+  (void)arch, (void)projection;
+  return shape->kv_heads < shape->kv_before;
 }
 
 static bool branched(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
@@ -143,15 +143,16 @@ int64_t olica_tensors_numbers(const olica_arch *arch, const olica_layer_shape *s
   return extent[0] * (dims == 2 ? extent[1] : 1);
 }
 
-int olica_tensors_choices(const olica_arch *arch, olica_tensor_id id) {
-  const olica_layer_shape dense = {.kv_heads = arch->kv_heads, .values = arch->head, .ffn = arch->ffn};
+int olica_tensors_choices(const olica_arch *arch, int layer, olica_tensor_id id) {
+  static const bool no_bias[OLICA_PROJECTIONS];
+  const olica_layer_shape dense = olica_layer_shape_dense(arch, layer, no_bias);
   int64_t extent[2];
   int dims = olica_tensors_extents(arch, &dense, id, extent);
   return (int)extent[dims - 1];
 }
 
 int olica_tensors_most(const olica_arch *arch) {
-  olica_layer_shape shape = {.values = 1, .ffn = 1, .branch = 1}; /* 0 heads: fewer than any model has */
+  olica_layer_shape shape = {.kv_before = 1, .values = 1, .ffn = 1, .branch = 1}; /* it has lost heads */
   int most = 0;
   for (int p = 0; p < OLICA_PROJECTIONS; p++) shape.rank[p] = shape.bias[p] = 1;
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
@@ -161,20 +162,22 @@ int olica_tensors_most(const olica_arch *arch) {
 
 /* ---- names ---- */
 
-static void published_name(const olica_family *family, const olica_tensor_row *row, int layer,
+static void published_name(const olica_family *family, olica_tensor_id id, int layer,
                            char name[OLICA_TENSOR_NAME]) {
+  const olica_tensor_row *row = &table[id];
+  const char *own = family->published ? family->published[id] : NULL;
   const char *within = row->place == OLICA_PLACE_ATTENTION ? family->attention
                        : row->place == OLICA_PLACE_MLP     ? family->mlp
                                                            : "";
   if (row->place == OLICA_PLACE_HEAD)
     snprintf(name, OLICA_TENSOR_NAME, "%s", family->head);
   else if (row->place == OLICA_PLACE_MODEL)
-    snprintf(name, OLICA_TENSOR_NAME, "%s%s", family->prefix, row->published);
+    snprintf(name, OLICA_TENSOR_NAME, "%s%s", family->prefix, own ? own : row->published);
   else {
-    bool has = row->projection < OLICA_PROJECTIONS;
+    bool has = !own && row->projection < OLICA_PROJECTIONS;
     int used = snprintf(name, OLICA_TENSOR_NAME, family->layers, layer);
     snprintf(name + used, OLICA_TENSOR_NAME - (size_t)used, "%s%s%s%s", within,
-             has ? olica_projection_name(row->projection) : "", has ? "." : "", row->published);
+             has ? olica_projection_name(row->projection) : "", has ? "." : "", own ? own : row->published);
   }
 }
 
@@ -183,7 +186,7 @@ bool olica_tensors_name(const olica_arch *arch, olica_naming naming, olica_tenso
   const olica_tensor_row *row = &table[id];
   bool has = row->projection < OLICA_PROJECTIONS;
   if (naming == OLICA_NAMING_PUBLISHED) {
-    if (row->published) published_name(arch->family, row, layer, name);
+    if (row->published) published_name(arch->family, id, layer, name);
     return row->published != NULL;
   }
   if (id < OLICA_TENSORS_MODEL)
@@ -240,13 +243,14 @@ static olica_status measure(const olica_catalog *catalog, const olica_arch *arch
 
 /* Reads the rank of a projection stored as b·a. Where its whole matrix is stored too, that one counts. */
 static olica_status measure_rank(const olica_catalog *catalog, const olica_arch *arch, olica_naming naming,
-                                 int layer, olica_projection projection, int *rank) {
+                                 int layer, olica_projection projection, olica_layer_shape *shape) {
   int out, in;
   if (olica_tensors_find(catalog, arch, naming, olica_tensors_linear(projection, OLICA_PART_WEIGHT), layer))
     return OLICA_OK;
-  olica_arch_shape(arch, projection, &out, &in);
+  olica_layer_shape_linear(arch, shape, projection, &out, &in);
   return measure(catalog, arch, naming, layer,
-                 &(gauge){olica_tensors_linear(projection, OLICA_PART_A), 0, 1, out < in ? out : in, rank});
+                 &(gauge){olica_tensors_linear(projection, OLICA_PART_A), 0, 1, out < in ? out : in,
+                          &shape->rank[projection]});
 }
 
 olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arch *arch, olica_naming naming,
@@ -255,16 +259,16 @@ olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arc
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++)
     bias[p] = arch->bias[p] ||
               olica_tensors_find(catalog, arch, naming, olica_tensors_linear(p, OLICA_PART_BIAS), layer);
-  *shape = olica_layer_shape_dense(arch, bias);
+  *shape = olica_layer_shape_dense(arch, layer, bias);
   if (naming == OLICA_NAMING_PUBLISHED) return OLICA_OK; /* config.json has said it all */
-  const gauge heads = {OLICA_TENSOR_HEADS_KEPT, 0, 1, arch->kv_heads, &shape->kv_heads};
+  const gauge heads = {OLICA_TENSOR_HEADS_KEPT, 0, 1, shape->kv_before, &shape->kv_heads};
   OLICA_TRY(measure(catalog, arch, naming, layer, &heads));
   const gauge gauges[] = {
       {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, shape->kv_heads, arch->head, &shape->values},
-      {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, arch->ffn, &shape->ffn},
+      {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, shape->ffn, &shape->ffn},
       {OLICA_TENSOR_BRANCH_A, 1, 1, arch->hidden, &shape->branch}};
   for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
     OLICA_TRY(measure(catalog, arch, naming, layer, &gauges[i]));
-  OLICA_TRY(measure_rank(catalog, arch, naming, layer, OLICA_Q, &shape->rank[OLICA_Q]));
-  return measure_rank(catalog, arch, naming, layer, OLICA_K, &shape->rank[OLICA_K]);
+  OLICA_TRY(measure_rank(catalog, arch, naming, layer, OLICA_Q, shape));
+  return measure_rank(catalog, arch, naming, layer, OLICA_K, shape);
 }

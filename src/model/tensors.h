@@ -98,8 +98,8 @@ int olica_tensors_extents(const olica_arch *arch, const olica_layer_shape *shape
 /* Counts the numbers of a tensor; 0 where it is not present. */
 int64_t olica_tensors_numbers(const olica_arch *arch, const olica_layer_shape *shape, olica_tensor_id id);
 
-/* Counts what the unpruned layer has in each row of a list: the list's indices are below that. */
-int olica_tensors_choices(const olica_arch *arch, olica_tensor_id id);
+/* Counts what layer `layer` has, before pruning, in each row of a list: the list's indices are below that. */
+int olica_tensors_choices(const olica_arch *arch, int layer, olica_tensor_id id);
 
 /* Bounds the number of tensors of a layer, however it is pruned. */
 int olica_tensors_most(const olica_arch *arch);

@@ -5,26 +5,34 @@
 #include "model/tensors.h"
 #include "par/shared.h"
 
-olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]) {
-  olica_layer_shape shape = {.kv_heads = arch->kv_heads, .values = arch->head, .ffn = arch->ffn};
+olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, int layer,
+                                          const bool bias[OLICA_PROJECTIONS]) {
+  const olica_arch_layer *of = &arch->layer[layer];
+  olica_layer_shape shape = {.kv_heads = of->kv_heads,
+                             .kv_before = of->kv_heads,
+                             .group = of->heads / of->kv_heads,
+                             .values = arch->head,
+                             .ffn = of->ffn};
   for (int p = 0; p < OLICA_PROJECTIONS; p++) shape.bias[p] = bias[p];
   return shape;
 }
 
-int olica_layer_shape_heads(const olica_arch *arch, const olica_layer_shape *shape) {
-  return shape->kv_heads * (arch->heads / arch->kv_heads);
+int olica_layer_shape_heads(const olica_layer_shape *shape) {
+  return shape->kv_heads * shape->group;
 }
 
 void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
                               olica_projection projection, int *out, int *in) {
-  olica_arch_shape(arch, projection, out, in);
-  int heads = olica_layer_shape_heads(arch, shape);
-  if (projection == OLICA_Q) *out = heads * arch->head;
-  if (projection == OLICA_K) *out = shape->kv_heads * arch->head;
-  if (projection == OLICA_V) *out = shape->kv_heads * shape->values;
-  if (projection == OLICA_O) *in = heads * shape->values;
-  if (projection == OLICA_GATE || projection == OLICA_UP) *out = shape->ffn;
-  if (projection == OLICA_DOWN) *in = shape->ffn;
+  int heads = olica_layer_shape_heads(shape);
+  const int outs[OLICA_PROJECTIONS] = {[OLICA_Q] = heads * arch->head,
+                                       [OLICA_K] = shape->kv_heads * arch->head,
+                                       [OLICA_V] = shape->kv_heads * shape->values,
+                                       [OLICA_O] = arch->hidden,
+                                       [OLICA_GATE] = shape->ffn,
+                                       [OLICA_UP] = shape->ffn,
+                                       [OLICA_DOWN] = arch->hidden};
+  *out = outs[projection];
+  *in = projection == OLICA_O ? heads * shape->values : projection == OLICA_DOWN ? shape->ffn : arch->hidden;
 }
 
 /* Counts the stored numbers of a projection; OLICA_PROJECTIONS: of the layer. */
@@ -60,7 +68,7 @@ static size_t aligned(size_t numbers) {
 /* All numbers of a layer once, and the attention's two products over half of the sequence on average. */
 double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length) {
   return 2.0 * (double)olica_layer_shape_total(arch, shape) +
-         2.0 * length * olica_layer_shape_heads(arch, shape) * (arch->head + shape->values) / 2;
+         2.0 * length * olica_layer_shape_heads(shape) * (arch->head + shape->values) / 2;
 }
 
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {

@@ -16,10 +16,12 @@ typedef struct olica_linear {
   float *bias;   /* [out] or NULL */
 } olica_linear;
 
-/* What a layer's tensors look like once it is pruned; also of the unpruned layer (ranks 0, full widths). */
+/* The sizes of a layer's tensors, pruned or not. They are the truth for whoever works on that layer: see
+ * model/arch.h. The unpruned layer has ranks 0 and full widths. */
 typedef struct olica_layer_shape {
   int rank[OLICA_PROJECTIONS]; /* 0: stored whole; only q and k are ever cut in rank */
-  int kv_heads;                /* K', key/value heads, each with its H/K query heads; K when unpruned */
+  int kv_heads, kv_before;     /* K', key/value heads, and K, those before pruning */
+  int group;                   /* H/K, the query heads of each */
   int values;                  /* n, value neurons of each key/value head; h when unpruned */
   int ffn;                     /* f', FFN neurons */
   int branch;                  /* rank of the linear calibration, 0: none */
@@ -37,14 +39,15 @@ typedef struct olica_layer {
   void *own;                  /* the block that all numbers lie in, NULL: somebody else's */
 } olica_layer;
 
-/* The shape of the layer before pruning. Pure. */
-olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, const bool bias[OLICA_PROJECTIONS]);
+/* The shape of layer `layer` before pruning. Pure. */
+olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, int layer,
+                                          const bool bias[OLICA_PROJECTIONS]);
 
-/* Query heads of a layer of that shape: H' = K' H/K. Pure. */
-int olica_layer_shape_heads(const olica_arch *arch, const olica_layer_shape *shape);
+/* Returns the query heads of a layer of that shape: H' = K' H/K. Pure. */
+int olica_layer_shape_heads(const olica_layer_shape *shape);
 
 /* Out and in of a projection in a layer of that shape: q [H'·h x d], k [K'·h x d], v [K'·n x d], o [d x
- * H'·n], gate, up [f' x d], ... Pure. */
+ * H'·n], gate, up [f' x d], down [d x f']. Pure. */
 void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
                               olica_projection projection, int *out, int *in);
 

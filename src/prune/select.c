@@ -155,7 +155,7 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
     copy_all(from[OLICA_DOWN].bias, to[OLICA_DOWN].bias, d);
   }
   copy_rows(&from[OLICA_V], &to[OLICA_V], values, h, n, heads, pruned->values_kept);
-  copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, olica_layer_shape_heads(arch, &pruned->shape),
+  copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, olica_layer_shape_heads(&pruned->shape),
                arch->heads / arch->kv_heads, h, n, heads, pruned->values_kept);
   copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, NULL, pruned->ffn_kept);
   copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, NULL, pruned->ffn_kept);

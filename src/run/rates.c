@@ -16,7 +16,8 @@ enum { LENGTH = 512, PIECE = 32 << 20 };
 /* What is measured in one precision. */
 typedef struct bench {
   olica_context *context; /* of its own, of this rank alone */
-  olica_arch arch;
+  olica_arch arch;        /* of one layer: */
+  olica_arch_layer first;
   olica_layer *layer;
   int tokens;
   double seconds;
@@ -32,9 +33,8 @@ static olica_arch shrink(const olica_arch *arch, const olica_layer_shape *shape)
   olica_arch small = *arch;
   double numbers = (double)olica_layer_shape_total(arch, shape), by = sqrt(OLICA_RATES_NUMBERS / numbers);
   if (by >= 1) return small;
-  int group = arch->heads / arch->kv_heads;
   small.kv_heads = scaled(arch->kv_heads, by);
-  small.heads = group * small.kv_heads;
+  small.heads = arch->group * small.kv_heads;
   by = (double)small.heads / arch->heads < by ? (double)small.heads / arch->heads : by;
   small.hidden = (scaled(arch->hidden, by) + 63) / 64 * 64;
   small.ffn = (scaled(arch->ffn, by) + 63) / 64 * 64;
@@ -51,7 +51,9 @@ static void fill(float *x, size_t count, float scale) {
 }
 
 static olica_status make_layer(bench *b, const bool bias[OLICA_PROJECTIONS]) {
-  const olica_layer_shape shape = olica_layer_shape_dense(&b->arch, bias);
+  b->arch.layers = 1;
+  b->arch.layer = &b->first;
+  const olica_layer_shape shape = olica_layer_shape_dense(&b->arch, 0, bias);
   olica_layer *layer;
   OLICA_TRY(olica_layer_create(b->context->env, &b->arch, &shape, NULL, &layer));
   b->layer = layer;
@@ -123,9 +125,13 @@ static olica_status measure_all(const olica_setup *setup, olica_context *own, do
   int64_t length = olica_setup_prunes(setup) || !evaluates ? o->calibration.length : o->evaluate.length;
   bench b = {.context = own,
              .arch = shrink(&setup->source->arch, &setup->source->shape[0]),
+             .first = setup->source->arch.layer[0],
              .tokens = (int)(length < LENGTH ? length : LENGTH),
              .seconds = seconds};
   OLICA_TRY(olica_product_reserve(own->env, own->threads));
+  b.first.heads = b.arch.heads;
+  b.first.kv_heads = b.arch.kv_heads;
+  b.first.ffn = b.arch.ffn;
   OLICA_TRY(make_layer(&b, setup->source->shape[0].bias));
   OLICA_TRY(measure(&b, OLICA_FP32, &rate[0]));
   if (rate[1] > 0) OLICA_TRY(measure(&b, OLICA_BF16, &rate[1]));

@@ -222,7 +222,8 @@ olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const flo
 static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {
   for (int p = 0; p < OLICA_PROJECTIONS; p++)
     if (a->rank[p] != b->rank[p] || a->bias[p] != b->bias[p]) return false;
-  return a->kv_heads == b->kv_heads && a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
+  return a->kv_heads == b->kv_heads && a->kv_before == b->kv_before && a->group == b->group &&
+         a->values == b->values && a->ffn == b->ffn && a->branch == b->branch;
 }
 
 /* Writes 0, 1, ... in every row: all are kept. */
@@ -238,13 +239,13 @@ static olica_status write_all_kept(olica_checkpoint *checkpoint, const olica_wri
   return OLICA_OK;
 }
 
-static olica_status write_item(olica_checkpoint *checkpoint, const olica_layer *weights,
+static olica_status write_item(olica_checkpoint *checkpoint, int layer, const olica_layer *weights,
                                const olica_schema_item *its, int number) {
   const void *data = olica_tensors_data(weights, its->id);
   const olica_writer_item *item = &its->item;
   if (data) return olica_writer_write(checkpoint->writer, number, 0, item->shape[0], data);
   bool all_kept = olica_tensors_row(its->id)->is_list &&
-                  item->shape[item->dims - 1] == olica_tensors_choices(&checkpoint->arch, its->id);
+                  item->shape[item->dims - 1] == olica_tensors_choices(&checkpoint->arch, layer, its->id);
   if (all_kept) return write_all_kept(checkpoint, item, number);
   return olica_error_set(checkpoint->context->env, OLICA_ERR_INTERNAL, "%s: nothing to write as %s",
                          olica_writer_part(checkpoint->writer), item->name);
@@ -260,7 +261,7 @@ olica_status olica_checkpoint_write_layer(olica_checkpoint *checkpoint, int laye
   olica_schema_item item[OLICA_TENSORS_LAYER];
   int count = olica_schema_layer(&checkpoint->arch, &weights->shape, checkpoint->dtype, layer, item);
   for (int i = 0; i < count; i++)
-    OLICA_TRY(write_item(checkpoint, weights, &item[i], checkpoint->layer[layer] + i));
+    OLICA_TRY(write_item(checkpoint, layer, weights, &item[i], checkpoint->layer[layer] + i));
   return OLICA_OK;
 }
 

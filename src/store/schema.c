@@ -1,7 +1,7 @@
 #include "schema.h"
 
 static const char *const texts[OLICA_TEXTS] = {
-    [OLICA_TEXT_CONFIG] = "meta/config_json",
+    [OLICA_TEXT_CONFIG] = OLICA_CHECKPOINT_CONFIG,
     [OLICA_TEXT_SETTINGS] = "meta/settings_json",
     [OLICA_TEXT_PROVENANCE] = "meta/provenance_json",
     [OLICA_TEXT_TOKENIZER_JSON] = "meta/tokenizer_json",

@@ -3,6 +3,7 @@
 #ifndef OLICA_STORE_SCHEMA_H
 #define OLICA_STORE_SCHEMA_H
 
+#include "model/config.h"
 #include "model/tensors.h"
 #include "store/checkpoint.h"
 #include "store/writer.h"

@@ -7,7 +7,7 @@
 #include "schema.h"
 #include "store/checkpoint.h"
 
-enum { BLOCK_NUMBERS = 1 << 20, CONFIG_BYTES_MAX = 16 << 20 };
+enum { BLOCK_NUMBERS = 1 << 20 };
 
 typedef struct verifier {
   olica_context *context;
@@ -21,22 +21,13 @@ typedef struct verifier {
   float *decoded;
 } verifier;
 
-/* Reads the model's own config on rank 0, and broadcasts it. */
 static olica_status read_config(verifier *its) {
-  const olica_tensor *config = olica_catalog_find(its->catalog, olica_schema_text(OLICA_TEXT_CONFIG));
-  if (!config || config->dims != 1 || strcmp(config->stored, "uint8") != 0 ||
-      config->bytes > CONFIG_BYTES_MAX)
-    return olica_error_set(its->env, OLICA_ERR_INPUT, "%s: %s is missing, no text or too long", its->path,
-                           olica_schema_text(OLICA_TEXT_CONFIG));
-  char *text = NULL, name[OLICA_CATALOG_PATH + 32];
-  size_t bytes = (size_t)config->bytes;
-  OLICA_AGREE(its->context, OLICA_NEW(its->env, text, bytes + 1));
-  olica_status status = OLICA_OK;
-  if (its->context->rank == 0) status = olica_catalog_read(its->catalog, config, 0, config->bytes, text);
-  OLICA_AGREE(its->context, status);
-  olica_comm_bcast(its->context, its->context->comm, text, bytes, 0);
-  snprintf(name, sizeof name, "%s: %s", its->path, olica_schema_text(OLICA_TEXT_CONFIG));
-  status = olica_arch_parse(its->env, name, text, bytes, &its->arch);
+  char name[OLICA_CATALOG_PATH + 32];
+  char *text;
+  size_t bytes;
+  OLICA_TRY(olica_config_read(its->catalog, &text, &bytes));
+  snprintf(name, sizeof name, "%s: " OLICA_CHECKPOINT_CONFIG, its->path);
+  olica_status status = olica_arch_parse(its->env, name, text, bytes, &its->arch);
   olica_memory_free(its->env, text);
   return status;
 }
@@ -119,7 +110,7 @@ static olica_status check_kept(verifier *its, int layer, olica_tensor_id id) {
   const olica_tensor *tensor =
       olica_tensors_find(its->catalog, &its->arch, OLICA_NAMING_CHECKPOINT, id, layer);
   if (!tensor) return OLICA_OK; /* a list that this layer does not need */
-  int64_t below = olica_tensors_choices(&its->arch, id);
+  int64_t below = olica_tensors_choices(&its->arch, layer, id);
   int64_t rows = tensor->dims == 2 ? tensor->shape[0] : 1, columns = tensor->shape[tensor->dims - 1];
   int32_t *kept;
   OLICA_TRY(OLICA_NEW(its->env, kept, (size_t)(rows * columns)));
@@ -220,6 +211,7 @@ static olica_status verify(verifier *its, int64_t *tensors, int64_t *bytes) {
   OLICA_AGREE(its->context, check_bytes(its, bytes));
   *tensors = its->catalog->count;
   olica_memory_free(its->env, its->known);
+  olica_arch_free(its->env, &its->arch);
   return OLICA_OK;
 }
 

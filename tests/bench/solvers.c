@@ -101,7 +101,7 @@ static void fit(olica_context *context, olica_pool *pool, int largest) {
 
 static olica_layer *layer_of(olica_env *env, const olica_arch *arch) {
   static const bool bias[OLICA_PROJECTIONS];
-  olica_layer_shape shape = olica_layer_shape_dense(arch, bias);
+  olica_layer_shape shape = olica_layer_shape_dense(arch, 0, bias);
   olica_layer *layer;
   double seed = 1;
   must(env, olica_layer_create(env, arch, &shape, NULL, &layer));
@@ -149,8 +149,10 @@ static void ond(olica_context *context, olica_pool *pool, int hidden) {
   for (int i = 0; i < hidden; i++) energy[i] = 1 + 0.5 * sin(i);
   for (int heads = 2; heads <= 32; heads *= 2) {
     olica_arch arch = {.hidden = hidden, .heads = heads, .kv_heads = heads, .head = hidden / heads, .ffn = 1};
+    olica_arch_layer alike = olica_arch_plain_layer(&arch);
     olica_layer *layer[2];
     double seconds[2];
+    arch.layer = &alike;
     for (int form = OLICA_OND_FAST; form <= OLICA_OND_STANDARD; form++) {
       layer[form] = layer_of(env, &arch);
       double start = since(context, 0);

@@ -87,9 +87,9 @@ static olica_status fill_layer(olica_env *env, model *m, int l) {
 
 static olica_status make_model(olica_env *env, olica_dtype dtype, bool tied, bool bias, model *m) {
   static const olica_layer_shape shapes[LAYERS] = {
-      {.rank = {30, 7}, .kv_heads = 2, .values = 9, .ffn = 250},
-      {.rank = {0, 5}, .kv_heads = 2, .values = 16, .ffn = 320, .branch = 3},
-      {.rank = {1, 0}, .kv_heads = 1, .values = 1, .ffn = 1}};
+      {.rank = {30, 7}, .kv_heads = 2, .kv_before = 2, .group = 3, .values = 9, .ffn = 250},
+      {.rank = {0, 5}, .kv_heads = 2, .kv_before = 2, .group = 3, .values = 16, .ffn = 320, .branch = 3},
+      {.rank = {1, 0}, .kv_heads = 1, .kv_before = 2, .group = 3, .values = 1, .ffn = 1}};
   *m = (model){.dtype = dtype, .bias = bias};
   snprintf(m->config, sizeof m->config,
            "{\"model_type\": \"llama\", \"hidden_size\": 96, \"intermediate_size\": 320, "
@@ -120,6 +120,7 @@ static void free_model(olica_env *env, model *m) {
   olica_memory_free(env, m->embed);
   olica_memory_free(env, m->head);
   olica_memory_free(env, m->norm);
+  olica_arch_free(env, &m->arch);
 }
 
 /* ---- writing ---- */

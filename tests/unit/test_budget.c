@@ -38,7 +38,10 @@ static const olica_prune_options plain = {
 
 static olica_layer_shape shape_of(const model *m) {
   bool bias[OLICA_PROJECTIONS] = {[OLICA_Q] = m->bias, [OLICA_K] = m->bias, [OLICA_V] = m->bias};
-  return olica_layer_shape_dense(&m->arch, bias);
+  olica_arch arch = m->arch;
+  olica_arch_layer layer = olica_arch_plain_layer(&arch);
+  arch.layer = &layer;
+  return olica_layer_shape_dense(&arch, 0, bias);
 }
 
 static int64_t parameters_of(const model *m, const olica_layer_shape *dense) {

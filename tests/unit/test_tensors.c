@@ -17,10 +17,13 @@ typedef struct expected {
 #define MLP "model.layers.7.mlp."
 
 /* A layer of 4 query heads and 2 key/value heads of 6, pruned in every way, some biases. */
+enum { LAYERS = 9 };
 static const olica_arch arch_of_test = {
-    .layers = 9, .hidden = 16, .heads = 4, .kv_heads = 2, .head = 6, .ffn = 40, .vocabulary = 50};
-static const olica_layer_shape cut = {.rank = {[OLICA_Q] = 3, [OLICA_K] = 5},
+    .layers = LAYERS, .hidden = 16, .heads = 4, .kv_heads = 2, .head = 6, .ffn = 40, .vocabulary = 50};
+static const olica_layer_shape cut = {.kv_before = 2,
+                                      .group = 2,
                                       .kv_heads = 2,
+                                      .rank = {[OLICA_Q] = 3, [OLICA_K] = 5},
                                       .values = 4,
                                       .ffn = 10,
                                       .branch = 2,
@@ -47,8 +50,11 @@ static const expected of_cut[] = {
     {"branch/b", NULL, 2, {2, 16}, 1232}};
 enum { CUT = sizeof of_cut / sizeof *of_cut, CUT_NUMBERS = 1264 };
 
-static olica_arch make_arch(const char *family) {
+/* `layer` [LAYERS] becomes its layers. */
+static olica_arch make_arch(const char *family, olica_arch_layer *layer) {
   olica_arch arch = arch_of_test;
+  arch.layer = layer;
+  for (int i = 0; i < LAYERS; i++) layer[i] = olica_arch_plain_layer(&arch);
   arch.family = olica_family_find(family);
   assert_non_null(arch.family);
   return arch;
@@ -74,7 +80,8 @@ static void a_layer_has_these_in_this_order(void **state) {
   (void)state;
   const char *const families[] = {"llama", "mistral", "qwen2"};
   for (int f = 0; f < 3; f++) {
-    olica_arch arch = make_arch(families[f]);
+    olica_arch_layer layers[LAYERS];
+    olica_arch arch = make_arch(families[f], layers);
     int found = 0;
     for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
       if (olica_tensors_present(&arch, &cut, id)) {
@@ -92,7 +99,8 @@ static void outside_of_the_layers(void **state) {
                                   {"model/norm", "model.norm.weight"},
                                   {"model/lm_head", "lm_head.weight"}};
   const int64_t numbers[] = {50 * 16, 16, 50 * 16};
-  olica_arch arch = make_arch("llama");
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
   char name[OLICA_TENSOR_NAME];
   assert_int_equal(OLICA_TENSORS_MODEL, 3);
   for (olica_tensor_id id = 0; id < OLICA_TENSORS_MODEL; id++) {
@@ -107,22 +115,82 @@ static void outside_of_the_layers(void **state) {
   assert_true(olica_tensors_present(&arch, NULL, OLICA_TENSOR_EMBED));
 }
 
+/* A family's own names stand behind the prefix of their place; a bias in place of the projection's. */
+static void a_family_has_names_of_its_own(void **state) {
+  (void)state;
+  const char *const names[OLICA_TENSORS] = {[OLICA_TENSOR_NORM] = "final_layernorm.weight",
+                                            [OLICA_TENSOR_FFN_NORM] = "pre_feedforward_layernorm.weight",
+                                            [OLICA_TENSOR_LINEAR + OLICA_PARTS * OLICA_O] = "dense.weight",
+                                            [OLICA_TENSOR_LINEAR + OLICA_PARTS * OLICA_O + OLICA_PART_BIAS] =
+                                                "dense.bias"};
+  const struct {
+    olica_tensor_id id;
+    const char *published;
+  } said[] = {{OLICA_TENSOR_NORM, "model.final_layernorm.weight"},
+              {OLICA_TENSOR_FFN_NORM, "model.layers.7.pre_feedforward_layernorm.weight"},
+              {olica_tensors_linear(OLICA_O, OLICA_PART_WEIGHT), ATTENTION "dense.weight"},
+              {olica_tensors_linear(OLICA_O, OLICA_PART_BIAS), ATTENTION "dense.bias"},
+              {OLICA_TENSOR_EMBED, "model.embed_tokens.weight"},
+              {OLICA_TENSOR_INPUT_NORM, "model.layers.7.input_layernorm.weight"},
+              {olica_tensors_linear(OLICA_Q, OLICA_PART_BIAS), ATTENTION "q_proj.bias"}};
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
+  olica_family family = *arch.family;
+  char name[OLICA_TENSOR_NAME];
+  family.published = names;
+  arch.family = &family;
+  for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+    assert_true(olica_tensors_name(&arch, OLICA_NAMING_PUBLISHED, said[i].id, 7, name));
+    assert_string_equal(name, said[i].published);
+  }
+  assert_false(olica_tensors_name(&arch, OLICA_NAMING_PUBLISHED, OLICA_TENSOR_FFN_KEPT, 7, name));
+  olica_tensors_name(&arch, OLICA_NAMING_CHECKPOINT, OLICA_TENSOR_FFN_NORM, 7, name);
+  assert_string_equal(name, "model/layers/007/post_attention_layernorm");
+}
+
+/* Heads and widths of a layer are its own. */
+static void layers_may_differ(void **state) {
+  (void)state;
+  static const bool no_bias[OLICA_PROJECTIONS];
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
+  const int64_t q[2][2] = {{24, 16}, {12, 16}}, o[2][2] = {{16, 24}, {16, 12}},
+                down[2][2] = {{16, 40}, {16, 8}};
+  const int64_t kept[2][2] = {{2, 6}, {1, 6}};
+  layers[1] = (olica_arch_layer){.heads = 2, .kv_heads = 1, .ffn = 8};
+  for (int l = 0; l < 2; l++) {
+    const olica_layer_shape shape = olica_layer_shape_dense(&arch, l, no_bias);
+    int64_t extent[2];
+    olica_tensors_extents(&arch, &shape, olica_tensors_linear(OLICA_Q, OLICA_PART_WEIGHT), extent);
+    assert_memory_equal(extent, q[l], sizeof extent);
+    olica_tensors_extents(&arch, &shape, olica_tensors_linear(OLICA_O, OLICA_PART_WEIGHT), extent);
+    assert_memory_equal(extent, o[l], sizeof extent);
+    olica_tensors_extents(&arch, &shape, olica_tensors_linear(OLICA_DOWN, OLICA_PART_WEIGHT), extent);
+    assert_memory_equal(extent, down[l], sizeof extent);
+    olica_tensors_extents(&arch, &shape, OLICA_TENSOR_VALUES_KEPT, extent);
+    assert_memory_equal(extent, kept[l], sizeof extent);
+    assert_int_equal(olica_tensors_choices(&arch, l, OLICA_TENSOR_FFN_KEPT), down[l][1]);
+  }
+}
+
 static void parts_and_lists(void **state) {
   (void)state;
-  olica_arch arch = make_arch("qwen2");
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("qwen2", layers);
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++)
     for (olica_part part = 0; part < OLICA_PARTS; part++)
       assert_int_equal(olica_tensors_row(olica_tensors_linear(p, part))->projection, p);
-  assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_VALUES_KEPT), 6);
-  assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_FFN_KEPT), 40);
+  assert_int_equal(olica_tensors_choices(&arch, 7, OLICA_TENSOR_VALUES_KEPT), 6);
+  assert_int_equal(olica_tensors_choices(&arch, 7, OLICA_TENSOR_FFN_KEPT), 40);
   assert_int_equal(olica_tensors_most(&arch), 2 + 3 * OLICA_PROJECTIONS + 3 + 2);
 }
 
 /* One of two key/value heads is left, with two query heads: the list says which. */
 static void fewer_heads(void **state) {
   (void)state;
-  olica_arch arch = make_arch("llama");
-  olica_layer_shape shape = olica_layer_shape_dense(&arch, (bool[OLICA_PROJECTIONS]){false});
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
+  olica_layer_shape shape = olica_layer_shape_dense(&arch, 7, (bool[OLICA_PROJECTIONS]){false});
   int64_t whole = olica_layer_shape_total(&arch, &shape), extent[2];
   int out, in;
   assert_false(olica_tensors_present(&arch, &shape, OLICA_TENSOR_HEADS_KEPT));
@@ -130,7 +198,7 @@ static void fewer_heads(void **state) {
   assert_true(olica_tensors_present(&arch, &shape, OLICA_TENSOR_HEADS_KEPT));
   assert_int_equal(olica_tensors_extents(&arch, &shape, OLICA_TENSOR_HEADS_KEPT, extent), 1);
   assert_int_equal(extent[0], 1);
-  assert_int_equal(olica_tensors_choices(&arch, OLICA_TENSOR_HEADS_KEPT), 2);
+  assert_int_equal(olica_tensors_choices(&arch, 7, OLICA_TENSOR_HEADS_KEPT), 2);
   olica_layer_shape_linear(&arch, &shape, OLICA_Q, &out, &in);
   assert_int_equal(out, 2 * 6);
   olica_layer_shape_linear(&arch, &shape, OLICA_O, &out, &in);
@@ -142,7 +210,8 @@ static void fewer_heads(void **state) {
 
 static void a_layer_lies_in_memory_like_this(void **state) {
   fixture *f = *state;
-  olica_arch arch = make_arch("llama");
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
   olica_layer *layer;
   assert_int_equal(olica_layer_bytes(&arch, &cut), CUT_NUMBERS * sizeof(float));
   assert_int_equal(olica_layer_shape_total(&arch, &cut), 1248);
@@ -196,7 +265,8 @@ static olica_catalog *make_catalog(fixture *f, const olica_arch *arch, const cha
 }
 
 static olica_status measure(fixture *f, const char *name, int64_t rows, olica_layer_shape *shape) {
-  olica_arch arch = make_arch("llama");
+  olica_arch_layer layers[LAYERS];
+  olica_arch arch = make_arch("llama", layers);
   olica_catalog *catalog = make_catalog(f, &arch, name, rows);
   olica_status status = olica_tensors_measure(catalog, &arch, OLICA_NAMING_CHECKPOINT, 7, shape);
   olica_catalog_destroy(catalog);
@@ -246,6 +316,8 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       FIXTURE_TEST(a_layer_has_these_in_this_order),
       FIXTURE_TEST(outside_of_the_layers),
+      FIXTURE_TEST(a_family_has_names_of_its_own),
+      FIXTURE_TEST(layers_may_differ),
       FIXTURE_TEST(parts_and_lists),
       FIXTURE_TEST(fewer_heads),
       FIXTURE_TEST(a_layer_lies_in_memory_like_this),
