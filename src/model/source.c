@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "bind.h"
-#include "bring.h"
 #include "contradictions.h"
 #include "io/hdf5.h"
 #include "io/safetensors.h"
@@ -15,6 +14,7 @@
 #include "par/comm.h"
 #include "par/partition.h"
 #include "par/watch.h"
+#include "prefetch.h"
 
 enum {
   PANEL_BYTES = 8 << 20, /* of fp32 rows of a table on every node */
@@ -22,7 +22,7 @@ enum {
   REST_NUMBERS = 1 << 17
 };
 
-/* Rank 0's part: index the files, load the config. */
+/* Indexes the files and loads the config, on rank 0. */
 static olica_status open_on_root(olica_source *source, const char *path) {
   olica_env *env = source->context->env;
   struct stat info;
@@ -49,8 +49,8 @@ static olica_status share_config(olica_source *source) {
                                : olica_config_share(context, &source->config, &source->config_bytes);
 }
 
-/* What no sweep reads of a checkpoint (lists, texts) is read here, and checked: a file whose bytes rot is not
- * to be trusted with the rest. It is dealt out to the ranks, and is no part of the sweeps' bytes. */
+/* Reads the datasets of a checkpoint that no sweep reads (lists, texts), to check them: a file with damage in
+ * one dataset may have more. The ranks take turns; the bytes are not booked as read. */
 static olica_status read_rest(const olica_source *source, void *raw) {
   const olica_context *context = source->context;
   olica_catalog *catalog = source->catalog;
@@ -69,7 +69,7 @@ static olica_status read_rest(const olica_source *source, void *raw) {
   return OLICA_OK;
 }
 
-/* Another writer may have left them out. */
+/* Warns of datasets without a checksum, which another writer may have left out. */
 static void warn_of_no_checksums(const olica_source *source) {
   const olica_catalog *catalog = source->catalog;
   int without = 0;
@@ -94,8 +94,7 @@ static olica_status check_rest(olica_source *source) {
   return OLICA_OK;
 }
 
-/* Rows of a panel: they do not depend on the number of ranks, and so neither does what is computed with
- * panels.
+/* Returns the rows of a panel. They do not depend on the number of ranks, so that no result of a panel does.
  */
 static int rows_of_panel(const olica_arch *arch) {
   int rows = PANEL_BYTES / (int)sizeof(float) / arch->hidden;
@@ -116,7 +115,7 @@ static olica_status plan_panels(olica_source *source) {
   if (!arch->tied) return OLICA_OK;
   size_t size = olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype);
   source->kept_stride =
-      olica_bring_share((int64_t)source->panel_rows * arch->hidden, size, context->peer_groups);
+      olica_prefetch_share((int64_t)source->panel_rows * arch->hidden, size, context->peer_groups);
   OLICA_TRY(OLICA_NEW(context->env, source->kept_valid, (size_t)own.count));
   source->kept = olica_memory_get(context->env, "tied table", (size_t)own.count, source->kept_stride);
   return source->kept ? OLICA_OK : context->env->error.code;
@@ -148,7 +147,7 @@ void olica_source_close(olica_source *source) {
   olica_env *env = source->context->env;
   olica_source_settle(source);
   source->context->background = (olica_background){0};
-  olica_bring_destroy(source->bring);
+  olica_prefetch_destroy(source->prefetch);
   olica_layer_destroy(env, source->next);
   olica_shared_destroy(source->memory);
   for (int i = 0; source->kept_layer && i < source->arch.layers; i++)
@@ -166,19 +165,19 @@ void olica_source_close(olica_source *source) {
 
 /* ---- layers ---- */
 
-/* Bytes of a rank's share of the largest layer, as stored; numbers of the widest type at most. */
+/* Returns the bytes of a rank's share of the largest layer, as stored, in the widest of its types. */
 static size_t layer_share(const olica_source *source, int groups) {
   int64_t most = 0;
   for (int i = 0; i < source->arch.layers; i++) {
     int64_t numbers = olica_layer_shape_total(&source->arch, &source->shape[i]);
     if (numbers > most) most = numbers;
   }
-  return olica_bring_share(most, olica_number_size(source->dtype), groups);
+  return olica_prefetch_share(most, olica_number_size(source->dtype), groups);
 }
 
 static size_t panel_share(const olica_source *source, int groups) {
-  return olica_bring_share((int64_t)source->panel_rows * source->arch.hidden,
-                           olica_number_size(source->dtype), groups);
+  return olica_prefetch_share((int64_t)source->panel_rows * source->arch.hidden,
+                              olica_number_size(source->dtype), groups);
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -188,7 +187,7 @@ static size_t larger(size_t a, size_t b) {
 olica_source_needs olica_source_plan(const olica_source *source, int nodes, int ranks_per_node,
                                      bool prefetch) {
   size_t layer = layer_share(source, ranks_per_node), panel = panel_share(source, ranks_per_node);
-  olica_source_needs needs = {.rank = olica_bring_raw_bytes(larger(layer, panel), prefetch && nodes > 1),
+  olica_source_needs needs = {.rank = olica_prefetch_raw_bytes(larger(layer, panel), prefetch && nodes > 1),
                               .kept =
                                   (size_t)olica_partition_block(source->arch.layers, nodes, 0).count * layer};
   for (int i = 0; i < source->arch.layers; i++)
@@ -196,10 +195,10 @@ olica_source_needs olica_source_plan(const olica_source *source, int nodes, int 
   return needs;
 }
 
-/* Lets the next layer come nearer: this MPI moves nothing by itself. */
+/* Advances the prefetch: Open MPI moves nothing by itself. */
 static void progress(void *self) {
   const olica_source *source = self;
-  olica_bring_progress(source->bring);
+  olica_prefetch_progress(source->prefetch);
 }
 
 olica_status olica_source_begin(olica_source *source, olica_source_options options) {
@@ -207,8 +206,8 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
   int groups = context->peer_groups;
   size_t share = larger(layer_share(source, groups), panel_share(source, groups));
   source->options = options;
-  olica_status status = olica_bring_create(source->catalog, OLICA_TENSORS_LAYER, share, options.prefetch,
-                                           options.output, &source->bring);
+  olica_status status = olica_prefetch_create(source->catalog, OLICA_TENSORS_LAYER, share, options.prefetch,
+                                              options.output, &source->prefetch);
   if (status == OLICA_OK && options.keep)
     status = OLICA_NEW(context->env, source->kept_layer, (size_t)source->arch.layers);
   if (status == OLICA_OK && options.keep)
@@ -220,7 +219,7 @@ olica_status olica_source_begin(olica_source *source, olica_source_options optio
   return OLICA_OK;
 }
 
-/* What a layer is made of, and where it goes. */
+/* Lists the stored tensors of a layer and their destinations. */
 static int list_layer(const olica_source *source, int layer, olica_layer *weights,
                       olica_span span[OLICA_TENSORS_LAYER]) {
   int count = 0;
@@ -234,17 +233,18 @@ static int list_layer(const olica_source *source, int layer, olica_layer *weight
   return count;
 }
 
-/* Room for this rank's share of a layer that stays; NULL: it does not. */
+/* Allocates the memory that keeps this rank's share of a layer as stored, if the options and the owner ask
+ * for it. */
 static olica_status keep_layer(olica_source *source, int layer, int owner) {
   olica_context *context = source->context;
   if (!source->options.keep || owner != context->node_index || source->kept_layer[layer]) return OLICA_OK;
-  size_t bytes = olica_bring_share(olica_layer_shape_total(&source->arch, &source->shape[layer]),
-                                   olica_number_size(source->dtype), context->peer_groups);
+  size_t bytes = olica_prefetch_share(olica_layer_shape_total(&source->arch, &source->shape[layer]),
+                                      olica_number_size(source->dtype), context->peer_groups);
   source->kept_layer[layer] = olica_memory_get(context->env, "kept layer", bytes, 1);
   return source->kept_layer[layer] ? OLICA_OK : context->env->error.code;
 }
 
-/* Sets a layer on its way. Collective. */
+/* Begins the transfer of a layer. Collective. */
 static olica_status expect_layer(olica_source *source, int layer) {
   olica_context *context = source->context;
   olica_span span[OLICA_TENSORS_LAYER];
@@ -256,21 +256,21 @@ static olica_status expect_layer(olica_source *source, int layer) {
   source->next_index = layer;
   int spans = list_layer(source, layer, source->next, span);
   bool keep = source->options.keep;
-  olica_bring_begin(source->bring, owner, span, spans, keep ? source->kept_layer[layer] : NULL,
-                    keep ? &source->kept_layer_valid[layer] : NULL);
+  olica_prefetch_begin(source->prefetch, owner, span, spans, keep ? source->kept_layer[layer] : NULL,
+                       keep ? &source->kept_layer_valid[layer] : NULL);
   return OLICA_OK;
 }
 
-/* Ends the transfer; those tensors have been read whole by then. That their bytes are others says more than
- * what they have become. */
+/* Completes the transfer, the last one of these tensors, and compares their checksums. A wrong checksum is
+ * reported before a bad number, which it explains. */
 static olica_status finish(olica_source *source, const olica_tensor *const *tensor, int count) {
-  olica_status own = olica_bring_finish(source->bring);
+  olica_status own = olica_prefetch_finish(source->prefetch);
   olica_status sums = olica_catalog_check(source->catalog, tensor, count);
   OLICA_AGREE(source->context, sums == OLICA_OK ? own : sums);
   return OLICA_OK;
 }
 
-/* A download that stopped leaves holes of zeros. A bias may well be 0. */
+/* Warns of a tensor of zeros, as an interrupted download leaves them. A bias may well be 0. */
 static void warn_of_zeros(const olica_source *source, const olica_tensor *tensor, bool live) {
   size_t length = strlen(tensor->name);
   bool is_bias = length > 4 && strcmp(tensor->name + length - 4, "bias") == 0;
@@ -279,7 +279,7 @@ static void warn_of_zeros(const olica_source *source, const olica_tensor *tensor
                    olica_catalog_file(source->catalog, tensor), tensor->name);
 }
 
-/* Makes everybody's which spans have a number that is not 0. */
+/* Combines over all ranks which spans have a number that is not 0. */
 static void share_live(const olica_source *source, bool *live, int count) {
   olica_watch_enter(source->context, "a maximum of all");
   MPI_Allreduce(MPI_IN_PLACE, live, count, MPI_C_BOOL, MPI_LOR, source->context->comm);
@@ -295,17 +295,18 @@ static olica_status finish_layer(olica_source *source, int layer) {
   OLICA_TRY(finish(source, tensor, spans));
   if (layer < source->looked) return OLICA_OK;
   source->looked = layer + 1;
-  for (int i = 0; i < spans; i++) live[i] = olica_bring_live(source->bring, i);
+  for (int i = 0; i < spans; i++) live[i] = olica_prefetch_live(source->prefetch, i);
   share_live(source, live, spans);
   for (int i = 0; i < spans; i++) warn_of_zeros(source, tensor[i], live[i]);
   return OLICA_OK;
 }
 
-/* The same of a table, with its last panel. A tied one is looked at once. */
+/* Completes the transfer of a panel, and warns of a table of zeros with its last one. A tied table is checked
+ * once. */
 static olica_status finish_panel(olica_source *source, olica_table table, bool is_last) {
   bool *live = &source->table_live[table], *looked = &source->table_looked[table];
   OLICA_TRY(finish(source, &source->table[table], is_last));
-  *live |= olica_bring_live(source->bring, 0);
+  *live |= olica_prefetch_live(source->prefetch, 0);
   if (!is_last || *looked) return OLICA_OK;
   share_live(source, live, 1);
   warn_of_zeros(source, source->table[table], *live);
@@ -317,7 +318,7 @@ olica_status olica_source_layer(olica_source *source, int layer, olica_layer **o
   olica_context *context = source->context;
   if (!source->next) OLICA_TRY(expect_layer(source, layer));
   assert(source->next_index == layer);
-  olica_shared_fence(context); /* nobody looks at the layer before any more */
+  olica_shared_fence(context); /* all ranks of the node are done with the layer before */
   OLICA_TRY(finish_layer(source, layer));
   *out = source->next;
   source->next = NULL;
@@ -325,7 +326,7 @@ olica_status olica_source_layer(olica_source *source, int layer, olica_layer **o
 }
 
 void olica_source_settle(olica_source *source) {
-  if (source) olica_bring_settle(source->bring);
+  if (source) olica_prefetch_settle(source->prefetch);
 }
 
 /* ---- norm and tables ---- */
@@ -338,7 +339,7 @@ static olica_status read_norm(olica_source *source, float *gains) {
   OLICA_TRY(olica_catalog_read(source->catalog, tensor, 0, (int64_t)d, raw));
   olica_number_decode(tensor->dtype, raw, gains, d);
   olica_memory_free(source->context->env, raw);
-  return olica_bring_check(source->catalog, tensor, source->options.output, 0, gains, d);
+  return olica_prefetch_check(source->catalog, tensor, source->options.output, 0, gains, d);
 }
 
 olica_status olica_source_norm(olica_source *source, float *gains) {
@@ -359,8 +360,9 @@ olica_status olica_source_panel(olica_source *source, olica_table table, int pan
   olica_span span = {source->table[table], *first * d, *count * d, rows};
   size_t own = (size_t)(panel - source->own_first);
   bool keep = source->kept && owner == context->node_index;
-  olica_bring_begin(source->bring, owner, &span, 1, keep ? source->kept + own * source->kept_stride : NULL,
-                    keep ? &source->kept_valid[own] : NULL);
+  olica_prefetch_begin(source->prefetch, owner, &span, 1,
+                       keep ? source->kept + own * source->kept_stride : NULL,
+                       keep ? &source->kept_valid[own] : NULL);
   olica_shared_fence(context);
   return finish_panel(source, table, panel + 1 == source->panels);
 }

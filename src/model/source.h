@@ -1,8 +1,8 @@
-/* Where a model comes from: a Hugging Face directory or a checkpoint of ours. Opening binds every tensor by
- * name, checks types and shapes, and reads nothing else. Weights are then handed out layer by layer and table
- * panel by table panel: the node that owns a layer (panel) reads its byte ranges, each of its ranks a share,
- * and sends them to the others, so that a sweep reads every byte of the file once in all. On a node what is
- * handed out exists once. */
+/* The source of a model: a Hugging Face directory or a checkpoint of ours. Opening binds every tensor by
+ * name, checks types and shapes, and reads no weights. A sweep then takes the weights layer by layer, and the
+ * tables panel by panel: the node that owns a layer (panel) reads it, each of its ranks a share, and
+ * broadcasts it (src/model/prefetch.h), so that a sweep reads every byte of the files once in all. A node has
+ * one copy of the layer in work. */
 #ifndef OLICA_MODEL_SOURCE_H
 #define OLICA_MODEL_SOURCE_H
 
@@ -13,11 +13,11 @@
 /* The two V x d tables: rows are tokens. */
 typedef enum olica_table { OLICA_TABLE_EMBED, OLICA_TABLE_HEAD, OLICA_TABLES } olica_table;
 
-/* How layers are brought. */
+/* The transfer of layers. */
 typedef struct olica_source_options {
-  bool prefetch; /* the next layer is on its way between nodes while this one computes */
-  bool keep;     /* layers stay with the ranks that have read them, as stored: the next sweep reads nothing */
-  olica_dtype output; /* what is made of the weights has this type: each must fit it (fp32: any) */
+  bool prefetch; /* the next layer is transferred between nodes while this one computes */
+  bool keep;     /* the ranks that read layers keep their shares, as stored: the next sweep reads nothing */
+  olica_dtype output; /* type of the output, which must hold every weight (fp32: any) */
 } olica_source_options;
 
 typedef struct olica_source {
@@ -41,51 +41,51 @@ typedef struct olica_source {
   bool *kept_valid;                /* [own_count] */
   /* From olica_source_begin on: */
   olica_source_options options;
-  struct olica_bring *bring; /* what is on its way */
-  olica_shared *memory;      /* the node's layer in work */
-  olica_layer *next;         /* the layer on its way, in the same memory, */
-  int next_index;            /* and its number */
-  int looked;                /* layers that have been looked at for tensors of nothing but zeros, */
+  struct olica_prefetch *prefetch; /* transfers */
+  olica_shared *memory;            /* the node's layer in work */
+  olica_layer *next;               /* the layer in transfer, in the same memory, */
+  int next_index;                  /* and its number */
+  int looked;                      /* layers that have been checked for tensors of zeros, */
   bool table_live[OLICA_TABLES], table_looked[OLICA_TABLES]; /* and tables */
   unsigned char **kept_layer; /* [L] this rank's shares of own layers, as stored, NULL: not kept */
   bool *kept_layer_valid;     /* [L] */
 } olica_source;
 
-/* Opens `path`. Collective on context. A directory is Hugging Face's, a file a checkpoint, of which
- * everything but the weights is read and compared with its checksums. What is wrong with its files is
- * OLICA_ERR_INPUT, naming file and key or tensor; the system's refusal OLICA_ERR_IO. */
+/* Opens `path`. A directory is Hugging Face's, a file a checkpoint, of which everything but the weights is
+ * read and compared with its checksums. Wrong files are OLICA_ERR_INPUT naming file and key or tensor; a
+ * failure of the system is OLICA_ERR_IO. Collective on context. */
 olica_status olica_source_open(olica_context *context, const char *path, olica_source **source);
 void olica_source_close(olica_source *source); /* collective; NULL allowed */
 
-/* What the source allocates for a run on that many nodes, the smallest with `ranks_per_node` ranks: bytes of
- * the node, of a rank, and of a rank for layers that are kept. Pure. */
+/* The memory of a source in a run on that many nodes, the smallest with `ranks_per_node` ranks: bytes of the
+ * node, of a rank, and of a rank for layers that are kept. Pure. */
 typedef struct olica_source_needs {
   size_t node, rank, kept;
 } olica_source_needs;
 olica_source_needs olica_source_plan(const olica_source *source, int nodes, int ranks_per_node,
                                      bool prefetch);
 
-/* Takes that memory, once, before the first weight. Collective. */
+/* Allocates that memory, once, before the first weight. Collective. */
 olica_status olica_source_begin(olica_source *source, olica_source_options options);
 
-/* Layer `layer` in fp32, in memory of the node: ranks change it by agreement only (par/shared.h). It is there
- * until the next one is taken; free with olica_layer_destroy. Layers are taken in order from any one on;
- * behind each the next is expected. Collective. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
- * tensor and index; so is what went wrong in the background, and a tensor whose bytes are not what its
- * checksum says (a checkpoint's; a table's is known with its last panel). A weight that the output's type
- * cannot hold is OLICA_ERR_CONFIG. A matrix or a norm of nothing but zeros, as an interrupted download leaves
- * them, is named in a warning. */
+/* Takes layer `layer` in fp32, in memory of the node: ranks change it by agreement only (par/shared.h). It is
+ * valid until the next one is taken; free with olica_layer_destroy. Layers are taken in order, beginning with
+ * any; each call begins the transfer of the next. NaN or infinity in a weight is OLICA_ERR_INPUT naming file,
+ * tensor and index; so are a failure in the background, and a checkpoint's tensor that does not match its
+ * checksum (a table's is checked with its last panel). A weight that the output's type cannot hold is
+ * OLICA_ERR_CONFIG. A warning names a matrix or a norm of zeros, as an interrupted download leaves them.
+ * Collective. */
 olica_status olica_source_layer(olica_source *source, int layer, olica_layer **weights);
 
-/* Ends what is under way in the background, whatever has failed: nobody waits for it any more. Collective;
- * NULL allowed. */
+/* Cancels the transfer under way, also after a failure, so that no rank waits for it. Collective; NULL
+ * allowed. */
 void olica_source_settle(olica_source *source);
 
-/* The final norm's gains [d] on every rank. Collective. */
+/* Reads the final norm's gains [d] on every rank. Collective. */
 olica_status olica_source_norm(olica_source *source, float *gains);
 
-/* Rows [*first, *first + *count) of a table, panel `panel` of source->panels, at rows [panel_rows x d] in
- * memory of the node. Collective. Errors as of a layer. */
+/* Reads panel `panel` of source->panels of a table, its rows [*first, *first + *count), into rows
+ * [panel_rows x d] in memory of the node. Errors as of a layer. Collective. */
 olica_status olica_source_panel(olica_source *source, olica_table table, int panel, float *rows,
                                 int64_t *first, int64_t *count);
 
