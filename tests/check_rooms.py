@@ -6,6 +6,7 @@
 One line for every breach, 'N passed, M failed' last, exit code 1 on a breach. What is checked:
   rooms     a file includes headers of its own room and of rooms below; one that says "Private to <room>" in its
             first comment only from that room
+  cycles    the includes of modules (a .c file counts with the .h beside it) form no cycle
   headers   a header that others may include has its <module>.c beside it, and somebody else includes it
   program   src/main.c uses the installed header, include/olica.h, and nothing else of ours
   world     MPI_COMM_WORLD stands in src/main.c and in tests only
@@ -15,6 +16,8 @@ One line for every breach, 'N passed, M failed' last, exit code 1 on a breach. W
 """
 import re, subprocess, sys
 from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 # From the ground up: a room may include the rooms to its left.
 ROOMS = "base par la io text model calib prune eval store config report run api".split()
@@ -26,7 +29,28 @@ PRIVATE_HEADERS = {  # (file, what it includes)
     ("tests/mpi/test_solver.c", "../../src/la/backend.h"):
         "tries every algorithm of a back end by itself; the facade shows the first that passes its check",
 }
-WITHOUT_SOURCE = {"src/base/setting.h": "types alone"}  # header: reason
+WITHOUT_SOURCE = {"src/base/setting.h": "types alone", "src/text/tokens.h": "types alone"}  # header: reason
+HELPERS = "its .c hands work to a private module, which takes its types"
+MUTUAL = {  # (module, a module that its .c alone includes, and that includes its .h): reason
+    ("src/base/log", "src/base/env"): "its functions take the environment, which contains the log",
+    ("src/base/memory", "src/base/env"): "its functions take the environment, which contains the count",
+    ("src/par/context", "src/par/comm"): "makes the context that all communication takes",
+    ("src/par/context", "src/par/shared"): "ends what is left of it",
+    ("src/par/context", "src/par/watch"): "starts and ends it",
+    ("src/io/hdf5", "src/io/hdf5_private"): HELPERS,
+    ("src/model/forward", "src/model/passes"): HELPERS,
+    ("src/model/source", "src/model/bind"): HELPERS,
+    ("src/model/source", "src/model/contradictions"): HELPERS,
+    ("src/text/rows", "src/text/scan"): HELPERS,
+    ("src/text/surroundings", "src/text/classes"): HELPERS,
+    ("src/text/tokenizer", "src/text/tokenizer_parts"): HELPERS,
+    ("src/store/checkpoint", "src/store/schema"): HELPERS,
+    ("src/model/weights", "src/model/tensors"): "the table has the fields of its layer, and lays them out",
+    ("src/la/solver", "src/la/backend"): "its table of back ends, which take its types",
+    ("src/prune/method", "src/prune/methods"): "its table of methods, which have its type",
+    ("src/eval/tasks", "src/eval/published"): "its table of tasks, which have its type",
+    ("src/store/writer", "src/store/format"): "its table of formats, which take its types",
+}
 GLOBALS = {  # (source, symbol)
     ("src/base/signals.c", "caught"): "what a signal handler notes: it gets no pointer",
     ("src/la/slepc.c", "name"): "argv of SlepcInitialize: PETSc wants char *, not const, and keeps it until it ends",
@@ -125,6 +149,42 @@ def check_rooms(checks):
             checks.expect(breach is None, f"{name}:{line}: includes {included}: {breach}")
 
 
+def includes_of_modules(checks):
+    """(module, module that it includes) -> suffixes of the files that do; a module is a path without suffix."""
+    edges = {}
+    for path in checks.files("src/*/*.[ch]", "src/*/*/*.[ch]"):
+        module = path.with_suffix("")
+        for included in included_by(path):
+            for header in (path.parent / included, checks.root / "src" / included):
+                if header.is_file() and header.resolve().with_suffix("") != module:
+                    used = header.resolve().with_suffix("")
+                    edges.setdefault((checks.name(module), checks.name(used)), set()).add(path.suffix)
+    return edges
+
+
+def check_cycles(checks):
+    edges, graph, done = includes_of_modules(checks), {}, set()
+    for (module, used), suffixes in edges.items():
+        if (module, used) not in MUTUAL or suffixes != {".c"}:
+            graph.setdefault(module, []).append(used)
+    if checks.root == REPOSITORY:
+        for pair in sorted(set(MUTUAL) - set(edges)):
+            checks.expect(False, f"{pair[0]}: does not include {pair[1]}, expected no exception for it (MUTUAL)")
+
+    def visit(module, way):
+        if module in way:
+            cycle = way[way.index(module):] + [module]
+            checks.expect(False, f"{module}: a cycle of includes: {' -> '.join(cycle)}")
+        elif module not in done:
+            for used in sorted(graph.get(module, ())):
+                visit(used, way + [module])
+            done.add(module)
+            checks.expect(True, "")
+
+    for module in sorted(graph):
+        visit(module, [])
+
+
 def check_headers(checks):
     users = checks.files("src/*.c", "src/*/*.[ch]", "src/*/*/*.[ch]", "tests/*/*.[ch]")
     wanted = set()  # by another room, or by a header that another room may include
@@ -202,7 +262,7 @@ def check_objects(checks):
 def main(arguments):
     root = Path(arguments[0] if arguments else Path(__file__).parent.parent).resolve()
     checks = Checks(root, Path(arguments[1]).resolve() if len(arguments) > 1 else root / "build" / "release")
-    for check in (check_rooms, check_headers, check_world, check_methods, check_objects):
+    for check in (check_rooms, check_cycles, check_headers, check_world, check_methods, check_objects):
         check(checks)
     print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed or not checks.passed else 0

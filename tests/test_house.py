@@ -117,6 +117,19 @@ def test_text_is_read(kind, tmp_path):
     expect_breach(tmp_path, said)
 
 
+@pytest.mark.parametrize("suffix", [".h", ".c"])
+def test_cycle_is_found(suffix, tmp_path):
+    """A includes B, B includes C, and C includes A, by its header or by its source alone."""
+    build_house(tmp_path)
+    add(tmp_path, "src/par/b.h", '#include "c.h"\n')
+    add(tmp_path, "src/par/c.h", "/* Private to par. */\n#include \"d.h\"\n")
+    add(tmp_path, "src/par/d.h", "/* Private to par. */\n")
+    compile_house(tmp_path)
+    assert "cycle" not in check(tmp_path).stdout
+    add(tmp_path, f"src/par/d{suffix}", '#include "par/b.h"\n')
+    expect_breach(tmp_path, "src/par/b: a cycle of includes: src/par/b -> src/par/c -> src/par/d -> src/par/b")
+
+
 @pytest.mark.parametrize("kind", IN_OBJECTS)
 def test_objects_are_read(kind, tmp_path):
     build_house(tmp_path)

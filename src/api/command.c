@@ -1,6 +1,7 @@
 /* A command line, as olica_mpi runs it. */
 #include <stdio.h>
 
+#include "config/reader.h"
 #include "par/comm.h"
 #include "par/watch.h"
 #include "run/outputs.h"

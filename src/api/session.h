@@ -2,6 +2,7 @@
 #ifndef OLICA_API_SESSION_H
 #define OLICA_API_SESSION_H
 
+#include "config/arguments.h"
 #include "config/options.h"
 #include "olica.h"
 #include "par/launch.h"

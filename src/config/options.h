@@ -1,25 +1,12 @@
 /* The options of a run: the config file with the command line's overrides, parsed and checked. Lower rooms
  * never see this struct: the pipeline fills their parameters from it. Meaning, unit and range of every key:
  * settings.c.
- *
- * How a run gets them, so that every rank has the same:
- *
- *     olica_arguments arguments;
- *     OLICA_TRY(olica_arguments_parse(env, argc, argv, &arguments));   // every rank has argv
- *     // rank 0: OLICA_TRY(olica_options_load(env, arguments.config, &text, &bytes)); agree, broadcast text
- *     // rank 0: OLICA_TRY(olica_options_variables(...)); agree, broadcast to arguments.variables
- *     olica_options options;
- *     OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
- *     report->settings = olica_options_json(&options);
  */
 #ifndef OLICA_CONFIG_OPTIONS_H
 #define OLICA_CONFIG_OPTIONS_H
 
-#include <jansson.h>
 #include <stdint.h>
 
-#include "config/arguments.h"
-#include "config/settings.h"
 #include "la/number.h"
 #include "la/solver.h"
 #include "prune/method.h"
@@ -108,26 +95,7 @@ typedef struct olica_options {
  * started. */
 #define OLICA_OPTIONS_STDIN "standard input"
 
-/* Reads the config file ("-": standard input) into counted memory, NUL-terminated past its end: rank 0's
- * part. A missing file or one above OLICA_INI_BYTES is OLICA_ERR_CONFIG, the system's refusal OLICA_ERR_IO.
- */
-olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes);
-
-/* Rank 0's part: the variables that the config's text and the command line's paths name (config/paths.h).
- * Every rank gets them in arguments->variables. */
-olica_status olica_options_variables(olica_env *env, const olica_arguments *arguments, const char *text,
-                                     char **variables, size_t *bytes);
-
-/* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
- * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
- * tokens or text, there is something to do. Pure, the same on every rank.
- * Paths: quotation marks go, `~` and variables are replaced; `directory` takes checkpoint and report in,
- * under their own names, unless --set names them. OLICA_ERR_CONFIG names file and line (or --set), key, found
- * and expected. Strings live in counted memory until env goes. */
-olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
-                                size_t bytes, olica_options *options);
-
-/* Is anything evaluated? Pure, like the three below. */
+/* Is anything evaluated? Pure, like the two below. */
 bool olica_options_evaluates(const olica_options *options);
 
 /* Are restart files asked for? */
@@ -135,15 +103,5 @@ bool olica_options_restarts(const olica_options *options);
 
 /* The format that weights are written in, for a model stored as `input`. */
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);
-
-/* Does a run with these options have that setting? Not those of other methods. */
-bool olica_options_has(const olica_options *options, const olica_setting *setting);
-
-/* The place of a setting's value. */
-const void *olica_options_field(const olica_options *options, const olica_setting *setting);
-
-/* All settings as an object of sections, as they are used: numbers, booleans, strings; "auto" stays "auto". A
- * new reference, NULL when there is no memory. */
-json_t *olica_options_json(const olica_options *options);
 
 #endif

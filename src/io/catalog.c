@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "io/file.h"
 #include "par/comm.h"
 #include "par/watch.h"
 

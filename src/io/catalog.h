@@ -6,13 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "io/file.h"
 #include "la/number.h"
 #include "par/context.h"
 
 enum {
   OLICA_TENSOR_NAME = 192,
   OLICA_TENSOR_DIMS = 8, /* weights have one or two dimensions; other tensors of a file are only skipped */
-  OLICA_CATALOG_PATH = 1024,
+  OLICA_CATALOG_PATH = OLICA_FILE_PATH,
   OLICA_CATALOG_OPEN = 16,  /* most files open at the same time */
   OLICA_CATALOG_CHECK = 64, /* most tensors checked at the same time */
 };

@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io/catalog.h"
-
 /* Linux moves at most 2 GiB in one call. */
 enum { CALL_BYTES = 1 << 30 };
 
@@ -223,7 +221,7 @@ olica_status olica_file_follow(olica_env *env, const char *path, char **target) 
 
 /* Returns the length of the shortest prefix of a directory's path that does not exist. */
 static int missing_part(const char *directory) {
-  char part[OLICA_CATALOG_PATH];
+  char part[OLICA_FILE_PATH];
   struct stat info;
   size_t length = strlen(directory);
   for (size_t end = 1; end < length && end < sizeof part; end++) {
@@ -236,7 +234,7 @@ static int missing_part(const char *directory) {
 
 olica_status olica_file_probe_directory(olica_env *env, const char *directory) {
   int length = missing_part(directory);
-  char above[OLICA_CATALOG_PATH] = ".", part[OLICA_CATALOG_PATH];
+  char above[OLICA_FILE_PATH] = ".", part[OLICA_FILE_PATH];
   snprintf(part, sizeof part, "%.*s", length, directory);
   if (access(part, F_OK) == 0) return refused(env, directory, "make this directory", ENOTDIR);
   const char *slash = memrchr(directory, '/', (size_t)length);
@@ -276,7 +274,7 @@ static olica_status probe(olica_env *env, const char *path, const char *part, co
 }
 
 olica_status olica_file_probe(olica_env *env, const char *path, bool touch) {
-  enum { MOST = OLICA_CATALOG_PATH - sizeof ".part" }; /* it is read back under that name */
+  enum { MOST = OLICA_FILE_PATH - sizeof ".part" }; /* it is read back under that name */
   if (strlen(path) > MOST)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%.200s...: the name has %zu bytes, expected at most %d",
                            path, strlen(path), (int)MOST);

@@ -8,6 +8,8 @@
 
 #include "base/env.h"
 
+enum { OLICA_FILE_PATH = 1024 }; /* longest path of a file that is read and written, its NUL included */
+
 /* Opens a regular file for reading and returns its size; the caller closes `fd`. OLICA_ERR_INPUT if it is
  * missing or not a regular file (a directory, a pipe, a device; none of them blocks); OLICA_ERR_IO if it is
  * not readable. */

@@ -8,6 +8,7 @@
 #include <zlib.h>
 
 #include "checksum.h"
+#include "config/fields.h"
 #include "config/value.h"
 #include "io/file.h"
 #include "par/comm.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config/fields.h"
 #include "config/usage.h"
 #include "config/value.h"
 #include "par/comm.h"

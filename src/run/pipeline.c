@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "advice.h"
+#include "config/fields.h"
 #include "config/value.h"
 #include "io/lock.h"
 #include "job.h"

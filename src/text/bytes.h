@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "text/tokenizer.h"
+#include "base/env.h"
+#include "text/tokens.h"
 
 /* Borrowed bytes, not NUL-terminated. `data` is not NULL even if the span is empty. */
 typedef struct olica_span {

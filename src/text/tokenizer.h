@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/env.h"
+#include "text/tokens.h"
 
 typedef struct olica_tokenizer olica_tokenizer;
 
@@ -16,13 +17,6 @@ typedef enum olica_tokenizer_format {
   OLICA_TOKENIZER_JSON, /* Hugging Face's tokenizer.json */
   OLICA_TOKENIZER_MODEL /* SentencePiece's tokenizer.model */
 } olica_tokenizer_format;
-
-/* A growing list of ids, in counted memory, owned by its creator. Initialize with {0}, free `id` with
- * OLICA_FREE. */
-typedef struct olica_tokens {
-  int32_t *id;        /* [count] */
-  size_t count, room; /* room: capacity */
-} olica_tokens;
 
 /* Reads a tokenizer from the bytes of its file; `name` (the file) is for messages. OLICA_ERR_INPUT, naming
  * the file, the key, found and expected, for malformed data or an unknown kind. The bytes may be freed

@@ -8,6 +8,7 @@
 #include "decode.h"
 #include "normalize.h"
 #include "pretokenize.h"
+#include "text/tokenizer.h"
 #include "unigram.h"
 
 /* Tokens that files name by their role. */

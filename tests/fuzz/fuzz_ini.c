@@ -1,6 +1,7 @@
 /* Any bytes as a config file, and behind the first NUL as a --set: refused with a message, or options that
  * lie in their ranges and can be told as JSON. */
-#include "config/options.h"
+#include "config/fields.h"
+#include "config/reader.h"
 #include "fuzz.h"
 #include "text/sources.h"
 

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/fields.h"
 #include "config/options.h"
+#include "config/reader.h"
 #include "config/usage.h"
 #include "config/value.h"
 #include "prune/method.h"
