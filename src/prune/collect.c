@@ -14,19 +14,23 @@ static void see(void *self, const olica_view *view) {
   olica_energies_see(work->energies, view);
   if (view->tap == OLICA_TAP_FFN_INPUT && work->ffn_input) keep_input(work, view);
   if (view->tap == OLICA_TAP_FFN_NEURONS && work->gram) olica_fit_sums_see(work->gram, OLICA_SIDE_A, view);
+  if (view->tap == OLICA_TAP_VALUES && work->values) olica_fit_sums_see(work->values, OLICA_SIDE_A, view);
 }
 
 static olica_status passed(void *self, int sequences) {
   olica_collected *work = self;
   work->seen += (size_t)sequences * (size_t)work->tokens;
+  if (work->values) OLICA_TRY(olica_fit_sums_passed(work->values, sequences));
   return work->gram ? olica_fit_sums_passed(work->gram, sequences) : OLICA_OK;
 }
 
 static olica_status allocate(const olica_method_job *job, olica_collect_wish wish, olica_collected *work) {
   olica_env *env = job->context->env;
   size_t numbers = (size_t)job->stream->count * (size_t)job->stream->tokens * (size_t)job->stream->hidden;
-  *work = (olica_collected){
-      .precision = olica_kernel_precision(job->kernel), .gram = wish.gram, .tokens = job->stream->tokens};
+  *work = (olica_collected){.precision = olica_kernel_precision(job->kernel),
+                            .gram = wish.gram,
+                            .values = wish.values,
+                            .tokens = job->stream->tokens};
   OLICA_TRY(
       olica_energies_create(env, job->model.arch, olica_forward_threads(job->forward), &work->energies));
   return wish.ffn_input ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision))
@@ -39,6 +43,7 @@ static olica_status pass(const olica_method_job *job, const olica_maps *maps, bo
       .observer = {.see = see, .self = work, .to_neurons = !advance}, .passed = passed, .stays = !advance};
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
   if (work->gram) OLICA_AGREE(job->context, olica_fit_sums_finish(work->gram));
+  if (work->values) OLICA_AGREE(job->context, olica_fit_sums_finish(work->values));
   olica_energies_reduce(work->energies, job->context, 1.0 / (double)job->stream->sequences);
   return OLICA_OK;
 }

@@ -9,9 +9,10 @@
 
 /* What is wanted beside the energies. */
 typedef struct olica_collect_wish {
-  bool ffn_input;       /* the FFN's inputs */
-  bool advance;         /* the stream passes the layer; otherwise a copy of its states does */
-  olica_fit_sums *gram; /* of one side and the FFN's width: its neurons are added; NULL: they are not */
+  bool ffn_input;         /* the FFN's inputs */
+  bool advance;           /* the stream passes the layer; otherwise a copy of its states does */
+  olica_fit_sums *gram;   /* of one side and the FFN's width: its neurons are added; NULL: they are not */
+  olica_fit_sums *values; /* likewise of the width of the inputs of o */
 } olica_collect_wish;
 
 typedef struct olica_collected {
@@ -19,9 +20,9 @@ typedef struct olica_collected {
   unsigned char *ffn_input; /* [count x T x d] for this rank's sequences, in the kernel's precision; NULL: not
                                requested. The caller may free it first */
   olica_dtype precision;    /* of ffn_input */
-  olica_fit_sums *gram;     /* the wish's */
-  int tokens;               /* T */
-  size_t seen;              /* rows collected so far */
+  olica_fit_sums *gram, *values; /* the wish's */
+  int tokens;                    /* T */
+  size_t seen;                   /* rows collected so far */
 } olica_collected;
 
 /* Collects over layer `index`. Returns the number of channels without energy, and warns of them. Collective

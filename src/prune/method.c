@@ -4,10 +4,17 @@
 #include "par/comm.h"
 
 static const olica_method none = {.name = "none", .about = "prunes nothing, only evaluates"};
+// clang-format off
 static const olica_method *const methods[] = {
-    [OLICA_METHOD_NONE] = &none, &olica_method_olica, &olica_method_magnitude,
-    &olica_method_refit,         &olica_method_flap,  &olica_method_wanda_sp,
+    [OLICA_METHOD_NONE] = &none,
+    &olica_method_olica,
+    &olica_method_magnitude,
+    &olica_method_refit,
+    &olica_method_flap,
+    &olica_method_wanda_sp,
+    &olica_method_slimgpt,
 };
+// clang-format on
 
 _Static_assert(sizeof methods / sizeof *methods <= OLICA_METHODS_MAX,
                "a longer table needs a larger maximum");
