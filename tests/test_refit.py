@@ -2,11 +2,13 @@
 solvers; its settings."""
 import json
 
+import h5py
 import numpy as np
 import pytest
 
 import judge
 from helpers import DEMO, mpirun, run_job, shared, write_config
+from test_variants import SEVEN, build, ids
 
 TOLERANCE = 3e-4  # of numbers of the pruned model, as conformance/compare.py has it
 
@@ -69,6 +71,195 @@ def test_bf16_is_near(tmp_path):
     assert report["perplexity"]["pruned"] == pytest.approx(g["pruned"]["perplexity"], rel=3e-2)
 
 
+# ---- widths by layer, written a second time -------------------------------------------------------------------------
+
+def collected(m, layer, x):
+    """What a layer's pass tells: states behind it, C, the mean of its diagonal, importances."""
+    y, taps = judge.run_layer(m, layer, x)
+    u, h = taps["neurons"], taps["ffn_input"]
+    norm = lambda name: np.linalg.norm(m.get(layer, name + "/weight") * np.sqrt(judge.energy(h, len(x))), axis=1)
+    down = np.linalg.norm(m.get(layer, "down_proj/weight"), axis=0) * np.sqrt(judge.energy(u, len(x)))
+    return y, u.T @ u, norm("up_proj") + norm("gate_proj") + down
+
+
+def order_of(importance, skipped):
+    rising = np.argsort(importance, kind="stable")
+    return np.concatenate([rising[:skipped], rising[skipped:][::-1]])
+
+
+def refitted(m, layer, C, kept, damping):
+    """The tensors of the layer that keeps these neurons."""
+    W, D = m.get(layer, "down_proj/weight"), damping * np.diag(C).mean()
+    rows = W @ C[:, kept] + D * W[:, kept]
+    out = {"down_proj/weight": np.linalg.solve(C[np.ix_(kept, kept)] + D * np.eye(len(kept)), rows.T).T}
+    for name in ("gate_proj/weight", "up_proj/weight", "gate_proj/bias", "up_proj/bias"):
+        if m.get(layer, name) is not None:
+            out[name] = m.get(layer, name)[kept]
+    return out
+
+
+def cut_copy(m, layer, tensors):
+    other = judge.Model(m.config, dict(m.w))
+    for name, x in tensors.items():
+        other.put(layer, name, x)
+    return other
+
+
+def log_softmax(m, x):
+    z = judge.rms_norm(m, x, m.w["norm"]) @ m.w.get("lm_head", m.w["embed_tokens"]).T
+    z = z - z.max(-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+def curve_of(m, layer, C, order):
+    """E(n): the least error of the FFN's output when the first n neurons of the order stay, from the definition."""
+    f, W = len(C), m.get(layer, "down_proj/weight")[:, order]
+    G = C[np.ix_(order, order)] + 1e-3 * np.diag(C).mean() * np.eye(len(C))
+    E = np.zeros(f + 1)
+    for n in range(f):  # of G's Schur complement behind the first n
+        rest = G[n:, n:] - (G[n:, :n] @ np.linalg.solve(G[:n, :n], G[:n, n:]) if n else 0)
+        E[n] = np.trace(W[:, n:] @ rest @ W[:, n:].T)
+    return E
+
+
+def convex(E):
+    """The lower convex hull of the points (n, E[n]): the largest convex function below them."""
+    f = len(E) - 1
+    hull = E.copy()
+    for n in range(f + 1):
+        for a in range(n):
+            for b in range(n + 1, f + 1):
+                hull[n] = min(hull[n], E[a] + (E[b] - E[a]) * (n - a) / (b - a))
+    return hull
+
+
+def measured(m, ids, o):
+    """KL of the probes, curves and cosines of a pass over the dense model."""
+    x = start = m.w["embed_tokens"][ids]
+    S, half, skipped = len(ids), m.f // 2, int(o["skip_lowest"] * m.f)
+    probes = [S * k // o["probes"] for k in range(o["probes"])]
+    cut, curves, influence = [], [], []
+    for i in range(m.L):
+        y, C, importance = collected(m, i, x)
+        cos = (x * y).sum(-1) / np.linalg.norm(x, axis=-1) / np.linalg.norm(y, axis=-1)
+        influence.append(1 - cos.mean())
+        order = order_of(importance, skipped)
+        curves.append(curve_of(m, i, C, order))
+        cut.append(cut_copy(m, i, refitted(m, i, C, np.sort(order[:half]), o["damping"])))
+        x = y
+    p = log_softmax(m, x[probes])
+    kl = []
+    for other in cut:
+        z = start[probes]
+        for i in range(m.L):
+            z, _ = judge.run_layer(other, i, z)
+        q = log_softmax(m, z)
+        kl.append((np.exp(p) * (p - q)).sum(-1).mean())
+    return np.array(kl), curves, np.array(influence)
+
+
+def cap_of(p, share):
+    return max(min(0.95, 0.5 + 0.15 * max(0, p - 0.2) / 0.13), share + (1 - share) / 8)
+
+
+def least_and_total(m, o):
+    neuron = 3 * m.d + sum(m.get(0, f"{name}_proj/bias") is not None for name in ("gate", "up"))
+    total = int(m.parameters() * o["sparsity"] / neuron)
+    least = max((1 - (o.get("cap") or cap_of(o["sparsity"], total / m.L / m.f))) * m.f, int(o["skip_lowest"] * m.f), 1)
+    return int(np.ceil(least / o["align"] - 1e-9)) * o["align"], total
+
+
+def widths(m, o, cost):
+    """One step after the other from the layer where it costs least: cost(layer, from, to) a neuron."""
+    least, left = least_and_total(m, o)
+    width = [m.f] * m.L
+    while True:
+        steps = []
+        for i, n in enumerate(width):
+            to = n - (n % o["align"] or o["align"])
+            if to >= least and n - to <= left:
+                steps.append((cost(i, n, to), i, to))
+        if not steps:
+            return width
+        _, i, to = min(steps)
+        left -= width[i] - to
+        width[i] = to
+
+
+def golden_widths(m, o, kl, curves, influence):
+    if o["allocation"] == "influence":
+        weight = np.exp(-influence / 0.2) / np.exp(-influence / 0.2).sum()
+        return widths(m, o, lambda i, n, to: (m.f - to) / weight[i])
+    if o["allocation"] == "uniform":
+        return widths(m, o, lambda i, n, to: m.f - to)
+    loss = [hull * k / hull[m.f // 2] for hull, k in zip(map(convex, curves), kl)]
+    return widths(m, o, lambda i, n, to: (loss[i][to] - loss[i][n]) / (n - to))
+
+
+def prune_layers(m, ids, width, o):
+    """Layer by layer on the pruned stream, or on the dense one."""
+    out, x = judge.Model(m.config, dict(m.w)), m.w["embed_tokens"][ids]
+    for i in range(m.L):
+        y, C, importance = collected(m, i, x)
+        kept = np.sort(order_of(importance, int(o["skip_lowest"] * m.f))[:width[i]])
+        for name, tensor in refitted(m, i, C, kept, o["damping"]).items():
+            out.put(i, name, tensor)
+        x = y if o["statistics"] == "dense" else judge.run_layer(out, i, x)[0]
+    return out
+
+
+SMALL = {"num_hidden_layers": 4, "intermediate_size": 44, "max_position_embeddings": 96}
+DEFAULTS = {"sparsity": 0.2, "allocation": "measured", "probes": 3, "damping": 0.1, "skip_lowest": 0.03, "statistics": "pruned", "align": 1}
+
+
+def layerwise(directory, **prune):
+    biased = prune.pop("biased", False)
+    build(directory / "model", config=dict(SMALL, attention_bias=biased, mlp_bias=biased), biases=SEVEN if biased else ())
+    ids(directory / "calibration.npy", (9, 16))
+    ids(directory / "evaluation.npy", (300,))
+    return {"model": {"path": directory / "model"}, "prune": {"method": "refit", **DEFAULTS, **prune},
+            "calibration": {"tokens": directory / "calibration.npy", "samples": 9, "length": 16},
+            "evaluate": {"tokens": directory / "evaluation.npy", "length": 16}, "output": {"dtype": "fp32"}}
+
+
+CASES = [{}, {"align": 8}, {"biased": True, "sparsity": 0.3}, {"allocation": "influence"}, {"allocation": "uniform", "sparsity": 0.25},
+         {"statistics": "dense", "cap": 0.6, "sparsity": 0.25}, {"allocation": "influence", "align": 8, "sparsity": 0.35}]
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+@pytest.mark.parametrize("prune", CASES, ids=lambda case: "-".join(map(str, case.values())) or "default")
+def test_widths_by_layer_are_their_formulas(prune, ranks, tmp_path):
+    """Probes, curves, influence, widths, kept neurons and down matrices."""
+    sections = layerwise(tmp_path, **prune)
+    if ranks == 3:
+        sections["solver"] = {"eigen": "scalapack", "block": 4}
+    report = run_job(tmp_path, ranks, {**sections, "calibration": {**sections["calibration"], "save": tmp_path / "stats.h5"}})
+    o, m = {**DEFAULTS, **prune}, judge.load_model(tmp_path / "model")
+    tokens = np.load(tmp_path / "calibration.npy")
+    kl, curves, influence = measured(m, tokens, o)
+    if o["allocation"] == "measured":
+        assert report["probe_kl"] == pytest.approx(kl, rel=2e-3)
+        with h5py.File(tmp_path / "stats.h5") as file:
+            name = next(name for name in names_in(file) if name.endswith("error_curve"))
+            assert np.allclose(file[name][()], curves, rtol=1e-4, atol=1e-4 * np.max(curves))
+    if o["allocation"] == "influence":
+        assert report["block_influence"] == pytest.approx(influence, rel=1e-4)
+    width = golden_widths(m, o, kl, curves, influence)
+    assert [layer["ffn_width"] for layer in report["layers"]] == width
+    golden, found = prune_layers(m, tokens, width, o), judge.load_checkpoint(tmp_path / "job.h5")
+    assert report["parameters"]["pruned"] == golden.parameters()
+    for name, x in golden.w.items():
+        assert np.allclose(found.w[name], x, rtol=0, atol=1e-4 * np.abs(x).max()), name
+    want = judge.perplexity(golden, np.load(tmp_path / "evaluation.npy"), 16)
+    assert report["perplexity"]["pruned"] == pytest.approx(want, rel=1e-4)
+
+
+def names_in(file):
+    names = []
+    file.visit(names.append)
+    return names
+
+
 def demo(directory, **prune):
     return {"model": {"path": DEMO}, "prune": {"method": "refit", **prune},
             "calibration": {"tokens": DEMO / "calibration.npy", "samples": 8},
@@ -89,6 +280,8 @@ def test_widths_are_aligned(align, tmp_path):
     ({"sparsity": 0.9}, "expected a sparsity of at most 0."),
     ({"align": 7}, 'align = "7", expected one of 1, 8, 64, 128, 256'),
     ({"damping": 0}, 'damping = "0", expected'),
+    ({"probes": 9}, "probes = 9, expected at most [calibration] samples = 8"),
+    ({"cap": 0.1}, "expected a larger cap, a smaller align, or a sparsity of at most 0."),
     ({"select": "best"}, 'select = "best", expected one of olica'),
 ])
 def test_refused_by_name(prune, why, tmp_path):
@@ -101,7 +294,7 @@ def test_largest_sparsity_is_one(tmp_path):
     """The bound that the refusal names, and --check, can be asked for."""
     done = mpirun(1, "--check", write_config(tmp_path / "job.ini", demo(tmp_path)))
     most = float(done.stdout.split("a sparsity of 0 to ")[1].split(":")[0])
-    report = run_job(tmp_path, 1, demo(tmp_path, sparsity=most))
+    report = run_job(tmp_path, 1, demo(tmp_path, sparsity=most, shape="uniform"))
     assert report["parameters"]["sparsity_reached"] == pytest.approx(most, abs=2e-3)
     done = mpirun(1, "--check", write_config(tmp_path / "more.ini", demo(tmp_path, sparsity=most + 0.01)))
     assert done.returncode == 2 and f"at most {most:.4f}" in done.stderr

@@ -51,6 +51,19 @@ void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, cons
   }
 }
 
+olica_stream olica_stream_part(const olica_stream *stream, int64_t first, int64_t count) {
+  int64_t end = stream->first + stream->count, from = first > stream->first ? first : stream->first;
+  int64_t to = first + count < end ? first + count : end, skipped = from - stream->first;
+  olica_stream part = *stream;
+  part.sequences = count;
+  part.first = from - first;
+  part.count = to > from ? to - from : 0;
+  if (part.count == 0) return part;
+  part.ids += skipped * stream->tokens;
+  part.x += skipped * stream->tokens * stream->hidden;
+  return part;
+}
+
 float *olica_stream_sequence(const olica_stream *stream, int64_t s) {
   return stream->x + (size_t)s * (size_t)stream->tokens * (size_t)stream->hidden;
 }

@@ -36,6 +36,10 @@ void olica_stream_destroy(olica_stream *stream); /* NULL allowed */
  * with these ids. */
 void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, const float *rows);
 
+/* Returns a view of the sequences [first, first + count) of all ranks' that this rank has; it may have none
+ * of them. The view borrows the stream's states and is not destroyed. */
+olica_stream olica_stream_part(const olica_stream *stream, int64_t first, int64_t count);
+
 /* Returns the hidden states of local sequence s, [T x d]. */
 float *olica_stream_sequence(const olica_stream *stream, int64_t s);
 

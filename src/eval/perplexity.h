@@ -4,8 +4,8 @@
 #ifndef OLICA_EVAL_PERPLEXITY_H
 #define OLICA_EVAL_PERPLEXITY_H
 
+#include "calib/divergence.h"
 #include "calib/stream.h"
-#include "eval/divergence.h"
 #include "io/ids.h"
 
 /* How ids are cut into windows. */

@@ -292,6 +292,26 @@ static olica_status factor_shifted(olica_solver *solver, olica_matrix *a, double
   return status;
 }
 
+static void clear_upper(olica_matrix *a) {
+  for (int j = 0; j < a->local_cols; j++)
+    for (int i = 0; i < a->local_rows; i++)
+      if (olica_matrix_global_row(a, i) < olica_matrix_global_col(a, j))
+        a->a[(size_t)j * (size_t)a->lld + (size_t)i] = 0;
+}
+
+olica_status olica_solver_factor(olica_solver *solver, const char *what, olica_matrix *a, double *delta) {
+  assert(a->rows == a->cols && a->grid == solver->grid);
+  olica_env *env = env_of(solver);
+  if (!solver->ops->factor) return absent(solver, "Cholesky factorization");
+  if (!isfinite(olica_matrix_norm(a) + *delta))
+    return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
+  if (factor_shifted(solver, a, delta) != OLICA_OK)
+    return olica_error_context(env, "%s: (A + %.3g I): ", what, *delta);
+  clear_upper(a);
+  book(solver, (double)a->rows * a->rows * a->rows / 3);
+  return OLICA_OK;
+}
+
 olica_status olica_solver_ridge(olica_solver *solver, const char *what, olica_matrix *a, double *delta,
                                 olica_matrix *b) {
   assert(a->rows == a->cols && b->rows == a->rows && a->grid == solver->grid && b->grid == solver->grid);

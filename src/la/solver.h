@@ -140,6 +140,10 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
 olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                 double *values, olica_matrix *v);
 
+/* A := the lower Cholesky factor of A + delta I, zeros above; A [n x n] symmetric positive semidefinite.
+ * `delta`, its growth and failures as those of olica_solver_ridge. */
+olica_status olica_solver_factor(olica_solver *solver, const char *what, olica_matrix *a, double *delta);
+
 /* B := (A + delta I)^-1 B by Cholesky; A [n x n] symmetric positive semidefinite, destroyed; B [n x m]. If
  * the factorization breaks down, delta grows tenfold (from 0 to 1e-12 of the mean diagonal), up to
  * `OLICA_RIDGE_RETRIES` times, with a warning; *delta returns the value used. OLICA_ERR_NUMERIC, naming

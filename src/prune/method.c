@@ -23,6 +23,10 @@ const olica_method *olica_method_at(int i) {
   return i >= 0 && (size_t)i < sizeof methods / sizeof *methods ? methods[i] : NULL;
 }
 
+int olica_method_passes(const olica_method *method, const void *settings) {
+  return method->passes_of ? method->passes_of(settings) : method->passes;
+}
+
 /* Prints the plan, for a method without a word of its own. */
 static void explain(const olica_method_model *model, double removed, const olica_layer_shape *largest,
                     FILE *to) {
@@ -68,6 +72,15 @@ void olica_method_destroy(const olica_method *method, void *state) {
 
 olica_status olica_method_observe(const olica_method *method, void *state, int pass, const olica_maps *maps) {
   return method->observe ? method->observe(state, pass, maps) : OLICA_OK;
+}
+
+int olica_method_streams(const olica_method *method, void *state,
+                         olica_own_stream stream[OLICA_OWN_STREAMS]) {
+  return method->streams ? method->streams(state, stream) : 0;
+}
+
+const olica_scorer *olica_method_scorer(const olica_method *method, void *state, int pass) {
+  return method->scorer ? method->scorer(state, pass) : NULL;
 }
 
 olica_status olica_method_settle(const olica_method *method, void *state) {

@@ -7,6 +7,7 @@
  *     plan                              before anything large: shapes, memory, work   (also for --check)
  *     create
  *       observe(pass, layer) ...        for every pass, for every layer in ascending order
+ *       scorer(pass)                    behind the last layer: who looks at the output matrix
  *       settle                          before a restart file, and after the last layer of a pass
  *       shapes                          the shape of every pruned layer
  *       cut(layer) ...                  for every layer in ascending order
@@ -43,6 +44,7 @@ typedef struct olica_method_site {
   olica_dtype precision, dtype; /* formats of the products and of the output */
   int64_t sequences;            /* S, calibration sequences of all ranks */
   int tokens, pack_rows;        /* T of a sequence; most rows of a pack */
+  int panel_rows;               /* most rows of a panel of the output matrix */
 } olica_method_site;
 
 /* For plans: a rank's counted share of bytes that its node holds once; and of a layer of that shape packed
@@ -58,7 +60,7 @@ typedef struct olica_method_plan {
                                 decide are here alike); their sum of parameters is fixed */
   olica_layer_shape largest; /* at least as large as every pruned layer, in each dimension: a bound, where the
                                 statistics decide */
-  double arrays;             /* bytes of the arrays in a file */
+  double arrays;             /* bytes of the arrays, and of the method's own streams, in a file */
   double stays;              /* held from create to destroy, the arrays included */
   double observe, cut;       /* peak of a pass over the dense model, and of a cut, beside what stays. The run
                                 counts the layers, the stream and the forward. The method counts packed layers
@@ -82,6 +84,7 @@ typedef struct olica_method_job {
   olica_stream *stream;            /* the calibration sequences */
   olica_kernel *kernel;            /* kernel of the products */
   olica_forward *forward;          /* for packs of calibration sequences */
+  int panel_rows;                  /* most rows of a panel of the output matrix */
   olica_shared *pruned;            /* shared memory of the node for one pruned layer of plan.largest */
   const olica_layer_shape *shapes; /* [L] shapes of the pruned layers: the plan's, from `shapes` on the
                                       decided ones */
@@ -99,6 +102,23 @@ typedef struct olica_array {
   double *data;
 } olica_array;
 enum { OLICA_ARRAYS = 4 };
+
+/* A stream of the method's own, beside the calibration's: the run embeds it at the beginning of each pass,
+ * and restart files hold its states within a pass. The method advances it in `observe`. */
+typedef struct olica_own_stream {
+  const char *name; /* as an array's */
+  olica_stream *stream;
+} olica_own_stream;
+enum { OLICA_OWN_STREAMS = 2 };
+
+/* A look at the dense model's output, behind the last layer of a pass: the final norm, and every panel of the
+ * output matrix once. */
+typedef struct olica_scorer {
+  olica_status (*begin)(void *state, const float *gains); /* of the final norm [d]. Collective */
+  /* Rows [first, first + count), packed [count x d]. Not collective. */
+  void (*add)(void *state, int64_t first, int64_t count, olica_packed *rows);
+  olica_status (*finish)(void *state); /* the arrays hold what came of it. Collective */
+} olica_scorer;
 
 /* A number that a method reports of every layer it has cut, for log, report and restart. */
 typedef struct olica_fact {
@@ -135,7 +155,9 @@ struct olica_method {
   size_t settings_bytes;
 
   bool calibrates; /* needs a calibration stream; if false, the job has none and the user need not give one */
-  int passes;      /* over the dense model, on the calibration stream */
+  int passes;      /* over the dense model, on the calibration stream, at most */
+  /* How many of them these settings need: 0 to `passes`; NULL: all. Pure. */
+  int (*passes_of)(const void *settings);
   const olica_fact *facts; /* [fact_count] facts of a cut */
   int fact_count;
 
@@ -156,6 +178,13 @@ struct olica_method {
   /* Observes a packed dense layer on the calibration stream, and advances the stream through it. Pass 0 is
    * the first. Collective. */
   olica_status (*observe)(void *state, int pass, const olica_maps *maps);
+
+  /* Lists the method's own streams and returns their number. Not collective. */
+  int (*streams)(void *state, olica_own_stream stream[OLICA_OWN_STREAMS]);
+
+  /* Returns who looks at the output behind the last layer of that pass, the same on every rank; NULL: nobody.
+   * Not collective. */
+  const olica_scorer *(*scorer)(void *state, int pass);
 
   /* Completes pending work of the pass, so that the arrays hold the results of all layers so far.
    * Collective. */
@@ -191,6 +220,9 @@ static inline bool olica_method_prunes(const olica_method *method) {
   return method->cut != NULL;
 }
 
+/* Returns the number of passes over the dense model with these settings of the method. Pure. */
+int olica_method_passes(const olica_method *method, const void *settings);
+
 /* The operations with their defaults: an absent operation does nothing, lists nothing, or keeps the plan's
  * shapes. Contracts as above. The default of `explain` prints the plan: `removed`, planned number of removed
  * parameters; the largest pruned layer. */
@@ -204,6 +236,8 @@ void olica_method_advise(const olica_method *method, olica_env *env, const olica
 olica_status olica_method_create(const olica_method *method, const olica_method_job *job, void **state);
 void olica_method_destroy(const olica_method *method, void *state);
 olica_status olica_method_observe(const olica_method *method, void *state, int pass, const olica_maps *maps);
+int olica_method_streams(const olica_method *method, void *state, olica_own_stream stream[OLICA_OWN_STREAMS]);
+const olica_scorer *olica_method_scorer(const olica_method *method, void *state, int pass);
 olica_status olica_method_settle(const olica_method *method, void *state);
 int olica_method_arrays(const olica_method *method, void *state, olica_array array[OLICA_ARRAYS]);
 /* shapes [L] are filled with the plan's. A layer of more than `room` bytes, those of the plan's largest, is

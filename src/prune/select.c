@@ -35,6 +35,17 @@ olica_status olica_select_kept(olica_env *env, const double *importance, int n, 
   return OLICA_OK;
 }
 
+olica_status olica_select_order(olica_env *env, const double *importance, int n, int skipped,
+                                int32_t *order) {
+  candidate *all;
+  OLICA_TRY(OLICA_NEW(env, all, (size_t)n));
+  for (int i = 0; i < n; i++) all[i] = (candidate){importance[i], i};
+  qsort(all, (size_t)n, sizeof *all, compare);
+  for (int i = 0; i < n; i++) order[i] = all[i < skipped ? i : n - 1 - (i - skipped)].index;
+  olica_memory_free(env, all);
+  return OLICA_OK;
+}
+
 static size_t larger(size_t a, size_t b) {
   return a > b ? a : b;
 }

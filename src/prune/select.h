@@ -12,6 +12,10 @@
 olica_status olica_select_kept(olica_env *env, const double *importance, int n, int skipped, int dropped,
                                int32_t *kept);
 
+/* order [n] := all neurons, those that stay longest first: for every number of dropped ones
+ * olica_select_kept keeps the first of them. OLICA_ERR_MEMORY only. */
+olica_status olica_select_order(olica_env *env, const double *importance, int n, int skipped, int32_t *order);
+
 /* importance [K x h] of the value neurons: from their row of W_v and their columns of W_o, over the heads of
  * the group. */
 olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,

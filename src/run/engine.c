@@ -35,6 +35,7 @@ static olica_status prepare_method(olica_engine *engine, const olica_layer_shape
                                    .stream = engine->stream,
                                    .kernel = engine->kernel,
                                    .forward = engine->forward,
+                                   .panel_rows = engine->setup->source->panel_rows,
                                    .pruned = engine->pruned,
                                    .shapes = engine->shapes};
   return olica_method_create(engine->setup->method, &method, &engine->state);

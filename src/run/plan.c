@@ -108,7 +108,8 @@ static olica_method_site site_of(const olica_setup *setup, olica_layout layout) 
                              .dtype = setup->dtype,
                              .sequences = o->calibration.samples,
                              .tokens = length,
-                             .pack_rows = olica_setup_pack_rows(setup, length)};
+                             .pack_rows = olica_setup_pack_rows(setup, length),
+                             .panel_rows = setup->source->panel_rows};
 }
 
 /* What pruning takes: what stays for the whole run, and the largest of its moments. */

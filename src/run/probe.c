@@ -74,7 +74,7 @@ olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool to
   OLICA_TRY(olica_restart_files_probe(setup, touch));
   bool report = context->rank == 0 && *options->output.report;
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
-  bool saves = context->rank == 0 && *options->calibration.save && setup->method->arrays;
+  bool saves = context->rank == 0 && *options->calibration.save && olica_setup_passes(setup) > 0;
   OLICA_AGREE(context, saves ? olica_saved_probe(context->env, options->calibration.save, touch) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);

@@ -6,7 +6,7 @@
 
 static const olica_rider_kind *const kinds[OLICA_RIDER_KINDS] = {&olica_rider_texts, &olica_rider_tasks};
 
-_Static_assert(OLICA_SECTIONS_MAX >= OLICA_ARRAYS + 3 + 2 * OLICA_RIDERS_MAX,
+_Static_assert(OLICA_SECTIONS_MAX >= OLICA_ARRAYS + OLICA_OWN_STREAMS + 3 + 2 * OLICA_RIDERS_MAX,
                "each rider has up to two sections");
 
 void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, void *self) {

@@ -195,7 +195,7 @@ static int find(olica_saved *saved) {
 
 olica_status olica_saved_open(olica_saved *saved, olica_position from) {
   olica_context *context = saved->setup->context;
-  if (!saved->setup->method->arrays) return OLICA_OK;
+  if (olica_setup_passes(saved->setup) == 0) return OLICA_OK;
   if (from.sweep == 1) /* else the restart file says it */
     snprintf(saved->engine->report->survey, sizeof saved->engine->report->survey, "made");
   if (!*saved->setup->options->calibration.save) return OLICA_OK;
@@ -225,7 +225,7 @@ olica_status olica_saved_foresee(olica_saved *saved, bool *reads) {
   olica_context *context = saved->setup->context;
   olica_survey_file *file = NULL;
   *reads = false;
-  if (!saved->setup->method->arrays || !*saved->setup->options->calibration.save) return OLICA_OK;
+  if (olica_setup_passes(saved->setup) == 0 || !*saved->setup->options->calibration.save) return OLICA_OK;
   int there = context->rank == 0 && find(saved);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   if (!there) return OLICA_OK;

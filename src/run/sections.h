@@ -7,8 +7,8 @@
 #include "prune/method.h"
 #include "store/restart.h"
 
-/* The method's arrays, the run's own, and at most two of each rider. */
-enum { OLICA_SECTIONS_MAX = OLICA_ARRAYS + 72 };
+/* The method's arrays and streams, the run's own, and at most two of each rider. */
+enum { OLICA_SECTIONS_MAX = OLICA_ARRAYS + OLICA_OWN_STREAMS + 72 };
 
 typedef struct olica_sections {
   int count;

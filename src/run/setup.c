@@ -42,8 +42,13 @@ olica_method_model olica_setup_model(const olica_setup *setup) {
                               .settings = setup->options->prune.own[setup->options->prune.method]};
 }
 
+int olica_setup_passes(const olica_setup *setup) {
+  return olica_method_passes(setup->method, setup->options->prune.own[setup->options->prune.method]);
+}
+
 int olica_setup_last_sweep(const olica_setup *setup) {
-  return (setup->method->passes > 1 ? setup->method->passes : 1) + 1;
+  int passes = olica_setup_passes(setup);
+  return (passes > 1 ? passes : 1) + 1;
 }
 
 bool olica_setup_scores(const olica_setup *setup, bool pruned) {

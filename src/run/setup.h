@@ -31,6 +31,9 @@ typedef struct olica_position {
   int sweep, layer;
 } olica_position;
 
+/* Passes of the method over the dense model, with its settings. Pure. */
+int olica_setup_passes(const olica_setup *setup);
+
 /* Sweeps over the layers are counted from 1: one over the dense model for each pass of the method, at least
  * one, in which the dense model is also scored; and the last one, which cuts. Pure. */
 int olica_setup_last_sweep(const olica_setup *setup);

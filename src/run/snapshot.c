@@ -9,34 +9,48 @@
 #include "par/watch.h"
 
 /* Sections are found by their names: an array may not be called as one of the run's. */
-static olica_status check_names(const olica_setup *setup, const olica_array *array, int arrays) {
+static olica_status check_names(const olica_setup *setup, const char *const *name, int names) {
   static const char *const own[] = {"place", "calibration", "evaluation", "dense",
                                     "tasks", "likelihood",  "progress"};
-  for (int i = 0; i < arrays; i++) {
-    bool taken = strlen(array[i].name) >= OLICA_RESTART_SECTION;
-    for (size_t k = 0; k < sizeof own / sizeof *own; k++) taken |= strcmp(array[i].name, own[k]) == 0;
-    for (int k = 0; k < i; k++) taken |= strcmp(array[i].name, array[k].name) == 0;
+  for (int i = 0; i < names; i++) {
+    bool taken = strlen(name[i]) >= OLICA_RESTART_SECTION;
+    for (size_t k = 0; k < sizeof own / sizeof *own; k++) taken |= strcmp(name[i], own[k]) == 0;
+    for (int k = 0; k < i; k++) taken |= strcmp(name[i], name[k]) == 0;
     if (taken)
       return olica_error_set(setup->context->env, OLICA_ERR_INTERNAL,
                              "method %s: restart files have another section called %s, expected another name "
-                             "for the array, of less than %d characters",
-                             setup->method->name, array[i].name, OLICA_RESTART_SECTION);
+                             "for the array or stream, of less than %d characters",
+                             setup->method->name, name[i], OLICA_RESTART_SECTION);
   }
+  return OLICA_OK;
+}
+
+/* The method's arrays and, within a pass, its own streams. */
+static olica_status add_method(const olica_engine *engine, bool within, olica_sections *sections) {
+  const olica_method *method = engine->setup->method;
+  olica_array array[OLICA_ARRAYS];
+  olica_own_stream own[OLICA_OWN_STREAMS];
+  const char *name[OLICA_ARRAYS + OLICA_OWN_STREAMS];
+  int arrays = olica_method_arrays(method, engine->state, array);
+  int streams = olica_method_streams(method, engine->state, own);
+  for (int i = 0; i < arrays; i++) name[i] = array[i].name;
+  for (int i = 0; i < streams; i++) name[arrays + i] = own[i].name;
+  OLICA_TRY(check_names(engine->setup, name, arrays + streams));
+  for (int i = 0; i < arrays; i++)
+    olica_sections_add_shared(sections, array[i].name, array[i].data,
+                              (size_t)olica_array_numbers(&array[i]) * sizeof *array[i].data);
+  for (int i = 0; within && i < streams; i++)
+    OLICA_TRY(olica_sections_add_stream(sections, own[i].name, own[i].stream, own[i].stream->x));
   return OLICA_OK;
 }
 
 olica_status olica_snapshot_sections(olica_snapshot *snapshot, olica_position at, olica_sections *sections) {
   olica_engine *engine = snapshot->engine;
-  olica_array array[OLICA_ARRAYS];
-  int arrays = olica_method_arrays(engine->setup->method, engine->state, array);
   bool cuts = at.sweep == olica_setup_last_sweep(engine->setup);
   *sections = (olica_sections){0};
-  OLICA_TRY(check_names(engine->setup, array, arrays));
   snapshot->place = at;
   olica_sections_add_shared(sections, "place", &snapshot->place, sizeof snapshot->place);
-  for (int i = 0; i < arrays; i++)
-    olica_sections_add_shared(sections, array[i].name, array[i].data,
-                              (size_t)olica_array_numbers(&array[i]) * sizeof *array[i].data);
+  OLICA_TRY(add_method(engine, !cuts && at.layer > 0, sections));
   if (at.layer > 0 && engine->stream)
     OLICA_TRY(olica_sections_add_stream(sections, "calibration", engine->stream, engine->stream->x));
   bool rides = cuts || (at.sweep == 1 && olica_setup_scores(engine->setup, false));

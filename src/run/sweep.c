@@ -11,6 +11,7 @@
 typedef struct table_use {
   olica_table table;
   bool round, write, embed, score, compare;
+  const olica_scorer *scorer; /* the method's; NULL: none */
 } table_use;
 
 /* Packed by the node's ranks together, like a layer's maps; *room is theirs, NULL if none is needed. */
@@ -28,13 +29,14 @@ static olica_status pack_panel(olica_engine *engine, const olica_shared *panel, 
   return OLICA_OK;
 }
 
-static olica_status score_panel(olica_engine *engine, int64_t first, int64_t count, bool compare) {
+static olica_status score_panel(olica_engine *engine, const table_use *use, int64_t first, int64_t count) {
   olica_rider_panel panel = {.first = first, .count = count};
   olica_shared *room[2] = {NULL, NULL};
   OLICA_TRY(pack_panel(engine, engine->panel, count, &room[0], &panel.rows));
-  if (compare) OLICA_TRY(pack_panel(engine, engine->dense_panel, count, &room[1], &panel.dense));
+  if (use->compare) OLICA_TRY(pack_panel(engine, engine->dense_panel, count, &room[1], &panel.dense));
   olica_shared_fence(engine->setup->context);
-  olica_riders_add(engine->riders, &panel);
+  if (use->score) olica_riders_add(engine->riders, &panel);
+  if (use->scorer) use->scorer->add(engine->state, first, count, panel.rows);
   olica_packed_destroy(panel.rows);
   olica_packed_destroy(panel.dense);
   olica_shared_destroy(room[0]);
@@ -59,18 +61,24 @@ static olica_status round_panel(olica_engine *engine, olica_table table, int64_t
   return OLICA_OK;
 }
 
+/* The calibration's, the method's own and the riders' streams. */
+static void embed_panel(const olica_engine *engine, int64_t first, int64_t count, const float *rows) {
+  olica_own_stream own[OLICA_OWN_STREAMS];
+  int streams = engine->state ? olica_method_streams(engine->setup->method, engine->state, own) : 0;
+  olica_stream_embed(engine->stream, first, count, rows);
+  for (int i = 0; i < streams; i++) olica_stream_embed(own[i].stream, first, count, rows);
+  olica_riders_embed(engine->riders, first, count, rows);
+}
+
 static olica_status use_panel(olica_engine *engine, const table_use *use, int64_t first, int64_t count) {
   olica_env *env = engine->setup->context->env;
   const float *rows = engine->panel->data;
   if (use->compare) keep_panel(engine, count);
   if (use->round) OLICA_TRY(round_panel(engine, use->table, count));
-  if (use->embed) {
-    olica_stream_embed(engine->stream, first, count, rows);
-    olica_riders_embed(engine->riders, first, count, rows);
-  }
-  if (use->score) {
-    olica_timer_start(&env->timers, "evaluate");
-    olica_status status = score_panel(engine, first, count, use->compare);
+  if (use->embed) embed_panel(engine, first, count, rows);
+  if (use->score || use->scorer) {
+    olica_timer_start(&env->timers, use->score ? "evaluate" : "survey");
+    olica_status status = score_panel(engine, use, first, count);
     olica_timer_stop(&env->timers);
     OLICA_TRY(status);
   }
@@ -118,16 +126,35 @@ static olica_status pack_layer(olica_engine *engine, const char *phase, const ol
   return status;
 }
 
+/* What follows the last layer of a model: whether it is the pruned one, whether riders score it, and who else
+ * looks at its output. */
+typedef struct ending {
+  bool pruned, score;
+  const olica_scorer *scorer;
+} ending;
+
+static olica_status begin_scores(olica_engine *engine, const ending *e) {
+  if (e->score) olica_riders_begin(engine->riders, engine->gains, e->pruned);
+  return e->scorer ? e->scorer->begin(engine->state, engine->gains) : OLICA_OK;
+}
+
+static olica_status finish_scores(olica_engine *engine, const ending *e) {
+  if (e->score) OLICA_TRY(olica_riders_finish(engine->riders, e->pruned));
+  return e->scorer ? e->scorer->finish(engine->state) : OLICA_OK;
+}
+
 /* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is
  * neither reading nor writing counts as "evaluate". */
-static olica_status finish_stream(olica_engine *engine, bool pruned) {
+static olica_status finish_stream(olica_engine *engine, ending e) {
+  bool pruned = e.pruned;
   olica_env *env = engine->setup->context->env;
   const olica_arch *arch = &engine->setup->source->arch;
   bool write = pruned && !arch->tied;
   table_use use = {.table = OLICA_TABLE_HEAD,
                    .round = pruned,
                    .write = write,
-                   .score = engine->riders->count > 0,
+                   .score = e.score && engine->riders->count > 0,
+                   .scorer = e.scorer,
                    .compare = pruned && engine->riders->compares};
   olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
@@ -137,9 +164,9 @@ static olica_status finish_stream(olica_engine *engine, bool pruned) {
   if (pruned)
     OLICA_TRY(olica_weights_round(env, engine->setup->dtype, "norm", engine->gains, (size_t)arch->hidden));
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(engine->checkpoint, engine->gains));
-  olica_riders_begin(engine->riders, engine->gains, pruned);
-  if (use.score || write) OLICA_TRY(pass_table(engine, &use));
-  OLICA_TRY(olica_riders_finish(engine->riders, pruned));
+  OLICA_TRY(begin_scores(engine, &e));
+  if (use.score || use.scorer || write) OLICA_TRY(pass_table(engine, &use));
+  OLICA_TRY(finish_scores(engine, &e));
   olica_timer_stop(&env->timers);
   return OLICA_OK;
 }
@@ -194,7 +221,9 @@ static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) 
       OLICA_TRY(olica_boundary_pass(&job->resume, (olica_position){s->sweep, i + 1}));
   }
   olica_progress_end(env);
-  return s->score ? finish_stream(&job->engine, false) : look_at_rest(&job->engine);
+  ending e = {.score = s->score};
+  if (s->observe) e.scorer = olica_method_scorer(job->setup.method, job->engine.state, s->sweep - 1);
+  return e.score || e.scorer ? finish_stream(&job->engine, e) : look_at_rest(&job->engine);
 }
 
 olica_status olica_sweep_dense(olica_job *job) {
@@ -203,7 +232,7 @@ olica_status olica_sweep_dense(olica_job *job) {
   for (int sweep = from.sweep; sweep < last; sweep++) {
     bool score =
         sweep == 1 && job->riders.count > 0 && olica_setup_scores(&job->setup, false) && !job->saved.dense;
-    const dense_sweep s = {sweep, sweep <= job->setup.method->passes && !job->saved.survey, score};
+    const dense_sweep s = {sweep, sweep <= olica_setup_passes(&job->setup) && !job->saved.survey, score};
     if (s.observe || s.score) OLICA_TRY(pass_dense(job, &s, sweep == from.sweep ? from.layer : 0));
     if (sweep + 1 < last && s.observe)
       OLICA_TRY(olica_boundary_pass(&job->resume, (olica_position){sweep + 1, 0}));
@@ -260,5 +289,5 @@ olica_status olica_sweep_prune(olica_job *job) {
     OLICA_TRY(olica_boundary_pass(&job->resume, (olica_position){sweep, i + 1}));
   }
   olica_progress_end(env);
-  return finish_stream(&job->engine, true);
+  return finish_stream(&job->engine, (ending){.pruned = true, .score = true});
 }

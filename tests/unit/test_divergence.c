@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-#include "eval/divergence.h"
+#include "calib/divergence.h"
 
 enum { COUNT = 1000 };
 

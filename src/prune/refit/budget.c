@@ -30,49 +30,123 @@ static int64_t neuron_numbers(const olica_method_model *model) {
   return 3 * (int64_t)model->arch->hidden + dense->bias[OLICA_GATE] + dense->bias[OLICA_UP];
 }
 
-/* Neurons that go from each layer before rounding to `align`. */
-static double wanted(const olica_method_model *model) {
-  return floor((double)model->parameters * model->sparsity /
+static bool is_layerwise(const olica_refit_options *options) {
+  return options->shape == OLICA_REFIT_LAYERWISE;
+}
+
+int olica_refit_passes(const void *settings) {
+  const olica_refit_options *options = settings;
+  return is_layerwise(options) && options->allocation != OLICA_REFIT_EVEN;
+}
+
+/* Neurons that go from `layers` layers together before rounding to `align`. */
+static double wanted(const olica_method_model *model, int layers) {
+  return floor((double)model->parameters * model->sparsity * layers /
                ((double)model->arch->layers * (double)neuron_numbers(model)));
 }
 
-/* The largest sparsity that leaves a layer a neuron, and those that are kept. */
-static double most(const olica_method_model *model, int skipped) {
-  int f = model->arch->ffn, left = skipped > 0 ? skipped : 1;
-  double share =
-      (double)model->arch->layers * (double)neuron_numbers(model) * (f - left) / (double)model->parameters;
+/* The largest sparsity that leaves every layer `left` neurons. */
+static double most(const olica_method_model *model, int left) {
+  double share = (double)model->arch->layers * (double)neuron_numbers(model) * (model->arch->ffn - left) /
+                 (double)model->parameters;
   return floor(share * 1e4) / 1e4;
 }
 
-olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *model,
-                                     olica_refit_budget *budget) {
+/* Neurons that every layer keeps, whatever the sparsity. */
+static int least_left(const olica_refit_budget *b) {
+  return b->skipped > 1 ? b->skipped : 1;
+}
+
+/* The cap is half of a layer's neurons up to a sparsity of 0.2 and 0.65 of them at 0.33, on that line beyond,
+ * to at most 0.95. Where the FFNs hold less of the model it is an eighth of the way from their mean share to
+ * all. */
+static double cap_of(const olica_refit_options *options, double sparsity, double share) {
+  if (options->cap > 0) return options->cap;
+  double line = fmin(0.95, 0.5 + 0.15 * fmax(0, sparsity - 0.2) / 0.13);
+  return fmax(line, share + (1 - share) / 8);
+}
+
+static int round_up(double n, int align) {
+  return (int)ceil(n / align - 1e-9) * align;
+}
+
+static olica_refit_shares shares_of(const olica_method_model *model, const olica_refit_budget *b, int align) {
+  int f = model->arch->ffn, least = round_up(fmax((1 - b->cap) * f, least_left(b)), align);
+  return (olica_refit_shares){.layers = model->arch->layers,
+                              .full = f,
+                              .align = align,
+                              .least = least,
+                              .total = (int64_t)wanted(model, model->arch->layers)};
+}
+
+static olica_status refuse(olica_env *env, const olica_method_model *model, const olica_refit_budget *b) {
+  const olica_refit_options options = olica_refit_options_of(model);
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] sparsity = %g asks refit for %.0f of the %d FFN neurons of a layer, with %d that stay "
+      "(skip_lowest = %g); expected a sparsity of at most %.4f: refit leaves the attention whole",
+      model->sparsity, wanted(model, 1), model->arch->ffn, least_left(b), options.skip_lowest,
+      most(model, least_left(b)));
+}
+
+/* Widths that differ must be able to lose what is asked for, but for less than a step. */
+static olica_status check_shares(olica_env *env, const olica_method_model *model,
+                                 const olica_refit_budget *b) {
+  const olica_refit_shares *s = &b->shares;
+  int64_t can = olica_refit_most(s);
+  if (s->total < can + s->align) return OLICA_OK;
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] cap = %.4g with align = %d lets a layer lose %lld of %d FFN neurons at most, while sparsity = "
+      "%g asks for %.1f of each; expected a larger cap, a smaller align, or a sparsity of at most %.4f",
+      b->cap, s->align, (long long)(can / s->layers), s->full, model->sparsity, (double)s->total / s->layers,
+      most(model, s->full - (int)(can / s->layers)));
+}
+
+olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *model, olica_refit_budget *b) {
   const olica_refit_options options = olica_refit_options_of(model);
   int f = model->arch->ffn, align = olica_refit_align(options.align);
-  double gone = wanted(model);
-  *budget = (olica_refit_budget){
-      .share = gone / f, .neuron = neuron_numbers(model), .skipped = (int)floor(options.skip_lowest * f)};
-  if (gone >= f || gone + budget->skipped > f)
-    return olica_error_set(
-        env, OLICA_ERR_CONFIG,
-        "[prune] sparsity = %g asks refit for %.0f of the %d FFN neurons of a layer, with %d that stay "
-        "(skip_lowest = %g); expected a sparsity of at most %.4f: refit leaves the attention whole",
-        model->sparsity, gone, f, budget->skipped, options.skip_lowest, most(model, budget->skipped));
-  int kept = (f - (int)gone + align - 1) / align * align;
-  budget->dropped = kept < f ? f - kept : 0;
-  return OLICA_OK;
+  double gone = wanted(model, 1);
+  *b = (olica_refit_budget){.share = wanted(model, model->arch->layers) / model->arch->layers / f,
+                            .neuron = neuron_numbers(model),
+                            .skipped = (int)floor(options.skip_lowest * f)};
+  b->half = f / 2 > least_left(b) ? f / 2 : least_left(b);
+  if (gone + least_left(b) > f) return refuse(env, model, b);
+  int kept = round_up(f - gone, align);
+  b->dropped = kept < f ? f - kept : 0;
+  b->cap = cap_of(&options, model->sparsity, b->share);
+  b->shares = shares_of(model, b, align);
+  return is_layerwise(&options) ? check_shares(env, model, b) : OLICA_OK;
+}
+
+/* Neurons that go from all layers, about. */
+static double removed(const olica_method_model *model, const olica_refit_budget *b) {
+  const olica_refit_options options = olica_refit_options_of(model);
+  if (!is_layerwise(&options)) return (double)b->dropped * model->arch->layers;
+  double all = (double)b->shares.total, most_of_all = (double)olica_refit_most(&b->shares);
+  return fmin(most_of_all, floor(all / b->shares.align) * b->shares.align);
+}
+
+static void explain_layer(const olica_method_model *model, const olica_refit_budget *b, FILE *to) {
+  const olica_refit_options options = olica_refit_options_of(model);
+  int f = model->arch->ffn;
+  if (!is_layerwise(&options))
+    fprintf(to, "a layer      %d of %d FFN neurons; the attention stays whole\n", f - b->dropped, f);
+  else
+    fprintf(to, "a layer      %d to %d of %d FFN neurons, %.0f in the mean; the attention stays whole\n",
+            b->shares.least, f, f, f - removed(model, b) / model->arch->layers);
 }
 
 void olica_refit_explain(olica_env *env, const olica_method_model *model, FILE *to) {
   const olica_arch *arch = model->arch;
   olica_refit_budget b;
   if (olica_refit_budget_make(env, model, &b) != OLICA_OK) return;
-  double gone = (double)b.dropped * arch->layers * (double)b.neuron;
+  double gone = removed(model, &b);
   fprintf(to, "budget       share removed of the FFN: %.4f; of all parameters: %.4f\n",
-          (double)b.dropped / arch->ffn, gone / (double)model->parameters);
-  fprintf(to, "a layer      %d of %d FFN neurons; the attention stays whole\n", arch->ffn - b.dropped,
-          arch->ffn);
+          gone / arch->layers / arch->ffn, gone * (double)b.neuron / (double)model->parameters);
+  explain_layer(model, &b, to);
   fprintf(to, "allowed      a sparsity of 0 to %.4f: refit removes FFN neurons alone\n",
-          most(model, b.skipped));
+          most(model, least_left(&b)));
 }
 
 void olica_refit_advise(olica_env *env, const olica_method_model *model) {
@@ -82,12 +156,13 @@ void olica_refit_advise(olica_env *env, const olica_method_model *model) {
     olica_error_clear(env); /* the plan fails for the same reason and reports it */
     return;
   }
-  if (b.dropped == 0)
+  double all = wanted(model, model->arch->layers), gone = removed(model, &b);
+  if (gone <= 0)
     olica_log_warn(env, "[prune] sparsity = %g removes nothing%s", model->sparsity,
-                   wanted(model) > 0 ? ": align is larger than the neurons that would go" : "");
-  else if (b.dropped < NEARLY * wanted(model))
+                   all > 0 ? ": align is larger than the neurons that would go" : "");
+  else if (gone < NEARLY * (all - model->arch->layers))
     olica_log_warn(env,
-                   "[prune] align = %d: a layer loses %d neurons where sparsity = %g asks for %.0f; its "
-                   "width stays a multiple of align",
-                   olica_refit_align(options.align), b.dropped, model->sparsity, wanted(model));
+                   "[prune] align = %d: %.0f FFN neurons of all layers go where sparsity = %g asks for %.0f; "
+                   "widths stay multiples of align",
+                   olica_refit_align(options.align), gone, model->sparsity, all);
 }

@@ -1,14 +1,19 @@
 /* The settings of refit, and its budget: how many neurons a sparsity takes from the FFNs (doc/methods.md,
- * "Refit"). Pure. */
+ * "Refit"). Pure. Private to the method. */
 #ifndef OLICA_PRUNE_REFIT_BUDGET_H
 #define OLICA_PRUNE_REFIT_BUDGET_H
 
 #include <stdio.h>
 
+#include "allocate.h"
 #include "prune/method.h"
 
-typedef enum olica_refit_shape { OLICA_REFIT_UNIFORM } olica_refit_shape;
-typedef enum olica_refit_allocation { OLICA_REFIT_EVEN } olica_refit_allocation;
+typedef enum olica_refit_shape { OLICA_REFIT_LAYERWISE, OLICA_REFIT_UNIFORM } olica_refit_shape;
+typedef enum olica_refit_allocation {
+  OLICA_REFIT_MEASURED,
+  OLICA_REFIT_INFLUENCE,
+  OLICA_REFIT_EVEN
+} olica_refit_allocation;
 typedef enum olica_refit_select { OLICA_REFIT_BY_ENERGY } olica_refit_select;
 typedef enum olica_refit_statistics { OLICA_REFIT_PRUNED, OLICA_REFIT_DENSE } olica_refit_statistics;
 
@@ -18,18 +23,26 @@ typedef struct olica_refit_options {
   olica_refit_select select;
   olica_refit_statistics statistics;
   int align;          /* position in the list of widths: olica_refit_align */
+  double cap;         /* share of a layer's neurons that may go, at most; 0: by the sparsity */
+  int64_t probes;     /* sequences of the probes */
   double damping;     /* lambda */
   double skip_lowest; /* share of the least important neurons that is kept */
 } olica_refit_options;
 
 typedef struct olica_refit_budget {
-  double share;   /* of all FFN neurons that goes, before rounding */
-  int64_t neuron; /* parameters of a neuron */
-  int dropped;    /* neurons of each layer, where all have one width */
-  int skipped;    /* least important neurons of a layer that are kept nevertheless */
+  double share;              /* of all FFN neurons that goes, before rounding */
+  int64_t neuron;            /* parameters of a neuron */
+  int dropped;               /* neurons of each layer, where all have one width */
+  double cap;                /* share of a layer's neurons that may go, where widths differ, */
+  olica_refit_shares shares; /* and what the layers share then */
+  int half;                  /* neurons that a probed layer keeps */
+  int skipped;               /* least important neurons of a layer that are kept nevertheless */
 } olica_refit_budget;
 
 olica_refit_options olica_refit_options_of(const olica_method_model *model);
+
+/* Passes over the dense model that the settings need. */
+int olica_refit_passes(const void *settings);
 
 /* The setting `align` by its position, and its name; 0 and NULL past the last. */
 int olica_refit_align(int i);

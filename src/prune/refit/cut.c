@@ -3,11 +3,11 @@
  *   collect   pass the dense layer over the calibration stream: energies of all inputs, and the Gram of
  *             the FFN's neurons. Statistics of the pruned stream: a copy of its states passes. Of the dense
  *             one: the stream itself does, and stays dense          ../collect.c
- *   choose    rank 0 orders the neurons by importance; all ranks copy the kept ones   ../select.c
+ *   keep      rank 0 orders the neurons by importance; all ranks copy the kept ones   order.c
  *   refit     the down matrix makes up for the dropped neurons      down.c */
 #include "../layer.h"
-#include "../select.h"
 #include "down.h"
+#include "order.h"
 #include "par/comm.h"
 #include "state.h"
 
@@ -20,21 +20,28 @@ static olica_status collect(const olica_refit_state *state, int index, const oli
   return olica_collect(job, index, dense, wish, work, silent);
 }
 
-/* delta = lambda times the mean of C's diagonal, over kept and dropped neurons alike. */
-static double ridge(const olica_refit_state *state, const olica_energies *energies) {
-  double sum = 0;
-  for (int i = 0; i < energies->neurons; i++) sum += energies->neuron[i];
-  return state->options.damping * sum * (double)state->job.stream->sequences / energies->neurons;
-}
-
+/* The ridge is lambda times the mean of C's diagonal, over kept and dropped neurons alike. */
 static olica_status refit(const olica_refit_state *state, const olica_layer *dense,
                           const olica_energies *energies, olica_fit_sums *sums, olica_layer *pruned,
                           olica_cut_record *record) {
   double *change = &record->fact[OLICA_FACT_DOWN_CHANGE];
+  double delta = state->options.damping * olica_refit_mean_diagonal(&state->job, energies);
   OLICA_TIMED(state->job.context->env, "solve",
-              olica_refit_down(&state->job, dense, sums, ridge(state, energies), pruned, change));
+              olica_refit_down(&state->job, dense, sums, delta, pruned, change));
   snprintf(record->line, sizeof record->line, "%d FFN neurons, down changed by %.4f", pruned->shape.ffn,
            *change);
+  return OLICA_OK;
+}
+
+static olica_status keep(const olica_refit_state *state, const olica_layer *dense,
+                         const olica_energies *energies, olica_layer *pruned) {
+  const olica_method_job *job = &state->job;
+  olica_context *context = job->context;
+  int32_t *order;
+  OLICA_AGREE(context, OLICA_NEW(context->env, order, (size_t)job->model.arch->ffn));
+  OLICA_TRY(olica_refit_order(job, dense, energies, state->budget.skipped, order));
+  OLICA_TRY(olica_refit_keep(job, dense, order, pruned));
+  olica_memory_free(context->env, order);
   return OLICA_OK;
 }
 
@@ -51,10 +58,7 @@ olica_status olica_refit_cut(void *self, int index, olica_layer *dense, olica_la
   record->fact[OLICA_FACT_SILENT] = silent;
   record->advanced = state->options.statistics == OLICA_REFIT_DENSE;
   OLICA_TRY(olica_pruned_create(job, &job->shapes[index], &pruned));
-  olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
-  olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
-  OLICA_TRY(
-      olica_select_neurons(context, job->model.arch, dense, work.energies, state->budget.skipped, pruned));
+  OLICA_TRY(keep(state, dense, work.energies, pruned));
   OLICA_TRY(refit(state, dense, work.energies, sums, pruned, record));
   olica_collect_free(job, &work);
   *out = pruned;

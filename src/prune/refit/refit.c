@@ -3,10 +3,15 @@
  *
  *   plan      budget.c      numbers of neurons that the sparsity leaves
  *             plan.c        shapes, memory and work
+ *   observe   survey.c      dense model, layer by layer, where widths go by layer:
+ *             curve.c         error of every width of a layer
+ *             probe.c         what the model loses by half of a layer
+ *             influence.c     or one number a layer, without probes
+ *   shapes    here          the widths of least loss, by allocate.c
  *   cut       cut.c         layer by layer, on the stream of what was cut before, or on the dense one:
  *             down.c          the refit of the down matrix
  *
- * This file holds the settings and the state. */
+ * This file holds the settings, the state and the choice of the widths. */
 #include "../methods.h"
 #include "par/comm.h"
 #include "state.h"
@@ -17,8 +22,8 @@
     return i >= 0 && (size_t)i < sizeof names / sizeof *names ? names[i] : NULL;                             \
   }
 
-NAMES(shape_name, "uniform")
-NAMES(allocation_name, "uniform")
+NAMES(shape_name, "layerwise", "uniform")
+NAMES(allocation_name, "measured", "influence", "uniform")
 NAMES(select_name, "olica")
 NAMES(statistics_name, "pruned", "dense")
 
@@ -32,14 +37,17 @@ NAMES(statistics_name, "pruned", "dense")
 
 // clang-format off
 static const olica_setting settings[] = {
-  SETTING(shape, CHOICE, "uniform", RESULT, "uniform: one FFN width in all layers", .choice = shape_name),
-  SETTING(allocation, CHOICE, "uniform", RESULT, "how the layers share what goes", .choice = allocation_name),
-  SETTING(select, CHOICE, "olica", RESULT, "which neurons stay; olica: by the norms of their weights, weighted by energies",
+  SETTING(shape, CHOICE, "layerwise", RESULT, "layerwise: FFN widths by layer; uniform: one in all layers", .choice = shape_name),
+  SETTING(allocation, CHOICE, "measured", SURVEY, "by what widths go by layer; measured: error curves and probes; influence: one number a layer",
+          .choice = allocation_name),
+  SETTING(probes, INTEGER, "8", SURVEY, "sequences of the probes of allocation = measured", IN(1, 4096), .unit = "sequences"),
+  SETTING(cap, REAL, "0", RESULT, "share of a layer's neurons that may go, at most, of widths by layer; 0: by the sparsity", IN(0, 1), .open = "[)"),
+  SETTING(select, CHOICE, "olica", SURVEY, "which neurons stay; olica: by the norms of their weights, weighted by energies",
           .choice = select_name),
   SETTING(statistics, CHOICE, "pruned", RESULT, "stream that a layer is cut by: of what was pruned before, or the dense model's",
           .choice = statistics_name),
-  SETTING(damping, REAL, "0.1", RESULT, "ridge of the down matrix's fit / mean of the Gram's diagonal", IN(0, 1e6), .open = "(]"),
-  SETTING(skip_lowest, REAL, "0.01", RESULT, "share of an FFN's least important neurons that is kept", IN(0, 1), .open = "[)"),
+  SETTING(damping, REAL, "0.1", SURVEY, "ridge of the down matrix's fit / mean of the Gram's diagonal", IN(0, 1e6), .open = "(]"),
+  SETTING(skip_lowest, REAL, "0.01", SURVEY, "share of an FFN's least important neurons that is kept", IN(0, 1), .open = "[)"),
   SETTING(align, CHOICE, "1", RESULT, "the FFN's width stays a multiple of it", .choice = olica_refit_align_name),
   OLICA_SETTINGS_END
 };
@@ -51,24 +59,91 @@ static const olica_fact facts[] = {
 };
 
 static olica_status create_state(const olica_method_job *job, olica_refit_state **out) {
+  olica_env *env = job->context->env;
+  size_t layers = (size_t)job->model.arch->layers;
   olica_refit_state *state;
-  OLICA_TRY(OLICA_NEW(job->context->env, state, 1));
+  OLICA_TRY(OLICA_NEW(env, state, 1));
   state->job = *job;
   state->options = olica_refit_options_of(&job->model);
   *out = state;
-  return olica_refit_budget_make(job->context->env, &job->model, &state->budget);
+  OLICA_TRY(olica_refit_budget_make(env, &job->model, &state->budget));
+  if (olica_refit_passes(&state->options) == 0) return OLICA_OK;
+  OLICA_TRY(OLICA_NEW(env, state->measure, layers));
+  if (state->options.allocation != OLICA_REFIT_MEASURED) return OLICA_OK;
+  return OLICA_NEW(env, state->curve, layers * ((size_t)job->model.arch->ffn + 1));
 }
 
 static olica_status create(const olica_method_job *job, void **out) {
   olica_refit_state *state = NULL;
   OLICA_AGREE(job->context, create_state(job, &state));
   *out = state;
-  return OLICA_OK;
+  if (!state->curve) return OLICA_OK;
+  return olica_refit_probes_create(&state->job, (int)state->options.probes, &state->probes);
 }
 
 static void destroy(void *self) {
   olica_refit_state *state = self;
-  olica_memory_free(state->job.context->env, state);
+  olica_env *env = state->job.context->env;
+  olica_refit_probes_destroy(state->probes);
+  olica_memory_free(env, state->measure);
+  olica_memory_free(env, state->curve);
+  olica_memory_free(env, state);
+}
+
+static int arrays(void *self, olica_array array[OLICA_ARRAYS]) {
+  const olica_refit_state *state = self;
+  const int64_t layers = state->job.model.arch->layers, f = state->job.model.arch->ffn;
+  if (!state->measure) return 0;
+  array[0] = (olica_array){state->curve ? "probe_kl" : "block_influence", 1, {layers}, 0, state->measure};
+  if (!state->curve) return 1;
+  array[1] = (olica_array){"error_curve", 2, {layers, f + 1}, 0, state->curve};
+  return 2;
+}
+
+static int streams(void *self, olica_own_stream stream[OLICA_OWN_STREAMS]) {
+  const olica_refit_state *state = self;
+  if (!state->probes) return 0;
+  stream[0] = (olica_own_stream){"probes", state->probes->dense};
+  stream[1] = (olica_own_stream){"probes_cut", state->probes->cut};
+  return 2;
+}
+
+static olica_status allocate(const olica_refit_state *state, int *width) {
+  olica_env *env = state->job.context->env;
+  const olica_refit_shares *shares = &state->budget.shares;
+  double *weight;
+  if (state->curve)
+    return olica_refit_by_loss(env, shares, state->curve, state->budget.half, state->measure, width);
+  OLICA_TRY(OLICA_NEW(env, weight, (size_t)shares->layers));
+  olica_refit_influence_weights(state->measure, shares->layers, weight);
+  olica_refit_by_weight(shares, weight, width);
+  olica_memory_free(env, weight);
+  return OLICA_OK;
+}
+
+/* Rank 0 decides. Without a pass the plan's widths stay. */
+static olica_status shapes(void *self, olica_layer_shape *shape) {
+  const olica_refit_state *state = self;
+  olica_context *context = state->job.context;
+  int layers = state->job.model.arch->layers, *width;
+  if (!state->measure) return OLICA_OK;
+  OLICA_AGREE(context, OLICA_NEW(context->env, width, (size_t)layers));
+  OLICA_AGREE(context, context->rank == 0 ? allocate(state, width) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, width, (size_t)layers * sizeof *width, 0);
+  for (int i = 0; i < layers; i++) shape[i].ffn = width[i];
+  olica_memory_free(context->env, width);
+  return OLICA_OK;
+}
+
+static int findings(void *self, olica_finding finding[OLICA_FINDINGS]) {
+  const olica_refit_state *state = self;
+  int layers = state->job.model.arch->layers;
+  if (!state->measure) return 0;
+  if (state->curve)
+    finding[0] = (olica_finding){"probe_kl", OLICA_FINDING_NUMBERS, layers, state->measure};
+  else
+    finding[0] = (olica_finding){"block_influence", OLICA_FINDING_NUMBERS, layers, state->measure};
+  return 1;
 }
 
 const olica_method olica_method_refit = {
@@ -77,6 +152,8 @@ const olica_method olica_method_refit = {
     .settings = settings,
     .settings_bytes = sizeof(olica_refit_options),
     .calibrates = true,
+    .passes = 1,
+    .passes_of = olica_refit_passes,
     .facts = facts,
     .fact_count = sizeof facts / sizeof *facts,
     .plan = olica_refit_plan,
@@ -84,5 +161,11 @@ const olica_method olica_method_refit = {
     .advise = olica_refit_advise,
     .create = create,
     .destroy = destroy,
+    .observe = olica_refit_observe,
+    .arrays = arrays,
+    .streams = streams,
+    .scorer = olica_refit_scorer,
+    .shapes = shapes,
+    .findings = findings,
     .cut = olica_refit_cut,
 };

@@ -4,12 +4,16 @@
 #define OLICA_PRUNE_REFIT_STATE_H
 
 #include "budget.h"
+#include "probe.h"
 #include "prune/method.h"
 
 typedef struct olica_refit_state {
   olica_method_job job;
   olica_refit_options options;
   olica_refit_budget budget;
+  double *measure; /* [L] of the dense pass: the probes' KL, or the block influence; NULL: no pass */
+  double *curve;   /* [L x (f + 1)] error of every width, NULL: nothing is measured */
+  olica_refit_probes *probes; /* NULL: as above */
 } olica_refit_state;
 
 /* The facts of a cut, in the order of the table. */
@@ -22,6 +26,8 @@ static inline int olica_refit_pack(const olica_method_job *job) {
 
 olica_status olica_refit_plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                               olica_method_plan *plan);
+olica_status olica_refit_observe(void *state, int pass, const olica_maps *maps);
+const olica_scorer *olica_refit_scorer(void *state, int pass);
 olica_status olica_refit_cut(void *state, int index, olica_layer *dense, olica_layer **pruned,
                              olica_cut_record *record);
 

@@ -5,8 +5,8 @@
  *     KL(p || q) = sum_v p_v (log p_v - log q_v) = sum_v p_v (z_v - y_v) - logsumexp(z) + logsumexp(y)
  *
  * of which the three sums are kept, each relative to the largest logit so far. Not collective, pure. */
-#ifndef OLICA_EVAL_DIVERGENCE_H
-#define OLICA_EVAL_DIVERGENCE_H
+#ifndef OLICA_CALIB_DIVERGENCE_H
+#define OLICA_CALIB_DIVERGENCE_H
 
 #include <stddef.h>
 #include <stdint.h>

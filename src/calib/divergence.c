@@ -1,4 +1,4 @@
-#include "eval/divergence.h"
+#include "calib/divergence.h"
 
 #include <math.h>
 

@@ -1,0 +1,60 @@
+#include "order.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../layer.h"
+#include "../select.h"
+#include "par/comm.h"
+
+static olica_status choose(const olica_method_job *job, const olica_layer *dense,
+                           const olica_energies *energies, int skipped, int32_t *order) {
+  olica_env *env = job->context->env;
+  int f = job->model.arch->ffn;
+  double *importance;
+  OLICA_TRY(OLICA_NEW(env, importance, (size_t)f));
+  OLICA_TRY(olica_select_neuron_importance(env, job->model.arch, dense, energies, importance));
+  OLICA_TRY(olica_select_order(env, importance, f, skipped, order));
+  olica_memory_free(env, importance);
+  return OLICA_OK;
+}
+
+/* Rank 0 decides, since the last bits of importances may differ. */
+olica_status olica_refit_order(const olica_method_job *job, const olica_layer *dense,
+                               const olica_energies *energies, int skipped, int32_t *order) {
+  olica_context *context = job->context;
+  OLICA_AGREE(context, context->rank == 0 ? choose(job, dense, energies, skipped, order) : OLICA_OK);
+  olica_comm_bcast(context, context->comm, order, (size_t)job->model.arch->ffn * sizeof *order, 0);
+  return OLICA_OK;
+}
+
+static int ascending(const void *left, const void *right) {
+  const int32_t *a = left, *b = right;
+  return *a < *b ? -1 : *a > *b;
+}
+
+olica_status olica_refit_keep(const olica_method_job *job, const olica_layer *dense, const int32_t *order,
+                              olica_layer *pruned) {
+  olica_context *context = job->context;
+  const olica_arch *arch = job->model.arch;
+  size_t kept = (size_t)pruned->shape.ffn;
+  int n = pruned->shape.values;
+  OLICA_AGREE(context, olica_select_lists(context->env, arch, pruned));
+  for (int i = 0; i < arch->kv_heads * n; i++) pruned->values_kept[i] = i % n;
+  memcpy(pruned->ffn_kept, order, kept * sizeof *order);
+  qsort(pruned->ffn_kept, kept, sizeof *order, ascending);
+  olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
+  olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
+  olica_select_copy(context, arch, dense, pruned);
+  return OLICA_OK;
+}
+
+double olica_refit_mean_diagonal(const olica_method_job *job, const olica_energies *energies) {
+  double sum = 0;
+  for (int i = 0; i < energies->neurons; i++) sum += energies->neuron[i];
+  return sum * (double)job->stream->sequences / energies->neurons;
+}
+
+double olica_refit_order_bytes(const olica_arch *arch) {
+  return (double)sizeof(int32_t) * arch->ffn + (double)olica_select_bytes(arch);
+}

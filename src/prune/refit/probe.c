@@ -1,0 +1,184 @@
+#include "probe.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "par/comm.h"
+#include "par/partition.h"
+
+static size_t sequence_numbers(const olica_refit_probes *p) {
+  return (size_t)p->dense->tokens * (size_t)p->dense->hidden;
+}
+
+/* The calibration's sequence that probe s is. */
+static int64_t source_of(const olica_refit_probes *p, int s) {
+  return p->job->stream->sequences * s / p->count;
+}
+
+/* Ids of the probes, from the ranks that have them. */
+static olica_status share_ids(olica_refit_probes *p) {
+  olica_context *context = p->job->context;
+  const olica_stream *from = p->job->stream, *to = p->dense;
+  size_t bytes = (size_t)to->tokens * sizeof *to->ids;
+  int32_t *ids;
+  OLICA_AGREE(context, OLICA_NEW(context->env, ids, (size_t)to->tokens));
+  for (int s = 0; s < p->count; s++) {
+    int64_t source = source_of(p, s);
+    int owner = olica_partition_owner(from->sequences, context->size, source);
+    if (context->rank == owner) memcpy(ids, from->ids + (source - from->first) * to->tokens, bytes);
+    olica_comm_bcast(context, context->comm, ids, bytes, owner);
+    if (s >= to->first && s < to->first + to->count)
+      memcpy(to->ids + (s - to->first) * to->tokens, ids, bytes);
+  }
+  olica_memory_free(context->env, ids);
+  return OLICA_OK;
+}
+
+static olica_status create(olica_refit_probes *p) {
+  const olica_stream *like = p->job->stream;
+  OLICA_TRY(olica_stream_create(p->job->context, like->hidden, p->count, like->tokens, &p->dense));
+  return olica_stream_create(p->job->context, like->hidden, (int64_t)p->count * p->layers, like->tokens,
+                             &p->cut);
+}
+
+olica_status olica_refit_probes_create(const olica_method_job *job, int count, olica_refit_probes **out) {
+  olica_refit_probes *p = NULL;
+  OLICA_AGREE(job->context, OLICA_NEW(job->context->env, p, 1));
+  *p = (olica_refit_probes){.job = job, .layers = job->model.arch->layers, .count = count};
+  *out = p;
+  OLICA_AGREE(job->context, create(p));
+  return share_ids(p);
+}
+
+void olica_refit_probes_destroy(olica_refit_probes *p) {
+  if (!p) return;
+  olica_env *env = p->job->context->env;
+  olica_stream_destroy(p->dense);
+  olica_stream_destroy(p->cut);
+  olica_memory_free(env, p);
+}
+
+/* The dense states of all probes on every rank. */
+static olica_status gather(olica_refit_probes *p) {
+  olica_context *context = p->job->context;
+  size_t numbers = sequence_numbers(p);
+  OLICA_AGREE(context, OLICA_NEW(context->env, p->everywhere, (size_t)p->count * numbers));
+  memcpy(p->everywhere + (size_t)p->dense->first * numbers, p->dense->x,
+         (size_t)p->dense->count * numbers * sizeof *p->everywhere);
+  olica_comm_gather(context, context->comm, p->everywhere, numbers * sizeof *p->everywhere, p->count);
+  return OLICA_OK;
+}
+
+/* The pairs [first, first + count) of probe s. */
+static olica_stream pairs_of(const olica_refit_probes *p, int s, int first, int count) {
+  return olica_stream_part(p->cut, (int64_t)s * p->layers + first, count);
+}
+
+static olica_status pass(olica_refit_probes *p, int s, int first, int count, const olica_maps *maps) {
+  olica_stream part = pairs_of(p, s, first, count);
+  return olica_stream_advance(&part, p->job->forward, maps, NULL);
+}
+
+olica_status olica_refit_probes_advance(olica_refit_probes *p, const olica_maps *dense,
+                                        const olica_maps *cut) {
+  size_t numbers = sequence_numbers(p);
+  int layer = dense->index;
+  OLICA_TRY(gather(p));
+  for (int s = 0; s < p->count; s++) {
+    olica_stream joins = pairs_of(p, s, layer, 1);
+    if (joins.count > 0) memcpy(joins.x, p->everywhere + (size_t)s * numbers, numbers * sizeof *joins.x);
+    OLICA_TRY(pass(p, s, 0, layer, dense));
+    OLICA_TRY(pass(p, s, layer, 1, cut));
+  }
+  OLICA_FREE(p->job->context->env, p->everywhere);
+  return olica_stream_advance(p->dense, p->job->forward, dense, NULL);
+}
+
+/* ---- the output ---- */
+
+olica_status olica_refit_probes_begin(olica_refit_probes *p, const float *gains) {
+  olica_context *context = p->job->context;
+  const olica_arch *arch = p->job->model.arch;
+  int rows = p->dense->tokens;
+  size_t positions = (size_t)p->cut->count * (size_t)rows,
+         numbers = (size_t)rows * (size_t)p->job->panel_rows;
+  OLICA_TRY(gather(p));
+  for (int s = 0; s < p->count; s++) {
+    float *x = p->everywhere + (size_t)s * sequence_numbers(p);
+    olica_forward_norm(arch, rows, x, gains, x);
+  }
+  for (int64_t i = 0; i < p->cut->count; i++) {
+    float *x = olica_stream_sequence(p->cut, i);
+    olica_forward_norm(arch, rows, x, gains, x);
+  }
+  olica_status status = OLICA_NEW(context->env, p->each, positions);
+  for (int i = 0; i < 2 && status == OLICA_OK; i++) status = OLICA_NEW(context->env, p->logits[i], numbers);
+  OLICA_AGREE(context, status);
+  olica_divergence_begin(positions, p->each);
+  return OLICA_OK;
+}
+
+void olica_refit_probes_add(olica_refit_probes *p, int64_t count, olica_packed *rows) {
+  int tokens = p->dense->tokens, d = p->dense->hidden;
+  int64_t last = -1;
+  for (int64_t i = 0; i < p->cut->count; i++) {
+    int64_t s = (p->cut->first + i) / p->layers;
+    if (s != last)
+      olica_packed_multiply(rows, tokens, p->everywhere + (size_t)s * sequence_numbers(p), d, p->logits[0]);
+    last = s;
+    olica_packed_multiply(rows, tokens, olica_stream_sequence(p->cut, i), d, p->logits[1]);
+#pragma omp parallel for schedule(static)
+    for (int t = 0; t < tokens; t++) {
+      size_t at = (size_t)t * (size_t)count;
+      olica_divergence_join(p->logits[0] + at, p->logits[1] + at, count, &p->each[i * tokens + t]);
+    }
+  }
+}
+
+/* The mean over the tokens of every own pair, in its place among those of all ranks. */
+static void put_means(const olica_refit_probes *p, double *mean) {
+  int tokens = p->dense->tokens;
+  for (int64_t i = 0; i < p->cut->count; i++) {
+    double sum = 0;
+    for (int t = 0; t < tokens; t++) sum += olica_divergence_value(&p->each[i * tokens + t]);
+    mean[p->cut->first + i] = sum / tokens;
+  }
+}
+
+olica_status olica_refit_probes_finish(olica_refit_probes *p, double *kl) {
+  olica_context *context = p->job->context;
+  olica_env *env = context->env;
+  size_t pairs = (size_t)p->count * (size_t)p->layers;
+  double *mean;
+  OLICA_AGREE(context, OLICA_NEW(env, mean, pairs));
+  put_means(p, mean);
+  olica_comm_sum(context, context->comm, mean, pairs);
+  for (int i = 0; i < p->layers; i++) {
+    kl[i] = 0;
+    for (int s = 0; s < p->count; s++) kl[i] += mean[(size_t)s * (size_t)p->layers + (size_t)i] / p->count;
+    if (!isfinite(kl[i]))
+      return olica_error_set(env, OLICA_ERR_NUMERIC,
+                             "probe of layer %d: its KL divergence is not finite: the model overflows fp32",
+                             i);
+    if (kl[i] < 0) kl[i] = 0; /* rounding, where the cut changes nothing */
+  }
+  olica_memory_free(env, mean);
+  OLICA_FREE(env, p->each);
+  OLICA_FREE(env, p->logits[0]);
+  OLICA_FREE(env, p->logits[1]);
+  OLICA_FREE(env, p->everywhere);
+  return OLICA_OK;
+}
+
+olica_refit_probes_bytes olica_refit_probes_need(const olica_method_model *model,
+                                                 const olica_method_site *site, int count) {
+  double states = (double)sizeof(float) * site->tokens * model->arch->hidden,
+         ids = (double)sizeof(int32_t) * site->tokens;
+  double pairs = ceil((double)count * model->arch->layers / site->ranks),
+         own = ceil((double)count / site->ranks);
+  double logits = 2.0 * sizeof(float) * site->tokens * site->panel_rows;
+  return (olica_refit_probes_bytes){.streams = (pairs + own) * (states + ids),
+                                    .gathered = count * states,
+                                    .scored = count * states + logits +
+                                              pairs * site->tokens * (double)sizeof(olica_divergence)};
+}

@@ -1,0 +1,53 @@
+/* Probes: what the model loses when one layer's FFN is cut to half its neurons and fitted again,
+ *
+ *     KL_i = mean KL(dense || with layer i cut) of the next-token distributions over a few sequences.
+ *
+ * All of them ride in one sweep over the layers, every sequence once as it is and once for each layer that is
+ * cut, its variants:
+ *
+ *     layer          0     1     2     3
+ *     dense        ----- ----- ----- -----
+ *     variant 0    =cut= ----- ----- -----      joins at its layer with the dense states before it
+ *     variant 1          =cut= ----- -----
+ *     variant 2                =cut= -----
+ *
+ * Sequences, and pairs of a sequence and a variant, are shared out over the ranks, sequence after sequence.
+ * Private to the method. */
+#ifndef OLICA_PRUNE_REFIT_PROBE_H
+#define OLICA_PRUNE_REFIT_PROBE_H
+
+#include "calib/divergence.h"
+#include "prune/method.h"
+
+typedef struct olica_refit_probes {
+  const olica_method_job *job;
+  int layers, count;      /* L, sequences */
+  olica_stream *dense;    /* [count] */
+  olica_stream *cut;      /* [count x L], pair s L + i */
+  float *everywhere;      /* [count x T x d] the dense states, while they are wanted; NULL */
+  olica_divergence *each; /* [own pairs x T], while the output is looked at, */
+  float *logits[2];       /* [T x panel rows] of the dense model, and of a variant */
+} olica_refit_probes;
+
+/* Creates the streams of `count` sequences of the calibration's, spread over it evenly. Collective. */
+olica_status olica_refit_probes_create(const olica_method_job *job, int count, olica_refit_probes **probes);
+void olica_refit_probes_destroy(olica_refit_probes *probes); /* NULL allowed */
+
+/* Lets the streams pass a layer; the pairs of that layer's variant pass `cut` in its place. Collective. */
+olica_status olica_refit_probes_advance(olica_refit_probes *probes, const olica_maps *dense,
+                                        const olica_maps *cut);
+
+/* The operations of olica_scorer; finish: kl [L] on every rank. */
+olica_status olica_refit_probes_begin(olica_refit_probes *probes, const float *gains);
+void olica_refit_probes_add(olica_refit_probes *probes, int64_t count, olica_packed *rows);
+olica_status olica_refit_probes_finish(olica_refit_probes *probes, double *kl);
+
+/* Counted bytes of the rank that needs most: of the streams, from create to destroy; beside them while the
+ * dense states are everywhere; and while the output is looked at. Pure. */
+typedef struct olica_refit_probes_bytes {
+  double streams, gathered, scored;
+} olica_refit_probes_bytes;
+olica_refit_probes_bytes olica_refit_probes_need(const olica_method_model *model,
+                                                 const olica_method_site *site, int count);
+
+#endif
