@@ -64,6 +64,17 @@ if [ -n "${SPARSITIES:-}" ]; then
   OUT=$OUTS/olica-$SPARSITY
 fi
 
+# In compare.sh every task of the array has a pair of method and sparsity; the last job has all of them.
+pair=
+if [ -n "${PAIRS:-}" ]; then OUT=$OUTS; fi
+if [ "${PAIRS:-all}" != all ]; then
+  read -r -a each <<<"$PAIRS"
+  pair=.${each[$SLURM_ARRAY_TASK_ID]}
+  SPARSITY=${pair#.*.}
+  METHODS=${pair%".$SPARSITY"}
+  METHODS=${METHODS#.}
+fi
+
 if [ ! -r "$CONFIG" ]; then
   say "no config file $CONFIG in $PWD; CONFIG=FILE names it"
   exit 2
@@ -71,11 +82,12 @@ fi
 
 # Override only those settings of the config file that were given.
 settings=()
+if [ -n "${METHODS:-}" ]; then settings+=(--set "prune.method=$METHODS"); fi
 if [ -n "$SPARSITY" ]; then settings+=(--set "prune.sparsity=$SPARSITY"); fi
 if [ -n "$OUT" ]; then
   OUT=$(absolute "$OUT")
   mkdir -p "$OUT" || exit 4
-  settings+=(--set "output.checkpoint=$OUT/pruned.h5" --set "output.report=$OUT/report.json")
+  settings+=(--set "output.checkpoint=$OUT/pruned$pair.h5" --set "output.report=$OUT/report$pair.json")
 fi
 if [ "$STATISTICS" = none ]; then
   settings+=(--set calibration.save=)

@@ -256,6 +256,29 @@ def test_slurm_array_paths_and_options(tmp_path):
         assert code == 2 and said in text and not refused.calls("sbatch")
 
 
+def test_slurm_compare(tmp_path):
+    """The submitter; a task of its array, which has a pair and the names that a comparison gives it; the last job, which has all."""
+    batch = Batch(tmp_path)
+    (batch.directory / "sbatch").write_text('#!/bin/bash\necho "sbatch $*" >>"$CALLS"\n'
+                                            'env | grep -E "^(CONFIG|OUTS|METHODS|SPARSITY|PAIRS)=" >"given.${PAIRS%% *}"\necho 18\n')
+    code, text = batch.run("compare.sh", "olica svd-llm", "0.1 0.25")
+    tasks, last = batch.calls("sbatch")
+    assert code == 0 and "--array=0-3%4 " in tasks and "--dependency=afterany:18" in last and "--array" not in last, text
+    given = {name: dict(line.split("=", 1) for line in (tmp_path / f"given.{name}").read_text().splitlines()) for name in ("olica.0.1", "all")}
+    (tmp_path / "calls").unlink(missing_ok=True)
+    for number, names, expected in ((3, "olica.0.1", ["prune.method=svd-llm", "prune.sparsity=0.25", f"output.checkpoint={tmp_path}/compare/pruned.svd-llm.0.25.h5",
+                                                      f"output.report={tmp_path}/compare/report.svd-llm.0.25.json"]),
+                                    ("", "all", ["prune.method=olica,svd-llm", "prune.sparsity=0.1,0.25", f"output.checkpoint={tmp_path}/compare/pruned.h5",
+                                                 f"output.report={tmp_path}/compare/report.json"])):
+        task = Batch(tmp_path, CODE=0, SLURM_ARRAY_TASK_ID=number, **given[names])
+        task.calls_file.unlink(missing_ok=True)
+        assert task.run("slurm.sh")[0] == 0
+        assert sets(task.calls("mpirun")[1]) == expected
+    for arguments, said in (((), "usage"), (("olica", "0.1"), "is one job")):
+        code, text = batch.run("compare.sh", *arguments)
+        assert code == 2 and said in text
+
+
 @pytest.mark.parametrize("count, again", [(0, True), (5, False)])
 def test_pbs_submits_itself_again(count, again, tmp_path):
     batch = Batch(tmp_path, CODE=75, RESTARTED=count, RESTARTS=5, MINUTES=95)

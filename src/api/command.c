@@ -1,6 +1,7 @@
 /* A command line, as olica_mpi runs it. */
 #include <stdio.h>
 
+#include "compare.h"
 #include "config/reader.h"
 #include "par/comm.h"
 #include "par/watch.h"
@@ -30,19 +31,34 @@ static olica_status load_options(olica_env *env, const olica_arguments *argument
   return olica_options_variables(env, arguments, *text, variables, variables_bytes);
 }
 
-olica_status olica_session_options(olica_context *context, const olica_arguments *arguments,
-                                   olica_options *options) {
-  char *text = NULL, *variables = NULL;
-  size_t bytes = 0, variables_bytes = 0;
-  olica_arguments all = *arguments;
-  OLICA_AGREE(context, context->rank == 0 ? load_options(context->env, arguments, &text, &bytes, &variables,
-                                                         &variables_bytes)
+olica_status olica_session_load(olica_context *context, const olica_arguments *arguments,
+                                olica_session_config *config) {
+  size_t variables = 0;
+  *config = (olica_session_config){0};
+  OLICA_AGREE(context, context->rank == 0 ? load_options(context->env, arguments, &config->text,
+                                                         &config->bytes, &config->variables, &variables)
                                           : OLICA_OK);
-  OLICA_TRY(share(context, &text, &bytes));
-  OLICA_TRY(share(context, &variables, &variables_bytes));
-  all.variables = variables;
+  OLICA_TRY(share(context, &config->text, &config->bytes));
+  return share(context, &config->variables, &variables);
+}
+
+/* With a name for messages where there is no file. */
+static olica_arguments with_config(const olica_arguments *arguments, const olica_session_config *config) {
+  olica_arguments all = *arguments;
+  all.variables = config->variables;
   if (!all.config) all.config = "settings";
-  OLICA_AGREE(context, olica_options_read(context->env, &all, text, bytes, options));
+  return all;
+}
+
+olica_status olica_session_read(olica_env *env, const olica_arguments *arguments,
+                                const olica_session_config *config, olica_options *options) {
+  const olica_arguments all = with_config(arguments, config);
+  return olica_options_read(env, &all, config->text, config->bytes, options);
+}
+
+olica_status olica_session_options(olica_context *context, const olica_arguments *arguments,
+                                   const olica_session_config *config, olica_options *options) {
+  OLICA_AGREE(context, olica_session_read(context->env, arguments, config, options));
   olica_context_set_threads(context, (int)options->compute.threads);
   return OLICA_OK;
 }
@@ -73,26 +89,85 @@ static olica_status verify(olica_context *context, const char *path) {
   return OLICA_OK;
 }
 
-static olica_status command(olica_context *context, const olica_arguments *arguments, double resident) {
+/* Runs the only job of a config. */
+static olica_status run_job(olica_context *context, const olica_arguments *arguments,
+                            const olica_session_config *config, bool refused, json_t **answer) {
   olica_options options = {0};
-  bool runs = arguments->command == OLICA_COMMAND_RUN;
+  double resident = olica_report_resident();
+  olica_status status = olica_session_options(context, arguments, config, &options);
+  if (status == OLICA_OK) status = olica_session_check(context, &options, true);
+  if (status != OLICA_OK) return refused ? refuse(context, &options, resident, status) : status;
+  olica_timer_stop(&context->env->timers); /* "start" */
+  return olica_pipeline_run(context, &options, resident, answer);
+}
+
+static olica_status check_job(olica_context *context, const olica_arguments *arguments,
+                              const olica_session_config *config) {
+  olica_options options = {0};
+  OLICA_TRY(olica_session_options(context, arguments, config, &options));
+  OLICA_TRY(olica_session_check(context, &options, false));
+  return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
+}
+
+/* Loads the config, and the lists of a comparison in it. */
+static olica_status load(olica_context *context, const olica_arguments *arguments,
+                         olica_session_config *config, olica_pairs *pairs) {
+  OLICA_TRY(olica_session_load(context, arguments, config));
+  const olica_arguments all = with_config(arguments, config);
+  OLICA_AGREE(context, olica_pairs_read(context->env, &all, config->text, config->bytes, pairs));
+  return OLICA_OK;
+}
+
+static olica_arguments of_only_job(const olica_arguments *arguments, const olica_pairs *pairs) {
+  olica_arguments only = *arguments;
+  only.pair = pairs->chosen ? &pairs->pair[0] : NULL;
+  return only;
+}
+
+/* A config that cannot be read has no report. */
+static olica_status say_no_report(olica_context *context, bool refused, olica_status status) {
+  if (status != OLICA_OK && refused)
+    olica_log_line(context->env, "no report is written: the settings could not be read");
+  return status;
+}
+
+olica_status olica_session_run(olica *o, olica_context *context, const olica_arguments *arguments,
+                               bool refused, json_t **answer) {
+  olica_session_config config;
+  olica_pairs pairs;
+  OLICA_TRY(say_no_report(context, refused, load(context, arguments, &config, &pairs)));
+  if (pairs.count == 0) {
+    const olica_arguments only = of_only_job(arguments, &pairs);
+    return run_job(context, &only, &config, refused, answer);
+  }
+  return olica_compare_run(o, context, arguments, &config, &pairs, answer);
+}
+
+static olica_status check(olica *o, olica_context *context, const olica_arguments *arguments) {
+  olica_session_config config;
+  olica_pairs pairs;
+  OLICA_TRY(load(context, arguments, &config, &pairs));
+  if (pairs.count == 0) {
+    const olica_arguments only = of_only_job(arguments, &pairs);
+    return check_job(context, &only, &config);
+  }
+  return olica_compare_check(o, context, arguments, &config, &pairs);
+}
+
+static olica_status command(olica *o, olica_context *context, const olica_arguments *arguments) {
   OLICA_AGREE(context, olica_watch_start(context, STALL));
   if (arguments->command == OLICA_COMMAND_VERIFY) return verify(context, arguments->file);
   if (arguments->command == OLICA_COMMAND_TOKENIZE)
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
-  olica_status status = olica_session_options(context, arguments, &options);
-  if (status == OLICA_OK) status = olica_session_check(context, &options, runs);
-  if (status != OLICA_OK) return runs ? refuse(context, &options, resident, status) : status;
-  if (!runs) return olica_pipeline_check(context, &options, arguments->ranks, arguments->ranks_per_node);
-  olica_timer_stop(&context->env->timers); /* "start" */
-  return olica_pipeline_run(context, &options, resident, NULL);
+  if (arguments->command == OLICA_COMMAND_CHECK) return check(o, context, arguments);
+  return olica_session_run(o, context, arguments, true, NULL);
 }
 
 static olica_status command_and_answer(olica *o) {
   olica_context *context = o->context;
-  OLICA_TRY(command(context, &o->arguments, olica_report_resident()));
+  OLICA_TRY(command(o, context, &o->arguments));
   if (o->arguments.command != OLICA_COMMAND_RUN) OLICA_AGREE(context, olica_session_flush(context->env));
   return OLICA_OK;
 }

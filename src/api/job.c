@@ -10,31 +10,27 @@
 #include "store/checkpoint.h"
 
 /* Runs a job of these settings; *answer on rank 0: its report, or NULL. */
-static olica_status run(olica_context *context, const char *config, int count, const char *const *settings,
-                        json_t **answer) {
+static olica_status run(olica *o, olica_context *context, const char *config, int count,
+                        const char *const *settings, json_t **answer) {
   olica_env *env = context->env;
-  olica_options options = {0};
   olica_arguments arguments = {.command = OLICA_COMMAND_RUN, .config = config, .sets = count};
-  double resident = olica_report_resident();
   OLICA_AGREE(context, OLICA_NEW(env, arguments.set, (size_t)count + 1));
   for (int i = 0; i < count; i++) arguments.set[i] = settings[i];
-  OLICA_TRY(olica_session_options(context, &arguments, &options));
-  OLICA_TRY(olica_session_check(context, &options, false));
-  return olica_pipeline_run(context, &options, resident, answer);
+  return olica_session_run(o, context, &arguments, false, answer);
 }
 
 int olica_run(olica *o, const char *config, int count, const char *const *settings, char **report) {
   olica_context *context;
   json_t *answer = NULL;
   olica_status status = olica_place_create(o, &context);
-  if (status == OLICA_OK) status = run(context, config, count, settings, &answer);
+  if (status == OLICA_OK) status = run(o, context, config, count, settings, &answer);
   if (report) *report = answer ? json_dumps(answer, JSON_INDENT(2)) : NULL;
   json_decref(answer);
   return olica_place_destroy(o, context, status);
 }
 
 /* Runs a job that only evaluates; rank 0 tells the others what its report says. */
-static olica_status evaluate(olica_context *context, const char *model, const char *text,
+static olica_status evaluate(olica *o, olica_context *context, const char *model, const char *text,
                              double *perplexity) {
   olica_env *env = context->env;
   json_t *answer = NULL;
@@ -45,7 +41,7 @@ static olica_status evaluate(olica_context *context, const char *model, const ch
   snprintf(path, room[0], "model.path=%s", model);
   snprintf(file, room[1], "evaluate.text=%s", text);
   const char *const settings[] = {path, file, "prune.method=none", "output.report="};
-  OLICA_TRY(run(context, NULL, 4, settings, &answer));
+  OLICA_TRY(run(o, context, NULL, 4, settings, &answer));
   if (context->rank == 0)
     *perplexity = json_number_value(json_object_get(json_object_get(answer, "perplexity"), "model"));
   json_decref(answer);
@@ -57,7 +53,7 @@ int olica_evaluate(olica *o, const char *model, const char *text, double *perple
   olica_context *context;
   *perplexity = NAN;
   olica_status status = olica_place_create(o, &context);
-  if (status == OLICA_OK) status = evaluate(context, model, text, perplexity);
+  if (status == OLICA_OK) status = evaluate(o, context, model, text, perplexity);
   return olica_place_destroy(o, context, status);
 }
 

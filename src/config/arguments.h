@@ -30,6 +30,8 @@ typedef struct olica_arguments {
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   const char *output;      /* RUN, CHECK: --output as given, NULL: none */
   const char *variables;   /* RUN, CHECK: rank 0's, of olica_options_variables; NULL: none */
+  const struct olica_pair
+      *pair; /* RUN, CHECK: of olica_pairs_read, the job of a comparison; NULL: the only job */
   bool quiet, fresh;
   char *command_line; /* all of it, words quoted for a shell where they need it; in counted memory */
   int sets;           /* --set, in order; a later one wins */

@@ -9,6 +9,7 @@
 #include "checks.h"
 #include "config/fields.h"
 #include "config/ini.h"
+#include "config/pairs.h"
 #include "config/settings.h"
 #include "config/value.h"
 #include "eval/text_files.h"
@@ -22,6 +23,7 @@ typedef struct reader {
   const char *config;
   const char *variables; /* of rank 0 */
   olica_options *options;
+  const olica_pair *pair;       /* the job of a comparison; NULL: the only job */
   bool set[OLICA_SETTINGS_MAX]; /* it is --set that counts */
   bool choosing;                /* first only [prune] method is read: it says whose settings the others are */
   int line[OLICA_SETTINGS_MAX]; /* of the config file, by number of the setting; 0: --set, or the default */
@@ -87,6 +89,18 @@ static olica_status refuse_other_method(reader *in, int line, const olica_settin
       olica_method_at(in->options->prune.method)->name);
 }
 
+/* A list of [prune] stands for its element in this pair. */
+static const char *element_of(const reader *in, const olica_setting *setting, const char *value) {
+  if (!in->pair || strcmp(setting->section, "prune") != 0) return value;
+  if (strcmp(setting->key, "method") == 0) return in->pair->method;
+  return strcmp(setting->key, "sparsity") == 0 ? in->pair->sparsity : value;
+}
+
+/* Returns true for a setting of another method that is compared, too. */
+static bool is_of_another_pair(const reader *in, const olica_setting *setting) {
+  return in->pair && (in->pair->listed >> olica_settings_method(setting) & 1) != 0;
+}
+
 /* Takes one value from a line of the file, or from --set (line 0). */
 static olica_status take(reader *in, int line, const char *section, const char *key, const char *value) {
   if (in->choosing && !(key && strcmp(section, "prune") == 0 && strcmp(key, "method") == 0)) return OLICA_OK;
@@ -98,7 +112,8 @@ static olica_status take(reader *in, int line, const char *section, const char *
   if (!setting) return refuse_unknown(in, line, section, key);
   char where[OLICA_CHECKS_PLACE];
   if (method != OLICA_METHOD_NONE && !olica_options_has(in->options, setting))
-    return refuse_other_method(in, line, setting);
+    return is_of_another_pair(in, setting) ? OLICA_OK : refuse_other_method(in, line, setting);
+  value = element_of(in, setting, value);
   int index = olica_settings_index(setting);
   in->line[index] = line;
   in->set[index] = line == 0;
@@ -272,7 +287,11 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   const char *config = is_stream(arguments->config) ? OLICA_OPTIONS_STDIN : arguments->config;
   *options =
       (olica_options){.config = config, .command_line = arguments->command_line, .fresh = arguments->fresh};
-  reader in = {.env = env, .config = config, .variables = arguments->variables, .options = options};
+  reader in = {.env = env,
+               .config = config,
+               .variables = arguments->variables,
+               .options = options,
+               .pair = arguments->pair};
   olica_ini ini;
   OLICA_TRY(olica_ini_parse(env, in.config, text, bytes, &ini));
   OLICA_TRY(OLICA_NEW(env, options->io.hint, (size_t)(ini.count + arguments->sets)));

@@ -4,8 +4,8 @@
  *     OLICA_TRY(olica_arguments_parse(env, argc, argv, &arguments));   // every rank has argv
  *     // rank 0: OLICA_TRY(olica_options_load(env, arguments.config, &text, &bytes)); agree, broadcast text
  *     // rank 0: OLICA_TRY(olica_options_variables(...)); agree, broadcast to arguments.variables
- *     olica_options options;
- *     OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
+ *     OLICA_TRY(olica_pairs_read(env, &arguments, text, bytes, &pairs));   // a comparison: arguments.pair of
+ * each olica_options options; OLICA_TRY(olica_options_read(env, &arguments, text, bytes, &options));
  *     report->settings = olica_options_json(&options);
  */
 #ifndef OLICA_CONFIG_READER_H

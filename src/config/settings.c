@@ -58,8 +58,8 @@ static const olica_setting table[] = {
   SETTING(calibration, seed, INTEGER, "0", NOTHING, "of the sampling of texts", IN(0, 0x1p53)),
   SETTING(calibration, save, PATH, "", NOTHING, "keeps the survey's statistics for runs with other sparsities, or reads them (.h5)"),
 
-  SETTING(prune, method, CHOICE, "olica", SURVEY, "none: only evaluate", .choice = methods),
-  SETTING(prune, sparsity, REAL, "0.2", RESULT, "share of all parameters of the model to remove", IN(0, 1), .open = "[)"),
+  SETTING(prune, method, CHOICE, "olica", SURVEY, "none: only evaluate; or several, A, B, to compare", .choice = methods),
+  SETTING(prune, sparsity, REAL, "0.2", RESULT, "share of all parameters of the model to remove; or several, 0.1, 0.2, to compare", IN(0, 1), .open = "[)"),
 
   SETTING(solver, eigen, CHOICE, "auto", SURVEY, "back end of the decompositions", .choice = backends),
   SETTING(solver, block, INTEGER, "64", SURVEY, "block size of distributed matrices", IN(1, 1024), .unit = "rows"),
