@@ -11,20 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of one row. */
+/* The sums of a row. */
 typedef struct olica_divergence {
   double top_p, top_q; /* the largest of z and of y so far */
   double sum_p, sum_q; /* of exp(z - top_p), of exp(y - top_q) */
   double weighted;     /* of exp(z - top_p) (z - y) */
 } olica_divergence;
 
-/* Begins anew: d [rows]. */
+/* Empties the sums of d [rows]. */
 void olica_divergence_begin(size_t rows, olica_divergence *d);
 
-/* `count` logits of both models join, of the same tokens. */
+/* Adds `count` logits of both models, of the same tokens, to a row's sums. */
 void olica_divergence_join(const float *z, const float *y, int64_t count, olica_divergence *d);
 
-/* In nats, once all have joined. */
+/* Returns the divergence of a row in nats, after all its logits. */
 double olica_divergence_value(const olica_divergence *d);
 
 #endif

@@ -8,7 +8,7 @@
 
 /* ---- this rank's packs ---- */
 
-/* Where the next question's rows, segments and targets go. */
+/* The next free row, segment and target while a pack is filled. */
 typedef struct filler {
   olica_choices *to;
   const olica_questions *questions;
@@ -32,7 +32,7 @@ static int64_t put_scored(filler *f, int rows, int from) {
   return first;
 }
 
-/* What a choice predicts: first from rows of the prefix, then from its own. */
+/* Lists the predictions of a choice: first those from rows of the prefix, then those from its own rows. */
 static void put_targets(filler *f, const olica_question *question, int64_t number, int64_t prefix_scored,
                         int64_t own_scored) {
   const olica_choice *choice = &f->questions->choice[number];
@@ -186,7 +186,7 @@ olica_status olica_choices_advance(olica_choices *c, const olica_maps *maps) {
 
 void olica_choices_begin(olica_choices *c, const float *gains) {
   size_t d = (size_t)c->arch->hidden;
-  /* No row moves to behind its old place, so none is lost. */
+  /* Every row moves forward or stays, so none is overwritten before it has moved. */
   for (int64_t i = 0; i < c->own.scored; i++)
     olica_forward_norm(c->arch, 1, c->x + (size_t)c->scored[i] * d, gains, c->x + (size_t)i * d);
   olica_likelihood_begin((size_t)c->own.scored, c->top, c->sum);

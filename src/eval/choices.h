@@ -1,11 +1,11 @@
-/* Scoring of multiple-choice questions: packs that ride along with the sweeps like the windows of a
- * perplexity, and at the end the log-likelihood of every choice. */
+/* Scoring of multiple-choice questions: packs pass the layers in the sweeps, like the windows of a
+ * perplexity; at the end every choice has its log-likelihood. */
 #ifndef OLICA_EVAL_CHOICES_H
 #define OLICA_EVAL_CHOICES_H
 
 #include "eval/packs.h"
 
-/* A pack of this rank: which of the arrays' elements are its own. */
+/* A pack of this rank: its elements of the arrays. */
 typedef struct olica_own_pack {
   int64_t row, segment, scored, target; /* the first */
   int rows, segments, scored_rows, targets;
@@ -52,15 +52,15 @@ olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, 
                                   const olica_packs *packs, int panel_rows, olica_choices **choices);
 void olica_choices_destroy(olica_choices *choices); /* not collective; NULL allowed */
 
-/* As for a stream: rows [first, first + count) of the embedding; one layer (collective on the context, which
- * agrees on failures); then the final norm, and the output matrix in packed panels, each row given once. But
- * for the layer not collective. */
+/* Pass the packs through the model, like a stream: rows [first, first + count) of the embedding; one layer
+ * (collective on the context, agrees on failures); the final norm; the output matrix in packed panels, each
+ * row once. Not collective, except for the layer. */
 void olica_choices_embed(olica_choices *choices, int64_t first, int64_t count, const float *rows);
 olica_status olica_choices_advance(olica_choices *choices, const olica_maps *maps);
 void olica_choices_begin(olica_choices *choices, const float *gains);
 void olica_choices_add(olica_choices *choices, int64_t first, int64_t count, olica_packed *rows);
 
-/* The log-likelihoods [choices] of all ranks' choices on every rank, and the time that the slowest rank took.
+/* Gathers the log-likelihoods [choices] of all ranks' choices on every rank, and the slowest rank's time.
  * OLICA_ERR_NUMERIC if one is not finite. Collective on the context. */
 olica_status olica_choices_finish(olica_choices *choices, double *log_likelihood, double *seconds);
 

@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Begins anew: top and sum [rows]. */
+/* Empties top and sum [rows]. */
 void olica_likelihood_begin(size_t rows, float *top, double *sum);
 
-/* `count` logits of one row join: *top is the largest so far, *sum that of exp(logit - top). */
+/* Adds `count` logits of a row: *top is the largest so far, *sum the sum of exp(logit - top). */
 void olica_likelihood_join(const float *logits, int64_t count, float *top, double *sum);
 
-/* log p of a token with this logit, once all have joined. */
+/* Returns log p of the token with this logit, after all logits of its row. */
 double olica_likelihood_log(float logit, float top, double sum);
 
 #endif

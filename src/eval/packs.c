@@ -22,7 +22,7 @@ static void add_sizes(olica_pack_sizes *sum, olica_pack_sizes size) {
   sum->targets += size.targets;
 }
 
-/* Pairs of a query and a key of all choices. */
+/* Counts the pairs of a query and a key of all choices. */
 static double pairs_of(const olica_questions *questions, const olica_question *question) {
   const olica_choice *choice = questions->choice + question->first_choice;
   double prefix = question->prefix, pairs = prefix * prefix / 2;
@@ -41,7 +41,7 @@ static double cost_of(const olica_arch *arch, const olica_questions *questions,
   return 2 * (arch->layers * (question->rows * layer + attention) + question->scored * d * arch->vocabulary);
 }
 
-/* What orders questions and packs: the larger first, equals by their number. */
+/* The sorting key of a question or a pack: larger keys first, equal ones by number. */
 typedef struct rank_by {
   double key;
   int64_t number;
@@ -111,12 +111,12 @@ void olica_packs_free(olica_packs *packs) {
 
 /* ---- dealing ---- */
 
-/* A rank with less work so far comes before one with more. */
+/* Returns true if rank a has less work so far than rank b. */
 static bool before(const rank_by *a, const rank_by *b) {
   return a->key < b->key || (a->key == b->key && a->number < b->number);
 }
 
-/* The first of the heap has got more: it sinks to its place. */
+/* Restores the heap after its first element has got more work. */
 static void sink(rank_by *heap, int count) {
   for (int i = 0, child; (child = 2 * i + 1) < count; i = child) {
     if (child + 1 < count && before(&heap[child + 1], &heap[child])) child++;

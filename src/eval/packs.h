@@ -1,7 +1,7 @@
 /* Questions in packs: a few whole questions that pass the model as one block of rows, about OLICA_PACK_ROWS
  * of them, so that products are large however short a question is; nothing is padded. Packs follow from the
- * questions alone, so that every number of ranks computes the same products; ranks are dealt whole packs by
- * what they cost. Pure functions but for their memory; not collective. */
+ * questions alone, so that every number of ranks computes the same products; whole packs are dealt to the
+ * ranks by their cost. Pure, except for their memory; not collective. */
 #ifndef OLICA_EVAL_PACKS_H
 #define OLICA_EVAL_PACKS_H
 
@@ -26,16 +26,16 @@ typedef struct olica_packs {
   int most_rows, most_scored; /* of a pack */
 } olica_packs;
 
-/* Questions join a pack while they fit; one that is longer has its own. OLICA_ERR_MEMORY. */
+/* Makes packs: questions join a pack while they fit, a longer one has its own. OLICA_ERR_MEMORY. */
 olica_status olica_packs_make(olica_env *env, const olica_arch *arch, const olica_questions *questions,
                               olica_packs **packs);
 void olica_packs_free(olica_packs *packs); /* NULL allowed */
 
-/* owner[pack], 0 <= owner < ranks: the dearest first, each to the rank that has least so far.
- * OLICA_ERR_MEMORY. */
+/* Deals the packs: owner[pack], 0 <= owner < ranks. The costliest first, each to the rank with the least so
+ * far. OLICA_ERR_MEMORY. */
 olica_status olica_packs_deal(const olica_packs *packs, int ranks, int *owner);
 
-/* The sizes of all packs that `owner` gives to a rank. */
+/* Returns the sums of the sizes of a rank's packs, and their number. */
 olica_pack_sizes olica_packs_own(const olica_packs *packs, const int *owner, int rank, int64_t *count);
 
 #endif

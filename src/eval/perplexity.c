@@ -19,7 +19,7 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
   return OLICA_OK;
 }
 
-/* Predicted tokens of one window. */
+/* Returns the predicted tokens of a window. */
 static int scored(const olica_windows *windows, int64_t window) {
   return window == 0 || windows->stride >= windows->length ? windows->length - 1 : windows->stride;
 }
@@ -39,7 +39,7 @@ double olica_perplexity_bytes(const olica_arch *arch, double windows, int length
   return windows * length * position + (compares ? 2 : 1) * logits;
 }
 
-/* The ids of this rank's windows: one stretch of the file, in which windows may overlap. */
+/* Reads the ids of this rank's windows: one stretch of the file, in which windows may overlap. */
 static olica_status read_windows(olica_perplexity *p, const olica_ids *ids) {
   olica_env *env = p->context->env;
   olica_stream *stream = p->stream;
@@ -118,7 +118,7 @@ void olica_perplexity_keep(olica_perplexity *p) {
   memcpy(p->first.states, p->stream->x, positions_of(p) * (size_t)p->arch->hidden * sizeof *p->first.states);
 }
 
-/* The panel's logits of the window's predicted positions join. */
+/* Adds the panel's logits of the window's predicted positions. */
 static void join_window(olica_perplexity *p, int64_t w, int from, int64_t first, int64_t count) {
   int T = p->windows.length;
   const int32_t *ids = p->stream->ids + w * T;

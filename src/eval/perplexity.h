@@ -1,6 +1,6 @@
 /* Perplexity of token ids: exp of the mean negative log-likelihood of the predicted tokens of windows, spread
- * over the ranks. The windows are a stream that rides along with the sweeps; the output matrix comes in
- * panels of rows, so that neither it nor a row of logits is ever whole anywhere. */
+ * over the ranks. The windows are a stream that passes the layers in the sweeps; the output matrix comes in
+ * panels of rows, so that no rank has all of it, or a whole row of logits. */
 #ifndef OLICA_EVAL_PERPLEXITY_H
 #define OLICA_EVAL_PERPLEXITY_H
 
@@ -8,20 +8,20 @@
 #include "calib/stream.h"
 #include "io/ids.h"
 
-/* How ids are cut into windows. */
+/* The cut of ids into windows. */
 typedef struct olica_windows {
   int length;    /* T */
   int stride;    /* tokens from one window's beginning to the next: length: no overlap */
   int64_t count; /* the rest of the ids is dropped */
 } olica_windows;
 
-/* Windows of `tokens` ids: at most `limit` (0: all). In the first every token but the first is predicted, in
- * an overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is not one, or
- * fewer than `limit`. Pure. */
+/* Cuts `tokens` ids into windows, at most `limit` (0: all). In the first every token but the first is
+ * predicted, in an overlapping later one only the `stride` last. OLICA_ERR_INPUT naming `file` if there is
+ * not one, or fewer than `limit`. Pure. */
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows);
 
-/* Predicted tokens of all windows. Pure. */
+/* Returns the predicted tokens of all windows. Pure. */
 int64_t olica_windows_scored_all(const olica_windows *windows);
 
 /* Counted bytes of a rank with so many windows of `length` tokens; `compares`: with olica_perplexity_compare.
@@ -52,29 +52,29 @@ olica_status olica_perplexity_create(olica_context *context, const olica_arch *a
                                      olica_perplexity **perplexity);
 void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
 
-/* Two models will pass, and the second one's distributions are to be compared with the first one's. Makes
- * room for it. OLICA_ERR_MEMORY: the failure of one rank is the caller's to agree on. */
+/* Allocates the memory for two models, whose distributions are compared. OLICA_ERR_MEMORY may occur on one
+ * rank alone, and the caller agrees on it. */
 olica_status olica_perplexity_compare(olica_perplexity *perplexity);
 
 /* After the last layer: applies the final norm (gains [d]) and starts over. Not collective. */
 void olica_perplexity_begin(olica_perplexity *perplexity, const float *gains);
 
-/* Rows [first, first + count) of the output matrix, packed [count x d], each row given once. Not collective.
- */
+/* Adds the logits of rows [first, first + count) of the output matrix, packed [count x d], each row once. Not
+ * collective. */
 void olica_perplexity_add(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows);
 
-/* Where two models are compared. Behind olica_perplexity_begin of the first: keeps its states. In place of
- * olica_perplexity_add for the second: the same rows of the first one's output matrix beside its own. Not
- * collective. */
+/* For the comparison of two models: `keep`, after olica_perplexity_begin of the first, keeps its states;
+ * `add_both`, in place of olica_perplexity_add of the second, also takes the same rows of the first one's
+ * output matrix. Not collective. */
 void olica_perplexity_keep(olica_perplexity *perplexity);
 void olica_perplexity_add_both(olica_perplexity *perplexity, int64_t first, int64_t count, olica_packed *rows,
                                olica_packed *first_rows);
 
-/* The mean over the predicted tokens of all ranks of KL(first || second), in nats. OLICA_ERR_NUMERIC if it is
- * not finite. Collective on the context. */
+/* Returns the mean over the predicted tokens of all ranks of KL(first || second), in nats. OLICA_ERR_NUMERIC
+ * if it is not finite. Collective on the context. */
 olica_status olica_perplexity_divergence(olica_perplexity *perplexity, double *value);
 
-/* The perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
+/* Returns the perplexity over all ranks. OLICA_ERR_NUMERIC if it is not finite. Collective on the context. */
 olica_status olica_perplexity_finish(olica_perplexity *perplexity, double *value);
 
 #endif

@@ -17,7 +17,7 @@ static olica_status refuse(olica_env *env, const char *where, const char *member
   return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected %s", where, member, text, expected);
 }
 
-/* What jansson made, or the failure where it has no memory. */
+/* Takes over an object of jansson's; NULL means that it had no memory. */
 static olica_status made(olica_env *env, const char *where, const json_t *value) {
   return value ? OLICA_OK : olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory for the row", where);
 }
@@ -51,8 +51,8 @@ static size_t drop_brackets(char *text, size_t bytes) {
   return kept;
 }
 
-/* In this order: white space off both ends, titles into sentences, other brackets out, two spaces into one.
- * In place. */
+/* Cleans a text in place, in this order: strips white space off both ends, makes titles sentences, takes
+ * other brackets out, makes two spaces one. */
 static size_t clean(char *text, size_t bytes) {
   const char *from = text, *end = text + bytes;
   olica_strip(&from, &end);
@@ -113,7 +113,8 @@ static olica_status clean_endings(olica_env *env, const char *where, const json_
   return OLICA_OK;
 }
 
-/* Is this row, without the members that published ones have, prepared? Marks in its texts say no. */
+/* Returns true if the row, which lacks the members of published ones, is prepared: its texts have no marks.
+ */
 static olica_status check_marks(olica_env *env, const char *where, const json_t *row) {
   static const char *const marks[] = {"[header]", "[title]", "[step]", "[substeps]"};
   const char *ctx = json_string_value(json_object_get(row, "ctx"));
@@ -166,7 +167,7 @@ olica_status olica_published_hellaswag(olica_env *env, const char *where, const 
 
 /* ---- ARC, OpenBookQA ---- */
 
-/* Choice i and its label, of {text: [...], label: [...]} or [{text, label}, ...]. */
+/* Finds choice i and its label in {text: [...], label: [...]} or [{text, label}, ...]. */
 static const json_t *pick(const json_t *choices, const char *member, size_t i) {
   if (json_is_object(choices)) return json_array_get(json_object_get(choices, member), i);
   return json_object_get(json_array_get(choices, i), member);
@@ -194,7 +195,7 @@ static olica_status copy_choices(olica_env *env, const char *where, const json_t
   return OLICA_OK;
 }
 
-/* The place of answerKey among the labels, once. */
+/* Finds the place of answerKey among the labels, where it must stand once. */
 static olica_status find_key(olica_env *env, const char *where, const json_t *row, const json_t *choices,
                              size_t *gold) {
   const json_t *value = json_object_get(row, "answerKey");

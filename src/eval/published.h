@@ -1,4 +1,4 @@
-/* Rows as their authors and the hubs publish them, made into the rows that the table of tasks takes, as
+/* Makes rows as their authors and the hubs publish them into rows of the table of tasks, as
  * lm-evaluation-harness prepares them. Private to eval. */
 #ifndef OLICA_EVAL_PUBLISHED_H
 #define OLICA_EVAL_PUBLISHED_H
@@ -6,7 +6,7 @@
 #include "eval/tasks.h"
 
 /* Each of type olica_task_prepare. A row that is neither published nor prepared, or half of each:
- * OLICA_ERR_INPUT saying what is missing. */
+ * OLICA_ERR_INPUT naming the missing member. */
 
 /* activity_label, ctx_a, ctx_b: ctx is `activity_label: ctx_a Ctx_b`; [header] and its like, and doubled
  * spaces, go, from endings too. */
@@ -17,7 +17,7 @@ olica_status olica_published_hellaswag(olica_env *env, const char *where, const 
  * of the labels; question_stem for question. */
 olica_status olica_published_letters(olica_env *env, const char *where, const json_t *row, json_t **prepared);
 
-/* title: goes in front of its passage, `title -- passage`, unless it is there. */
+/* title: put in front of its passage, `title -- passage`, unless it stands there. */
 olica_status olica_published_boolq(olica_env *env, const char *where, const json_t *row, json_t **prepared);
 
 #endif

@@ -13,7 +13,7 @@
 
 /* ---- from a file to the tokens of this rank's share ---- */
 
-/* Tokens on their way between ranks: for every question its gold, number of choices, and notes on its row,
+/* The words that ranks exchange: for every question its gold, number of choices, and notes on its row,
  * then for every choice tokens, scored, characters, tokens cut off (negative: some of the choice's own among
  * them) and the ids. */
 enum { PREPARED = 1, UNUSUAL = 2 }; /* notes */
@@ -109,7 +109,7 @@ typedef struct lines {
   int64_t number;
 } lines;
 
-/* A byte order mark in front is no part of the text. */
+/* Skips a byte order mark. */
 static lines begin_lines(const char *text, size_t bytes) {
   size_t mark = olica_look_mark(text, bytes);
   return (lines){.at = text + mark, .end = text + bytes};
@@ -151,7 +151,7 @@ static olica_status put_share(reader *r, const char *text, size_t bytes, olica_r
   return OLICA_OK;
 }
 
-/* The whole file on every rank. Collective. */
+/* Gives every rank the whole file. Collective. */
 static olica_status load(olica_context *context, const char *path, char **text, size_t *bytes) {
   olica_env *env = context->env;
   *text = NULL;
@@ -209,7 +209,7 @@ static olica_status open_task(olica_questions *q, reader *r, int task, olica_tok
   return gather(context, &r->out, gathered);
 }
 
-/* ---- what a question takes ---- */
+/* ---- the sizes of a question ---- */
 
 static int common_prefix(const olica_choice *choice, int choices) {
   int prefix = choice[0].tokens, longest = choice[0].tokens;
@@ -219,7 +219,7 @@ static int common_prefix(const olica_choice *choice, int choices) {
     prefix = same;
     if (choice[c].tokens > longest) longest = choice[c].tokens;
   }
-  return prefix < longest ? prefix : longest - 1; /* nobody looks at a last token */
+  return prefix < longest ? prefix : longest - 1; /* a last token predicts nothing */
 }
 
 int olica_choice_rows(const olica_question *question, const olica_choice *choice) {
@@ -250,7 +250,7 @@ static void count_cut(olica_truncation *truncated, int32_t cut) {
   truncated->unscored += cut < 0;
 }
 
-/* The choices of one question from its words; returns what lies behind them. */
+/* Reads the choices of a question from its words; returns the address behind them. */
 static const int32_t *unpack(olica_questions *q, int task, olica_question *question, const int32_t *at) {
   *question = (olica_question){.task = task, .gold = at[0], .choices = at[1], .first_choice = q->choices};
   q->prepared[task] += (at[2] & PREPARED) != 0;
@@ -303,7 +303,7 @@ static void tell_rows(const olica_questions *q, const olica_questions_options *o
   }
 }
 
-/* All ranks know what was cut; rank 0 says it, so that the warning counts once. */
+/* Warns of cut pairs: all ranks know them, rank 0 alone warns, so that the warning counts once. */
 static void tell_truncated(const olica_questions *q, const olica_questions_options *options) {
   olica_env *env = q->context->env;
   for (int task = 0; task < q->tasks && q->context->rank == 0; task++) {

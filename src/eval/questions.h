@@ -1,5 +1,5 @@
 /* The questions of all tasks in tokens, the same on every rank: files read by rank 0, tokenized in shares,
- * gathered. What a question takes to score follows from its tokens alone, never from the number of ranks. */
+ * gathered. The work of a question follows from its tokens alone, never from the number of ranks. */
 #ifndef OLICA_EVAL_QUESTIONS_H
 #define OLICA_EVAL_QUESTIONS_H
 
@@ -25,8 +25,8 @@ typedef struct olica_question {
   int scored; /* rows that predict something */
 } olica_question;
 
-/* Of a choice's own rows, behind the prefix: how many there are, and the first that predicts something. Pure.
- */
+/* Return the number of a choice's own rows, behind the prefix, and the first of them that predicts something.
+ * Pure. */
 int olica_choice_rows(const olica_question *question, const olica_choice *choice);
 int olica_choice_from(const olica_question *question, const olica_choice *choice);
 
@@ -58,13 +58,13 @@ typedef struct olica_questions_options {
 
 /* Reads, tokenizes and gathers. A file that is missing or has no question, a row that is no question of its
  * task, a choice that adds no token, a context without one: OLICA_ERR_INPUT naming file and line. Pairs that
- * are cut are counted, and told once a task (a warning of rank 0). Collective on the context. */
+ * are cut are counted; rank 0 warns of them once a task. Collective on the context. */
 olica_status olica_questions_open(olica_context *context, olica_encoder *encoder,
                                   const olica_questions_options *options, olica_questions **questions);
 void olica_questions_close(olica_questions *questions); /* not collective; NULL allowed */
 
-/* Lets the tokens go, once whoever needs them has copied them: olica_choice.id is NULL from here on. Not
- * collective. */
+/* Frees the tokens, after they have been copied where they are needed: olica_choice.id is NULL from here on.
+ * Not collective. */
 void olica_questions_forget(olica_questions *questions);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Bytes of the white space at the text's begin (or just before its end); 0: none. */
+/* Return the bytes of the white space at a text's begin, or just before its end; 0: none. */
 static size_t space(const char *text, const char *end, bool behind) {
   static const char *const wide[] = {"\xc2\x85", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
                                      "\u2004",   "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",

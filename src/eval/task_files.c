@@ -16,11 +16,11 @@ static olica_status refuse_unknown(olica_env *env, const char *where, const char
                          name, known);
 }
 
-/* The text [from, until) without the white space around it, cut to `room`. */
-static void copy_trimmed(const char *from, const char *until, char *to, size_t room) {
+/* Copies the text [from, until) without the white space around it, cut to `size` bytes. */
+static void copy_trimmed(const char *from, const char *until, char *to, size_t size) {
   while (from < until && (*from == ' ' || *from == '\t')) from++;
   while (until > from && (until[-1] == ' ' || until[-1] == '\t')) until--;
-  snprintf(to, room, "%.*s", (int)(until - from), from);
+  snprintf(to, size, "%.*s", (int)(until - from), from);
 }
 
 static olica_status add(olica_env *env, const char *where, const char *base, const char *name,
@@ -34,7 +34,7 @@ static olica_status add(olica_env *env, const char *where, const char *base, con
     if (files->file[i].task == task)
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s: [evaluate] tasks has %s twice, expected it once",
                              where, name);
-  olica_task_file *file = &files->file[files->count++]; /* no task comes twice: there is room */
+  olica_task_file *file = &files->file[files->count++]; /* no task comes twice: all fit */
   file->task = task;
   return olica_file_resolve(env, base, path, &file->path);
 }

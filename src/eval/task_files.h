@@ -1,5 +1,5 @@
-/* What a list of tasks says: "boolq:boolq_val.jsonl, piqa:piqa_valid.jsonl". Each entry is TASK:FILE; a name
- * with a comma cannot be said. Not collective, no I/O. */
+/* A list of tasks and their files: "boolq:boolq_val.jsonl, piqa:piqa_valid.jsonl". Each entry is TASK:FILE; a
+ * name with a comma is not possible. Not collective, no I/O. */
 #ifndef OLICA_EVAL_TASK_FILES_H
 #define OLICA_EVAL_TASK_FILES_H
 
@@ -9,7 +9,7 @@ enum { OLICA_TASKS_MAX = 64 };
 
 typedef struct olica_task_file {
   const olica_task *task;
-  char *path; /* as seen from where the program was started; owned */
+  char *path; /* relative to the working directory; owned */
 } olica_task_file;
 
 typedef struct olica_task_files {

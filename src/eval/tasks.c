@@ -48,7 +48,7 @@ int olica_task_count(void) {
   return TASKS;
 }
 
-/* What every step of making a question knows. */
+/* The arguments that all steps of making a question share. */
 typedef struct maker {
   olica_env *env;
   const char *where;
@@ -62,7 +62,7 @@ static olica_status refuse(const maker *m, const char *member, const json_t *fou
                          expected);
 }
 
-/* Copies `bytes` bytes behind what `to` holds, or only counts them (to NULL). */
+/* Appends `bytes` bytes to `to`, or only counts them (to NULL). */
 static void append(char *to, size_t *used, const char *from, size_t bytes) {
   if (to) memcpy(to + *used, from, bytes);
   *used += bytes;
@@ -94,7 +94,7 @@ static olica_status fill(const maker *m, const char *template, char **text) {
   return fill_into(m, template, *text, &bytes);
 }
 
-/* Unicode characters of valid UTF-8 (as all strings of JSON are). */
+/* Counts the Unicode characters of valid UTF-8, as all strings of JSON are. */
 static int64_t count_characters(const char *text, size_t bytes) {
   int64_t count = 0;
   for (size_t i = 0; i < bytes; i++) count += ((unsigned char)text[i] & 0xc0) != 0x80;
@@ -118,7 +118,7 @@ static olica_status join(const maker *m, const char *context, size_t before, con
   return OLICA_OK;
 }
 
-/* The sentence up to its gap with the choice in it, then what follows, stripped. */
+/* Makes the sentence up to its gap, with the choice in it, and the rest behind the gap, stripped. */
 static olica_status fill_gap(const maker *m, const char *sentence, const char *text,
                              olica_question_text *question) {
   const char *gap = strchr(sentence, '_'), *rest = gap + 1, *end = rest + strlen(rest);
@@ -167,7 +167,7 @@ static olica_status add_named(const maker *m, const olica_task *task, const char
   return OLICA_OK;
 }
 
-/* The number that a value says: an integer, the same as a string, or a truth value. INT_MIN: none. */
+/* Returns the number in a value: an integer, the same as a string, or a truth value. INT_MIN: none. */
 static json_int_t number_of(const json_t *value) {
   json_int_t number = INT_MIN;
   const char *digits = json_string_value(value);
@@ -178,7 +178,7 @@ static json_int_t number_of(const json_t *value) {
   return number;
 }
 
-/* The number of the right choice; two members that say it must agree. */
+/* Finds the number of the right choice; two members that name it must agree. */
 static olica_status read_gold(const maker *m, const olica_task *task, olica_question_text *question) {
   const char *member = task->gold[0], *other = task->gold[1];
   const json_t *value = json_object_get(m->row, member);

@@ -8,7 +8,7 @@
 
 enum { PATH = 4096, SHOWN = 80 };
 
-/* Characters of the name that begins there; 0: no NAME:FILE. */
+/* Counts the characters of the name that begins there; 0: no NAME:FILE. */
 static size_t name_length(const char *entry, const char *end) {
   size_t n = 0;
   while (entry + n < end && (isalnum((unsigned char)entry[n]) || entry[n] == '-' || entry[n] == '_')) n++;

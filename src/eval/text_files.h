@@ -1,6 +1,6 @@
-/* What `[evaluate] text` says: one file, or a list "wikitext2:FILE, ptb:FILE". A value is a list if it begins
- * with NAME:FILE, where NAME is made of letters, digits, `-` and `_`, and FILE is not empty; in a list a name
- * with a comma cannot be said. Not collective, no I/O. */
+/* The value of `[evaluate] text`: one file, or a list "wikitext2:FILE, ptb:FILE". A value is a list if it
+ * begins with NAME:FILE, where NAME is made of letters, digits, `-` and `_`, and FILE is not empty; in a list
+ * a name with a comma is not possible. Not collective, no I/O. */
 #ifndef OLICA_EVAL_TEXT_FILES_H
 #define OLICA_EVAL_TEXT_FILES_H
 
@@ -12,7 +12,7 @@ enum { OLICA_TEXTS_MAX = 32, OLICA_TEXT_NAME = 24 };
 
 typedef struct olica_text_file {
   char name[OLICA_TEXT_NAME + 1]; /* "": it is alone, and has none */
-  char *path;                     /* as seen from where the program was started; owned */
+  char *path;                     /* relative to the working directory; owned */
 } olica_text_file;
 
 typedef struct olica_text_files {
@@ -20,7 +20,7 @@ typedef struct olica_text_files {
   olica_text_file file[OLICA_TEXTS_MAX];
 } olica_text_files;
 
-/* Is it a list? White space and a quotation mark may stand in front. Pure. */
+/* Returns true if the value is a list. White space and a quotation mark may stand in front. Pure. */
 bool olica_text_files_is_list(const char *value);
 
 /* Parses a value; "" has no files. Those of a list are relative to `base` (a file); the file that is alone is
@@ -29,7 +29,7 @@ bool olica_text_files_is_list(const char *value);
 olica_status olica_text_files_parse(olica_env *env, const char *where, const char *base, const char *value,
                                     olica_text_files *files);
 
-/* One file, whatever its name looks like. Frees what `files` held. OLICA_ERR_MEMORY. */
+/* Replaces the files by one file, of any name. OLICA_ERR_MEMORY. */
 olica_status olica_text_files_alone(olica_env *env, const char *path, olica_text_files *files);
 void olica_text_files_free(olica_env *env, olica_text_files *files);
 

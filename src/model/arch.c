@@ -56,7 +56,7 @@ static olica_status read_sizes(const reader *r, olica_arch *arch) {
   OLICA_TRY(read_int(r, "num_attention_heads", true, LARGEST, &arch->heads));
   OLICA_TRY(read_int(r, "intermediate_size", true, LARGEST, &arch->ffn));
   OLICA_TRY(read_int(r, "vocab_size", true, LARGEST, &arch->vocabulary));
-  /* The family's own number stands for an absent key; null says: as many as query heads. */
+  /* An absent key counts as the family's own number, null as the number of query heads. */
   bool absent = !json_object_get(r->root, "num_key_value_heads");
   arch->kv_heads = absent && arch->family->kv_heads ? arch->family->kv_heads : arch->heads;
   OLICA_TRY(read_int(r, "num_key_value_heads", false, LARGEST, &arch->kv_heads));
@@ -118,7 +118,8 @@ static const char *kind_of_layer(const olica_arch *arch, int layer) {
   return arch->layer[layer].window ? "sliding_attention" : "full_attention";
 }
 
-/* layer_types says once more which layers have a window; what it alone says is not computed. */
+/* Compares layer_types with the windows from the other keys. A window that layer_types alone asks for is not
+ * computed. */
 static olica_status check_layer_types(const reader *r, const olica_arch *arch) {
   const json_t *types = json_object_get(r->root, "layer_types");
   if (!types || json_is_null(types)) return OLICA_OK;
@@ -140,8 +141,8 @@ static olica_status check_layer_types(const reader *r, const olica_arch *arch) {
   return OLICA_OK;
 }
 
-/* What llama3's wavelengths are measured by: rope holds what the config says beside its RoPE settings, 0 if
- * nothing. */
+/* Reads the context length that llama3's wavelengths refer to. rope->original_context is the one outside of
+ * the RoPE settings; 0: none. */
 static olica_status read_original_context(const reader *r, const olica_arch *arch, olica_rope *rope) {
   double beside = rope->original_context, within = beside > 0 ? beside : arch->context;
   OLICA_TRY(
@@ -154,7 +155,7 @@ static olica_status read_original_context(const reader *r, const olica_arch *arc
                          r->name, within, beside);
 }
 
-/* What rope_parameters or rope_scaling (the reader's root) say, over what rope holds already. */
+/* Reads rope_parameters or rope_scaling (the reader's root) into `rope`, which has the defaults. */
 static olica_status read_scaling(const reader *r, const olica_arch *arch, olica_rope *rope) {
   olica_env *env = r->env;
   const char *type = "default";
@@ -181,7 +182,7 @@ static olica_status read_scaling(const reader *r, const olica_arch *arch, olica_
                          rope->high_freq, rope->low_freq);
 }
 
-/* The object under a key of the reader's root, as a reader of its own; `place` [PLACE] for its name. */
+/* Makes a reader of the object under a key of the reader's root; its name lies in `place` [PLACE]. */
 static olica_status enter(const reader *r, const char *key, char *place, reader *inner) {
   const json_t *value = json_object_get(r->root, key);
   if (json_is_object(value)) {
@@ -208,7 +209,7 @@ static int first_of_other_kind(const olica_arch *arch) {
   return i;
 }
 
-/* Newer files may have one object for each kind of layer: it counts where all layers are of one kind. */
+/* Newer files may have one object for each kind of layer. It is read where all layers are of one kind. */
 static olica_status read_scaling_of_layers(const reader *r, const olica_arch *arch, olica_rope *rope) {
   reader inner = *r;
   char place[PLACE];
@@ -229,7 +230,7 @@ static bool same_rope(const olica_rope *a, const olica_rope *b) {
          a->high_freq == b->high_freq && a->original_context == b->original_context;
 }
 
-/* Older files say it in rope_theta and rope_scaling, newer ones in rope_parameters, some in both. */
+/* Older files have rope_theta and rope_scaling, newer ones rope_parameters, some both. */
 static olica_status read_rope(const reader *r, olica_arch *arch) {
   static const char *const keys[] = {"rope_parameters", "rope_scaling"};
   bool given = false;
@@ -269,7 +270,7 @@ static olica_status read_biases(const reader *r, olica_arch *arch) {
   return OLICA_OK;
 }
 
-/* A token id, or the first of a list of them; -1 where there is none. */
+/* Returns a token id, or the first of a list of them; -1: there is none. */
 static int token_id(const json_t *value) {
   if (json_is_array(value)) value = json_array_get(value, 0);
   json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;

@@ -2,7 +2,7 @@
  * that their scores are one product. Keys come in chunks of 128 with a running softmax: no row of scores is
  * ever longer, however long the sequence.
  *
- * With s = q·k / sqrt(h), top and sum of the chunks so far, and y = Σ exp(s - top) v, a chunk brings
+ * With s = q·k / sqrt(h), top and sum of the chunks so far, and y = Σ exp(s - top) v, a chunk gives
  *     top' = max(top, max s),  y' = exp(top - top') y + Σ exp(s - top') v,  the sum likewise. */
 #include <math.h>
 #include <omp.h>
@@ -105,7 +105,7 @@ static void gather_queries(const head_work *w, int first, int rows, int full) {
     }
 }
 
-/* Of the numbers of a vector. */
+/* Returns the largest of a vector's numbers. */
 static float largest(const float *x) {
   float most = x[0];
 #pragma omp simd reduction(max : most)
@@ -189,7 +189,7 @@ static void attend_chunk(const head_work *w, int at, int rows, int full, int chu
   }
 }
 
-/* Mixes divided by the sums of their weights: seen, and stored in their blocks. */
+/* Divides mixes by the sums of their weights, shows them to the observer, and stores them in their blocks. */
 static void put_away(const head_work *w, int first, int rows, int full) {
   for (int i = 0; i < w->group; i++) {
     int col = (w->kv * w->group + i) * w->values;
@@ -259,7 +259,7 @@ static olica_status find_products(olica_forward *f, int rows, int width) {
   return f->bf16.mix[r][c] ? OLICA_OK : olica_matmul_find(f->kernel, mix, &f->bf16.mix[r][c]);
 }
 
-/* Those of a segment: of full rows of queries and the rest, over full chunks and what is left. */
+/* Finds the products of a segment: of full groups of queries and the rest, over full chunks and the rest. */
 static olica_status prepare_segment(olica_forward *f, const olica_segment *s) {
   for (int first = 0; first < s->count; first += OLICA_QUERY_ROWS) {
     int rows = s->count - first < OLICA_QUERY_ROWS ? s->count - first : OLICA_QUERY_ROWS;

@@ -92,7 +92,7 @@ static olica_status bind_layer(olica_source *source, int layer) {
   return bind_tensors(source, layer, OLICA_PROJECTIONS);
 }
 
-/* The tables. Tied weights may be stored under either name; of two, the embedding counts. */
+/* Binds the tables. Tied weights may be stored under either name; of two, the embedding counts. */
 static olica_status bind_tables(olica_source *source) {
   const olica_arch *arch = &source->arch;
   const olica_tensor *first = olica_bind_find(source, OLICA_TENSOR_EMBED, 0);
@@ -113,7 +113,7 @@ static olica_status bind_tables(olica_source *source) {
   return take(source, OLICA_TENSOR_NORM, 0, source->norm);
 }
 
-/* A model with more layers than its config says is not the one that the config describes. */
+/* Refuses a model with more layers than its config says: the config describes another one. */
 static olica_status check_no_more_layers(const olica_source *source) {
   int layers = source->arch.layers;
   const olica_tensor *tensor = olica_bind_find(source, OLICA_TENSOR_INPUT_NORM, layers);
@@ -123,8 +123,8 @@ static olica_status check_no_more_layers(const olica_source *source) {
                          olica_catalog_file(source->catalog, tensor), tensor->name, layers);
 }
 
-/* Is this one of the tensors of that layer that we know? Old checkpoints also keep the tables of the rotary
- * embedding, which follow from the config. */
+/* Returns true if the tensor is one of the table, in that layer, or a table of the rotary embedding, which
+ * old models store although it follows from the config. */
 static bool belongs_to_layer(const olica_source *source, const char *tensor, int layer) {
   const olica_family *family = source->arch.family;
   char name[OLICA_TENSOR_NAME];
@@ -145,8 +145,8 @@ static bool is_bias_of(const olica_source *source, olica_tensor_id id, const cha
   return strncmp(name, weight, stem) == 0 && strcmp(name + stem, "bias") == 0;
 }
 
-/* What a layer has and we do not compute with (norms of queries, adapters, scales of quantization) would make
- * it another function. Our own checkpoints are held to their schema by --verify. */
+/* Refuses tensors that this program does not compute with (norms of queries, adapters, scales of
+ * quantization): the model is another function. --verify compares our own checkpoints with their schema. */
 static olica_status check_no_strangers(const olica_source *source) {
   const olica_catalog *catalog = source->catalog;
   const char *layers = source->arch.family->layers;

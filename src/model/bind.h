@@ -6,11 +6,11 @@
 #include "model/source.h"
 #include "model/tensors.h"
 
-/* The tensor, or NULL: not there (or this kind of source has no such thing). */
+/* Returns the tensor; NULL: the source has none. */
 const olica_tensor *olica_bind_find(const olica_source *source, olica_tensor_id id, int layer);
 
 /* Fills shape, dtype, parameters, table and norm of a source whose catalog and arch are known. Pure: every
- * rank comes to the same result. OLICA_ERR_INPUT names file and tensor, found and expected. */
+ * rank gets the same result. OLICA_ERR_INPUT names file and tensor, found and expected. */
 olica_status olica_bind_all(olica_source *source);
 
 #endif

@@ -8,15 +8,15 @@
 #include "par/comm.h"
 #include "par/partition.h"
 
-typedef struct teller {
+typedef struct warner {
   const olica_source *source;
   olica_env *env;
   const char *name;
   const json_t *root;
-} teller;
+} warner;
 
-/* "LlamaForCausalLM" is what model_type "llama" stands for. */
-static void tell_class(const teller *t) {
+/* Warns of another class than that of model_type: "LlamaForCausalLM" for "llama". */
+static void warn_of_class(const warner *t) {
   const char *type = t->source->arch.family->name,
              *class = json_string_value(json_array_get(json_object_get(t->root, "architectures"), 0));
   size_t length = strlen(type);
@@ -35,7 +35,7 @@ static bool says_type(const char *word, olica_dtype dtype) {
   return strcmp(word, names[dtype]) == 0 || strcmp(word, "auto") == 0;
 }
 
-/* The first weight whose type is another one than the embedding's. */
+/* Returns the first weight whose type is not the embedding's. */
 static const olica_tensor *other_type(const olica_source *source) {
   const olica_catalog *catalog = source->catalog;
   olica_dtype dtype = source->table[OLICA_TABLE_EMBED]->dtype;
@@ -45,7 +45,7 @@ static const olica_tensor *other_type(const olica_source *source) {
   return NULL;
 }
 
-static void tell_types(const teller *t) {
+static void warn_of_types(const warner *t) {
   static const char *const keys[] = {"torch_dtype", "dtype"};
   const olica_tensor *embed = t->source->table[OLICA_TABLE_EMBED], *other = other_type(t->source);
   if (other)
@@ -59,8 +59,8 @@ static void tell_types(const teller *t) {
   }
 }
 
-/* Where RoPE's settings lie: in the object, or in the one of its layers' kind. */
-static void tell_rope_object(const teller *t, const char *key, const json_t *object) {
+/* Warns of contradictions within an object of RoPE settings, and with rope_theta outside of it. */
+static void warn_of_rope_object(const warner *t, const char *key, const json_t *object) {
   const json_t *old = json_object_get(object, "type"), *new = json_object_get(object, "rope_type");
   const json_t *outer = json_object_get(t->root, "rope_theta"),
                *inner = json_object_get(object, "rope_theta");
@@ -74,20 +74,20 @@ static void tell_rope_object(const teller *t, const char *key, const json_t *obj
                    t->name, json_number_value(outer), key, json_number_value(inner));
 }
 
-static void tell_rope(const teller *t) {
+static void warn_of_rope(const warner *t) {
   static const char *const keys[] = {"rope_parameters", "rope_scaling"};
   for (int i = 0; i < 2; i++) {
     const json_t *object = json_object_get(t->root, keys[i]);
     const char *key;
     json_t *value;
-    tell_rope_object(t, keys[i], object);
+    warn_of_rope_object(t, keys[i], object);
     json_object_foreach((json_t *)object, key, value) if (json_is_object(value))
-        tell_rope_object(t, keys[i], value);
+        warn_of_rope_object(t, keys[i], value);
   }
 }
 
-/* Keys that count in other families. */
-static void tell_idle(const teller *t) {
+/* Warns of keys that count in other families only. */
+static void warn_of_idle(const warner *t) {
   static const char *const biases[] = {"attention_bias", "mlp_bias"};
   const olica_family *family = t->source->arch.family;
   for (int i = 0; i < 2 && !family->config_bias; i++)
@@ -100,15 +100,15 @@ static void tell_idle(const teller *t) {
                    t->name, json_number_value(window), family->name);
 }
 
-void olica_contradictions_tell(const olica_source *source, const char *name) {
+void olica_contradictions_warn(const olica_source *source, const char *name) {
   olica_env *env = source->context->env;
   json_t *root;
   if (olica_json_parse(env, name, source->config, source->config_bytes, &root) != OLICA_OK) return;
-  const teller t = {source, env, name, root};
-  tell_class(&t);
-  tell_types(&t);
-  tell_rope(&t);
-  tell_idle(&t);
+  const warner t = {source, env, name, root};
+  warn_of_class(&t);
+  warn_of_types(&t);
+  warn_of_rope(&t);
+  warn_of_idle(&t);
   json_decref(root);
 }
 
@@ -116,8 +116,8 @@ void olica_contradictions_tell(const olica_source *source, const char *name) {
 
 enum { TIED_NUMBERS = 1 << 17 };
 
-/* The largest difference between this rank's shares of the embedding and of an output matrix that a tied
- * model stores too. */
+/* Finds the largest difference between this rank's shares of the embedding and of an output matrix that a
+ * tied model stores too. */
 static olica_status compare_tied(const olica_source *source, float *numbers, unsigned char *raw,
                                  double *largest) {
   const olica_context *context = source->context;
@@ -151,11 +151,11 @@ olica_status olica_contradictions_tied(olica_source *source) {
   double largest = INFINITY;
   if (!head || source->is_checkpoint) return OLICA_OK;
   if (same_shape(head, source->table[OLICA_TABLE_EMBED]) && head->dtype != OLICA_DTYPES) {
-    float *room;
-    OLICA_AGREE(context, OLICA_NEW(context->env, room, (size_t)3 * TIED_NUMBERS));
-    OLICA_AGREE(context,
-                compare_tied(source, room, (unsigned char *)(room + (size_t)2 * TIED_NUMBERS), &largest));
-    olica_memory_free(context->env, room);
+    float *numbers;
+    OLICA_AGREE(context, OLICA_NEW(context->env, numbers, (size_t)3 * TIED_NUMBERS));
+    OLICA_AGREE(context, compare_tied(source, numbers, (unsigned char *)(numbers + (size_t)2 * TIED_NUMBERS),
+                                      &largest));
+    olica_memory_free(context->env, numbers);
     olica_comm_max(context, context->comm, &largest, 1);
   }
   if (largest > 0 && context->rank == 0)

@@ -1,4 +1,4 @@
-/* What a config.json can ask for and we do not compute. Private to model. */
+/* Features that a config.json can ask for and this program does not compute. Private to model. */
 #ifndef OLICA_MODEL_FEATURES_H
 #define OLICA_MODEL_FEATURES_H
 

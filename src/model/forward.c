@@ -83,8 +83,7 @@ olica_status olica_forward_pass(olica_forward *f, const olica_maps *maps, const 
   return OLICA_OK;
 }
 
-void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g, float *y) {
-  int d = arch->hidden;
+void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, float *y) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
   for (int i = 0; i < d; i++) sum += x[i] * x[i];
@@ -96,7 +95,8 @@ void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g,
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
   size_t d = (size_t)arch->hidden;
 #pragma omp parallel for schedule(static) if ((double)rows * d >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < rows; t++) olica_pass_norm_row(arch, x + (size_t)t * d, g, y + (size_t)t * d);
+  for (int t = 0; t < rows; t++)
+    olica_pass_norm_row(arch, arch->hidden, x + (size_t)t * d, g, y + (size_t)t * d);
 }
 
 void olica_forward_neurons(int rows, int width, float *gate, const float *up) {

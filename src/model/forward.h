@@ -1,4 +1,4 @@
-/* The forward pass of one layer on a pack of rows, with taps: places where a caller may look at the rows that
+/* The forward pass of one layer on a pack of rows, with taps: places where an observer may read the rows that
  * pass. A row's result depends on its own sequence alone, so nothing depends on how sequences lie in packs or
  * on ranks. In fp32 the pass is a product after the other over the whole pack, by BLAS; in bf16 it goes over
  * blocks of rows that stay in the cache (pass_bf16.c). Not collective. */
@@ -17,9 +17,9 @@ typedef enum olica_tap {
   OLICA_TAPS
 } olica_tap;
 
-/* What passes a tap, in pieces that do not overlap: rows [row, row + rows) of the pack, columns [col, col +
- * cols) of the tap, element (i, j) of the piece at x[i * stride + j]. All rows of a piece lie in one segment
- * of the pack, and none in two blocks of OLICA_BLOCK_ROWS. */
+/* A piece of the rows at a tap; pieces do not overlap: rows [row, row + rows) of the pack, columns [col, col
+ * + cols) of the tap, element (i, j) of the piece at x[i * stride + j]. All rows of a piece lie in one
+ * segment of the pack, and none in two blocks of OLICA_BLOCK_ROWS. */
 typedef struct olica_view {
   olica_tap tap;
   int thread; /* pieces come from several threads at once, numbered from 0 */
@@ -27,15 +27,16 @@ typedef struct olica_view {
   const float *x;
 } olica_view;
 
-/* Sees the pieces; they are only valid during the call. */
+/* An observer reads the pieces; they are only valid during the call. */
 typedef struct olica_observer {
   void (*see)(void *self, const olica_view *view);
   void *self;
-  bool to_neurons; /* the layer ends behind the FFN's neurons: what it does to x is not wanted */
+  bool to_neurons; /* the pass ends behind the FFN's neurons: the layer's output is not needed */
 } olica_observer;
 
-/* Rows of a pack that follow each other in one sequence. What comes before them there may lie elsewhere in
- * the pack, shared with other segments: the choices of a question all go on from the same beginning. */
+/* Rows of a pack that follow each other in one sequence. The rows before them in the sequence may lie
+ * elsewhere in the pack, shared with other segments: the choices of a question all continue the same
+ * beginning. */
 typedef struct olica_segment {
   int first, count; /* rows [first, first + count) of the pack */
   int base, prefix; /* rows [base, base + prefix) come before them; 0: they begin the sequence */
@@ -61,11 +62,11 @@ olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, 
                                   olica_forward **forward);
 void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
 
-/* Rows of a pack at most, and threads that an observer sees. */
+/* Return the most rows of a pack, and the number of threads that call an observer. */
 int olica_forward_rows(const olica_forward *forward);
 int olica_forward_threads(const olica_forward *forward);
 
-/* x [pack->rows x d] := the layer applied to x, in place; observer NULL: nobody looks. OLICA_ERR_MEMORY. */
+/* x [pack->rows x d] := the layer applied to x, in place; observer NULL: none. OLICA_ERR_MEMORY. */
 olica_status olica_forward_pass(olica_forward *forward, const olica_maps *maps, const olica_pack *pack,
                                 float *x, const olica_observer *observer);
 

@@ -14,7 +14,7 @@ size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, 
   return bytes;
 }
 
-/* Where packing stands in the node's room. */
+/* The packing of a layer's maps, one behind the other in the node's memory. */
 typedef struct packing {
   olica_kernel *kernel;
   const olica_context *context;

@@ -1,7 +1,7 @@
 /* A layer in bf16. Every thread takes blocks of rows through all products of a stage while they are in its
- * cache: norm, query, key, value; then, after everybody's attention, output, norm, and the three products of
- * the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a product reads;
- * tiles, the residual stream, norms, softmax and silu are fp32. */
+ * cache: norm, query, key, value; then, after the attention of all threads, output, norm, and the three
+ * products of the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a
+ * product reads; tiles, the residual stream, norms, softmax and silu are fp32. */
 #include <omp.h>
 
 #include "la/product.h"
@@ -97,7 +97,7 @@ static group make_strip(const group *g, int first, int blocks) {
   return strip;
 }
 
-/* What becomes of tiles [rows x columns], columns [first, first + columns) of a map's output. */
+/* Uses tiles [rows x columns], columns [first, first + columns) of a map's output. */
 typedef void tiles_use(const group *g, void *to, int first, int columns, const float *tiles);
 
 static int rows_of_block(const group *g, int block) {
@@ -183,7 +183,7 @@ static void norm_block(const group *g, int row, int rows, const float *gains, co
     float *normed = g->room.normed + (size_t)t * d;
     n = rows - t < ROWS ? rows - t : ROWS;
     for (int i = 0; i < n; i++)
-      olica_pass_norm_row(arch, g->pass->x + (size_t)(g->row + row + t + i) * d, gains,
+      olica_pass_norm_row(arch, arch->hidden, g->pass->x + (size_t)(g->row + row + t + i) * d, gains,
                           normed + (size_t)i * d);
     olica_blocks_store(input, row + t, n, 0, arch->hidden, normed, arch->hidden);
   }

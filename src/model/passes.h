@@ -1,4 +1,4 @@
-/* What the two ways to pass a layer share: the scratch of a forward, and one pass. Private to model. */
+/* The scratch of a forward and one pass of a layer, for the passes in fp32 and in bf16. Private to model. */
 #ifndef OLICA_MODEL_PASSES_H
 #define OLICA_MODEL_PASSES_H
 
@@ -81,8 +81,8 @@ static inline void olica_pass_see(const olica_pass *pass, olica_view view) {
   if (pass->observer) pass->observer->see(pass->observer->self, &view);
 }
 
-/* A row of olica_forward_norm, by the calling thread alone. */
-void olica_pass_norm_row(const olica_arch *arch, const float *x, const float *g, float *y);
+/* y [d] := RMSNorm(x) with gains g [d], by the calling thread alone. */
+void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, float *y);
 
 /* Columns at most between low-rank factors: no rank passes the width of what it factors. */
 static inline int olica_pass_low_width(const olica_arch *arch) {

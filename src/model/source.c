@@ -136,7 +136,7 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_TRY(check_rest(source));
   OLICA_TRY(olica_contradictions_tied(source));
-  if (context->rank == 0) olica_contradictions_tell(source, name);
+  if (context->rank == 0) olica_contradictions_warn(source, name);
   OLICA_AGREE(context, plan_panels(source));
   *out = source;
   return OLICA_OK;

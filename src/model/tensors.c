@@ -214,7 +214,7 @@ const void *olica_tensors_data(const olica_layer *layer, olica_tensor_id id) {
   return table[id].is_list ? (const void *)*(int32_t *const *)field : (const void *)*(float *const *)field;
 }
 
-/* ---- the shape that files tell ---- */
+/* ---- the shape, from the files ---- */
 
 /* A dimension of a tensor that gives a size of the layer's shape: `unit` times the size, at most `most`. */
 typedef struct gauge {

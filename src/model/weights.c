@@ -65,7 +65,8 @@ static size_t aligned(size_t numbers) {
   return (numbers + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* All numbers of a layer once, and the attention's two products over half of the sequence on average. */
+/* Counts all numbers of a layer once, and the attention's two products over half of the sequence on average.
+ */
 double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length) {
   return 2.0 * (double)olica_layer_shape_total(arch, shape) +
          2.0 * length * olica_layer_shape_heads(shape) * (arch->head + shape->values) / 2;

@@ -16,8 +16,8 @@ typedef struct olica_linear {
   float *bias;   /* [out] or NULL */
 } olica_linear;
 
-/* The sizes of a layer's tensors, pruned or not. They are the truth for whoever works on that layer: see
- * model/arch.h. The unpruned layer has ranks 0 and full widths. */
+/* The sizes of a layer's tensors, pruned or not: the truth for all code that works on that layer (see
+ * model/arch.h). The unpruned layer has ranks 0 and full widths. */
 typedef struct olica_layer_shape {
   int rank[OLICA_PROJECTIONS]; /* 0: stored whole; only q and k are ever cut in rank */
   int kv_heads, kv_before;     /* K', key/value heads, and K, those before pruning */
@@ -36,7 +36,7 @@ typedef struct olica_layer {
   int32_t *heads_kept;        /* [K'] key/value heads, ascending, NULL: all */
   int32_t *values_kept;       /* [K' x n] ascending within a head, NULL: unpruned */
   int32_t *ffn_kept;          /* [f'] ascending, NULL: unpruned */
-  void *own;                  /* the block that all numbers lie in, NULL: somebody else's */
+  void *own;                  /* the block of all numbers; NULL: the caller's */
 } olica_layer;
 
 /* The shape of layer `layer` before pruning. Pure. */
@@ -66,7 +66,7 @@ size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape)
 
 /* A layer of that shape with its numbers in `memory` [olica_layer_bytes], which stays the caller's (and may
  * be shared by a node: then every rank has a layer of its own that shows the same numbers), or in a zeroed
- * block of its own (NULL). The kept lists are for whoever cuts it to make. */
+ * block of its own (NULL). The method that cuts a layer makes its kept lists. */
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
                                 void *memory, olica_layer **layer);
 void olica_layer_destroy(olica_env *env, olica_layer *layer); /* NULL allowed */
