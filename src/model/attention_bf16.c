@@ -199,14 +199,14 @@ static void put_away(const head_work *w, int first, int rows, int full) {
       for (int j = 0; j < w->values; j++) row[j] *= by;
     }
     olica_blocks_store(w->mixed, w->segment->first + first, rows, col, w->values, mix, w->wide);
-    olica_pass_see(w->pass, (olica_view){.tap = OLICA_TAP_VALUES,
-                                         .thread = w->thread,
-                                         .row = w->segment->first + first,
-                                         .rows = rows,
-                                         .col = col,
-                                         .cols = w->values,
-                                         .stride = w->wide,
-                                         .x = mix});
+    olica_pass_observe(w->pass, (olica_view){.tap = OLICA_TAP_VALUES,
+                                             .thread = w->thread,
+                                             .row = w->segment->first + first,
+                                             .rows = rows,
+                                             .col = col,
+                                             .cols = w->values,
+                                             .stride = w->wide,
+                                             .x = mix});
   }
 }
 

@@ -29,7 +29,7 @@ typedef struct olica_view {
 
 /* An observer reads the pieces; they are only valid during the call. */
 typedef struct olica_observer {
-  void (*see)(void *self, const olica_view *view);
+  void (*observe)(void *self, const olica_view *view);
   void *self;
   bool to_neurons; /* the pass ends behind the FFN's neurons: the layer's output is not needed */
 } olica_observer;

@@ -105,17 +105,17 @@ static int rows_of_block(const group *g, int block) {
   return left < OLICA_BLOCK_ROWS ? left : OLICA_BLOCK_ROWS;
 }
 
-static void see(const group *g, olica_tap tap, int first, int columns, const float *tiles) {
+static void observe(const group *g, olica_tap tap, int first, int columns, const float *tiles) {
   if (!g->pass->observer) return;
   for (int b = 0; b < g->blocks; b++)
-    olica_pass_see(g->pass, (olica_view){.tap = tap,
-                                         .thread = g->thread,
-                                         .row = g->row + b * OLICA_BLOCK_ROWS,
-                                         .rows = rows_of_block(g, b),
-                                         .col = first,
-                                         .cols = columns,
-                                         .stride = columns,
-                                         .x = tiles + (size_t)b * OLICA_BLOCK_ROWS * (size_t)columns});
+    olica_pass_observe(g->pass, (olica_view){.tap = tap,
+                                             .thread = g->thread,
+                                             .row = g->row + b * OLICA_BLOCK_ROWS,
+                                             .rows = rows_of_block(g, b),
+                                             .col = first,
+                                             .cols = columns,
+                                             .stride = columns,
+                                             .x = tiles + (size_t)b * OLICA_BLOCK_ROWS * (size_t)columns});
 }
 
 static void add_bias(float *tiles, const float *bias, int rows, int columns) {
@@ -197,13 +197,13 @@ static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
   for (int b = 0; b < g->blocks; b++) {
     int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
     norm_block(g, row, rows, gains, &input);
-    olica_pass_see(g->pass, (olica_view){.tap = tap,
-                                         .thread = g->thread,
-                                         .row = g->row + row,
-                                         .rows = rows,
-                                         .cols = d,
-                                         .stride = d,
-                                         .x = g->room.normed});
+    olica_pass_observe(g->pass, (olica_view){.tap = tap,
+                                             .thread = g->thread,
+                                             .row = g->row + row,
+                                             .rows = rows,
+                                             .cols = d,
+                                             .stride = d,
+                                             .x = g->room.normed});
   }
   return input;
 }
@@ -244,7 +244,7 @@ static void add_to_x(const group *g, int first, int columns, const float *tiles)
 
 static void use_attention_output(const group *g, void *to, int first, int columns, const float *tiles) {
   (void)to;
-  see(g, OLICA_TAP_ATTENTION_OUTPUT, first, columns, tiles);
+  observe(g, OLICA_TAP_ATTENTION_OUTPUT, first, columns, tiles);
   add_to_x(g, first, columns, tiles);
 }
 
@@ -281,7 +281,7 @@ static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
       int columns =
           make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, input, b, &first, g->room.other);
       combine(&strip, &neurons, first, columns, g->room.tiles, g->room.other);
-      see(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
+      observe(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
     }
   return neurons;
 }
@@ -300,7 +300,7 @@ static void finish(const group *g, const olica_blocks *input, const olica_blocks
           make_tiles(&strip, down, linear_of(g, OLICA_DOWN)->bias, panel, neurons, b, &first, g->room.tiles);
       if (rank)
         olica_packed_tiles(maps->branch.outer, g->thread, panel, &low, b, strip.blocks, true, g->room.tiles);
-      see(&strip, OLICA_TAP_FFN_OUTPUT, first, columns, g->room.tiles);
+      observe(&strip, OLICA_TAP_FFN_OUTPUT, first, columns, g->room.tiles);
       add_to_x(&strip, first, columns, g->room.tiles);
     }
 }

@@ -161,16 +161,16 @@ static void rotate(const olica_pass *pass, int heads, float *x) {
 }
 
 /* Whole rows, a segment at a time. */
-static void see(const olica_pass *pass, olica_tap tap, const float *rows, int width) {
+static void observe(const olica_pass *pass, olica_tap tap, const float *rows, int width) {
   if (!pass->observer) return;
   for (int i = 0; i < pass->pack->segments; i++) {
     const olica_segment *s = &pass->pack->segment[i];
-    olica_pass_see(pass, (olica_view){.tap = tap,
-                                      .row = s->first,
-                                      .rows = s->count,
-                                      .cols = width,
-                                      .stride = width,
-                                      .x = rows + (size_t)s->first * (size_t)width});
+    olica_pass_observe(pass, (olica_view){.tap = tap,
+                                          .row = s->first,
+                                          .rows = s->count,
+                                          .cols = width,
+                                          .stride = width,
+                                          .x = rows + (size_t)s->first * (size_t)width});
   }
 }
 
@@ -185,16 +185,16 @@ static void attention(const olica_pass *pass) {
   const olica_layer *layer = pass->maps->layer;
   int heads = olica_layer_shape_heads(&layer->shape);
   olica_forward_norm(a, pass->pack->rows, pass->x, layer->input_norm, s->normed);
-  see(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
+  observe(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
   apply(pass, OLICA_Q, s->normed, s->query);
   apply(pass, OLICA_K, s->normed, s->key);
   apply(pass, OLICA_V, s->normed, s->value);
   rotate(pass, heads, s->query);
   rotate(pass, layer->shape.kv_heads, s->key);
   attend(pass);
-  see(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
+  observe(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
   apply(pass, OLICA_O, s->mixed, s->added);
-  see(pass, OLICA_TAP_ATTENTION_OUTPUT, s->added, a->hidden);
+  observe(pass, OLICA_TAP_ATTENTION_OUTPUT, s->added, a->hidden);
   add(pass->x, s->added, (size_t)pass->pack->rows * a->hidden);
 }
 
@@ -204,15 +204,15 @@ static void ffn(const olica_pass *pass) {
   const olica_layer *layer = pass->maps->layer;
   int d = a->hidden, r = layer->shape.branch, rows = pass->pack->rows;
   olica_forward_norm(a, rows, pass->x, layer->ffn_norm, s->normed);
-  see(pass, OLICA_TAP_FFN_INPUT, s->normed, d);
+  observe(pass, OLICA_TAP_FFN_INPUT, s->normed, d);
   apply(pass, OLICA_GATE, s->normed, s->gate);
   apply(pass, OLICA_UP, s->normed, s->up);
   olica_forward_neurons(rows, layer->shape.ffn, s->gate, s->up);
-  see(pass, OLICA_TAP_FFN_NEURONS, s->gate, layer->shape.ffn);
+  observe(pass, OLICA_TAP_FFN_NEURONS, s->gate, layer->shape.ffn);
   if (pass->observer && pass->observer->to_neurons) return;
   apply(pass, OLICA_DOWN, s->gate, s->added);
   if (r) multiply(pass->f, &pass->maps->branch, rows, d, r, s->normed, s->added);
-  see(pass, OLICA_TAP_FFN_OUTPUT, s->added, d);
+  observe(pass, OLICA_TAP_FFN_OUTPUT, s->added, d);
   add(pass->x, s->added, (size_t)rows * d);
 }
 

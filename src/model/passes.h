@@ -77,8 +77,8 @@ static inline const olica_layer_shape *olica_pass_shape(const olica_pass *pass) 
   return &pass->maps->layer->shape;
 }
 
-static inline void olica_pass_see(const olica_pass *pass, olica_view view) {
-  if (pass->observer) pass->observer->see(pass->observer->self, &view);
+static inline void olica_pass_observe(const olica_pass *pass, olica_view view) {
+  if (pass->observer) pass->observer->observe(pass->observer->self, &view);
 }
 
 /* y [d] := RMSNorm(x) with gains g [d], by the calling thread alone. */

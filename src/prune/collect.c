@@ -9,7 +9,7 @@ static void keep_input(const olica_collected *work, const olica_view *view) {
                         work->ffn_input + (row + (size_t)t) * (size_t)view->cols * size, (size_t)view->cols);
 }
 
-static void see(void *self, const olica_view *view) {
+static void observe(void *self, const olica_view *view) {
   const olica_collected *work = self;
   olica_energies_see(work->energies, view);
   if (view->tap == OLICA_TAP_FFN_INPUT && work->ffn_input) keep_input(work, view);
@@ -39,8 +39,9 @@ static olica_status allocate(const olica_method_job *job, olica_collect_wish wis
 
 static olica_status pass(const olica_method_job *job, const olica_maps *maps, bool advance,
                          olica_collected *work) {
-  const olica_onlooker onlooker = {
-      .observer = {.see = see, .self = work, .to_neurons = !advance}, .passed = passed, .stays = !advance};
+  const olica_onlooker onlooker = {.observer = {.observe = observe, .self = work, .to_neurons = !advance},
+                                   .passed = passed,
+                                   .stays = !advance};
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
   if (work->gram) OLICA_AGREE(job->context, olica_fit_sums_finish(work->gram));
   if (work->values) OLICA_AGREE(job->context, olica_fit_sums_finish(work->values));

@@ -143,7 +143,7 @@ typedef struct moments {
   olica_energies *squares, *sums;
 } moments;
 
-static void see(void *self, const olica_view *view) {
+static void add_rows(void *self, const olica_view *view) {
   const moments *m = self;
   if (view->tap != OLICA_TAP_VALUES && view->tap != OLICA_TAP_FFN_NEURONS) return;
   olica_energies_see(m->squares, view);
@@ -175,7 +175,7 @@ static olica_status observe(void *self, int pass, const olica_maps *maps) {
   moments m = {0};
   (void)pass;
   OLICA_AGREE(job->context, create_moments(job, &m));
-  const olica_onlooker onlooker = {.observer = {.see = see, .self = &m}};
+  const olica_onlooker onlooker = {.observer = {.observe = add_rows, .self = &m}};
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
   olica_energies_reduce(m.squares, job->context, 1);
   olica_energies_reduce(m.sums, job->context, 1);

@@ -18,7 +18,7 @@ typedef struct survey_view {
   double *output_energy; /* [threads x d] */
 } survey_view;
 
-static void see_survey(void *self, const olica_view *view) {
+static void observe_survey(void *self, const olica_view *view) {
   survey_view *survey = self;
   if (view->tap == OLICA_TAP_ATTENTION_OUTPUT)
     olica_statistics_add_energy(survey->output_energy + (size_t)view->thread * (size_t)survey->d + view->col,
@@ -109,7 +109,8 @@ static void reduce_output_energy(const olica_state *state, const survey_view *vi
 
 static olica_status survey_stream(olica_state *state, const olica_maps *maps, survey_view *view) {
   olica_context *context = state->job.context;
-  const olica_onlooker onlooker = {.observer = {.see = see_survey, .self = view}, .passed = survey_passed};
+  const olica_onlooker onlooker = {.observer = {.observe = observe_survey, .self = view},
+                                   .passed = survey_passed};
   OLICA_TRY(create_survey(state, view));
   OLICA_TRY(olica_stream_advance(state->job.stream, state->job.forward, maps, &onlooker));
   OLICA_AGREE(context, olica_fit_sums_finish(view->sums));

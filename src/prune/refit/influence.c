@@ -57,7 +57,7 @@ olica_status olica_refit_influence(const olica_method_job *job, const olica_maps
   olica_context *context = job->context;
   passing p = {.stream = job->stream, .pack = olica_forward_rows(job->forward) / job->stream->tokens};
   size_t numbers = (size_t)olica_forward_rows(job->forward) * (size_t)job->stream->hidden;
-  const olica_onlooker onlooker = {.observer = {.see = nobody, .self = &p}, .passed = passed};
+  const olica_onlooker onlooker = {.observer = {.observe = nobody, .self = &p}, .passed = passed};
   OLICA_AGREE(context, OLICA_NEW(context->env, p.before, numbers));
   keep(&p);
   OLICA_TRY(olica_stream_advance(job->stream, job->forward, maps, &onlooker));
