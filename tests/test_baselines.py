@@ -220,9 +220,52 @@ def test_slimgpt(kind, sparsity, ffn, ranks, tmp_path):
     compare(slimgpt(dense, np.load(tmp_path / "calibration.npy"), sparsity), tmp_path, report, close=UPDATED)
 
 
+# ---- SVD-LLM ---------------------------------------------------------------------------------------------------
+
+READS = {"q_proj": "attention_input", "k_proj": "attention_input", "v_proj": "attention_input", "o_proj": "values",
+         "gate_proj": "ffn_input", "up_proj": "ffn_input", "down_proj": "neurons"}
+
+
+def svd_llm(dense, tokens, sparsity):
+    """Wang et al. 2025: X Xᵀ = S Sᵀ, W S = U Σ Vᵀ, truncated, times S^-1. Returns the model with whole matrices, and the ranks."""
+    m, x, ranks, owed = copy_of(dense), dense.w["embed_tokens"][tokens], {}, 0
+    share = dense.parameters() * sparsity / sum(dense.get(i, p + "/weight").size for i in range(dense.L) for p in READS)
+    for i in range(dense.L):
+        x, taps = judge.run_layer(dense, i, x)
+        for name, tap in READS.items():
+            W = dense.get(i, name + "/weight")
+            owed += share * W.size
+            rank = int(np.ceil((W.size - owed) / sum(W.shape) - 1e-9))
+            owed -= W.size - rank * sum(W.shape)
+            S = np.linalg.cholesky(taps[tap].T @ taps[tap])
+            U, sigma, Vt = np.linalg.svd(W @ S, full_matrices=False)
+            assert sigma[rank] < 0.999 * sigma[rank - 1]
+            m.put(i, name + "/weight", np.linalg.solve(S.T, ((U[:, :rank] * sigma[:rank]) @ Vt[:rank]).T).T)
+            ranks[i, name] = rank
+    return m, ranks
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("kind, sparsity", [("grouped", 0.2), ("plain", 0.4), ("biased", 0.3)])
+def test_svd_llm(kind, sparsity, ranks, tmp_path):
+    report = run_job(tmp_path, ranks, job_of(tmp_path, "svd-llm", kind, sparsity))
+    dense, found = judge.load_model(tmp_path / "model"), judge.load_checkpoint(tmp_path / "job.h5")
+    golden, cut = svd_llm(dense, np.load(tmp_path / "calibration.npy"), sparsity)
+    for (i, name), rank in cut.items():
+        want = golden.get(i, name + "/weight")
+        assert found.get(i, name + "/b").shape[1] == report["layers"][i][name.replace("proj", "rank")] == rank
+        assert np.abs(found.matrix(i, name) - want).max() <= UPDATED * np.abs(want).max(), (i, name)
+        assert np.array_equal(found.get(i, name + "/bias"), dense.get(i, name + "/bias"))
+    gone = sum(dense.get(i, name + "/weight").size - rank * sum(dense.get(i, name + "/weight").shape) for (i, name), rank in cut.items())
+    assert report["parameters"]["pruned"] == found.parameters() == dense.parameters() - gone
+    assert 0 <= dense.parameters() * sparsity - gone < dense.d + dense.f
+    want = judge.perplexity(golden, np.load(tmp_path / "evaluation.npy"), LENGTH)
+    assert report["perplexity"]["pruned"] == pytest.approx(want, rel=UPDATED / 3)
+
+
 # ---- all of them -----------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("method", ["flap", "wanda-sp", "slimgpt"])
+@pytest.mark.parametrize("method", ["flap", "wanda-sp", "slimgpt", "svd-llm"])
 def test_over_nodes(method, tmp_path):
     """Three nodes of one rank make the same checkpoint as one rank; with products in bf16 it is near."""
     sections = job_of(tmp_path, method, "grouped", 0.3)
@@ -234,9 +277,18 @@ def test_over_nodes(method, tmp_path):
     assert near["perplexity"]["pruned"] == pytest.approx(alone["perplexity"]["pruned"], rel=0.1)
 
 
-def test_fewer_heads_in_bf16(tmp_path):
-    """Layers of different numbers of heads pass in bf16 as they do in fp32, to rounding."""
-    sections = job_of(tmp_path, "flap", "grouped", 0.3)
+@pytest.mark.parametrize("eigen", ["scalapack", "slepc"])
+def test_svd_llm_on_grids(eigen, tmp_path):
+    sections = job_of(tmp_path, "svd-llm", "plain", 0.3)
+    alone = run_job(tmp_path, 1, sections, name="alone")["perplexity"]["pruned"]
+    report = run_job(tmp_path, 4, {**sections, "solver": {"eigen": eigen, "block": 8}}, env={"OLICA_RANKS_PER_NODE": 3})
+    assert report["perplexity"]["pruned"] == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["flap", "svd-llm"])
+def test_what_is_new_in_bf16(method, tmp_path):
+    """Layers of different numbers of heads, and of factors in place of every matrix, pass in bf16 as they do in fp32, to rounding."""
+    sections = job_of(tmp_path, method, "grouped", 0.3)
     plain = run_job(tmp_path, 2, sections, name="plain")["perplexity"]["pruned"]
     evaluate = {"model": {"path": tmp_path / "plain.h5"}, "prune": {"method": "none"}, "evaluate": sections["evaluate"]}
     found = run_job(tmp_path, 2, {**evaluate, "compute": {"precision": "bf16"}}, name="rounded")["perplexity"]

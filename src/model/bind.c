@@ -83,9 +83,10 @@ static olica_status bind_layer(olica_source *source, int layer) {
   olica_layer_shape *shape = &source->shape[layer];
   OLICA_TRY(olica_tensors_measure(source->catalog, arch, naming_of(source), layer, shape));
   if (shape->kv_heads < shape->kv_before || shape->values < arch->head ||
-      shape->ffn < arch->layer[layer].ffn || shape->branch || shape->rank[OLICA_Q] || shape->rank[OLICA_K])
+      shape->ffn < arch->layer[layer].ffn || shape->branch)
     source->is_pruned = true;
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
+    if (shape->rank[p] > 0) source->is_pruned = true;
     OLICA_TRY(bind_tensors(source, layer, p));
     OLICA_TRY(check_bias(source, layer, p));
   }

@@ -12,9 +12,10 @@ enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 
 /* A room of a thread: a group of blocks on its way. */
 typedef struct room {
-  char *input, *neurons, *low; /* room for blocks [d], [f], [olica_pass_low_width] */
-  float *normed;               /* [64 x d] */
-  float *tiles, *other;        /* [GROUP_ROWS x PANEL] */
+  char *input, *neurons; /* room for blocks [d], [f] */
+  char *low, *more_low;  /* each [olica_pass_low_width]: two maps in low rank are at work side by side */
+  float *normed;         /* [64 x d] */
+  float *tiles, *other;  /* [GROUP_ROWS x PANEL] */
 } room;
 
 static size_t lay_out(const olica_arch *arch, char *at, room *r) {
@@ -27,10 +28,11 @@ static size_t lay_out(const olica_arch *arch, char *at, room *r) {
     *r = (room){.input = at,
                 .neurons = at + input,
                 .low = at + input + neurons,
-                .normed = (float *)(void *)(at + input + neurons + low),
-                .tiles = (float *)(void *)(at + input + neurons + low + normed),
-                .other = (float *)(void *)(at + input + neurons + low + normed + tiles)};
-  return input + neurons + low + normed + 2 * tiles;
+                .more_low = at + input + neurons + low,
+                .normed = (float *)(void *)(at + input + neurons + 2 * low),
+                .tiles = (float *)(void *)(at + input + neurons + 2 * low + normed),
+                .other = (float *)(void *)(at + input + neurons + 2 * low + normed + tiles)};
+  return input + neurons + 2 * low + normed + 2 * tiles;
 }
 
 size_t olica_pass_bf16_room(const olica_arch *arch) {
@@ -153,10 +155,10 @@ static void apply_map(const group *g, const olica_packed *map, const float *bias
     }
 }
 
-/* Blocks of the inner factor's output. */
+/* Blocks of the inner factor's output, in the room `at`. */
 static olica_blocks apply_inner(const group *g, const olica_packed *inner, int rank, const olica_blocks *x,
-                                int block) {
-  olica_blocks low = olica_blocks_in(g->room.low, rank);
+                                int block, char *at) {
+  olica_blocks low = olica_blocks_in(at, rank);
   olica_blocks_clear(&low, g->rows);
   apply_map(g, inner, NULL, x, block, store_blocks, &low);
   return low;
@@ -170,7 +172,7 @@ static void apply(const group *g, olica_projection projection, const olica_block
     apply_map(g, map->outer, linear->bias, x, block, use, to);
     return;
   }
-  const olica_blocks low = apply_inner(g, map->inner, linear->rank, x, block);
+  const olica_blocks low = apply_inner(g, map->inner, linear->rank, x, block, g->room.low);
   apply_map(g, map->outer, linear->bias, &low, 0, use, to);
 }
 
@@ -267,19 +269,28 @@ static void combine(const group *strip, const olica_blocks *neurons, int first, 
   }
 }
 
+/* The input of a projection's outer factor: x itself, or what the inner one makes of it in the room `at`. */
+static olica_blocks outer_input(const group *g, olica_projection projection, const olica_blocks *x,
+                                char *at) {
+  const olica_packed *inner = g->pass->maps->linear[projection].inner;
+  return inner ? apply_inner(g, inner, linear_of(g, projection)->rank, x, 0, at) : *x;
+}
+
 /* Gate and up, panel by panel, become neurons. */
 static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
   const olica_maps *maps = g->pass->maps;
   const olica_packed *gate = maps->linear[OLICA_GATE].outer, *up = maps->linear[OLICA_UP].outer;
   olica_blocks neurons = olica_blocks_in(g->room.neurons, maps->layer->shape.ffn);
+  const olica_blocks of_gate = outer_input(g, OLICA_GATE, input, g->room.low),
+                     of_up = outer_input(g, OLICA_UP, input, g->room.more_low);
   int first, blocks = strip_blocks(input);
   olica_blocks_clear(&neurons, g->rows);
   for (int panel = 0; panel < olica_packed_panels(gate); panel++)
     for (int b = 0; b < g->blocks; b += blocks) {
       const group strip = make_strip(g, b, blocks);
-      make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, input, b, &first, g->room.tiles);
+      make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, &of_gate, b, &first, g->room.tiles);
       int columns =
-          make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, input, b, &first, g->room.other);
+          make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, &of_up, b, &first, g->room.other);
       combine(&strip, &neurons, first, columns, g->room.tiles, g->room.other);
       observe(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
     }
@@ -290,14 +301,15 @@ static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
 static void finish(const group *g, const olica_blocks *input, const olica_blocks *neurons) {
   const olica_maps *maps = g->pass->maps;
   const olica_packed *down = maps->linear[OLICA_DOWN].outer;
+  const olica_blocks of_down = outer_input(g, OLICA_DOWN, neurons, g->room.more_low);
   olica_blocks low = {0};
   int first, rank = maps->layer->shape.branch, blocks = strip_blocks(neurons);
-  if (rank) low = apply_inner(g, maps->branch.inner, rank, input, 0);
+  if (rank) low = apply_inner(g, maps->branch.inner, rank, input, 0, g->room.low);
   for (int panel = 0; panel < olica_packed_panels(down); panel++)
     for (int b = 0; b < g->blocks; b += blocks) {
       const group strip = make_strip(g, b, blocks);
       int columns =
-          make_tiles(&strip, down, linear_of(g, OLICA_DOWN)->bias, panel, neurons, b, &first, g->room.tiles);
+          make_tiles(&strip, down, linear_of(g, OLICA_DOWN)->bias, panel, &of_down, b, &first, g->room.tiles);
       if (rank)
         olica_packed_tiles(maps->branch.outer, g->thread, panel, &low, b, strip.blocks, true, g->room.tiles);
       observe(&strip, OLICA_TAP_FFN_OUTPUT, first, columns, g->room.tiles);

@@ -264,11 +264,14 @@ olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arc
   const gauge heads = {OLICA_TENSOR_HEADS_KEPT, 0, 1, shape->kv_before, &shape->kv_heads};
   OLICA_TRY(measure(catalog, arch, naming, layer, &heads));
   const gauge gauges[] = {
+      {olica_tensors_linear(OLICA_V, OLICA_PART_B), 0, shape->kv_heads, arch->head, &shape->values},
+      {olica_tensors_linear(OLICA_GATE, OLICA_PART_B), 0, 1, shape->ffn, &shape->ffn},
       {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, shape->kv_heads, arch->head, &shape->values},
       {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, shape->ffn, &shape->ffn},
       {OLICA_TENSOR_BRANCH_A, 1, 1, arch->hidden, &shape->branch}};
   for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
     OLICA_TRY(measure(catalog, arch, naming, layer, &gauges[i]));
-  OLICA_TRY(measure_rank(catalog, arch, naming, layer, OLICA_Q, shape));
-  return measure_rank(catalog, arch, naming, layer, OLICA_K, shape);
+  for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++)
+    OLICA_TRY(measure_rank(catalog, arch, naming, layer, p, shape));
+  return OLICA_OK;
 }

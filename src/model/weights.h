@@ -19,7 +19,7 @@ typedef struct olica_linear {
 /* The sizes of a layer's tensors, pruned or not: the truth for all code that works on that layer (see
  * model/arch.h). The unpruned layer has ranks 0 and full widths. */
 typedef struct olica_layer_shape {
-  int rank[OLICA_PROJECTIONS]; /* 0: stored whole; only q and k are ever cut in rank */
+  int rank[OLICA_PROJECTIONS]; /* 0: stored whole */
   int kv_heads, kv_before;     /* K', key/value heads, and K, those before pruning */
   int group;                   /* H/K, the query heads of each */
   int values;                  /* n, value neurons of each key/value head; h when unpruned */

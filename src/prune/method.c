@@ -13,6 +13,7 @@ static const olica_method *const methods[] = {
     &olica_method_flap,
     &olica_method_wanda_sp,
     &olica_method_slimgpt,
+    &olica_method_svd_llm,
 };
 // clang-format on
 

@@ -5,6 +5,6 @@
 #include "prune/method.h"
 
 extern const olica_method olica_method_olica, olica_method_magnitude, olica_method_refit, olica_method_flap,
-    olica_method_wanda_sp, olica_method_slimgpt;
+    olica_method_wanda_sp, olica_method_slimgpt, olica_method_svd_llm;
 
 #endif

@@ -140,8 +140,7 @@ static void copy_columns(const olica_linear *from, olica_linear *to, olica_range
   }
 }
 
-/* Copies the norms: all vectors that belong to no projection. */
-static void copy_vectors(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
+void olica_select_norms(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned) {
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
     const olica_tensor_row *row = olica_tensors_row(id);
     if (row->projection < OLICA_PROJECTIONS || row->is_list || row->extent[1] != OLICA_EXTENT_NONE) continue;
@@ -161,7 +160,7 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
               neurons = olica_shared_part(context, kept_f),
               outputs = olica_shared_part(context, arch->hidden);
   if (olica_shared_leads(context)) {
-    copy_vectors(arch, dense, pruned);
+    olica_select_norms(arch, dense, pruned);
     copy_all(from[OLICA_O].bias, to[OLICA_O].bias, d);
     copy_all(from[OLICA_DOWN].bias, to[OLICA_DOWN].bias, d);
   }

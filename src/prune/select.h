@@ -37,6 +37,9 @@ size_t olica_select_bytes(const olica_arch *arch);
 olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
                                   const olica_energies *energies, int skipped, olica_layer *pruned);
 
+/* Copies the norms: all vectors that belong to no projection. For the node's first rank; not collective. */
+void olica_select_norms(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned);
+
 /* Allocates the lists of `pruned`: heads_kept [K'] where it has fewer than the model, values_kept [K' x n]
  * and ffn_kept [f']. OLICA_ERR_MEMORY. */
 olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_layer *pruned);

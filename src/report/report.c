@@ -227,6 +227,17 @@ static json_t *checkpoint_json(const olica_report *report) {
   return object;
 }
 
+/* Ranks of maps that few methods cut, where they are cut. */
+static void put_ranks(json_t *object, const olica_layer_shape *shape) {
+  static const char *const names[] = {[OLICA_V] = "v_rank",
+                                      [OLICA_O] = "o_rank",
+                                      [OLICA_GATE] = "gate_rank",
+                                      [OLICA_UP] = "up_rank",
+                                      [OLICA_DOWN] = "down_rank"};
+  for (int p = OLICA_V; p < OLICA_PROJECTIONS; p++)
+    if (shape->rank[p] > 0) put_integer(object, names[p], shape->rank[p]);
+}
+
 static json_t *layers_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
@@ -237,6 +248,7 @@ static json_t *layers_json(const olica_report *report) {
                                "k_rank", shape->rank[OLICA_K], "vo_width", shape->kv_heads * shape->values,
                                "ffn_width", shape->ffn, "branch_rank", shape->branch);
     if (shape->kv_heads < report->kv_heads) put_integer(object, "kv_heads", shape->kv_heads);
+    put_ranks(object, shape);
     put_facts(object, report->method, layer->fact);
     json_array_append_new(array, object);
   }
