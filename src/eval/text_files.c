@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/file.h"
 
@@ -25,6 +26,15 @@ bool olica_text_files_is_list(const char *value) {
   trim(&value, &end);
   if (value < end && (*value == '"' || *value == '\'')) value++;
   return name_length(value, end) > 0;
+}
+
+bool olica_text_files_is_file(olica_env *env, const char *base, const char *value) {
+  char *path;
+  if (!olica_text_files_is_list(value) || olica_file_resolve(env, base, value, &path) != OLICA_OK)
+    return false;
+  bool found = access(path, F_OK) == 0;
+  olica_memory_free(env, path);
+  return found;
 }
 
 static olica_status refuse(olica_env *env, const char *where, const char *from, const char *until,

@@ -153,27 +153,18 @@ static olica_status check_lists(const outputs *o) {
   return status;
 }
 
-/* Is it a list, and not the name of a file (run/texts.c)? */
-static olica_status look_for_list(const outputs *o, bool *list) {
-  const olica_options *options = o->options;
-  char *whole;
-  *list = olica_text_files_is_list(options->evaluate.text);
-  if (!*list) return OLICA_OK;
-  OLICA_TRY(olica_file_resolve(o->env, options->evaluate.text_base, options->evaluate.text, &whole));
-  *list = access(whole, F_OK) != 0;
-  olica_status status = *list ? OLICA_OK : check_input(o, "[evaluate] text", whole);
-  olica_memory_free(o->env, whole);
-  return status;
-}
-
 static olica_status check_evaluation_texts(const outputs *o) {
   const olica_options *options = o->options;
+  const char *base = options->evaluate.text_base, *value = options->evaluate.text;
   olica_text_files texts;
-  bool list;
-  OLICA_TRY(look_for_list(o, &list));
-  if (!list) return check_input(o, "[evaluate] text", options->evaluate.text);
-  OLICA_TRY(olica_text_files_parse(o->env, options->config, options->evaluate.text_base,
-                                   options->evaluate.text, &texts));
+  if (olica_text_files_is_file(o->env, base, value)) {
+    char *whole;
+    OLICA_TRY(olica_file_resolve(o->env, base, value, &whole));
+    olica_status status = check_input(o, "[evaluate] text", whole);
+    olica_memory_free(o->env, whole);
+    return status;
+  }
+  OLICA_TRY(olica_text_files_parse(o->env, options->config, base, value, &texts));
   olica_status status = OLICA_OK;
   for (int i = 0; i < texts.count && status == OLICA_OK; i++)
     status = check_input(o, "[evaluate] text", texts.file[i].path);

@@ -122,9 +122,12 @@ static olica_status record_solvers(olica_job *job) {
   olica_env *env = job->setup.context->env;
   OLICA_AGREE(job->setup.context, OLICA_NEW(env, report->solvers, MOST));
   report->solvers_count = olica_pool_records(job->engine.pool, report->solvers, MOST);
-  long problems[OLICA_BACKENDS] = {0};
-  for (int i = 0; i < report->solvers_count; i++)
+  long problems[OLICA_BACKENDS] = {0}, all = 0;
+  for (int i = 0; i < report->solvers_count; i++) {
     problems[report->solvers[i].place.backend] += report->solvers[i].problems;
+    all += report->solvers[i].problems;
+  }
+  if (all == 0) return OLICA_OK;
   olica_log_line(env, "eigenproblems: %ld by lapack, %ld by scalapack, %ld by slepc ([solver] eigen = %s)",
                  problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK],
                  problems[OLICA_BACKEND_SLEPC], olica_backend_name(job->setup.options->solver.eigen));

@@ -9,9 +9,9 @@ static const olica_rider_kind *const kinds[OLICA_RIDER_KINDS] = {&olica_rider_te
 _Static_assert(OLICA_SECTIONS_MAX >= OLICA_ARRAYS + OLICA_OWN_STREAMS + 3 + 2 * OLICA_RIDERS_MAX,
                "each rider has up to two sections");
 
-void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, void *self) {
+void olica_riders_append(olica_riders *riders, const olica_rider_ops *ops, void *self) {
   assert(riders->count < OLICA_RIDERS_MAX);
-  riders->rider[riders->count++] = (olica_rider){kind, self};
+  riders->rider[riders->count++] = (olica_rider){ops, self};
 }
 
 olica_status olica_riders_create(const olica_setup *setup, olica_report *report, olica_riders *riders) {
@@ -77,51 +77,51 @@ void olica_riders_close(olica_riders *riders) {
 
 void olica_riders_embed(const olica_riders *riders, int64_t first, int64_t count, const float *rows) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    r->kind->embed(r->self, first, count, rows);
+    r->ops->embed(r->self, first, count, rows);
 }
 
 olica_status olica_riders_advance(const olica_riders *riders, const olica_maps *maps) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->advance(r->self, maps));
+    OLICA_TRY(r->ops->advance(r->self, maps));
   return OLICA_OK;
 }
 
 void olica_riders_begin(const olica_riders *riders, const float *gains, bool pruned) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    r->kind->begin(r->self, gains, pruned);
+    r->ops->begin(r->self, gains, pruned);
 }
 
 void olica_riders_add(const olica_riders *riders, const olica_rider_panel *panel) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    r->kind->add(r->self, panel);
+    r->ops->add(r->self, panel);
 }
 
 olica_status olica_riders_finish(const olica_riders *riders, bool pruned) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->finish(r->self, pruned));
+    OLICA_TRY(r->ops->finish(r->self, pruned));
   return OLICA_OK;
 }
 
 olica_status olica_riders_save(const olica_riders *riders, bool rides, bool scored,
                                olica_sections *sections) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->save(r->self, rides, scored, sections));
+    OLICA_TRY(r->ops->save(r->self, rides, scored, sections));
   return OLICA_OK;
 }
 
 olica_status olica_riders_describe(const olica_riders *riders, json_t *state) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->describe(r->self, state));
+    OLICA_TRY(r->ops->describe(r->self, state));
   return OLICA_OK;
 }
 
 void olica_riders_recall(const olica_riders *riders, bool scored, const json_t *state) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    r->kind->recall(r->self, scored, state);
+    r->ops->recall(r->self, scored, state);
 }
 
 olica_status olica_riders_tokens(const olica_riders *riders, json_t *group) {
   for (const olica_rider *r = riders->rider; r < riders->rider + riders->count; r++)
-    OLICA_TRY(r->kind->tokens(r->self, group));
+    OLICA_TRY(r->ops->tokens(r->self, group));
   return OLICA_OK;
 }

@@ -39,28 +39,8 @@ typedef struct olica_rider_panel {
   olica_packed *dense; /* the dense model's, beside the pruned one's; NULL: nobody compares */
 } olica_rider_panel;
 
-struct olica_riders;
-
-typedef struct olica_rider_kind {
-  /* ---- of a kind, whose state is `all` ---- */
-  /* Makes the state from what the settings ask for. The report is filled later; NULL: there is none. */
-  olica_status (*create)(const olica_setup *setup, olica_report *report, void **all);
-  bool (*tokenizes)(const void *all);                          /* does it need the tokenizer? Pure */
-  olica_status (*open)(void *all, const olica_inputs *inputs); /* reads and tokenizes */
-  olica_status (*check_ids)(const void *all); /* checks all ids, spread over the ranks. Not collective */
-  void (*print)(const void *all);             /* what there is, for --check. Not collective */
-  const char *item;                           /* what the kind shares out to the ranks, */
-  int64_t (*items)(const void *all);          /* and how many there are. Pure */
-  /* Adds to the plan for so many ranks; `method` is read only where the run prunes. Not collective. */
-  olica_status (*plan)(const void *all, int ranks, const olica_method_plan *method, olica_rider_plan *plan);
-  /* Makes its riders: olica_riders_append. `forward`: the calibration's, NULL if there is none; both stay the
-   * caller's, and outlive the riders. */
-  olica_status (*prepare)(void *all, olica_kernel *kernel, olica_forward *forward,
-                          struct olica_riders *riders);
-  olica_status (*write)(const void *all); /* writes its own files. Not collective: rank 0 */
-  void (*close)(void *all);               /* not collective */
-
-  /* ---- of a rider, `self`; of the rows of tables each is given once ---- */
+/* The operations of a rider, `self`; of the rows of tables each is given once. */
+typedef struct olica_rider_ops {
   void (*embed)(void *self, int64_t first, int64_t count, const float *rows); /* not collective */
   olica_status (*advance)(void *self, const olica_maps *maps);
   void (*begin)(void *self, const float *gains, bool pruned); /* final norm. Not collective */
@@ -82,11 +62,33 @@ typedef struct olica_rider_kind {
   /* Does it keep more of the dense model than the array has, so that this must pass again? Pure. */
   bool (*keeps)(void *self);
   void (*scored)(void *self); /* the array has been read from a file. Not collective */
+} olica_rider_ops;
+
+struct olica_riders;
+
+/* The operations of a kind, whose state is `all`. */
+typedef struct olica_rider_kind {
+  /* Makes the state from what the settings ask for. The report is filled later; NULL: there is none. */
+  olica_status (*create)(const olica_setup *setup, olica_report *report, void **all);
+  bool (*tokenizes)(const void *all);                          /* does it need the tokenizer? Pure */
+  olica_status (*open)(void *all, const olica_inputs *inputs); /* reads and tokenizes */
+  olica_status (*check_ids)(const void *all); /* checks all ids, spread over the ranks. Not collective */
+  void (*print)(const void *all);             /* what there is, for --check. Not collective */
+  const char *item;                           /* what the kind shares out to the ranks, */
+  int64_t (*items)(const void *all);          /* and how many there are. Pure */
+  /* Adds to the plan for so many ranks; `method` is read only where the run prunes. Not collective. */
+  olica_status (*plan)(const void *all, int ranks, const olica_method_plan *method, olica_rider_plan *plan);
+  /* Makes its riders: olica_riders_append. `forward`: the calibration's, NULL if there is none; both stay the
+   * caller's, and outlive the riders. */
+  olica_status (*prepare)(void *all, olica_kernel *kernel, olica_forward *forward,
+                          struct olica_riders *riders);
+  olica_status (*write)(const void *all); /* writes its own files. Not collective: rank 0 */
+  void (*close)(void *all);               /* not collective */
 } olica_rider_kind;
 
 typedef struct olica_rider {
-  const olica_rider_kind *kind;
-  void *self; /* the kind's own */
+  const olica_rider_ops *ops;
+  void *self;
 } olica_rider;
 
 enum { OLICA_RIDER_KINDS = 2, OLICA_RIDERS_MAX = 33 };
@@ -102,7 +104,7 @@ typedef struct olica_riders {
 extern const olica_rider_kind olica_rider_texts, olica_rider_tasks;
 
 /* Appends one; there is room for all that the kinds make. Not collective, like add. */
-void olica_riders_append(olica_riders *riders, const olica_rider_kind *kind, void *self);
+void olica_riders_append(olica_riders *riders, const olica_rider_ops *ops, void *self);
 
 /* The operations of all kinds. riders_write is collective. */
 olica_status olica_riders_create(const olica_setup *setup, olica_report *report, olica_riders *riders);

@@ -7,11 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fingerprint.h"
+#include "about.h"
 #include "io/file.h"
 #include "io/lock.h"
 #include "par/comm.h"
-#include "store/survey.h"
 
 /* What the file holds of this run: the method's arrays. */
 static olica_survey survey_of(const olica_saved *saved) {
@@ -20,92 +19,19 @@ static olica_survey survey_of(const olica_saved *saved) {
   return survey;
 }
 
-/* Riders whose scores of the dense model are wanted: all or none. */
-static int wanted(const olica_saved *saved) {
-  return olica_setup_scores(saved->setup, false) ? saved->engine->riders->count : 0;
-}
-
-/* What the dense model's scores are of, from the fingerprint of the whole run. */
-static void put_dense(const olica_saved *saved, json_t *about, const json_t *run) {
-  for (int i = 0; i < wanted(saved); i++) {
-    const olica_rider *rider = &saved->engine->riders->rider[i];
-    const char *key;
-    olica_array array;
-    json_t *of = rider->kind->score(rider->self, json_object_get(run, "tokens"), &key, &array);
-    json_object_set_new(about, key, of);
-  }
-}
-
-static olica_status describe(olica_saved *saved) {
-  json_t *survey, *run;
-  OLICA_TRY(olica_fingerprint_make(saved->engine, OLICA_FINGERPRINT_STATISTICS, &survey));
-  OLICA_TRY(olica_fingerprint_make(saved->engine, OLICA_FINGERPRINT_RUN, &run));
-  if (saved->setup->context->rank == 0) {
-    saved->about = json_pack("{s:o}", "survey", survey);
-    put_dense(saved, saved->about, run);
-    json_decref(run);
-  }
-  return OLICA_OK;
-}
-
-/* What the file says that it is of: rank 0's, NULL elsewhere. */
-static olica_status read_about(olica_saved *saved, const olica_survey_file *file, json_t **about) {
-  *about = NULL;
-  if (saved->setup->context->rank != 0) return OLICA_OK;
-  *about = json_loads(file->about, JSON_REJECT_DUPLICATES, NULL);
-  if (json_is_object(json_object_get(*about, "survey"))) return OLICA_OK;
-  json_decref(*about);
-  return olica_error_set(saved->setup->context->env, OLICA_ERR_INPUT,
-                         "%s: does not say what its statistics are of",
-                         saved->setup->options->calibration.save);
-}
-
-/* The names that the wanted scores have in a file; "": it has none that is of the same. */
-typedef struct scores {
-  char name[OLICA_RIDERS_MAX][64];
-} scores;
-
-/* A score may have another name there: texts are told apart by what they are, not by what they are called. */
-static void find_score(const json_t *about, const char *key, const json_t *of, const char *name,
-                       char found[64]) {
-  const char *its;
-  json_t *value;
-  *found = '\0';
-  json_object_foreach((json_t *)about, its, value) {
-    if (strcmp(its, "survey") == 0 || !json_equal(value, of)) continue;
-    snprintf(found, 64, "%s", strcmp(its, key) == 0 ? name : its);
-    if (strcmp(its, key) == 0) return;
-  }
-}
-
-/* Does it fit this run, and which of the wanted scores does it have? Rank 0 knows. */
-static olica_status compare(olica_saved *saved, const json_t *about, scores *known) {
-  *known = (scores){0};
-  if (saved->setup->context->rank != 0) return OLICA_OK;
-  for (int i = 0; i < wanted(saved); i++) {
-    const olica_rider *rider = &saved->engine->riders->rider[i];
-    const char *key;
-    olica_array array;
-    json_decref(rider->kind->score(rider->self, NULL, &key, &array));
-    find_score(about, key, json_object_get(saved->about, key), array.name, known->name[i]);
-  }
-  return olica_fingerprint_compare(saved->setup->context->env, saved->setup->options->calibration.save,
-                                   json_object_get(about, "survey"), json_object_get(saved->about, "survey"));
-}
-
 /* Scores of the dense model under the names that they have in a file. *all: it has those that are wanted. */
-static void put_scores(const olica_saved *saved, const olica_survey_file *file, const scores *known,
-                       olica_survey *survey, bool *all) {
+static void put_scores(const olica_saved *saved, const olica_survey_file *file,
+                       const olica_about_names *known, olica_survey *survey, bool *all) {
   *all = true;
-  for (int i = 0; i < wanted(saved); i++) {
+  for (int i = 0; i < olica_about_scores(saved->engine); i++) {
     const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
-    json_decref(rider->kind->score(rider->self, NULL, &key, &survey->score[i]));
+    json_decref(rider->ops->score(rider->self, NULL, &key, &survey->score[i]));
     survey->score[i].name = known->name[i];
-    bool keeps = rider->kind->keeps && rider->kind->keeps(rider->self);
+    bool keeps = rider->ops->keeps && rider->ops->keeps(rider->self);
     *all = *all && !keeps && *known->name[i] && olica_survey_has(file, known->name[i]);
   }
-  if (*all) survey->scores = wanted(saved);
+  if (*all) survey->scores = olica_about_scores(saved->engine);
 }
 
 /* What a damaged file has given is no beginning for a survey, which adds up, and no score. */
@@ -117,7 +43,7 @@ static void forget(const olica_survey *survey) {
     for (int64_t n = 0; n < survey->score[i].shape[0]; n++) survey->score[i].data[n] = NAN;
 }
 
-static olica_status take(olica_saved *saved, olica_survey_file *file, const scores *known) {
+static olica_status take(olica_saved *saved, olica_survey_file *file, const olica_about_names *known) {
   olica_survey survey = survey_of(saved);
   put_scores(saved, file, known, &survey, &saved->dense);
   olica_status status = olica_survey_load(file, &survey);
@@ -128,8 +54,8 @@ static olica_status take(olica_saved *saved, olica_survey_file *file, const scor
   OLICA_TRY(status);
   saved->survey = true;
   for (int i = 0; i < survey.scores; i++)
-    if (saved->engine->riders->rider[i].kind->scored)
-      saved->engine->riders->rider[i].kind->scored(saved->engine->riders->rider[i].self);
+    if (saved->engine->riders->rider[i].ops->scored)
+      saved->engine->riders->rider[i].ops->scored(saved->engine->riders->rider[i].self);
   snprintf(saved->engine->report->survey, sizeof saved->engine->report->survey, "read from %s",
            saved->setup->options->calibration.save);
   olica_log_line(saved->setup->context->env, "survey: %s%s%s", saved->engine->report->survey,
@@ -142,9 +68,10 @@ static olica_status take(olica_saved *saved, olica_survey_file *file, const scor
 static olica_status use(olica_saved *saved, olica_survey_file *file, bool begins) {
   olica_context *context = saved->setup->context;
   json_t *about;
-  scores known;
-  OLICA_AGREE(context, read_about(saved, file, &about));
-  olica_status fits = olica_comm_agree(context, context->comm, compare(saved, about, &known));
+  olica_about_names known;
+  OLICA_AGREE(context, olica_about_read(saved->engine, file, &about));
+  olica_status fits = olica_comm_agree(context, context->comm,
+                                       olica_about_compare(saved->engine, saved->about, about, &known));
   json_decref(about);
   OLICA_TRY(fits);
   olica_comm_bcast(context, context->comm, &known, sizeof known, 0);
@@ -199,7 +126,7 @@ olica_status olica_saved_open(olica_saved *saved, olica_position from) {
   if (from.sweep == 1) /* else the restart file says it */
     snprintf(saved->engine->report->survey, sizeof saved->engine->report->survey, "made");
   if (!*saved->setup->options->calibration.save) return OLICA_OK;
-  OLICA_TRY(describe(saved));
+  OLICA_TRY(olica_about_make(saved->engine, &saved->about));
   int there = context->rank == 0 && find(saved);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   saved->writes = !there;
@@ -209,14 +136,14 @@ olica_status olica_saved_open(olica_saved *saved, olica_position from) {
 /* The tokens have not been looked at. */
 static olica_status foresee(olica_saved *saved, olica_survey_file *file) {
   json_t *about;
-  scores known;
-  OLICA_AGREE(saved->setup->context, read_about(saved, file, &about));
+  olica_about_names known;
+  OLICA_AGREE(saved->setup->context, olica_about_read(saved->engine, file, &about));
   if (saved->setup->context->rank == 0) {
     json_object_set_new(json_object_get(about, "survey"), "tokens", json_object());
     json_object_set_new(json_object_get(saved->about, "survey"), "tokens", json_object());
   }
-  olica_status status =
-      olica_comm_agree(saved->setup->context, saved->setup->context->comm, compare(saved, about, &known));
+  olica_status status = olica_comm_agree(saved->setup->context, saved->setup->context->comm,
+                                         olica_about_compare(saved->engine, saved->about, about, &known));
   json_decref(about);
   return status;
 }
@@ -229,7 +156,7 @@ olica_status olica_saved_foresee(olica_saved *saved, bool *reads) {
   int there = context->rank == 0 && find(saved);
   olica_comm_bcast(context, context->comm, &there, sizeof there, 0);
   if (!there) return OLICA_OK;
-  OLICA_TRY(describe(saved));
+  OLICA_TRY(olica_about_make(saved->engine, &saved->about));
   olica_status status = olica_survey_open(context, saved->setup->options->calibration.save, &file);
   bool opened = status == OLICA_OK;
   if (opened) status = foresee(saved, file);
@@ -270,10 +197,10 @@ static olica_status write_file(olica_saved *saved) {
   olica_survey survey = survey_of(saved);
   char *about;
   bool stays;
-  for (int i = 0; i < wanted(saved); i++) {
+  for (int i = 0; i < olica_about_scores(saved->engine); i++) {
     const olica_rider *rider = &saved->engine->riders->rider[i];
     const char *key;
-    json_decref(rider->kind->score(rider->self, NULL, &key, &survey.score[survey.scores++]));
+    json_decref(rider->ops->score(rider->self, NULL, &key, &survey.score[survey.scores++]));
   }
   OLICA_TRY(share_about(saved, &about));
   bool replace = context->rank == 0 && is_found(saved);

@@ -1,6 +1,7 @@
 #include "sweep.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/progress.h"
@@ -203,12 +204,21 @@ static olica_status look_at_rest(olica_engine *engine) {
   return source->arch.tied ? OLICA_OK : pass_table(engine, &(table_use){.table = OLICA_TABLE_HEAD});
 }
 
+/* "survey layer", of several passes "survey 2 of 3, layer". */
+static void name_sweep(const olica_method *method, const dense_sweep *s, char what[32]) {
+  if (s->observe && method->passes > 1)
+    snprintf(what, 32, "survey %d of %d, layer", s->sweep, method->passes);
+  else
+    snprintf(what, 32, "%s", s->observe ? "survey layer" : "evaluate layer");
+}
+
 /* From layer `first` on. */
 static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) {
   olica_env *env = job->setup.context->env;
   int layers = job->setup.source->arch.layers;
-  olica_progress progress =
-      olica_progress_begin(s->observe ? "survey layer" : "evaluate layer", layers, first);
+  char what[32];
+  name_sweep(job->setup.method, s, what);
+  olica_progress progress = olica_progress_begin(what, layers, first);
   if (first == 0)
     OLICA_TRY(pass_table(&job->engine, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = first; i < layers; i++) {

@@ -68,6 +68,8 @@ static olica_status make_scores(tasks *self) {
   return OLICA_OK;
 }
 
+static const olica_rider_ops ops;
+
 static olica_status prepare(void *all, olica_kernel *kernel, olica_forward *forward, olica_riders *riders) {
   tasks *self = all;
   const olica_setup *setup = self->setup;
@@ -86,7 +88,7 @@ static olica_status prepare(void *all, olica_kernel *kernel, olica_forward *forw
     report->task[t] = (olica_report_task){.task = self->files.file[t].task,
                                           .n = self->questions->first[t + 1] - self->questions->first[t],
                                           .truncated = self->questions->truncated[t]};
-  olica_riders_append(riders, &olica_rider_tasks, self);
+  olica_riders_append(riders, &ops, self);
   return OLICA_OK;
 }
 
@@ -274,6 +276,18 @@ static void scored(void *rider) {
   report_scores(rider, false, NAN);
 }
 
+static const olica_rider_ops ops = {.embed = embed,
+                                    .advance = advance,
+                                    .begin = begin,
+                                    .add = add,
+                                    .finish = finish,
+                                    .save = save,
+                                    .describe = describe,
+                                    .recall = recall,
+                                    .tokens = tokens,
+                                    .score = score,
+                                    .scored = scored};
+
 const olica_rider_kind olica_rider_tasks = {.create = create,
                                             .tokenizes = tokenizes,
                                             .open = open_tasks,
@@ -283,15 +297,4 @@ const olica_rider_kind olica_rider_tasks = {.create = create,
                                             .plan = plan,
                                             .prepare = prepare,
                                             .write = write_predictions,
-                                            .close = close_tasks,
-                                            .embed = embed,
-                                            .advance = advance,
-                                            .begin = begin,
-                                            .add = add,
-                                            .finish = finish,
-                                            .save = save,
-                                            .describe = describe,
-                                            .recall = recall,
-                                            .tokens = tokens,
-                                            .score = score,
-                                            .scored = scored};
+                                            .close = close_tasks};
