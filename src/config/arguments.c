@@ -8,7 +8,7 @@
 
 #include "config/settings.h"
 
-/* What an option does; one that needs an operand finds it behind `=` or in the next word. */
+/* The effect of an option; its operand stands behind `=` or in the next word. */
 typedef enum effect {
   SET,
   CHECK,
@@ -65,7 +65,7 @@ const olica_argument *olica_arguments_at(int i) {
   return i >= 0 && i < ARGUMENTS ? &table[i].argument : NULL;
 }
 
-/* Position of an option in the table, its name ending at `=`; -1 if there is none. */
+/* Returns the position of an option in the table, its name ending at `=`; -1 if there is none. */
 static int find(const char *word) {
   size_t length = strcspn(word, "=");
   for (int i = 0; i < ARGUMENTS; i++)
@@ -98,7 +98,7 @@ static olica_status read_count(olica_env *env, const char *name, const char *tex
   return OLICA_OK;
 }
 
-/* One command only: --check --verify FILE means nothing. */
+/* Sets the command; refuses a second one (--check --verify FILE). */
 static olica_status take_command(olica_env *env, const char *name, olica_command command,
                                  olica_arguments *out) {
   if (out->command != OLICA_COMMAND_RUN)
@@ -223,14 +223,15 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   return OLICA_OK;
 }
 
-/* Someone who asks for help gets it, whatever else stands on the line. */
+/* Returns whether that option stands on the line: a request for help counts, whatever else stands there. */
 static bool asks_for(int argc, char **argv, const char *name) {
   for (int i = 1; i < argc; i++)
     if (strcmp(argv[i], name) == 0) return true;
   return false;
 }
 
-/* As a shell reads it back: 'two words', 'that'\''s'. Room for four bytes of each, two marks and a blank. */
+/* Quotes a word for a shell: 'two words', 'that'\''s'. A word takes at most four bytes for each of its own,
+ * two marks and a blank. */
 static char *quote(char *to, const char *word) {
   bool plain =
       *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./,:%@") ==

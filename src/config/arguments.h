@@ -24,16 +24,16 @@ typedef struct olica_arguments {
   const char *file;        /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids */
   const char *tokenizer;   /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
   bool special;            /* TOKENIZE, DETOKENIZE */
-  int ranks;               /* CHECK: plan for so many ranks, 0: for those that run */
-  int ranks_per_node;      /* CHECK: 0: as they run; with `ranks` given: all on one node */
+  int ranks;               /* CHECK: plan for so many ranks, 0: for the present ones */
+  int ranks_per_node;      /* CHECK: 0: as at present; with `ranks` given: all on one node */
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   const char *output;      /* RUN, CHECK: --output as given, NULL: none */
-  const char *variables;   /* RUN, CHECK: rank 0's, of olica_options_variables; NULL: none */
+  const char *variables;   /* RUN, CHECK: rank 0's variables, of olica_options_variables; NULL: none */
   const struct olica_pair
       *pair; /* RUN, CHECK: of olica_pairs_read, the job of a comparison; NULL: the only job */
   bool quiet, fresh;
-  char *command_line; /* all of it, words quoted for a shell where they need it; in counted memory */
+  char *command_line; /* the whole command line, words quoted for a shell if necessary; in counted memory */
   int sets;           /* --set, in order; a later one wins */
   const char **set;   /* [sets] "section.key=value" */
 } olica_arguments;
@@ -41,7 +41,7 @@ typedef struct olica_arguments {
 /* Strings point into argv, which must outlive them. A usage error is OLICA_ERR_CONFIG. */
 olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_arguments *arguments);
 
-/* The options of the command line, for --help: number i of the table, or NULL past its end. */
+/* Returns option number i of the command line, for --help, or NULL past the end of the table. */
 typedef struct olica_argument {
   const char *name;    /* "--set" */
   const char *operand; /* "section.key=value", "" if it has none */

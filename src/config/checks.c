@@ -11,7 +11,7 @@
 typedef struct checks {
   olica_env *env;
   const olica_options *options;
-  const int *line; /* by number of the setting */
+  const int *line; /* lines, by number of the setting */
 } checks;
 
 const char *olica_checks_place(const char *config, int line, char *text) {
@@ -38,7 +38,7 @@ static olica_status refuse(const checks *in, const char *format, ...) {
   return olica_error_set(in->env, OLICA_ERR_CONFIG, "%s: %s", in->options->config, text);
 }
 
-/* The lists parse; whoever reads their files parses them again. */
+/* Parses the lists, to refuse bad ones early; the readers of their files parse them again. */
 static olica_status check_lists(const checks *in) {
   const olica_options *o = in->options;
   char place[OLICA_CHECKS_PLACE], where[OLICA_CHECKS_PLACE + 32];
@@ -59,7 +59,7 @@ static olica_status check_lists(const checks *in) {
   return OLICA_OK;
 }
 
-/* Two models are compared: both pass, over a text. */
+/* Checks that [evaluate] kl = yes has two models and a text. */
 static olica_status check_comparison(const checks *in) {
   const olica_options *o = in->options;
   const olica_method *method = olica_method_at(o->prune.method);
@@ -80,7 +80,7 @@ static olica_status check_comparison(const checks *in) {
   return OLICA_OK;
 }
 
-/* What settings say together, as far as it does not depend on the model. */
+/* Checks the settings together, as far as that does not depend on the model. */
 static olica_status check_together(const checks *in) {
   const olica_options *o = in->options;
   const olica_method *method = olica_method_at(o->prune.method);

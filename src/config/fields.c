@@ -14,7 +14,7 @@ bool olica_options_has(const olica_options *options, const olica_setting *settin
   return method == OLICA_METHOD_NONE || method == options->prune.method;
 }
 
-/* The member of that name, made if it is not there. */
+/* Returns the member of that name, and makes it if it is missing. */
 static json_t *section_of(json_t *root, const char *section) {
   json_t *object = json_object_get(root, section);
   if (object) return object;

@@ -6,14 +6,14 @@
 
 #include "config/options.h"
 
-/* Does a run with these options have that setting? Not those of other methods. */
+/* Returns whether a run with these options has that setting: it is not another method's. */
 bool olica_options_has(const olica_options *options, const olica_setting *setting);
 
-/* The place of a setting's value. */
+/* Returns the place of a setting's value. */
 const void *olica_options_field(const olica_options *options, const olica_setting *setting);
 
-/* All settings as an object of sections, as they are used: numbers, booleans, strings; "auto" stays "auto". A
- * new reference, NULL when there is no memory. */
+/* Returns all settings as an object of sections, as the run uses them: numbers, booleans, strings; "auto"
+ * stays "auto". A new reference, NULL without memory. */
 json_t *olica_options_json(const olica_options *options);
 
 #endif

@@ -19,7 +19,7 @@ static char *trim(char *text) {
   return text;
 }
 
-/* A comment begins at `#` or `;` at the start of the line or after white space. */
+/* Cuts a comment, which begins at `#` or `;` at the start of the line or after white space. */
 static void cut_comment(char *line) {
   for (char *c = line; *c; c++)
     if ((*c == '#' || *c == ';') && (c == line || is_space(c[-1]))) {
@@ -37,7 +37,7 @@ static char *cut_line(char *text, char *end) {
   return newline ? newline + 1 : NULL;
 }
 
-/* Control characters, NUL among them, have no place in a line: what follows them would be lost or misread. */
+/* Refuses control characters, NUL included: text behind them would be lost or misread. */
 static olica_status check_characters(olica_env *env, const char *name, const char *text, size_t bytes) {
   int line = 1;
   for (size_t i = 0; i < bytes; i++) {
@@ -105,7 +105,7 @@ static olica_status read_lines(olica_env *env, const char *name, char *text, cha
   return OLICA_OK;
 }
 
-/* By name, then by line. */
+/* Compares by name, then by line. */
 static int compare(const void *left, const void *right) {
   const olica_ini_entry *a = left, *b = right;
   int order = strcmp(a->section, b->section);
@@ -113,7 +113,7 @@ static int compare(const void *left, const void *right) {
   return order ? order : (a->line > b->line) - (a->line < b->line);
 }
 
-/* Sorting a copy finds duplicates without looking at every pair: a hostile file has 300 000 keys. */
+/* Finds duplicates by sorting a copy, not by comparing every pair: a hostile file may have 300 000 keys. */
 static olica_status check_duplicates(olica_env *env, const char *name, const olica_ini *ini) {
   olica_ini_entry *sorted;
   OLICA_TRY(OLICA_NEW(env, sorted, (size_t)ini->count));

@@ -27,11 +27,11 @@ typedef struct olica_ini_entry {
 typedef struct olica_ini {
   int count;
   olica_ini_entry *entry; /* [count], in the order of the file */
-  char *text;             /* what the strings point into */
+  char *text;             /* memory of the strings */
 } olica_ini;
 
 /* Parses a text of `bytes` bytes; `name` is the file's name in messages. Free with olica_ini_free, or with
- * all that is the environment's. */
+ * the environment. */
 olica_status olica_ini_parse(olica_env *env, const char *name, const char *text, size_t bytes,
                              olica_ini *ini);
 void olica_ini_free(olica_env *env, olica_ini *ini);

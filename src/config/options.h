@@ -28,14 +28,13 @@ typedef struct olica_hint {
  * (the config file's directory put in front, but for --set); those inside a list are relative to its `base`.
  */
 typedef struct olica_options {
-  const char *config;    /* the file that they come from, or OLICA_OPTIONS_STDIN */
-  const char *directory; /* of the command line: where checkpoint and report go, NULL: as the config says */
-  bool whole;            /* every setting has been read: what follows are checks of them together */
-  const char *command_line; /* all of it, for the report */
-  const char *dump_tokens;  /* of the command line: where the calibration's ids are written, NULL: nowhere */
-  bool fresh;               /* of the command line: restart files do not count */
-  const char
-      *predictions; /* of the command line: where the questions' log-likelihoods are written, NULL: nowhere */
+  const char *config;       /* the file that they come from, or OLICA_OPTIONS_STDIN */
+  const char *directory;    /* --output: directory of checkpoint and report, NULL: as the config says */
+  bool whole;               /* all settings have been read; checks of them together may still fail */
+  const char *command_line; /* the whole command line, for the report */
+  const char *dump_tokens;  /* --dump-tokens: file for the calibration's ids, NULL: none */
+  bool fresh;               /* --fresh: ignores restart files */
+  const char *predictions;  /* --predictions: file for the questions' log-likelihoods, NULL: none */
   struct {
     const char *path, *tokenizer;
   } model;
@@ -91,17 +90,16 @@ typedef struct olica_options {
   } io;
 } olica_options;
 
-/* The name of a config that came by standard input ("-"); its paths are as seen from where the program was
- * started. */
+/* The name of a config from standard input ("-"); its paths are relative to where the program was started. */
 #define OLICA_OPTIONS_STDIN "standard input"
 
-/* Is anything evaluated? Pure, like the two below. */
+/* Returns whether the run evaluates anything. Pure, like the two below. */
 bool olica_options_evaluates(const olica_options *options);
 
-/* Are restart files asked for? */
+/* Returns whether the run writes restart files. */
 bool olica_options_restarts(const olica_options *options);
 
-/* The format that weights are written in, for a model stored as `input`. */
+/* Returns the format of the written weights, for a model stored as `input`. */
 olica_dtype olica_options_dtype(const olica_options *options, olica_dtype input);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { SHOWN = 120 }; /* characters of a path that a message repeats */
 
-/* Text that grows, always ended by a NUL. */
+/* A growing text, always followed by a NUL. */
 typedef struct writer {
   olica_env *env;
   const char *where, *variables, *given;
@@ -40,7 +40,7 @@ static size_t name_length(const char *text) {
   return n;
 }
 
-/* The value of a variable of rank 0, or NULL. */
+/* Returns the value of a variable of rank 0, or NULL. */
 static const char *value_of(const char *variables, const char *name, size_t length) {
   for (const char *v = variables; v && *v; v += strlen(v) + 1)
     if (strncmp(v, name, length) == 0 && v[length] == '=') return v + length + 1;
@@ -62,7 +62,7 @@ static olica_status put_variable(writer *w, const char *name, size_t length) {
   return put(w, value, strlen(value));
 }
 
-/* "$NAME", "${NAME}" or "$$" at `text`; *used of it. */
+/* Replaces "$NAME", "${NAME}" or "$$" at `text`; *used: its bytes. */
 static olica_status put_dollar(writer *w, const char *text, size_t *used) {
   bool braces = text[1] == '{';
   const char *name = text + 1 + braces;
@@ -83,7 +83,7 @@ static bool is_url(const char *text, size_t bytes) {
          (n + 2 < bytes && text[n + 1] == '/' && text[n + 2] == '/');
 }
 
-/* One path, without its quotation marks. */
+/* Expands one path, without its quotation marks. */
 static olica_status put_path(writer *w, const char *text, size_t bytes) {
   size_t at = 0;
   if (is_url(text, bytes)) return refuse(w, "a path, no URL");
@@ -123,7 +123,7 @@ static size_t blanks(const char *text, size_t bytes) {
   return n;
 }
 
-/* The file of an entry, in quotation marks or not, and what stands behind those: a weight, a field. */
+/* Expands the file of an entry, in quotation marks or not; copies the rest (a weight, a field). */
 static olica_status put_file(writer *w, const char *text, size_t bytes) {
   size_t skip = blanks(text, bytes);
   text += skip, bytes -= skip;
@@ -148,7 +148,7 @@ static olica_status put_entry(writer *w, const char *text, size_t bytes) {
 static olica_status put_list(writer *w, const char *text, size_t bytes) {
   bool plain = bytes > 0 && !memchr(text, '"', bytes) && !memchr(text, '\'', bytes) &&
                !memchr(text, '$', bytes) && !memchr(text, '~', bytes);
-  if (plain) return put(w, text, bytes); /* as it is said in messages */
+  if (plain) return put(w, text, bytes); /* nothing to expand */
   for (const char *end = text + bytes; text <= end;) {
     const char *comma = memchr(text, ',', (size_t)(end - text)), *stop = comma ? comma : end;
     OLICA_TRY(put_entry(w, text, (size_t)(stop - text)));
@@ -171,7 +171,7 @@ olica_status olica_paths_expand(olica_env *env, const char *where, const char *v
   return OLICA_OK;
 }
 
-/* Takes a variable up, if it is set and not there yet. */
+/* Adds a variable, if it is set and not in the list yet. */
 static olica_status add_variable(writer *w, const char *name, size_t length) {
   char *copy, directory[4096];
   if (value_of(w->data, name, length)) return OLICA_OK;

@@ -8,13 +8,14 @@
 
 #include "base/env.h"
 
-/* Rank 0's part: HOME and the environment's variables that the texts [count] name (NULL: no text), as
+/* Rank 0 collects HOME and the environment's variables that the texts [count] name (NULL: no text), as
  * "NAME=VALUE", each ended by a NUL, and an empty one behind the last; *bytes in all, in counted memory. PWD
- * is where the program was started, whatever the environment says. What is not set is left out. */
+ * is the directory where the program was started, whatever the environment says. Omits variables that are not
+ * set. */
 olica_status olica_paths_variables(olica_env *env, int count, const char *const *text, char **variables,
                                    size_t *bytes);
 
-/* What `given` means: without quotation marks around it, `~` in front and variables replaced ("$$": a dollar
+/* Expands `given`: removes quotation marks around it, replaces `~` in front and variables ("$$": a dollar
  * sign). `list`: a list "kind:FILE, kind:FILE", each FILE by itself. `where` begins messages. A variable that
  * is not set or empty (or has a comma, in a list), a quotation mark without its partner, another user's home
  * and a URL are OLICA_ERR_CONFIG. `variables` as above, NULL: none. Pure. */

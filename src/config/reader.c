@@ -21,15 +21,15 @@ enum { HINTS_MAX = 256 }; /* keys of [io] */
 typedef struct reader {
   olica_env *env;
   const char *config;
-  const char *variables; /* of rank 0 */
+  const char *variables; /* rank 0's */
   olica_options *options;
   const olica_pair *pair;       /* the job of a comparison; NULL: the only job */
-  bool set[OLICA_SETTINGS_MAX]; /* it is --set that counts */
-  bool choosing;                /* first only [prune] method is read: it says whose settings the others are */
-  int line[OLICA_SETTINGS_MAX]; /* of the config file, by number of the setting; 0: --set, or the default */
+  bool set[OLICA_SETTINGS_MAX]; /* by number: --set gave the value */
+  bool choosing; /* in the first pass, which reads [prune] method alone: the others may be the method's */
+  int line[OLICA_SETTINGS_MAX]; /* by number: line of the config file; 0: --set, or the default */
 } reader;
 
-/* The options themselves, or the struct of the method whose setting it is. */
+/* Returns the place of a setting's value: in the options, or in the struct of its method. */
 static void *field(olica_options *options, const olica_setting *setting) {
   int method = olica_settings_method(setting);
   char *base = method == OLICA_METHOD_NONE ? (char *)options : options->prune.own[method];
@@ -47,7 +47,7 @@ static olica_status refuse_unknown(reader *in, int line, const char *section, co
                          hint);
 }
 
-/* A free key of [io]; a later one of the same name takes its place. */
+/* Adds a free key of [io], or replaces one of the same name. */
 static olica_status add_hint(reader *in, int line, const char *key, const char *value) {
   char where[OLICA_CHECKS_PLACE];
   if (strlen(key) >= MPI_MAX_INFO_KEY || strlen(value) >= MPI_MAX_INFO_VAL || !*value || !*key)
@@ -66,7 +66,7 @@ static olica_status add_hint(reader *in, int line, const char *key, const char *
   return OLICA_OK;
 }
 
-/* A path, or the files of a list: quotation marks, ~ and variables. */
+/* Expands quotation marks, ~ and variables of a path, or of the files of a list. */
 static olica_status expand(reader *in, int line, const olica_setting *setting, const char **value) {
   char where[OLICA_CHECKS_PLACE], named[OLICA_CHECKS_PLACE + OLICA_SETTINGS_TEXT], *path;
   bool texts = setting->kind == OLICA_KIND_TEXTS;
@@ -122,7 +122,7 @@ static olica_status take(reader *in, int line, const char *section, const char *
                            field(in->options, setting));
 }
 
-/* Memory for the settings of every method. */
+/* Makes memory for the settings of every method. */
 static olica_status make_own(reader *in) {
   const olica_method *method;
   for (int m = 0; (method = olica_method_at(m)); m++) {
@@ -157,7 +157,7 @@ static char *trim(char *text) {
   return text;
 }
 
-/* "section.key=value" */
+/* Takes "section.key=value" of --set. */
 static olica_status take_set(reader *in, const char *given) {
   char *section = olica_memory_string(in->env, given);
   if (!section) return in->env->error.code;
@@ -174,12 +174,13 @@ static olica_status take_set(reader *in, const char *given) {
   return take(in, 0, trim(section), trim(dot + 1), trim(equals + 1));
 }
 
-/* What names in the value of setting i are relative to: the config file, or where the user stands. */
+/* Returns the file that paths in the value of setting i are relative to: the config file; with --set none,
+ * "". */
 static const char *base_of(const reader *in, int i) {
   return in->set[i] ? "" : in->config;
 }
 
-/* --output takes an output in, but what --set names. */
+/* Moves an output into the directory of --output, unless --set named it. */
 static olica_status move_output(reader *in, int i) {
   const char **path = field(in->options, olica_settings_at(i)), *slash = strrchr(*path, '/');
   const char *directory = in->options->directory;
@@ -197,14 +198,14 @@ static bool is_moved(const reader *in, int i) {
   return in->options->directory && !in->set[i] && strcmp(setting->section, "output") == 0;
 }
 
-/* Is the value one path? */
+/* Returns whether the value is one path. */
 static bool is_path(reader *in, const olica_setting *setting) {
   if (setting->kind != OLICA_KIND_TEXTS) return setting->kind == OLICA_KIND_PATH;
   const char **value = field(in->options, setting);
   return !olica_text_files_is_list(*value);
 }
 
-/* Paths as seen from where the program was started. */
+/* Makes paths relative to where the program was started. */
 static olica_status resolve_paths(reader *in) {
   const olica_setting *setting;
   for (int i = 0; (setting = olica_settings_at(i)); i++) {
@@ -226,7 +227,7 @@ static const char *base_named(const reader *in, const char *section, const char 
   return base_of(in, olica_settings_index(olica_settings_find(section, key, OLICA_METHOD_NONE)));
 }
 
-/* The command line's own paths, which are as seen from where the user stands. */
+/* Takes the paths of the command line, which are relative to where the program was started. */
 static olica_status take_command_paths(reader *in, const olica_arguments *arguments) {
   const char *const given[] = {arguments->dump_tokens, arguments->predictions, arguments->output};
   const char **const to[] = {&in->options->dump_tokens, &in->options->predictions, &in->options->directory};
@@ -240,7 +241,7 @@ static olica_status take_command_paths(reader *in, const olica_arguments *argume
   return OLICA_OK;
 }
 
-/* Standard input up to its end. One byte more than a config may have is enough to refuse it. */
+/* Reads standard input up to its end, or up to the first byte that is too many. */
 static olica_status load_stream(olica_env *env, char **text, size_t *bytes) {
   size_t room = 0;
   ssize_t n = 1;

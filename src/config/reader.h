@@ -19,17 +19,16 @@
  */
 olica_status olica_options_load(olica_env *env, const char *path, char **text, size_t *bytes);
 
-/* Rank 0's part: the variables that the config's text and the command line's paths name (config/paths.h).
- * Every rank gets them in arguments->variables. */
+/* Rank 0 collects the variables that the config's text and the command line's paths name (paths.h). Every
+ * rank gets them in arguments->variables. */
 olica_status olica_options_variables(olica_env *env, const olica_arguments *arguments, const char *text,
                                      char **variables, size_t *bytes);
 
-/* Options from the text of the config file arguments->config and the --set of `arguments`; what neither names
- * has its default. Also checks what can be checked without the model: [calibration] and [evaluate] have
- * tokens or text, there is something to do. Pure, the same on every rank.
- * Paths: quotation marks go, `~` and variables are replaced; `directory` takes checkpoint and report in,
+/* Reads options from the text of the config file arguments->config and the --set of `arguments`; the rest
+ * gets its defaults. Checks all that does not depend on the model (checks.h). Pure, the same on every rank.
+ * Paths: removes quotation marks, replaces `~` and variables; moves checkpoint and report into `directory`,
  * under their own names, unless --set names them. OLICA_ERR_CONFIG names file and line (or --set), key, found
- * and expected. Strings live in counted memory until env goes. */
+ * and expected. Strings are in counted memory, owned by env. */
 olica_status olica_options_read(olica_env *env, const olica_arguments *arguments, const char *text,
                                 size_t bytes, olica_options *options);
 

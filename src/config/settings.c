@@ -88,7 +88,7 @@ static const olica_setting table[] = {
   SETTING(output, report, PATH, "report.json", NOTHING, "the report; empty: none"),
   SETTING(output, overwrite, BOOL, "no", NOTHING, "replace a checkpoint that is there"),
 
-  SETTING(restart, every, CADENCE, "1 layer", NOTHING, "how often a restart file is written, at most; off: never, but one that is there is gone on with", IN(1, 1e6)),
+  SETTING(restart, every, CADENCE, "1 layer", NOTHING, "how often a restart file is written, at most; off: never, but an existing one is resumed", IN(1, 1e6)),
   SETTING(restart, cost, REAL, "0.02", NOTHING, "share of the run's time that restart files may take; 1: any", IN(0, 1), .open = "(]"),
   SETTING(restart, keep, INTEGER, "2", NOTHING, "restart files, written in turn", IN(2, 16), .unit = "files"),
   SETTING(restart, path, PATH, "", NOTHING, "directory of the restart files; empty: beside the checkpoint"),
@@ -103,7 +103,7 @@ enum { SETTINGS = sizeof table / sizeof *table };
 _Static_assert(sizeof table / sizeof *table <= OLICA_SETTINGS_MAX,
                "a longer table needs a larger OLICA_SETTINGS_MAX");
 
-/* Rows of the table as far as the last of [prune]: the methods' own rows come behind it. */
+/* The number of rows up to the last of [prune], behind which the methods' own rows come. */
 static int rows_before_methods(void) {
   int rows = SETTINGS;
   while (rows > 0 && strcmp(table[rows - 1].section, "prune") != 0) rows--;
@@ -124,7 +124,7 @@ const olica_setting *olica_settings_at(int i) {
 int olica_settings_index(const olica_setting *setting) {
   int i = 0;
   while (olica_settings_at(i) != setting) i++;
-  assert(i < OLICA_SETTINGS_MAX); /* tests/unit/test_options.c counts them */
+  assert(i < OLICA_SETTINGS_MAX); /* unit/test_options.c counts them */
   return i;
 }
 
@@ -174,7 +174,7 @@ int olica_settings_distance(const char *a, const char *b) {
   return row[columns];
 }
 
-/* Is a word so far off still worth suggesting? */
+/* Returns whether a word is near enough to be suggested. */
 static bool is_near(const char *asked, int distance) {
   int length = (int)strlen(asked);
   return distance <= (length < 6 ? length / 2 : 2 + length / 8);
@@ -199,7 +199,7 @@ const char *olica_settings_nearest(const char *section, const char *key, char *t
   const olica_setting *best = NULL, *setting;
   int least = 0;
   for (int i = 0; (setting = olica_settings_at(i)); i++) {
-    /* A key of the same section goes before one that is equally near in another. */
+    /* Prefers a key of the same section to an equally near one of another. */
     int distance = olica_settings_distance(key, setting->key);
     int score = 2 * distance + (strcmp(section, setting->section) != 0);
     if (!is_near(key, distance) || (best && score >= least)) continue;

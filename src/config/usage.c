@@ -20,7 +20,7 @@
 #include "par/launch.h"
 #include "prune/method.h"
 
-/* The Makefile tells what only it knows. */
+/* The Makefile defines these. */
 #ifndef OLICA_VERSION
 #define OLICA_VERSION "0"
 #endif
@@ -72,18 +72,18 @@ void olica_usage_help(FILE *to) {
         "  checkpoint = pruned.h5\n"
         "\nexample: mpirun -n 4 olica_mpi --set prune.sparsity=0.33 --set output.overwrite=yes config.ini\n"
         "\nexit codes: 0 ok, 2 usage or config, 3 input data, 4 I/O, 5 numerical, 6 memory, 70 internal,\n"
-        "            75 stopped early (go on from the restart file)\n",
+        "            75 stopped early (resume from the restart file)\n",
         to);
 }
 
-/* "Open MPI v4.1.4": the library tells more, who built it and where. */
+/* Writes "Open MPI v4.1.4", without the rest: who built the library and where. */
 static void mpi_version(char *text) {
   int length;
   MPI_Get_library_version(text, &length);
   text[strcspn(text, ",\n")] = '\0';
 }
 
-/* Version, build options and the kernels chosen for this processor, without the name in front. */
+/* Returns version, build options and the kernels for this processor, without the library's name. */
 static const char *openblas_version(void) {
   const char *config = openblas_get_config(), *name = "OpenBLAS ";
   return strncmp(config, name, strlen(name)) == 0 ? config + strlen(name) : config;
@@ -177,7 +177,7 @@ bool olica_usage_answer(olica_command command, FILE *to) {
                                  : command == OLICA_COMMAND_VERSION ? olica_usage_version
                                  : command == OLICA_COMMAND_LIST    ? olica_usage_list
                                                                     : NULL;
-  /* MPI has not started: the environment tells which one speaks for all. */
+  /* Finds the rank that prints, from the environment: MPI has not started. */
   if (answer && olica_launch_find().rank == 0) answer(to);
   return answer != NULL;
 }

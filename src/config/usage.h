@@ -1,5 +1,4 @@
-/* What the program says about itself: --help, --version, --list. Not collective; needs no MPI_Init, no
- * config. */
+/* The answers to --help, --version and --list. Not collective; need no MPI_Init, no config. */
 #ifndef OLICA_CONFIG_USAGE_H
 #define OLICA_CONFIG_USAGE_H
 
@@ -13,14 +12,14 @@ void olica_usage_help(FILE *to);
 void olica_usage_version(FILE *to);
 void olica_usage_list(FILE *to);
 
-/* Answers --help, --version and --list; false: another command, nothing printed. */
+/* Prints the answer to --help, --version or --list; false: another command, nothing printed. */
 bool olica_usage_answer(olica_command command, FILE *to);
 
-/* "0.1.0" and the git hash of this build. */
+/* Return "0.1.0", and the git hash of this build. */
 const char *olica_usage_release(void);
 const char *olica_usage_git(void);
 
-/* {"MPI": "Open MPI v4.1.4", "HDF5": "1.10.8", ...}: a new reference, NULL when there is no memory. */
+/* Returns {"MPI": "Open MPI v4.1.4", "HDF5": "1.10.8", ...}: a new reference, NULL without memory. */
 json_t *olica_usage_libraries(void);
 
 #endif

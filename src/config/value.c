@@ -16,7 +16,7 @@ static bool in_range(const olica_setting *setting, double x) {
   return above && below; /* false for NaN */
 }
 
-/* A whole number and nothing behind it. */
+/* Reads a whole number and nothing behind it. */
 static bool read_integer(const char *text, int64_t *value) {
   char *end;
   errno = 0;
@@ -25,7 +25,7 @@ static bool read_integer(const char *text, int64_t *value) {
   return errno == 0 && end > text && *end == '\0';
 }
 
-/* A decimal number (strtod alone would also take "nan", "inf" and hexadecimal). *end is behind it. */
+/* Reads a decimal number, unlike strtod no "nan", "inf" or hexadecimal. *end is behind it. */
 static bool read_decimal(const char *text, double *value, char **end) {
   *end = (char *)text;
   size_t decimal = strspn(text, "+-.0123456789eE");
@@ -59,7 +59,7 @@ static bool read_choice(const olica_setting *setting, const char *text, int *val
   return false;
 }
 
-/* "512MiB", "1.5 GiB". A bare number is refused: it is more often a forgotten unit than bytes. */
+/* Reads "512MiB", "1.5 GiB". Refuses a bare number: it is more often a forgotten unit than bytes. */
 static bool read_size(const olica_setting *setting, const char *text, int64_t *value) {
   static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   char *end;
@@ -75,7 +75,7 @@ static bool read_size(const olica_setting *setting, const char *text, int64_t *v
   return false;
 }
 
-/* "[D-]HH:MM:SS", as Slurm writes it. */
+/* Reads "[D-]HH:MM:SS", as Slurm writes it. */
 static bool read_duration(const char *text, int64_t *seconds) {
   int days = 0, hours, minutes, rest, used = 0;
   if (text[strspn(text, "0123456789:-")] || strlen(text) > 16) return false;
@@ -88,7 +88,7 @@ static bool read_duration(const char *text, int64_t *seconds) {
   return *seconds > 0;
 }
 
-/* "1 layer", "3 layers", "10 min". */
+/* Reads "1 layer", "3 layers", "10 min". */
 static bool read_cadence(const olica_setting *setting, const char *text, olica_cadence *value) {
   char *unit;
   errno = 0;
@@ -104,7 +104,7 @@ static bool read_cadence(const olica_setting *setting, const char *text, olica_c
   return true;
 }
 
-/* The words that stand for a number: what is stored for them, where the kind has such a word. */
+/* Reads a word of the kind that stands for a number. */
 static bool read_word(const olica_setting *setting, const char *text, void *to) {
   bool is_auto = strcmp(text, "auto") == 0, is_off = strcmp(text, "off") == 0;
   switch (setting->kind) {
@@ -123,7 +123,7 @@ static bool read_word(const olica_setting *setting, const char *text, void *to) 
   }
 }
 
-/* "alpaca:a.json, plain:b.txt": every entry a word, a colon, and something behind it. */
+/* Checks a list "alpaca:a.json, plain:b.txt": every entry is a word, a colon, and something behind it. */
 static bool is_files(const char *text) {
   for (const char *at = text; *at; at++) {
     at += strspn(at, " \t");
@@ -184,7 +184,7 @@ static const char *expect_choice(const olica_setting *setting, char *text) {
   return text;
 }
 
-/* "a whole number from 1 to 1024", "a number in [0, 1)". */
+/* Describes "a whole number from 1 to 1024", "a number in [0, 1)". */
 static const char *expect_number(const olica_setting *setting, const char *what, char *text) {
   const char *open = setting->open[0] ? setting->open : "[]";
   if (setting->kind == OLICA_KIND_REAL)
@@ -195,7 +195,7 @@ static const char *expect_number(const olica_setting *setting, const char *what,
   return text;
 }
 
-/* The units are powers of two, so are the bounds. */
+/* Describes sizes: units and bounds are powers of two. */
 static const char *expect_size(const olica_setting *setting, char *text) {
   snprintf(text, OLICA_VALUE_TEXT, "auto or a size from %.10gMiB to %.10gTiB, as 512MiB or 4GiB",
            setting->low / 0x1p20, setting->high / 0x1p40);
@@ -239,7 +239,7 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
   return expect_words("a value", text);
 }
 
-/* Bytes of the UTF-8 character there; 0: it is none. */
+/* Returns the bytes of the UTF-8 character at `text`; 0: it is none. */
 static size_t character(const char *text) {
   utf8proc_int32_t code;
   utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &code);

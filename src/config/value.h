@@ -1,5 +1,5 @@
-/* One value of a setting: its text read, checked, described, and given back as JSON. Not collective, no I/O.
- */
+/* One value of a setting: reads and checks its text, describes it, returns it as JSON. Not collective, no
+ * I/O. */
 #ifndef OLICA_CONFIG_VALUE_H
 #define OLICA_CONFIG_VALUE_H
 
@@ -12,16 +12,17 @@
 olica_status olica_value_parse(olica_env *env, const char *where, const olica_setting *setting,
                                const char *text, void *to);
 
-/* "a number in [0, 1)", "one of none, olica": what is expected. `text` [OLICA_VALUE_TEXT]; returned. */
+/* Writes the expected values, "a number in [0, 1)", "one of none, olica", into text [OLICA_VALUE_TEXT];
+ * returns text. */
 enum { OLICA_VALUE_TEXT = 160 };
 const char *olica_value_expected(const olica_setting *setting, char *text);
 
-/* The field at `from` as JSON; "auto" and "off" stay words. A new reference, NULL without memory. */
+/* Returns the field at `from` as JSON; "auto" and "off" stay words. A new reference, NULL without memory. */
 json_t *olica_value_json(const olica_setting *setting, const void *from);
 
-/* A JSON string of any bytes: those that are not UTF-8 are written as \xNN, four characters each, so that
- * names in Latin-1 can be told apart. NULL without memory. */
+/* Returns a JSON string of any bytes: writes those that are not UTF-8 as \xNN, four characters each, so that
+ * names in Latin-1 stay different. NULL without memory. */
 json_t *olica_value_string(const char *text);
-bool olica_value_is_text(const char *text); /* Is all of it UTF-8? */
+bool olica_value_is_text(const char *text); /* Returns whether the text is UTF-8. */
 
 #endif

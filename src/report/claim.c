@@ -29,11 +29,11 @@ olica_report_found olica_report_look(olica_env *env, const char *path) {
   json_decref(root);
   olica_memory_free(env, text);
   olica_error_clear(env);
-  env->bytes_read = before; /* it is no input */
+  env->bytes_read = before; /* not an input */
   return found;
 }
 
-/* "out/report.failed.json" for "failed": a name beside the report's, with its ending. */
+/* Makes a name beside the report's, with its ending: "out/report.failed.json" for "failed". */
 static olica_status name_beside(olica_env *env, const char *path, const char *word, char **name) {
   const char *dot = strrchr(path, '.');
   size_t stem = dot && strcmp(dot, ".json") == 0 ? (size_t)(dot - path) : strlen(path);
@@ -43,7 +43,7 @@ static olica_status name_beside(olica_env *env, const char *path, const char *wo
   return OLICA_OK;
 }
 
-/* What stands against it is found again, and told, by the probe of the outputs; a lack of memory is not. */
+/* Drops a failure, unless it is a lack of memory: the probe of the outputs will find and report it. */
 static olica_status can_write(olica_env *env, const char *path, bool *can) {
   olica_status status = olica_file_probe(env, path, false);
   *can = status == OLICA_OK;
@@ -52,7 +52,7 @@ static olica_status can_write(olica_env *env, const char *path, bool *can) {
   return OLICA_OK;
 }
 
-/* *can: the name can be written, and the lock is this run's or another job's. */
+/* Takes the lock; *can: the name can be written, and the lock is this run's or another job's. */
 static olica_status take_lock(olica_env *env, const char *path, olica_claim *claim, bool *can) {
   OLICA_TRY(can_write(env, path, can));
   if (!*can) return OLICA_OK;
@@ -65,12 +65,12 @@ static olica_status take_lock(olica_env *env, const char *path, olica_claim *cla
       path, path);
 }
 
-/* May this run's report take the place of what was found? */
+/* Returns whether this run's report may replace the file that was found. */
 static bool gives_way(const olica_options *options, olica_report_found found) {
   return options->output.overwrite || found == OLICA_REPORT_NONE || found == OLICA_REPORT_FAILED;
 }
 
-/* The report of a checkpoint that is there until this run replaces it. */
+/* Moves the report of a checkpoint, which exists until this run replaces it, to NAME.previous. */
 static void keep_previous(olica_env *env, const char *path) {
   char *name = NULL;
   olica_status status = name_beside(env, path, "previous", &name);
@@ -85,7 +85,7 @@ static void keep_previous(olica_env *env, const char *path) {
   olica_memory_free(env, name);
 }
 
-/* What cannot be written now may be in the end: then it is a failure. */
+/* Writes the "running" report. A failure is only a warning: the final report may succeed. */
 static olica_status put_marker(olica_env *env, const char *path, olica_report *report, olica_claim *claim) {
   report->running = true;
   olica_status status = olica_report_write(env, report, path);
@@ -110,7 +110,7 @@ olica_status olica_claim_begin(olica_env *env, const olica_options *options, oli
   return put_marker(env, path, report, claim);
 }
 
-/* A run that ended well has replaced what the report before was of. */
+/* Removes the copy of the previous report, after a run that ended well: its checkpoint was replaced. */
 static void forget_previous(olica_env *env, const char *path) {
   char *name = NULL;
   if (name_beside(env, path, "previous", &name) == OLICA_OK &&
@@ -120,7 +120,7 @@ static void forget_previous(olica_env *env, const char *path) {
   olica_memory_free(env, name);
 }
 
-/* Of a run that failed: NAME is somebody's. */
+/* Writes the report of a failed run beside NAME, which stays. */
 static olica_status write_beside(olica_env *env, const olica_report *report, const char *path) {
   char *name = NULL;
   OLICA_TRY(name_beside(env, path, "failed", &name));

@@ -1,5 +1,5 @@
-/* The collective part of the report: what every rank measured, brought together on rank 0. Its memory comes
- * from malloc: the high-water mark has been taken, and after OLICA_ERR_MEMORY there is none to count. */
+/* The collective part of the report: gathers every rank's measurements on rank 0. Its memory comes from
+ * malloc: the high-water mark has been taken, and after OLICA_ERR_MEMORY counted memory may be used up. */
 #include <assert.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,15 +14,15 @@
 #include "par/watch.h"
 #include "report/report.h"
 
-/* What a rank sends first; its timers and warnings follow. */
+/* The first message of a rank; its timers and warnings follow. */
 typedef struct packet {
   olica_report_rank rank;
   int timers, warnings;
 } packet;
 
-/* Everything that arrives on the root, in the order of ranks. NULL elsewhere. */
+/* The messages on the root, in the order of ranks; NULL elsewhere. */
 typedef struct mailbox {
-  int ranks, root; /* root: are we rank 0? */
+  int ranks, root; /* this rank is rank 0 */
   packet *packets; /* [ranks] */
   olica_timer *timers;
   olica_warning *warnings;
@@ -56,7 +56,7 @@ static olica_status mailbox_open(olica_env *env, MPI_Comm comm, mailbox *box) {
   return ROOM(env, box->offsets, box->ranks);
 }
 
-/* Room for all timers and warnings, once it is known how many come. */
+/* Makes room for all timers and warnings, once their numbers are known. */
 static olica_status mailbox_extend(olica_env *env, mailbox *box) {
   size_t timers = 0, warnings = 0;
   if (!box->root) return OLICA_OK;
@@ -70,7 +70,7 @@ static olica_status mailbox_extend(olica_env *env, mailbox *box) {
   return ROOM(env, box->warnings, warnings);
 }
 
-/* `at` is where a packet has the number of items that its rank sends. */
+/* Gathers items of all ranks; `at`: offset in a packet of the number of items that its rank sends. */
 static void gather_items(olica_context *context, MPI_Comm comm, const mailbox *box, size_t at, size_t size,
                          const void *mine, int count, void *all) {
   int offset = 0;
@@ -126,7 +126,7 @@ static void add_timer(olica_report_phase *phase, int rank, const olica_timer *ti
   phase->comm.bytes += timer->comm.bytes;
 }
 
-/* The least time of a phase: 0 if a rank has not been in it. */
+/* Returns the least time of a phase: 0 if a rank has not been in it. */
 static double least_seconds(const mailbox *box, const char *name) {
   double least = 0;
   const olica_timer *timer = box->timers;
@@ -139,16 +139,16 @@ static double least_seconds(const mailbox *box, const char *name) {
   return least;
 }
 
-/* Is `fine` ("solve.query") a part of `phase` ("solve")? */
+/* Returns whether `fine` ("solve.query") is a part of `phase` ("solve"). */
 static bool is_part(const char *fine, const char *phase) {
   size_t length = strlen(phase);
   return strncmp(fine, phase, length) == 0 && fine[length] == '.';
 }
 
-/* Phases stay in the order in which they began, each followed by its finer timers. */
+/* Sorts phases by their beginning, each followed by its finer timers. */
 static void sort_phases(olica_report *report) {
   for (int i = 0; i < report->phases_count; i++) {
-    int behind = i + 1; /* where the next part of phase i belongs */
+    int behind = i + 1; /* place of the next part of phase i */
     for (int j = i + 1; j < report->phases_count; j++) {
       if (!is_part(report->phases[j].name, report->phases[i].name)) continue;
       olica_report_phase part = report->phases[j];
@@ -206,13 +206,13 @@ static olica_status merge_ranks(olica_env *env, const mailbox *box, olica_report
     report->ranks[r] = box->packets[r].rank;
     add_to_spread(&report->counted, r, box->ranks, report->ranks[r].counted);
     add_to_spread(&report->resident, r, box->ranks, report->ranks[r].resident);
-    /* One that was started before rank 0 has phases of its own from then on. */
+    /* the longest of all ranks: one may have started before rank 0 */
     if (report->ranks[r].wall_s > report->wall_s) report->wall_s = report->ranks[r].wall_s;
   }
   return OLICA_OK;
 }
 
-/* The root's part: from what arrived to what is reported. */
+/* The root reduces the messages to the report. */
 static olica_status merge(olica_env *env, const mailbox *box, olica_report *report) {
   if (!box->root) return OLICA_OK;
   OLICA_TRY(merge_ranks(env, box, report));
@@ -220,7 +220,7 @@ static olica_status merge(olica_env *env, const mailbox *box, olica_report *repo
   return merge_warnings(env, box, report);
 }
 
-/* As the system calls it: "AMD EPYC 9654 96-Core Processor"; where it tells no name, the architecture. */
+/* Reads the processor's name, "AMD EPYC 9654 96-Core Processor"; without one, the architecture. */
 static void find_processor(char *name, size_t bytes) {
   FILE *file = fopen("/proc/cpuinfo", "r");
   char line[256];
@@ -240,7 +240,7 @@ static double seconds_of(struct timeval time) {
   return (double)time.tv_sec + 1e-6 * (double)time.tv_usec;
 }
 
-/* Of all threads of this process. */
+/* Returns the processor's seconds of all threads of this process. */
 static double cpu_seconds(void) {
   struct rusage used;
   return getrusage(RUSAGE_SELF, &used) == 0 ? seconds_of(used.ru_utime) + seconds_of(used.ru_stime) : 0;
@@ -248,7 +248,7 @@ static double cpu_seconds(void) {
 
 static packet measure(const olica_context *context, olica_report *report) {
   const olica_env *env = context->env;
-  /* What a node has once is resident in all its ranks; each answers for its share. */
+  /* Shared memory is resident in all ranks of a node; counts a rank's share of it. */
   double resident = olica_report_resident() - report->mine.resident_start - (double)context->most_others;
   report->mine.counted = (double)env->memory.peak;
   report->mine.resident = resident > 0 ? resident : 0;

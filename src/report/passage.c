@@ -7,7 +7,7 @@
 olica_status olica_passages_create(olica_env *env, int layers, int sweeps, olica_passages *passages) {
   *passages = (olica_passages){.timers = &env->timers, .sweeps = sweeps};
   OLICA_TRY(OLICA_NEW(env, passages->passage, (size_t)layers * (size_t)sweeps));
-  passages->layers = layers; /* after a failure there are none: the report is written all the same */
+  passages->layers = layers; /* no memory for them after a failure; the report is still written */
   return OLICA_OK;
 }
 
@@ -16,7 +16,7 @@ void olica_passages_destroy(olica_env *env, olica_passages *passages) {
 }
 
 static olica_passage look(const olica_timers *timers) {
-  assert(timers->depth == 0); /* a running timer's seconds are not in it yet */
+  assert(timers->depth == 0); /* without the seconds of a running timer */
   olica_passage now = {.wall = olica_timer_now()};
   for (int t = 0; t < timers->count; t++) now.seconds[t] = timers->timer[t].seconds;
   return now;

@@ -1,4 +1,4 @@
-/* Passages: what each layer took in each sweep, by this rank's timers. Nothing here is collective. */
+/* Passages: the time of each layer in each sweep, by this rank's timers. Not collective. */
 #ifndef OLICA_REPORT_PASSAGE_H
 #define OLICA_REPORT_PASSAGE_H
 
@@ -18,16 +18,16 @@ typedef struct olica_passages {
   olica_passage *passage;     /* [sweeps x L] */
 } olica_passages;
 
-/* Memory for L layers and so many sweeps, counted; free with olica_passages_destroy. */
+/* Makes counted memory for L layers and so many sweeps; free with olica_passages_destroy. */
 olica_status olica_passages_create(olica_env *env, int layers, int sweeps, olica_passages *passages);
 void olica_passages_destroy(olica_env *env, olica_passages *passages);
 
-/* A layer begins, and ends, in sweep 1, 2, ... No timer is running at either. */
+/* Note the beginning and the end of a layer in sweep 1, 2, ... No timer may be running. */
 void olica_passages_begin(olica_passages *passages);
 void olica_passages_end(olica_passages *passages, int sweep, int layer);
 
-/* [{"layer": 0, "sweep": "survey", "wall_s": 1.2, "read_s": 0.1, ...}, ...]: of every timer that ran, in the
- * order in which layers passed. A new reference, NULL when there is no memory. */
+/* Returns [{"layer": 0, "sweep": "survey", "wall_s": 1.2, "read_s": 0.1, ...}, ...], with every timer that
+ * ran, in the order in which layers passed. A new reference, NULL without memory. */
 json_t *olica_passages_json(const olica_passages *passages);
 
 #endif

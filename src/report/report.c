@@ -101,11 +101,11 @@ void olica_report_end(olica_env *env, olica_report *report, olica_status status)
   while (env->timers.depth > 0) olica_timer_stop(&env->timers);
   report->wall_s = olica_timer_now() - env->timers.started;
   report->status = status;
-  env->memory.limit = 0; /* what the limit has refused is to be told */
+  env->memory.limit = 0; /* reporting may need memory that the limit refuses */
   if (status != OLICA_OK) memcpy(report->message, env->error.text, sizeof report->message);
 }
 
-/* Members are set only where there is something to tell; JSON has no NaN. */
+/* Sets members whose values are known: JSON has no NaN. */
 static void put(json_t *object, const char *key, json_t *value) {
   if (value) json_object_set_new(object, key, value);
 }
@@ -114,7 +114,7 @@ static void put_integer(json_t *object, const char *key, int64_t value) {
   put(object, key, json_integer(value));
 }
 
-/* NaN: not known. What is known and beyond any number is null. */
+/* Sets a number; omits NaN (not known), sets infinity as null. */
 static void put_real(json_t *object, const char *key, double value) {
   if (!isnan(value)) put(object, key, isinf(value) ? json_null() : json_real(value));
 }
@@ -123,7 +123,7 @@ static void put_bytes(json_t *object, const char *key, double value) {
   put(object, key, json_integer((json_int_t)value));
 }
 
-/* To the microsecond: a clock tells no more. */
+/* Sets seconds, to the microsecond. */
 static void put_seconds(json_t *object, const char *key, double value) {
   put_real(object, key, rint(value * 1e6) / 1e6);
 }
@@ -158,7 +158,7 @@ static double cpu_seconds(const olica_report *report) {
   return sum;
 }
 
-/* Of the rank that writes the report. */
+/* Describes OpenBLAS's kernel on the rank that writes the report. */
 static json_t *blas_kernel_json(void) {
   return json_pack("{s:s, s:s}", "name", olica_blas_kernel_name(), "chosen_by", olica_blas_start_chooser());
 }
@@ -200,7 +200,7 @@ static json_t *parameters_json(const olica_report *report) {
   return object;
 }
 
-/* Numbers of the layers, or the layers. */
+/* Returns the finding: numbers of the layers, or layers. */
 static json_t *finding_json(const olica_report_finding *finding) {
   json_t *array = json_array();
   for (int i = 0; i < finding->count; i++)
@@ -265,7 +265,7 @@ static json_t *perplexity_json(const olica_report *report, const olica_report_te
   return object;
 }
 
-/* By the names of the texts. */
+/* Returns values by the names of the texts. */
 static json_t *perplexities_json(const olica_report *report) {
   json_t *object = json_object();
   for (int i = 0; i < report->texts; i++)
@@ -302,7 +302,7 @@ static json_t *tasks_json(const olica_report *report) {
   return object;
 }
 
-/* Questions a second. */
+/* Returns questions a second. */
 static json_t *speed_json(const olica_report *report) {
   json_t *object = json_object();
   for (int m = 0; m < 2; m++)
@@ -419,7 +419,7 @@ json_t *olica_report_json(const olica_report *report) {
 olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path) {
   if (!*path) return OLICA_OK;
   json_t *root = olica_report_json(report);
-  /* 15 digits are what a double can tell: 0.2 stays 0.2. */
+  /* 15 digits, which a double keeps: 0.2 stays 0.2. */
   char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
   json_decref(root);
   if (!text) return olica_error_set(env, OLICA_ERR_MEMORY, "%s: no memory for the report", path);

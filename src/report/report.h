@@ -44,12 +44,12 @@
 
 /* A pruned layer. */
 typedef struct olica_report_layer {
-  bool cut;                 /* it has been */
-  olica_layer_shape shape;  /* once it has been chosen */
-  double fact[OLICA_FACTS]; /* what the method tells of its cut; NaN: not known */
+  bool cut;                 /* has been cut */
+  olica_layer_shape shape;  /* once chosen */
+  double fact[OLICA_FACTS]; /* the method's facts of its cut; NaN: not known */
 } olica_report_layer;
 
-/* What the method has found in the whole model. */
+/* A finding of the method in the whole model. */
 typedef struct olica_report_finding {
   const char *name; /* borrowed from the method */
   olica_finding_kind kind;
@@ -57,7 +57,7 @@ typedef struct olica_report_finding {
   double *value; /* [count] */
 } olica_report_finding;
 
-/* A task: what the dense [0] and the pruned [1] model reached; [0] is the model's own in a run that prunes
+/* A task: scores of the dense [0] and of the pruned [1] model; [0] is the model's in a run that prunes
  * nothing. */
 typedef struct olica_report_task {
   const olica_task *task;
@@ -136,22 +136,22 @@ typedef struct olica_report {
   olica_passages passages; /* times of the layers on rank 0 */
   int texts;               /* 0: no perplexity was asked for */
   olica_report_text text[OLICA_TEXTS_MAX];
-  char survey[512]; /* "made", "read from FILE"; "": there is none, or it is another run's */
+  char survey[512]; /* "made", "read from FILE"; "": none, or an interrupted run's */
   olica_report_tasks tasks;
   int solvers_count;
   olica_pool_record *solvers; /* owned by the environment */
   struct {
-    int sweep, layer, runs; /* where this run went on; interrupted ones before it. runs 0: it began anew */
-    double seconds;         /* that those took, up to their last restart files */
+    int sweep, layer, runs; /* where this run resumed; interrupted runs before it, 0: it began anew */
+    double seconds;         /* seconds of those, up to their last restart files */
   } restart;
-  double estimate;         /* bytes of counted memory a rank was expected to need */
-  const char *checkpoint;  /* borrowed: what was written, NULL: nothing */
+  double estimate;         /* expected counted memory of a rank, bytes */
+  const char *checkpoint;  /* borrowed: the written file, NULL: none */
   double checkpoint_bytes; /* of the file; 0: not known */
   olica_report_rank mine;
 
   /* Filled by create, end and gather. */
   olica_status status;
-  bool running;                   /* not at its end yet: what a killed run leaves */
+  bool running;                   /* the run has not ended: status of a killed run's report */
   char message[OLICA_ERROR_TEXT]; /* of a failure */
   char started[32];               /* 2026-01-31T12:00:00Z */
   double wall_s;                  /* gather: of the rank that has run longest */
@@ -165,7 +165,7 @@ typedef struct olica_report {
   olica_warning *warnings;
 } olica_report;
 
-/* Not collective, like all but the gathering. OLICA_ERR_MEMORY. */
+/* Creates a report. Not collective, like all but the gathering. OLICA_ERR_MEMORY. */
 olica_status olica_report_create(olica_env *env, olica_report **report);
 void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed */
 
@@ -173,40 +173,40 @@ void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed
 olica_status olica_report_layers(olica_env *env, olica_report *report, const olica_arch *arch,
                                  const olica_method *method, int sweeps);
 
-/* Takes the shapes [L] that have been chosen, and what the method has found. OLICA_ERR_MEMORY. */
+/* Takes the chosen shapes [L], and the method's findings. OLICA_ERR_MEMORY. */
 olica_status olica_report_choice(olica_env *env, olica_report *report, const olica_layer_shape *shapes,
                                  void *state);
 
-/* Fills `model` from the architecture; kind: "huggingface" or "checkpoint", where it comes from. */
+/* Fills `model` from the architecture; kind: its source, "huggingface" or "checkpoint". */
 void olica_report_model(olica_report *report, const olica_arch *arch, const char *kind);
 
-/* Keeps what the cut of a layer has told: fact [OLICA_FACTS]. */
+/* Keeps the facts of a layer's cut: fact [OLICA_FACTS]. */
 void olica_report_cut(olica_report *report, int layer, const double *fact);
 
-/* What the figures of the dense (pruned) model are called: "dense", "pruned", or "model" in a run that prunes
+/* Returns the name of the dense (pruned) model's figures: "dense", "pruned", or "model" in a run that prunes
  * nothing. */
 const char *olica_report_name(const olica_report *report, bool pruned);
 
-/* The host of a rank, "" where ranks have not been gathered. */
+/* Returns the host of a rank, "" if ranks have not been gathered. */
 const char *olica_report_host(const olica_report *report, int rank);
 
-/* Bytes: the process's resident high-water mark (VmHWM); 0 where the system does not tell. */
+/* Returns the process's resident high-water mark (VmHWM) in bytes; 0 if unknown. */
 double olica_report_resident(void);
 
-/* The work is over, with this status (its message is in env): stops running timers, takes the wall time. */
+/* Ends the report's run with this status (its message is in env): stops running timers, takes the wall
+ * time. */
 void olica_report_end(olica_env *env, olica_report *report, olica_status status);
 
-/* Brings timers, memory, ranks and warnings of all ranks together on rank 0 of `comm` (the job's, or
- * MPI_COMM_SELF). Collective on comm. Needs memory that is neither counted nor limited, so that it works
- * after a failure too. Fails (on all ranks alike) only without memory, then everything but these is still in
- * the report. */
+/* Gathers timers, memory, ranks and warnings of all ranks on rank 0 of `comm` (the job's, or MPI_COMM_SELF).
+ * Collective on comm. Uses memory that is neither counted nor limited, so that it works after a failure too.
+ * Fails (on all ranks alike) only without memory; then everything else is still in the report. */
 olica_status olica_report_gather(olica_context *context, MPI_Comm comm, olica_report *report);
 
 /* Writes report.json, whole or not at all. Not collective: rank 0. A path of "" writes nothing. */
 olica_status olica_report_write(olica_env *env, const olica_report *report, const char *path);
 
-/* What lies under a report's name: nothing, something else (also what cannot be read), the report of a run
- * that failed, stopped early, was killed or runs, of one that went well. */
+/* The file under a report's name: none, another one (or an unreadable one), the report of a run that failed,
+ * stopped early, was killed or is running, the report of a run that ended well. */
 typedef enum olica_report_found {
   OLICA_REPORT_NONE,
   OLICA_REPORT_OTHER,
@@ -215,10 +215,10 @@ typedef enum olica_report_found {
 } olica_report_found;
 olica_report_found olica_report_look(olica_env *env, const char *path);
 
-/* The same as a JSON object: a new reference, NULL when there is no memory. */
+/* Returns the same as a JSON object: a new reference, NULL without memory. */
 json_t *olica_report_json(const olica_report *report);
 
-/* The closing table, at most 100 columns. Not collective: rank 0. */
+/* Prints the closing table, at most 100 columns wide. Not collective: rank 0. */
 void olica_report_table(const olica_report *report, FILE *to);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { NUMBER = 32, SLOWEST = 20, WARNING = 80 };
 
-/* "134,515,008" */
+/* Writes "134,515,008". */
 static const char *grouped(int64_t value, char *text) {
   char digits[NUMBER];
   int length = snprintf(digits, sizeof digits, "%lld", (long long)value), at = 0;
@@ -20,7 +20,7 @@ static const char *grouped(int64_t value, char *text) {
   return text;
 }
 
-/* "1.25 GiB" */
+/* Writes "1.25 GiB". */
 static const char *bytes(double value, char *text) {
   static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   int unit = 0;
@@ -29,7 +29,7 @@ static const char *bytes(double value, char *text) {
   return text;
 }
 
-/* "25.456", or a dash where it is not known; "inf" is known. */
+/* Writes "25.456", or a dash if it is not known; "inf" is known. */
 static const char *real(double value, char *text) {
   if (!isnan(value))
     snprintf(text, NUMBER, "%.*f", fabs(value) < 1e6 ? 4 : 0, value);
@@ -59,7 +59,7 @@ static void print_head(FILE *to, const olica_report *report) {
   fputc('\n', to);
 }
 
-/* A figure of the dense and of the pruned model; of the one model there is where nothing is pruned. */
+/* Prints a figure of the dense and of the pruned model, or of the only model if nothing is pruned. */
 static void print_pair(FILE *to, const olica_report *report, const char *what, const char *left,
                        const char *right) {
   fprintf(to, "%-22s %16s", what, left);
@@ -92,7 +92,7 @@ static void print_text(FILE *to, const olica_report *report, const olica_report_
   fprintf(to, "   nats per token%s%s\n", *text->name ? " of " : "", text->name);
 }
 
-/* "0.4200 +- 0.0349", or a dash where it is not known. */
+/* Writes "0.4200 +- 0.0349", or a dash if it is not known. */
 static const char *accuracy(const olica_report_task *task, int model, char *text) {
   double error, value = olica_scores_counted(task->task, &task->score[model], &error);
   if (task->known[model])
@@ -102,7 +102,7 @@ static const char *accuracy(const olica_report_task *task, int model, char *text
   return text;
 }
 
-/* Pairs that lost tokens, of all tasks together. */
+/* Prints how many pairs lost tokens, of all tasks together. */
 static void print_truncated(FILE *to, const olica_report_tasks *tasks) {
   char text[NUMBER];
   int64_t pairs = 0, tokens = 0;
@@ -136,7 +136,7 @@ static void print_tasks(FILE *to, const olica_report *report) {
   fputc('\n', to);
 }
 
-/* A list of layers: its name with spaces, then the layers, on as many lines as they need. */
+/* Prints a list of layers: its name with spaces, then the layers, on as many lines as they need. */
 static void print_list(FILE *to, const olica_report_finding *finding) {
   int used = 0;
   for (const char *c = finding->name; *c; c++, used++) fputc(*c == '_' ? ' ' : *c, to);
@@ -154,7 +154,7 @@ static void print_findings(FILE *to, const olica_report *report) {
       print_list(to, &report->finding[i]);
 }
 
-/* "12 nid001234": rank and host, the domain left out. */
+/* Writes "12 nid001234": rank and host, without the domain. */
 static const char *slowest(const olica_report *report, int rank, char text[SLOWEST]) {
   const char *host = olica_report_host(report, rank);
   snprintf(text, SLOWEST, "%d %.*s", rank, (int)strcspn(host, "."), host);
@@ -172,7 +172,7 @@ static void print_phase(FILE *to, const olica_report *report, const char *name,
   fputc('\n', to);
 }
 
-/* Finer timers are set in under their phase and are part of its time. */
+/* Prints the phases; finer timers are indented under their phase, whose time includes theirs. */
 static void print_phases(FILE *to, const olica_report *report) {
   if (!report->phases_count) return;
   double sum = 0;
@@ -187,7 +187,7 @@ static void print_phases(FILE *to, const olica_report *report) {
     print_phase(to, report, name, phase);
     if (!dot) sum += phase->seconds.mean;
   }
-  double other = fmax(0, report->wall_s - sum); /* a rounding error is all that may be below */
+  double other = fmax(0, report->wall_s - sum); /* below it is only a rounding error */
   fprintf(to, "%-20s %6s %9s %9.3f %9s  %-19s %6.1f\n", "outside of phases", "", "", other, "", "",
           report->wall_s > 0 ? 100 * other / report->wall_s : 0.);
 }

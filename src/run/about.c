@@ -9,7 +9,7 @@ int olica_about_scores(const olica_engine *engine) {
   return olica_setup_scores(engine->setup, false) ? engine->riders->count : 0;
 }
 
-/* What the dense model's scores are of, from the fingerprint of the whole run. */
+/* Adds the identity of each score of the dense model, from the fingerprint of the whole run. */
 static void put_dense(const olica_engine *engine, json_t *about, const json_t *run) {
   for (int i = 0; i < olica_about_scores(engine); i++) {
     const olica_rider *rider = &engine->riders->rider[i];
@@ -43,7 +43,8 @@ olica_status olica_about_read(const olica_engine *engine, const olica_survey_fil
                          engine->setup->options->calibration.save);
 }
 
-/* A score may have another name there: texts are told apart by what they are, not by what they are called. */
+/* Finds the name of a score in a file. It may have another one there: texts are distinguished by their
+ * tokens, not by their names. */
 static void find_score(const json_t *about, const char *key, const json_t *of, const char *name,
                        char found[64]) {
   const char *its;

@@ -5,12 +5,11 @@
 #include "walltime.h"
 
 enum {
-  FIRST_RATE =
-      1 << 30, /* bytes a second that a restart file is expected to take before one has been written */
-  ENDING = 3   /* seconds to tell all about it and leave */
+  FIRST_RATE = 1 << 30, /* expected bytes a second of a restart file, before one has been written */
+  ENDING = 3            /* seconds for the report and the exit */
 };
 
-/* What rank 0 and the signals of all ranks say. */
+/* Reasons to act at a boundary: signals of all ranks, and two decisions of rank 0. */
 typedef enum verdict { SIGNAL, TIME, WRITE, VERDICTS } verdict;
 
 static void begin(olica_resume *resume, double now) {
@@ -20,13 +19,14 @@ static void begin(olica_resume *resume, double now) {
   resume->time.end = olica_walltime_end(resume->setup);
 }
 
-/* The end of the passes over the dense model: nothing is dearer to lose, and next to nothing to write. */
+/* Returns whether this is the end of the passes over the dense model: its restart file saves most and is
+ * smallest. */
 static bool ends_survey(const olica_resume *resume, olica_position next) {
   return next.sweep == olica_setup_last_sweep(resume->setup) && next.layer == 0;
 }
 
-/* Files that cost little against the time of the run so far, or against what they would lose: at the end of
- * the survey there is next to nothing to write. */
+/* Returns whether restart files stay within [restart] cost of the run's time; the one at the end of the
+ * survey is always written. */
 static bool is_cheap(const olica_resume *resume, olica_position next, double now) {
   double expected = resume->time.dearest > 0 ? resume->time.dearest : resume->bytes / FIRST_RATE;
   double share = resume->setup->options->restart.cost;
@@ -41,13 +41,13 @@ static bool is_due(const olica_resume *resume, olica_position next, double now) 
   return (due || ends_survey(resume, next)) && is_cheap(resume, next, now);
 }
 
-/* Is what is left too short for one more layer and a restart file? Both have been measured. */
+/* Returns whether the time left is too short for one more layer and a restart file, as measured so far. */
 static bool is_late(const olica_resume *resume, double now) {
   if (resume->time.end == 0) return false;
   return now + 1.5 * resume->time.longest + 2 * resume->time.dearest + ENDING > resume->time.end;
 }
 
-/* The largest of all ranks' words. Collective. */
+/* Makes every rank's verdicts the maximum over the ranks. Collective. */
 static void judge(olica_resume *resume, olica_position next, double now, double verdicts[VERDICTS]) {
   bool root = resume->setup->context->rank == 0;
   verdicts[SIGNAL] = olica_signals_caught();
@@ -67,7 +67,7 @@ static olica_status flush(olica_resume *resume) {
   return olica_checkpoint_flush(checkpoint, snapshot->progress);
 }
 
-/* *written: whether there is a file now; that there is not is no failure of the run. */
+/* *written: the status of the file; a failure to write it is no failure of the run. */
 static olica_status write_file(olica_resume *resume, olica_position next, olica_status *written) {
   olica_sections sections = {0};
   json_t *state = NULL;
@@ -107,7 +107,7 @@ static olica_status save_timed(olica_resume *resume, olica_position next, olica_
 static olica_status stop(olica_resume *resume, const double verdicts[VERDICTS], olica_position next,
                          olica_status written) {
   const char *why = verdicts[SIGNAL] > 0 ? olica_signals_name((int)verdicts[SIGNAL]) : "[run] walltime";
-  if (resume->kept.sweep == 0) return written; /* nothing that a restart could go on with */
+  if (resume->kept.sweep == 0) return written; /* no restart file to resume from */
   return olica_error_set(
       resume->setup->context->env, OLICA_STOPPED,
       "by %s before layer %d of sweep %d (layers from 0); started again with the same config it goes on "

@@ -4,9 +4,8 @@
 
 #include "resume.h"
 
-/* A place where the run can be interrupted and resumed; `next` is what it would continue with. Writes a
- * restart file if it is time for one. If a signal or the time asks for it, returns OLICA_STOPPED after that.
- * Collective. */
+/* Passes a place where the run can be interrupted; it would resume at `next`. Writes a restart file if one is
+ * due. If a signal or the walltime asks for it, returns OLICA_STOPPED after that. Collective. */
 olica_status olica_boundary_pass(olica_resume *resume, olica_position next);
 
 #endif

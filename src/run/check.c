@@ -1,4 +1,4 @@
-/* --check: everything that a run would do before its first layer, and what it would then need, in words. */
+/* --check: does all that a run does before its first layer, and prints what the run would need. */
 #include <math.h>
 #include <stdio.h>
 
@@ -8,7 +8,7 @@
 #include "probe.h"
 #include "run/pipeline.h"
 
-/* What the texts gave. */
+/* Prints how many sequences each calibration text gave. */
 static void print_texts(const olica_job *job) {
   for (int i = 0; i < job->inputs.sources.count; i++)
     printf("text         %s:%s: %lld of %lld rows tried, %lld sequence%s\n",
@@ -64,7 +64,7 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
   printf("work         %.3g floating-point operations\n", plan->flops);
 }
 
-/* Rank 0. */
+/* Rank 0: prints the plan and its warnings. */
 static void explain(const olica_job *job, const olica_plan *plan, int ranks, int ranks_per_node) {
   const olica_method_model model = olica_setup_model(&job->setup);
   print_plan(job, plan, ranks, ranks_per_node);
@@ -74,7 +74,7 @@ static void explain(const olica_job *job, const olica_plan *plan, int ranks, int
   fflush(stdout);
 }
 
-/* Nodes are filled one after the other; the last may have fewer ranks. */
+/* Fills the nodes one after the other; the last may have fewer ranks. */
 static olica_layout lay_out(int ranks, int ranks_per_node) {
   int nodes = (ranks + ranks_per_node - 1) / ranks_per_node, last = ranks - (nodes - 1) * ranks_per_node;
   return (olica_layout){.ranks = ranks, .nodes = nodes, .node_ranks = last};

@@ -6,7 +6,7 @@
 #include "par/comm.h"
 #include "par/watch.h"
 
-/* The ranks' checksums, put together in the order of their sequences. */
+/* Combines the ranks' checksums in the order of their sequences. */
 olica_status olica_checksum_ids(olica_context *context, const char *name, const olica_stream *stream,
                                 json_t *group) {
   int64_t bytes = stream->count * stream->tokens * (int64_t)sizeof *stream->ids;

@@ -11,7 +11,7 @@
 olica_status olica_checksum_ids(olica_context *context, const char *name, const olica_stream *stream,
                                 json_t *group);
 
-/* The checksum of the questions and their tokens. Not collective, pure. */
+/* Returns the checksum of the questions and their tokens. Not collective, pure. */
 uint32_t olica_checksum_questions(const olica_questions *questions);
 
 #endif

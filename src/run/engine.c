@@ -2,7 +2,7 @@
 
 #include "par/comm.h"
 
-/* The calibration stream, and what passes layers over it. */
+/* Makes the calibration stream and its forward pass. */
 static olica_status prepare_stream(olica_engine *engine) {
   const olica_options *options = engine->setup->options;
   const olica_arch *arch = &engine->setup->source->arch;

@@ -1,6 +1,6 @@
-/* What the layers of a run pass through: the kernel and the solvers, the calibration stream, the method's
- * state, the tables' panels, and the checkpoint that is written. Private to run. Collective on the setup's
- * context, but where it says otherwise. */
+/* The objects that a run computes with: kernel and solvers, calibration stream, the method's state, panels of
+ * the tables, and the checkpoint that it writes. Private to run. Collective on the setup's context, unless
+ * stated otherwise. */
 #ifndef OLICA_RUN_ENGINE_H
 #define OLICA_RUN_ENGINE_H
 
@@ -21,12 +21,12 @@ typedef struct olica_engine {
   olica_kernel *kernel; /* of the products */
   olica_pool *pool;
   olica_forward *forward;    /* for sequences of the calibration's length */
-  olica_stream *stream;      /* calibration, NULL: none */
+  olica_stream *stream;      /* of the calibration; NULL: none */
   void *state;               /* the method's */
   olica_layer_shape *shapes; /* [L] after pruning */
-  olica_shared *pruned;      /* the node's memory for the layer that is pruned; NULL: none is */
+  olica_shared *pruned;      /* the node's memory for the pruned layer; NULL: nothing is pruned */
   olica_shared *panel;       /* [panel_rows x d] of a table */
-  olica_shared *dense_panel; /* the same rows before they were rounded; NULL: no rider compares */
+  olica_shared *dense_panel; /* the same rows before rounding; NULL: no rider compares */
   float *gains;              /* [d] of the final norm */
 
   olica_checkpoint *checkpoint; /* while the last sweep writes it */

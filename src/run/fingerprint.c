@@ -14,13 +14,13 @@
 #include "par/comm.h"
 #include "par/watch.h"
 
-/* To be raised with every change after which the same inputs give other numbers; and with every one after
- * which the same run has another fingerprint. */
+/* Raise NUMERICS with every change of the numbers that the same inputs give, FORM with every change of the
+ * fingerprint that the same run has. */
 enum { NUMERICS = 1, FORM = 3 };
 
 enum { VALUE = 160, DIFFERENCES_TOLD = 6, SAMPLE = 16 << 10 };
 
-/* Does a setting count for what is compared? */
+/* Returns whether a setting is part of the fingerprint of that scope. */
 static bool counts(const olica_setting *setting, olica_fingerprint_scope scope) {
   return setting->affects == OLICA_AFFECTS_SURVEY ||
          (setting->affects == OLICA_AFFECTS_RESULT && scope == OLICA_FINGERPRINT_RUN);
@@ -38,7 +38,8 @@ static json_t *settings_of(const olica_options *options, olica_fingerprint_scope
   return group;
 }
 
-/* The checksum of where the tensors of one file lie and what they are: all that its header says. */
+/* Returns the checksum of all that the header of a file says: the tensors' names, types, shapes and
+ * places. */
 static uint32_t index_checksum(const olica_catalog *catalog, int file) {
   uLong crc = 0;
   for (int i = 0; i < catalog->count; i++) {
@@ -63,9 +64,9 @@ static void put_bytes(json_t *group, const char *name, const void *data, size_t 
   put_text(group, name, text);
 }
 
-/* The checksum of a piece from the middle of each of the file's tensors: times of change may all be the same
- * (images, package stores), and reading all of a large model is too much. What is read is no part of the
- * sweeps' bytes. */
+/* Adds the checksum of a piece from the middle of each of the file's tensors: times of change may all be the
+ * same (images, package stores), and reading all of a large model takes too long. The bytes read do not count
+ * as the sweeps'. */
 static olica_status add_samples(const olica_catalog *catalog, int file, int fd, char *data, uLong *crc) {
   olica_env *env = catalog->context->env;
   double before = env->bytes_read;
@@ -118,7 +119,7 @@ static olica_status put_files(const olica_source *source, json_t *group) {
   return OLICA_OK;
 }
 
-/* The tokenizer's files go into the checkpoint, all but generation_config.json. */
+/* Adds the tokenizer's files that the checkpoint carries: all but generation_config.json. */
 static void put_tokenizer(const olica_bundle *bundle, json_t *group) {
   for (int i = 0; bundle && i < OLICA_BUNDLE_GENERATION; i++)
     if (bundle->part[i].data)
@@ -159,7 +160,7 @@ olica_status olica_fingerprint_make(const olica_engine *engine, olica_fingerprin
   return OLICA_OK;
 }
 
-/* The differences as text, while there is room to tell them. */
+/* The differences as text, as many as fit. */
 typedef struct differences {
   char text[DIFFERENCES_TOLD * 200]; /* three texts of at most 60 each */
   size_t used;
@@ -196,7 +197,7 @@ olica_status olica_fingerprint_compare(olica_env *env, const char *what, const j
                                        const json_t *now) {
   static const char *const groups[] = {"settings", "program", "model", "tokens"};
   differences all = {0};
-  int of_user = 0; /* differences that are not the data's */
+  int of_user = 0; /* differences of settings and program */
   for (int i = 0; i < 4; i++) {
     int count = compare_group(&all, json_object_get(then, groups[i]), json_object_get(now, groups[i]));
     if (i < 2) of_user += count;

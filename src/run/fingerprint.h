@@ -17,19 +17,19 @@
 #include "engine.h"
 
 typedef enum olica_fingerprint_scope {
-  OLICA_FINGERPRINT_RUN,       /* the whole run and its checkpoint */
-  OLICA_FINGERPRINT_STATISTICS /* what the passes over the dense model find out: settings that affect
-                                * the result alone are left out (olica_affects) */
+  OLICA_FINGERPRINT_RUN,       /* of the whole run and its checkpoint */
+  OLICA_FINGERPRINT_STATISTICS /* of the passes over the dense model: without settings that affect the result
+                                  alone (olica_affects) */
 } olica_fingerprint_scope;
 
-/* The fingerprint of this run, once the engine is prepared (else without tokens): a new reference on rank 0,
+/* Makes the fingerprint of this run, without tokens if the engine is not prepared: a new reference on rank 0,
  * NULL elsewhere. Collective. */
 olica_status olica_fingerprint_make(const olica_engine *engine, olica_fingerprint_scope scope,
                                     json_t **parts);
 
-/* Are both the same? If not, the message begins with `what` ("pruned.h5.restart.0") and names each difference
- * with its value then and now; OLICA_ERR_INPUT if the model or the tokens differ and no setting does, else
- * OLICA_ERR_CONFIG. Parts that are no fingerprint differ. Not collective, pure: rank 0. */
+/* Fails if the two differ: the message begins with `what` ("pruned.h5.restart.0") and names each difference
+ * with its value then and now. OLICA_ERR_INPUT if the model or the tokens differ and no setting does, else
+ * OLICA_ERR_CONFIG. Objects that are no fingerprint differ. Not collective, pure: rank 0. */
 olica_status olica_fingerprint_compare(olica_env *env, const char *what, const json_t *then,
                                        const json_t *now);
 

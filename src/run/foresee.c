@@ -20,7 +20,7 @@ static void tell_files(const olica_job *job) {
   tell_file("log-likelihoods", o->predictions, "would be replaced");
 }
 
-/* Rank 0. */
+/* Rank 0: fails if another job is writing the checkpoint. */
 static olica_status look_at_lock(const olica_job *job) {
   const char *path = job->setup.options->output.checkpoint;
   if (!olica_lock_held(job->setup.context->env, path)) return OLICA_OK;
@@ -66,8 +66,9 @@ olica_status olica_foresee_outputs(olica_job *job, const olica_plan *plan) {
 
 /* ---- time ---- */
 
-/* What this check has taken so far a run takes too: start, texts, tasks. Reading is of one rank's rate, and
- * once for each sweep that does not keep the weights. */
+/* Returns the sum of the time that this check has taken (start, texts, tasks), of the work at the measured
+ * rate, of the solvers by their model, and of reading the weights at one rank's rate, once for each sweep
+ * that does not keep them. */
 static double expected_seconds(const olica_job *job, const olica_plan *plan, int ranks,
                                const olica_rates *rates, double before) {
   double rate = job->setup.precision == OLICA_BF16 ? rates->bf16 : rates->fp32;
@@ -78,7 +79,7 @@ static double expected_seconds(const olica_job *job, const olica_plan *plan, int
          sweeps * bytes / rates->reading;
 }
 
-/* GFLOP/s with the digits that mean something. */
+/* Prints a rate in GFLOP/s. */
 static void print_rate(const char *name, double rate) {
   double giga = rate / 1e9;
   printf("%s %.*f", name, giga < 1 ? 3 : giga < 10 ? 1 : 0, giga);

@@ -5,9 +5,9 @@
 #include "par/comm.h"
 #include "text/look.h"
 
-enum { TEXT_BYTES = 1 << 30 }; /* of an evaluation's text */
+enum { TEXT_BYTES = 1 << 30 }; /* limit of an evaluation text */
 
-/* The tokenizer's files: those of [model] tokenizer, else the model's own. */
+/* Loads the tokenizer's files: those of [model] tokenizer, else the model's own. */
 static olica_status load_bundle(olica_inputs *inputs) {
   olica_context *context = inputs->setup->context;
   const char *directory = inputs->setup->options->model.tokenizer;
@@ -22,7 +22,7 @@ static olica_status load_bundle(olica_inputs *inputs) {
                          directory);
 }
 
-/* bos_token_id of config.json; -1 if there is none, or several. */
+/* Reads bos_token_id of config.json; -1 if there is none, or several. */
 static olica_status read_bos(const olica_inputs *inputs, int32_t *bos) {
   json_t *root;
   *bos = -1;
@@ -130,8 +130,7 @@ static olica_special special_of(const olica_options *options) {
   return OLICA_SPECIAL_AUTO;
 }
 
-/* Rank 0's part: a text is tokenized whole, because what a tokenizer makes of a part depends on what is
- * around it. */
+/* Rank 0 tokenizes a text whole: the tokens of a part depend on the text around it. */
 static olica_status tokenize(const olica_inputs *inputs, const char *path, olica_tokens *tokens) {
   olica_env *env = inputs->setup->context->env;
   char *text;
@@ -159,7 +158,7 @@ olica_status olica_inputs_tokenize(const olica_inputs *inputs, const char *path,
   return OLICA_OK;
 }
 
-/* Rank 0's part: what the calibration begins with, in a table of its own. */
+/* Rank 0 writes the ids that the calibration uses. */
 static olica_status dump(const olica_inputs *inputs) {
   olica_env *env = inputs->setup->context->env;
   int64_t rows = inputs->setup->options->calibration.samples,
@@ -187,7 +186,7 @@ void olica_inputs_measure(olica_inputs *inputs, size_t before) {
   olica_context *context = inputs->setup->context;
   const olica_memory *memory = &context->env->memory;
   const olica_source *source = inputs->setup->source;
-  double table = (double)source->own_count * (double)source->kept_stride; /* the plan has it by itself */
+  double table = (double)source->own_count * (double)source->kept_stride; /* the plan counts it separately */
   double bytes[4] = {(double)memory->peak - table, (double)memory->now - (double)before, 0,
                      (double)before - table};
   for (int i = 0; inputs->bundle && i < OLICA_BUNDLE_PARTS; i++)
@@ -199,7 +198,7 @@ void olica_inputs_measure(olica_inputs *inputs, size_t before) {
   inputs->text.before = bytes[3];
 }
 
-/* The sequences are dealt out to the ranks. */
+/* Checks the calibration's ids: rank r those of sequences r, r + ranks, ... */
 olica_status olica_inputs_check_ids(const olica_inputs *inputs) {
   olica_context *context = inputs->setup->context;
   const olica_options *o = inputs->setup->options;

@@ -1,4 +1,4 @@
-/* A run: its parts, put together. Private to run. Collective on the setup's context, but where it says
+/* A run: its parts, put together. Private to run. Collective on the setup's context, unless stated
  * otherwise. */
 #ifndef OLICA_RUN_JOB_H
 #define OLICA_RUN_JOB_H
@@ -18,8 +18,8 @@ typedef struct olica_job {
   int lock;             /* on the checkpoint's name, rank 0's; -1: none */
 } olica_job;
 
-/* Opens the model, the calibration's ids and what is evaluated, and checks them against each other; makes no
- * streams. The parts point to each other: a job stays where it was opened. The report must outlive it. */
+/* Opens the model, the calibration's ids and the evaluation, and checks them against each other; makes no
+ * streams. The parts point to each other: a job must not move. The report must outlive it. */
 olica_status olica_job_open(olica_job *job, olica_context *context, const olica_options *options,
                             olica_report *report);
 

@@ -15,7 +15,7 @@ static char *dump(json_t *object) {
   return text;
 }
 
-/* What the calibration was drawn from. */
+/* Describes the texts that the calibration was drawn from. */
 static json_t *texts_of(const olica_inputs *inputs) {
   json_t *texts = json_array();
   for (int i = 0; i < inputs->sources.count; i++) {
@@ -42,7 +42,7 @@ static char *provenance(const olica_engine *engine) {
       texts_of(engine->inputs), "kernel", olica_kernel_name(engine->kernel)));
 }
 
-/* Rank 0's text on every rank (times and hosts differ), in counted memory; `shared` says how long it is. */
+/* Gives every rank rank 0's text (times and hosts differ), in counted memory; `shared` has its length. */
 static olica_status share_text(olica_context *context, char *mine, char **text,
                                olica_checkpoint_text *shared) {
   int64_t bytes = mine ? (int64_t)strlen(mine) : -1;
@@ -72,7 +72,7 @@ static olica_checkpoint_text text_of(const olica_bundle *bundle, olica_bundle_pa
   return (olica_checkpoint_text){bundle->part[part].data, bundle->part[part].bytes};
 }
 
-/* Resumes the one that an earlier run has begun, if this run resumes in the last sweep. */
+/* Resumes the checkpoint of an earlier run, if this run resumes in the last sweep. */
 static olica_status reopen(olica_engine *engine, olica_resume *resume,
                            const olica_checkpoint_options *options, const olica_checkpoint_text *texts) {
   const olica_setup *setup = engine->setup;
@@ -83,14 +83,14 @@ static olica_status reopen(olica_engine *engine, olica_resume *resume,
                             resume->snapshot.progress, resume->snapshot.progress_bytes, &engine->checkpoint);
   if (status != OLICA_ERR_IO) return status;
   if (setup->context->rank == 0)
-    olica_log_warn(env, "[restart] the checkpoint under way cannot be gone on with, sweep %d begins anew: %s",
+    olica_log_warn(env, "[restart] the checkpoint under way cannot be resumed, sweep %d begins anew: %s",
                    resume->from.sweep, env->error.text);
   olica_error_clear(env);
   resume->from.layer = resume->kept.layer = 0;
   return OLICA_OK;
 }
 
-/* With all its texts: resumed, or else created. */
+/* Resumes the checkpoint, or else creates it with these texts. */
 static olica_status open_checkpoint(olica_engine *engine, olica_resume *resume,
                                     const olica_checkpoint_text *texts) {
   const olica_setup *setup = engine->setup;

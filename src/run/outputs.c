@@ -20,10 +20,10 @@
 
 enum { OUTPUTS_MAX = 6 };
 
-/* A file under its setting, and where it lies: the canonical path of its directory, and its name there. */
+/* A file with its setting: the canonical path of its directory, and its name there. */
 typedef struct place {
   const char *setting;
-  char *directory; /* realpath's own memory; NULL: there is no such directory, and so no such file */
+  char *directory; /* memory of realpath; NULL: no such directory, hence no such file */
   const char *name;
   bool locks; /* NAME.lock is made beside it (io/lock) */
 } place;
@@ -31,11 +31,11 @@ typedef struct place {
 typedef struct outputs {
   olica_env *env;
   const olica_options *options;
-  bool report_only; /* what does not concern the report is not compared */
+  bool report_only; /* compare only pairs with the report */
   int count;
   place place[OUTPUTS_MAX];
-  char *restart_name; /* NAME.restart, */
-  place restart;      /* where: what begins with it is written, too */
+  char *restart_name; /* NAME.restart */
+  place restart;      /* its place: every file whose name begins with it is an output */
 } outputs;
 
 static olica_status find_place(olica_env *env, const char *setting, const char *path, place *at) {
@@ -59,7 +59,7 @@ static olica_status add_locked(outputs *o, const char *setting, const char *path
   return OLICA_OK;
 }
 
-/* Is `at` the file that lies there, or one that is written beside it? */
+/* Returns whether `at` is the output, or a file that is written beside it. */
 static bool takes(const place *output, const place *at) {
   if (!output->directory || !at->directory || strcmp(output->directory, at->directory) != 0) return false;
   size_t length = strlen(output->name);
@@ -73,7 +73,7 @@ static bool is_restart(const place *restart, const place *at) {
          strncmp(at->name, restart->name, strlen(restart->name)) == 0;
 }
 
-/* `input`: the other one is read; else it is written too. */
+/* Refuses two files at one place; `input`: the other one is read, else it is written too. */
 static olica_status clash(const outputs *o, const char *output, const place *at, bool input) {
   const char *format = input ? "%s: %s would be written over %s, %s/%s; expected a file of its own"
                              : "%s: %s and %s are both %s/%s, expected two files";
@@ -92,7 +92,7 @@ static olica_status check_place(const outputs *o, const place *at, bool input) {
   return concerns(o, at) && is_restart(&o->restart, at) ? clash(o, "a restart file", at, input) : OLICA_OK;
 }
 
-/* An input under its own name, and what that leads to if it is a link. */
+/* Checks an input under its own name, and the target if it is a link. */
 static olica_status check_input(const outputs *o, const char *setting, const char *path) {
   if (!*path) return OLICA_OK;
   char *target = realpath(path, NULL);
@@ -109,7 +109,7 @@ static olica_status check_input(const outputs *o, const char *setting, const cha
   return status;
 }
 
-/* Files of a model that may lie in its directory, whichever of them this one has. */
+/* Returns whether a file of this name in a model's directory belongs to the model. */
 static bool is_of_model(const char *name) {
   static const char *const patterns[] = {
       "config.json",           "*.safetensors",         "*.safetensors.index.json", "tokenizer.json",
@@ -120,7 +120,7 @@ static bool is_of_model(const char *name) {
   return false;
 }
 
-/* A model's or a tokenizer's directory, or a checkpoint. */
+/* Checks a model's or a tokenizer's directory, or a checkpoint. */
 static olica_status check_model(const outputs *o, const char *setting, const char *path) {
   OLICA_TRY(check_input(o, setting, path));
   char *directory = *path ? realpath(path, NULL) : NULL;
@@ -197,7 +197,7 @@ static olica_status check(outputs *o) {
   return check_lists(o);
 }
 
-/* With the directories that lead to it. */
+/* Makes a directory, and those above it. */
 static olica_status make_directory(olica_env *env, const char *directory) {
   char *path = olica_memory_string(env, directory);
   if (!path) return env->error.code;
@@ -213,7 +213,7 @@ static olica_status make_directory(olica_env *env, const char *directory) {
   return OLICA_OK;
 }
 
-/* An output's name ends where a file's can: "out/" would be a directory. */
+/* Refuses a name that ends in a slash: it would be a directory. */
 static olica_status check_name(olica_env *env, const char *setting, const char *path) {
   size_t length = strlen(path);
   if (path[length - 1] != '/') return OLICA_OK;
@@ -221,7 +221,8 @@ static olica_status check_name(olica_env *env, const char *setting, const char *
                          path);
 }
 
-/* Rank 0: an output that is a link is written where that leads; what is no regular file is refused later. */
+/* Rank 0 finds the target of an output that is a link. A later check refuses an output that is no regular
+ * file. */
 static olica_status follow(olica_env *env, const char *setting, const char *path, char **target) {
   struct stat info;
   OLICA_TRY(check_name(env, setting, path));
@@ -235,7 +236,7 @@ static olica_status follow(olica_env *env, const char *setting, const char *path
   return OLICA_OK;
 }
 
-/* All ranks get rank 0's target. */
+/* Gives all ranks rank 0's target. */
 static olica_status follow_on_all(olica_context *context, const char *setting, const char **path) {
   if (!*path || !**path) return OLICA_OK;
   char *target = NULL;
@@ -248,7 +249,8 @@ static olica_status follow_on_all(olica_context *context, const char *setting, c
   return OLICA_OK;
 }
 
-/* A link to no file is there, too, where nothing may be replaced: the checkpoint's own probe refuses it. */
+/* Returns whether the checkpoint is a link to no file and overwrite = no: it keeps its name, and the probe
+ * refuses it. */
 static bool stays(olica_context *context, const olica_options *options) {
   const char *path = options->output.checkpoint;
   struct stat info;

@@ -1,4 +1,4 @@
-/* What a run does, in the order it does it. */
+/* The steps of a run, in their order. */
 #include "run/pipeline.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "run/outputs.h"
 #include "sweep.h"
 
-/* Refuses, before anything large or long, a run that will not have the memory or cannot write its outputs. */
+/* Plans the run, and refuses it before its work if it lacks the memory or cannot write its outputs. */
 static olica_status check_needs(olica_job *job, olica_plan *plan) {
   olica_context *context = job->setup.context;
   const olica_layout layout = {context->size, context->nodes, context->peer_groups};
@@ -85,7 +85,7 @@ static olica_status choose_shapes(olica_job *job) {
   return OLICA_OK;
 }
 
-/* 0: the system does not tell. */
+/* Returns the size of a file; 0: unknown. */
 static double file_bytes(const char *path) {
   struct stat info;
   return stat(path, &info) == 0 ? (double)info.st_size : 0;
@@ -100,22 +100,22 @@ static olica_status prune(olica_job *job) {
   OLICA_TRY(olica_metadata_create_checkpoint(&job->engine, &job->resume));
   olica_timer_stop(&env->timers);
   OLICA_TRY(olica_sweep_prune(job));
-  /* Before the checkpoint has its name: a run that cannot write them goes on from its restart file. */
+  /* Before the checkpoint gets its name, so that a run that cannot write them can be resumed. */
   OLICA_TRY(olica_riders_write(&job->riders));
   olica_timer_start(&env->timers, "write");
   olica_checkpoint *checkpoint = job->engine.checkpoint;
-  job->engine.checkpoint = NULL; /* finish frees it, whatever comes of it */
+  job->engine.checkpoint = NULL; /* finish frees it, on failure too */
   double inputs = env->bytes_read;
   bool keep = olica_resume_needs_part(&job->resume);
   OLICA_TRY(olica_checkpoint_finish(checkpoint, keep, &job->report->mine.bytes_written));
-  env->bytes_read = inputs; /* reading back what was written does not count */
+  env->bytes_read = inputs; /* verification does not count as input */
   olica_timer_stop(&env->timers);
   job->report->checkpoint = job->setup.options->output.checkpoint;
   job->report->checkpoint_bytes = file_bytes(job->report->checkpoint);
   return OLICA_OK;
 }
 
-/* What solved what: into the report, and said in one line. */
+/* Records the solvers in the report, and logs the eigenproblems of each back end, if there were any. */
 static olica_status record_solvers(olica_job *job) {
   enum { MOST = 4096 };
   olica_report *report = job->report;
@@ -173,17 +173,17 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   else
     olica_checkpoint_abandon(job.engine.checkpoint);
   olica_lock_release(context->env, options->output.checkpoint, job.lock);
-  /* After a failure the environment frees the memory; grids and solvers are not taken down in disorder. */
+  /* After a failure the environment frees the memory: closing grids and solvers is collective. */
   if (status == OLICA_OK) olica_job_close(&job);
   return status;
 }
 
-/* What only other ranks have seen has not been said yet. */
+/* Logs the warnings that rank 0 does not have itself. */
 static void say_warnings(olica_env *env, const olica_report *report) {
   for (int i = 0; i < report->warnings_count; i++) olica_log_pass_on(env, report->warnings[i].text);
 }
 
-/* Where there is a report, the table is a copy of it; else it is the answer. */
+/* Prints the table. A failure is one of the run only if no report is written. */
 static olica_status print_table(olica_env *env, const olica_options *options, const olica_report *report) {
   olica_report_table(report, stdout);
   if (fflush(stdout) == 0 && !ferror(stdout)) return OLICA_OK;
@@ -196,7 +196,7 @@ static olica_status print_table(olica_env *env, const olica_options *options, co
       "standard output: cannot write the closing table to it, and [output] report is empty");
 }
 
-/* Rank 0's part. */
+/* Rank 0 writes the report and prints the table. */
 static olica_status tell(olica_env *env, const olica_options *options, const olica_report *report,
                          olica_claim *claim, json_t **answer) {
   olica_status written = olica_claim_end(env, options, report, claim), printed = OLICA_OK;
@@ -210,7 +210,7 @@ static olica_status tell(olica_env *env, const olica_options *options, const oli
   return written == OLICA_OK ? printed : olica_error_set(env, written, "%s", text);
 }
 
-/* A run that failed or stopped ends by that; that its report could not be written is a warning. */
+/* Gathers and writes the report. If the run failed or stopped, a failure to write it is only a warning. */
 static olica_status end_report(olica_context *context, const olica_options *options, olica_report *report,
                                olica_claim *claim, olica_status status, json_t **answer) {
   olica_env *env = context->env;
@@ -225,7 +225,7 @@ static olica_status end_report(olica_context *context, const olica_options *opti
   return status == OLICA_OK ? written : olica_error_set(env, status, "%s", report->message);
 }
 
-/* They are in the report all the same, which is UTF-8. */
+/* Warns of paths that the report, which is UTF-8, has to escape. */
 static void warn_of_names(olica_env *env, const olica_options *o) {
   const char *const names[] = {
       o->command_line,       o->config,           o->model.path,        o->model.tokenizer,

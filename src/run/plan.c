@@ -9,7 +9,7 @@
 #include "par/shared.h"
 #include "store/checkpoint.h"
 
-enum { SMALL = 256 << 10 }; /* vectors and objects that are not worth a term */
+enum { SMALL = 256 << 10 }; /* vectors and small objects */
 
 static double share(double items, int ranks) {
   return ceil(items / ranks);
@@ -24,7 +24,7 @@ static double forward_bytes(const olica_setup *setup, int tokens) {
                                      setup->precision, setup->context->most_threads);
 }
 
-/* Ids and hidden states of the busiest rank, and the scratch of a sequence. */
+/* Returns bytes of ids and hidden states on the busiest rank, and of the workspace of a forward pass. */
 static double stream_bytes(const olica_setup *setup, int ranks) {
   const olica_options *o = setup->options;
   const olica_arch *arch = &setup->source->arch;
@@ -37,12 +37,12 @@ static double stream_bytes(const olica_setup *setup, int ranks) {
   return bytes;
 }
 
-/* A rank's share of what its node has once. */
+/* Returns a rank's share of bytes that its node holds once. */
 static double node_share(double bytes, olica_layout layout) {
   return (double)olica_shared_counted((size_t)bytes, layout.node_ranks);
 }
 
-/* Of a tied table the raw rows that stay with the ranks that have read them. */
+/* Returns bytes of a tied table's stored rows, which stay on the ranks that have read them. */
 static double table_bytes(const olica_setup *setup, olica_layout layout) {
   const olica_source *source = setup->source;
   double numbers = (double)source->panel_rows * source->arch.hidden;
@@ -50,17 +50,17 @@ static double table_bytes(const olica_setup *setup, olica_layout layout) {
   return source->arch.tied ? share(source->panels, layout.nodes) * raw : 0;
 }
 
-/* What the node has once: a table's panel and the layers in work. */
+/* Returns bytes of a table's panel, which the node holds once. */
 static double panel_bytes(const olica_setup *setup) {
   return 4.0 * setup->source->panel_rows * setup->source->arch.hidden;
 }
 
-/* A rank's share of a layer packed for the products, while blocks pass it. */
+/* Returns a rank's share of a layer packed for the products. */
 static double packed_bytes(const olica_setup *setup, olica_layout layout, const olica_layer_shape *shape) {
   return node_share((double)olica_maps_bytes(&setup->source->arch, shape, setup->precision), layout);
 }
 
-/* What the kernel has for itself, and the rooms of its threads. */
+/* Returns bytes of the kernel, and of its threads' workspaces. */
 static double kernel_bytes(const olica_setup *setup, double method_room) {
   const olica_arch *arch = &setup->source->arch;
   double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
@@ -71,22 +71,22 @@ static double kernel_bytes(const olica_setup *setup, double method_room) {
          setup->context->most_threads * room;
 }
 
-/* Of the output matrix's panels: two, where the dense model's is compared with the pruned one's. */
+/* Returns bytes of a packed panel of the output matrix; of two, if a rider compares the models. */
 static double packed_panel_bytes(const olica_setup *setup, const olica_plan *plan) {
   double bytes =
       (double)olica_packed_bytes(setup->precision, setup->source->panel_rows, setup->source->arch.hidden);
   return plan->riders.compares ? 2 * bytes : bytes;
 }
 
-/* What restart files take in memory: the list of a rank's pieces, and how far each dataset is. */
+/* Returns bytes in memory for restart files: the list of a rank's pieces, and the checkpoint's progress. */
 static double restart_bytes(const olica_setup *setup, int ranks, double pieces) {
   if (setup->method->calibrates) pieces += share((double)setup->options->calibration.samples, ranks);
   if (!olica_setup_prunes(setup)) return 0;
   return pieces * sizeof(olica_restart_piece) + (double)olica_checkpoint_progress_most(&setup->source->arch);
 }
 
-/* A restart file at most (snapshot.c): the calibration stream, the riders' sections, the method's arrays,
- * what it says of each layer. */
+/* Returns the most bytes of a restart file (snapshot.c): calibration stream, riders' sections, the method's
+ * arrays and facts of each layer. */
 static double restart_file_bytes(const olica_setup *setup, double arrays, double riders) {
   const olica_options *o = setup->options;
   const olica_arch *arch = &setup->source->arch;
@@ -112,7 +112,7 @@ static olica_method_site site_of(const olica_setup *setup, olica_layout layout) 
                              .panel_rows = setup->source->panel_rows};
 }
 
-/* What pruning takes: what stays for the whole run, and the largest of its moments. */
+/* Adds the needs of pruning: bytes for the whole run, and the peak of its moments. */
 static olica_status plan_pruning(const olica_setup *setup, olica_layout layout,
                                  const olica_method_plan *method, olica_plan *plan) {
   const olica_arch *arch = &setup->source->arch;
@@ -133,7 +133,7 @@ static olica_status plan_pruning(const olica_setup *setup, olica_layout layout,
   return OLICA_OK;
 }
 
-/* Of a layer as it is read: those of a pruned checkpoint differ. */
+/* Returns the most bytes of a packed layer as read: the layers of a pruned checkpoint differ. */
 static double most_maps_bytes(const olica_setup *setup) {
   const olica_arch *arch = &setup->source->arch;
   double most = 0;
@@ -175,7 +175,7 @@ static olica_status plan_method(const olica_setup *setup, const olica_riders *ri
   return status;
 }
 
-/* The plan of a run that brings layers in that way. */
+/* Plans a run that reads layers in that way. */
 static olica_status make(const olica_setup *setup, const olica_inputs *inputs, const olica_riders *riders,
                          olica_layout layout, olica_source_options source, olica_plan *plan) {
   olica_source_needs needs =
@@ -191,7 +191,7 @@ static olica_status make(const olica_setup *setup, const olica_inputs *inputs, c
   plan->other = inputs->text.before + kernel_bytes(setup, plan->method_room) +
                 restart_bytes(setup, layout.ranks, plan->riders.pieces) + SMALL;
   plan->texts = inputs->text.kept;
-  /* Texts are closed when the streams have been made, before the first layer. */
+  /* The texts' ids are closed before the first layer. */
   double work = plan->solver + plan->texts;
   plan->memory = plan->streams + plan->tasks + plan->tables + plan->layers + plan->weights + plan->other +
                  larger(work, inputs->text.open);
@@ -203,12 +203,12 @@ olica_status olica_plan_make(const olica_setup *setup, const olica_inputs *input
                              olica_layout layout, olica_plan *plan) {
   double limit = (double)setup->options->compute.memory;
   olica_keep_choice keep = setup->options->compute.keep_weights;
-  /* Without a limit the files are left to the system's cache, which has what memory nobody else wants. */
+  /* Without a limit the files stay in the system's cache, which uses free memory. */
   bool wanted = keep == OLICA_KEEP_YES || (keep == OLICA_KEEP_AUTO && limit > 0 && olica_setup_prunes(setup));
   OLICA_TRY(
       make(setup, inputs, riders, layout, (olica_source_options){.prefetch = true, .keep = wanted}, plan));
   if (limit == 0 || plan->memory <= limit) return OLICA_OK;
-  bool kept = keep == OLICA_KEEP_YES; /* that is not ours to give up */
+  bool kept = keep == OLICA_KEEP_YES; /* the user asked for it */
   if (wanted && !kept)
     OLICA_TRY(make(setup, inputs, riders, layout, (olica_source_options){.prefetch = true}, plan));
   if (plan->memory <= limit) return OLICA_OK;

@@ -8,7 +8,7 @@
 
 enum { NUMBER = 40, LINE = 512 };
 
-/* Text that grows; what does not fit into memory is remembered. */
+/* A growing text; `status` keeps a lack of memory. */
 typedef struct text {
   olica_env *env;
   char *data;
@@ -41,7 +41,7 @@ static void put_model(text *t, const char *name, const olica_questions *question
   put(t, piece);
 }
 
-/* An unpruned model is the dense one, whether or not this run prunes it. */
+/* Returns the model's name: an unpruned model is "dense", whether or not this run prunes it. */
 static const char *name_of(const olica_setup *setup, const olica_report *report, bool pruned) {
   return pruned || setup->source->is_pruned ? olica_report_name(report, pruned) : "dense";
 }

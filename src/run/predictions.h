@@ -1,5 +1,5 @@
-/* --predictions: a line of JSON for every question, in the order of the tasks and their files. Private to
- * run. */
+/* The file of --predictions: a line of JSON for every question, in the order of the tasks and their files.
+ * Private to run. */
 #ifndef OLICA_RUN_PREDICTIONS_H
 #define OLICA_RUN_PREDICTIONS_H
 

@@ -18,7 +18,8 @@ static void warn_of_network(const olica_setup *setup, const char *path) {
                    found->name, found->advice);
 }
 
-/* The report of a run that ended well is a result like the checkpoint; what is no report is somebody's. */
+/* Probes the report's name: without overwrite = yes a report of a run that ended well, and a file that is no
+ * report, stay. */
 static olica_status probe_report(olica_env *env, const olica_options *options, bool touch) {
   const char *path = options->output.report;
   OLICA_TRY(olica_file_probe(env, path, touch));
@@ -37,7 +38,7 @@ static olica_status probe_report(olica_env *env, const olica_options *options, b
       path);
 }
 
-/* Rank 0 of --check: *made: outputs have their directory. That of --output a run would make. */
+/* Rank 0 of --check checks the directory of --output, which a run would make; *made: it exists. */
 static olica_status look_at_directory(const olica_context *context, const olica_options *options,
                                       bool *made) {
   const char *directory = options->directory;

@@ -13,9 +13,9 @@
 
 enum { LENGTH = 512, PIECE = 32 << 20 };
 
-/* What is measured in one precision. */
+/* A measurement in one precision. */
 typedef struct bench {
-  olica_context *context; /* of its own, of this rank alone */
+  olica_context *context; /* of this rank alone, with its own environment */
   olica_arch arch;        /* of one layer: */
   olica_arch_layer first;
   olica_layer *layer;
@@ -28,7 +28,7 @@ static int scaled(int n, double by) {
   return m > 1 ? m : 1;
 }
 
-/* A layer of the same proportions, with heads of the same size: no larger than is quickly made. */
+/* Returns an architecture of the same proportions and head size, small enough to be made quickly. */
 static olica_arch shrink(const olica_arch *arch, const olica_layer_shape *shape) {
   olica_arch small = *arch;
   double numbers = (double)olica_layer_shape_total(arch, shape), by = sqrt(OLICA_RATES_NUMBERS / numbers);
@@ -41,7 +41,7 @@ static olica_arch shrink(const olica_arch *arch, const olica_layer_shape *shape)
   return small;
 }
 
-/* Small numbers without order, so that what passes stays finite however often. */
+/* Fills with small pseudorandom numbers, so that states stay finite however many passages there are. */
 static void fill(float *x, size_t count, float scale) {
   uint32_t state = 1;
   for (size_t i = 0; i < count; i++) {
@@ -61,8 +61,8 @@ static olica_status make_layer(bench *b, const bool bias[OLICA_PROJECTIONS]) {
   return OLICA_OK;
 }
 
-/* The rate of the fastest passage: what neighbours take now and then is none of the processor's. The first
- * one, which touches everything for the first time, does not count. */
+/* Returns the rate of the fastest passage, which other jobs disturb least. The first passage, which warms up,
+ * does not count. */
 static olica_status time_passages(const bench *b, olica_stream *stream, olica_forward *forward,
                                   const olica_maps *maps, double *rate) {
   double one =
@@ -78,7 +78,7 @@ static olica_status time_passages(const bench *b, olica_stream *stream, olica_fo
   return OLICA_OK;
 }
 
-/* Whatever fails leaves its memory to the environment. */
+/* On failure the environment frees the memory. */
 static olica_status measure(const bench *b, olica_dtype precision, double *rate) {
   olica_context *context = b->context;
   int pack = olica_stream_pack(precision, context->threads, b->tokens);
@@ -99,7 +99,7 @@ static olica_status measure(const bench *b, olica_dtype precision, double *rate)
   return OLICA_OK;
 }
 
-/* From the middle of the largest tensor's file: as warm or cold as the model is. */
+/* Reads the start of the embedding, which is in the system's cache or not, like the model. */
 static olica_status measure_reading(olica_env *env, const olica_source *source, double *rate) {
   const olica_tensor *tensor = source->table[OLICA_TABLE_EMBED];
   const char *path = source->catalog->path[tensor->file];
@@ -117,7 +117,7 @@ static olica_status measure_reading(olica_env *env, const olica_source *source, 
   return status;
 }
 
-/* Seconds that a wait for the slowest may take are none of the measurement's: ranks begin together. */
+/* Measures on this rank alone, without communication; all ranks begin together. */
 static olica_status measure_all(const olica_setup *setup, olica_context *own, double seconds, bool reads,
                                 double rate[3]) {
   const olica_options *o = setup->options;

@@ -21,7 +21,7 @@ static const char *last_of(const char *path) {
   return slash ? slash + 1 : path;
 }
 
-/* Rank 0: the checksum of the checkpoint's own place, whichever way the config leads there. */
+/* Rank 0 computes the checksum of the checkpoint's canonical path. */
 static olica_status mark_place(olica_env *env, const char *checkpoint, uint32_t *mark) {
   char *directory, whole[PATH_MAX];
   OLICA_TRY(olica_file_resolve(env, checkpoint, ".", &directory));
@@ -38,8 +38,8 @@ static olica_status mark_place(olica_env *env, const char *checkpoint, uint32_t 
   return OLICA_OK;
 }
 
-/* "pruned.h5.restart", beside the checkpoint. The directory that the user names may be that of many jobs,
- * which like to call their checkpoints the same: there it is "pruned.h5.1a2b3c4d.restart". */
+/* "pruned.h5.restart" beside the checkpoint. In the directory of [restart] path, which many jobs with
+ * checkpoints of the same name may use, "pruned.h5.1a2b3c4d.restart". */
 olica_status olica_restart_files_name(olica_context *context, const olica_options *options, char **name) {
   const char *checkpoint = options->output.checkpoint, *directory = options->restart.path;
   uint32_t mark = 0;
@@ -55,7 +55,8 @@ olica_status olica_restart_files_name(olica_context *context, const olica_option
   return OLICA_OK;
 }
 
-/* Rank 0: has that directory restart files of another checkpoint of this name? It may be this one, moved. */
+/* Rank 0 returns whether [restart] path has restart files of another checkpoint of this name, which may be
+ * this one, moved. */
 static bool has_others(const olica_options *options) {
   const char *last = last_of(options->output.checkpoint);
   bool found = false;
@@ -71,7 +72,7 @@ static bool has_others(const olica_options *options) {
   return found;
 }
 
-/* Bytes on the disk of the checkpoint under way that an earlier run has left. */
+/* Returns the bytes on the disk of the .part file that an earlier run has left. */
 static double checkpoint_blocks(const char *path) {
   char part[PATH_MAX];
   struct stat info;
@@ -79,7 +80,7 @@ static double checkpoint_blocks(const char *path) {
   return 512.0 * (double)info.st_blocks;
 }
 
-/* Can files be made in it? */
+/* Checks that files can be created in a directory. */
 static olica_status touch_directory(olica_env *env, const char *directory) {
   char *path;
   size_t bytes = strlen(directory) + 48;
@@ -106,7 +107,7 @@ static olica_status probe_directory(olica_env *env, const char *directory, bool 
   return touch ? touch_directory(env, directory) : OLICA_OK;
 }
 
-/* Beside the checkpoint its own probe has asked. */
+/* The probe of the checkpoint has checked its own directory. */
 olica_status olica_restart_files_probe(const olica_setup *setup, bool touch) {
   olica_context *context = setup->context;
   const char *directory = setup->options->restart.path;
@@ -116,8 +117,8 @@ olica_status olica_restart_files_probe(const olica_setup *setup, bool touch) {
   return OLICA_OK;
 }
 
-/* Rank 0: is there room for all files, and for the checkpoint where it lies in the same directory? The blocks
- * of old ones are given back. */
+/* Rank 0: *fits: the disk has space for all restart files, and for the checkpoint if it lies in the same
+ * directory; files that they replace are counted as free. */
 static olica_status look_for_room(const olica_setup *setup, const char *name, double bytes, double checkpoint,
                                   bool *fits) {
   olica_env *env = setup->context->env;
@@ -149,7 +150,7 @@ static olica_status check_room(const olica_setup *setup, const char *name, doubl
   olica_comm_bcast(context, context->comm, fits, sizeof *fits, 0);
   if (*fits) return OLICA_OK;
   if (context->rank == 0)
-    olica_log_warn(context->env, "[restart] the disk has no room for restart files: none are written");
+    olica_log_warn(context->env, "[restart] the disk has no space for restart files: the run writes none");
   return OLICA_OK;
 }
 
@@ -159,8 +160,8 @@ olica_status olica_restart_files_refuse(olica_env *env, olica_status status) {
   return olica_error_set(env, status, "%s (--fresh starts over)", text);
 }
 
-/* Files beside the checkpoint are of a run without [restart] path. Nothing is begun on top of its checkpoint
- * under way. */
+/* Refuses restart files beside the checkpoint, of a run without [restart] path: this run would overwrite that
+ * run's .part file. */
 static olica_status look_beside(const olica_setup *setup) {
   olica_context *context = setup->context;
   olica_options plain = *setup->options;
@@ -182,8 +183,7 @@ static olica_status look_beside(const olica_setup *setup) {
   return olica_restart_files_refuse(context->env, OLICA_ERR_CONFIG);
 }
 
-/* What an earlier run has left. Files that cannot be read may be hours of work: nothing is begun on top of
- * them. */
+/* Looks at the files of an earlier run. Refuses files that cannot be read: they may be hours of work. */
 static olica_status look_at_files(const olica_setup *setup, olica_restart *files) {
   olica_context *context = setup->context;
   if (*setup->options->restart.path && !olica_restart_exists(files)) OLICA_TRY(look_beside(setup));

@@ -1,15 +1,16 @@
-/* Where the restart files of a run lie, and what an earlier run has left there. Private to run. Collective on
- * the context, but where it says otherwise. */
+/* The place of a run's restart files, and the files of an earlier run there. Private to run. Collective on
+ * the context, unless stated otherwise. */
 #ifndef OLICA_RUN_RESTART_FILES_H
 #define OLICA_RUN_RESTART_FILES_H
 
 #include "setup.h"
 #include "store/restart.h"
 
-/* The name that those of all restart files of a run that prunes begin with: counted, the caller's. */
+/* Makes the name with which the names of all restart files of a run that prunes begin, in counted memory of
+ * the caller. */
 olica_status olica_restart_files_name(olica_context *context, const olica_options *options, char **name);
 
-/* [restart] path is a directory; `touch`: in which a file can be made, which is there for a moment. */
+/* Checks that [restart] path is a directory; `touch`: creates and removes a file there. */
 olica_status olica_restart_files_probe(const olica_setup *setup, bool touch);
 
 /* Opens the files of a run that prunes, removes them if --fresh asks for it, and refuses files that cannot be

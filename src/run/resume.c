@@ -18,7 +18,7 @@ olica_status olica_resume_open(olica_resume *resume, double bytes, double checkp
   return OLICA_OK;
 }
 
-/* Copies of both fingerprints without the output's type; *other: it differs. */
+/* Copies both fingerprints without the output's type; *other: it differs. */
 static void forget_dtype(const json_t *then, const json_t *now, json_t *plain[2], bool *other) {
   static const char key[] = "[output] dtype";
   const json_t *its[2];
@@ -32,7 +32,8 @@ static void forget_dtype(const json_t *then, const json_t *now, json_t *plain[2]
   *other = !json_equal(its[0], its[1]);
 }
 
-/* *other: it is of this run but for the output's type, on which nothing of sweep 1 depends. */
+/* Refuses a file of another run. *other: only the output's type differs, on which the dense sweeps do not
+ * depend. */
 static olica_status check_same(olica_resume *resume, const json_t *state, bool *other) {
   olica_context *context = resume->setup->context;
   olica_status status = OLICA_OK;
@@ -50,8 +51,8 @@ static olica_status check_same(olica_resume *resume, const json_t *state, bool *
   return OLICA_OK;
 }
 
-/* The place stands in the table and among the sections: numbers of one layer must not go on as another's.
- * Asked before anything else is read into the job. */
+/* Checks that the table and the sections name the same place, before anything else is loaded: numbers of one
+ * layer must not be taken for another's. */
 static olica_status load_place(olica_resume *resume, olica_position at, const olica_sections *sections,
                                bool *good) {
   const olica_position *place = &resume->snapshot.place;
@@ -101,19 +102,18 @@ static void take_up(olica_resume *resume, const json_t *state, olica_position at
                  at.layer, at.sweep, resume->files->name, resume->files->found);
 }
 
-/* What the last sweep has cut is of another type: of its state nothing stays but what the survey has found.
- */
+/* Drops the state of the last sweep, whose layers are of another type, and keeps the survey's. */
 static json_t *back_to_survey(const olica_resume *resume, const json_t *state, olica_position *from) {
   static const char *const behind[] = {"cuts", "warnings", "questions_seconds"};
   json_t *survey = json_copy((json_t *)state);
   for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) json_object_del(survey, behind[i]);
   *from = (olica_position){olica_setup_last_sweep(resume->setup), 0};
   olica_log_line(resume->setup->context->env,
-                 "[output] dtype is another one: sweep %d begins anew, the survey is kept", from->sweep);
+                 "[output] dtype has changed: sweep %d begins anew, the survey is kept", from->sweep);
   return survey;
 }
 
-/* Takes up the file that was found, if it can: *good. Else it does not count any more. */
+/* Resumes from the file that was found, if it is good: *good; else skips it. */
 static olica_status try_file(olica_resume *resume, const json_t *state, bool *good) {
   olica_position at, from;
   bool other;
@@ -133,7 +133,7 @@ static olica_status try_file(olica_resume *resume, const json_t *state, bool *go
   return status == OLICA_ERR_IO ? olica_restart_files_refuse(resume->setup->context->env, status) : status;
 }
 
-/* There may be files all the same, of which none counts. */
+/* Warns if there are files, and none is good. */
 static void begin_anew(const olica_resume *resume) {
   const olica_restart *files = resume->files;
   if (olica_restart_exists(files) && resume->setup->context->rank == 0)
@@ -158,7 +158,7 @@ olica_status olica_resume_load(olica_resume *resume) {
   return OLICA_OK;
 }
 
-/* The tokens have not been looked at. */
+/* Compares without the tokens, which --check has not read. */
 static olica_status foresee(olica_resume *resume, json_t *state, olica_position *at) {
   json_t *then = json_object_get(state, "fingerprint");
   bool other;
@@ -195,7 +195,7 @@ void olica_resume_end(olica_resume *resume, olica_status status) {
   if (status == OLICA_OK || status == OLICA_STOPPED || resume->kept.sweep == 0) return;
   char text[OLICA_ERROR_TEXT];
   snprintf(text, sizeof text, "%s", env->error.text);
-  if (status == OLICA_ERR_CONFIG) { /* the same one would end here again */
+  if (status == OLICA_ERR_CONFIG) { /* the same config would fail again */
     olica_error_set(env, status,
                     "%s; restart files are kept: the run goes on once that is mended in the config", text);
     return;

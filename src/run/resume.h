@@ -1,6 +1,5 @@
-/* Resuming a run that was interrupted: how it begins with a restart file, and what becomes of the files at
- * its end. boundary.h writes them. Private to run. Collective on the setup's context, but where it says
- * otherwise. */
+/* Resumes an interrupted run from its restart file, and removes or keeps the files at the end. boundary.h
+ * writes them. Private to run. Collective on the setup's context, unless stated otherwise. */
 #ifndef OLICA_RUN_RESUME_H
 #define OLICA_RUN_RESUME_H
 
@@ -8,16 +7,16 @@
 
 typedef struct olica_resume {
   const olica_setup *setup; /* borrowed */
-  olica_snapshot snapshot;  /* what the files hold of this run */
-  olica_restart *files;     /* NULL: the method writes nothing that could be resumed */
-  bool writes;              /* [restart] every is not off, and there is room */
+  olica_snapshot snapshot;  /* the content of the files */
+  olica_restart *files;     /* NULL: the run does not prune */
+  bool writes;              /* [restart] every is not off, and the disk has space */
   double bytes;             /* of a file, at most */
-  olica_position from;      /* where this run has begun */
+  olica_position from;      /* where this run begins */
   olica_position kept;      /* of the newest restart file; sweep 0: there is none of this run */
   struct {
     double began, last; /* this run; the last boundary: as olica_timer_now tells */
     double longest;     /* seconds from one boundary to the next */
-    double end;         /* when the time is up; 0: it never is */
+    double end;         /* when the walltime is up; 0: no limit */
     double spent;       /* seconds for restart files, */
     double dearest;     /* and for the one that took longest */
     double saved;       /* when the last one was written */
@@ -25,24 +24,24 @@ typedef struct olica_resume {
   } time;
 } olica_resume;
 
-/* Before the streams are made: opens the files, removes them where that is asked for (--fresh), catches
- * signals. `bytes` of one file; where they do not fit on the disk beside a
- * checkpoint of `checkpoint` bytes, none are written, with a warning. */
+/* Opens the files before the streams are made, and removes them if --fresh asks for it; releases signals if
+ * the run writes none. `bytes` of one file; if they do not fit on the disk beside a checkpoint of
+ * `checkpoint` bytes, the run writes none, with a warning. */
 olica_status olica_resume_open(olica_resume *resume, double bytes, double checkpoint);
 
-/* Once the streams are there: takes up what the newest sound file holds, if there is one, also where this run
- * writes none. That it is of another run is the failure of olica_fingerprint_compare. */
+/* Loads the newest sound file, if there is one, once the streams exist; also if this run writes none. A file
+ * of another run is the failure of olica_fingerprint_compare. */
 olica_status olica_resume_load(olica_resume *resume);
 
-/* Without the streams (--check), after olica_resume_open: what olica_resume_load would begin with, by
- * settings, program and model alone; *at {1, 0} where nothing was found. Fails as it would. */
+/* Finds where olica_resume_load would begin, by settings, program and model alone, without the streams
+ * (--check): *at, {1, 0} without a file. After olica_resume_open. Fails as the load would. */
 olica_status olica_resume_foresee(olica_resume *resume, olica_position *at);
 
-/* The end of a run, whatever became of it: after success the files go; after a failure they stay, and the
- * message says so. Not collective, but all ranks call it with the same status. */
+/* Ends a run: after success removes the files; after a failure keeps them, and adds that to the message. Not
+ * collective, but all ranks call it with the same status. */
 void olica_resume_end(olica_resume *resume, olica_status status);
 
-/* Does the newest restart file go on with the checkpoint's .part file? Not collective. */
+/* Returns whether the newest restart file needs the checkpoint's .part file. Not collective. */
 bool olica_resume_needs_part(const olica_resume *resume);
 
 void olica_resume_close(olica_resume *resume); /* not collective */

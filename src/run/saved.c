@@ -12,14 +12,14 @@
 #include "io/lock.h"
 #include "par/comm.h"
 
-/* What the file holds of this run: the method's arrays. */
+/* Returns the content of the file for this run: the method's arrays. */
 static olica_survey survey_of(const olica_saved *saved) {
   olica_survey survey = {0};
   survey.arrays = olica_method_arrays(saved->setup->method, saved->engine->state, survey.array);
   return survey;
 }
 
-/* Scores of the dense model under the names that they have in a file. *all: it has those that are wanted. */
+/* Adds scores of the dense model under their names in the file. *all: the file has all wanted ones. */
 static void put_scores(const olica_saved *saved, const olica_survey_file *file,
                        const olica_about_names *known, olica_survey *survey, bool *all) {
   *all = true;
@@ -34,7 +34,7 @@ static void put_scores(const olica_saved *saved, const olica_survey_file *file,
   if (*all) survey->scores = olica_about_scores(saved->engine);
 }
 
-/* What a damaged file has given is no beginning for a survey, which adds up, and no score. */
+/* Clears what a damaged file has filled: the survey adds to its arrays. */
 static void forget(const olica_survey *survey) {
   for (int i = 0; i < survey->arrays; i++)
     memset(survey->array[i].data, 0,
@@ -64,7 +64,7 @@ static olica_status take(olica_saved *saved, olica_survey_file *file, const olic
   return OLICA_OK;
 }
 
-/* Takes what a file has, if it fits this run. `begins`: else the survey is under way. */
+/* Takes the statistics of a file, if it fits this run and the run `begins`: else the survey is under way. */
 static olica_status use(olica_saved *saved, olica_survey_file *file, bool begins) {
   olica_context *context = saved->setup->context;
   json_t *about;
@@ -84,8 +84,8 @@ static olica_status refuse(olica_env *env, olica_status status, const char *way_
   return olica_error_set(env, status, "[calibration] save: %s; %s", reason, way_out);
 }
 
-/* What is to become of a file that cannot be used. Of one that HDF5 cannot open only its first bytes can tell
- * whose it is; where they do not, it may be anybody's, and nothing but its owner's hand removes it. */
+/* Replaces or refuses a file that cannot be used. One that HDF5 cannot open is ours only if its first bytes
+ * say so; any other file is never replaced. */
 static olica_status give_up(olica_saved *saved, olica_status status, bool opened) {
   olica_context *context = saved->setup->context;
   const olica_options *options = saved->setup->options;
@@ -113,7 +113,7 @@ static olica_status look(olica_saved *saved, bool begins) {
   return unusable ? give_up(saved, status, opened) : status;
 }
 
-/* Rank 0: the file that was found, to be told from one that comes later; whether it can be looked into. */
+/* Rank 0 records the file that exists, to recognize one that comes later; returns whether there is one. */
 static int find(olica_saved *saved) {
   const char *path = saved->setup->options->calibration.save;
   saved->was_there = lstat(path, &saved->found) == 0;
@@ -133,7 +133,7 @@ olica_status olica_saved_open(olica_saved *saved, olica_position from) {
   return there ? look(saved, from.sweep == 1 && from.layer == 0) : OLICA_OK;
 }
 
-/* The tokens have not been looked at. */
+/* Compares without the tokens, which --check has not read. */
 static olica_status foresee(olica_saved *saved, olica_survey_file *file) {
   json_t *about;
   olica_about_names known;
@@ -166,7 +166,7 @@ olica_status olica_saved_foresee(olica_saved *saved, bool *reads) {
   return unusable ? give_up(saved, status, opened) : status;
 }
 
-/* Rank 0's text on every rank, in counted memory. */
+/* Gives every rank rank 0's text, in counted memory. */
 static olica_status share_about(olica_saved *saved, char **about) {
   olica_context *context = saved->setup->context;
   char *mine = context->rank == 0 ? json_dumps(saved->about, JSON_INDENT(1)) : NULL;
@@ -182,7 +182,7 @@ static olica_status share_about(olica_saved *saved, char **about) {
   return OLICA_OK;
 }
 
-/* Rank 0: what lies there is what was found and may go, and not what came meanwhile. */
+/* Rank 0 returns whether the file is the one that was found at the start, which may be replaced. */
 static bool is_found(const olica_saved *saved) {
   const struct stat *then = &saved->found;
   struct stat now;
@@ -215,7 +215,8 @@ static olica_status write_file(olica_saved *saved) {
   return OLICA_OK;
 }
 
-/* Rank 0. A job that begins holds the lock for a moment (olica_saved_probe): that is waited for. */
+/* Rank 0 takes the lock; waits a little, because a job that begins has it for a moment
+ * (olica_saved_probe). */
 static olica_status lock(olica_saved *saved, int *fd, bool *held) {
   const struct timespec nap = {0, 50 * 1000 * 1000};
   for (int i = 0; i < 10; i++) {

@@ -3,7 +3,8 @@
 #include "calib/stream.h"
 #include "par/comm.h"
 
-/* bf16 only where every rank has it: all must compute the same. `auto` is fp32, the same on any processor. */
+/* Chooses bf16 only if every rank has it, since all must compute the same. `auto` is fp32, the same on any
+ * processor. */
 static void choose_precision(olica_setup *setup) {
   olica_context *context = setup->context;
   setup->precision = OLICA_FP32;

@@ -23,7 +23,7 @@ static inline bool olica_setup_prunes(const olica_setup *setup) {
   return olica_method_prunes(setup->method);
 }
 
-/* The model as the method sees it, with the method's own settings. Pure. */
+/* Returns the model as the method sees it, with the method's own settings. Pure. */
 olica_method_model olica_setup_model(const olica_setup *setup);
 
 /* Where a run continues: layer `layer` of sweep `sweep`. {1, 0} is its beginning. */
@@ -34,20 +34,21 @@ typedef struct olica_position {
 /* Passes of the method over the dense model, with its settings. Pure. */
 int olica_setup_passes(const olica_setup *setup);
 
-/* Sweeps over the layers are counted from 1: one over the dense model for each pass of the method, at least
- * one, in which the dense model is also scored; and the last one, which cuts. Pure. */
+/* Returns the number of the last sweep over the layers, which prunes. Sweeps are counted from 1; before it
+ * comes one over the dense model for each pass of the method, at least one; the first also scores the dense
+ * model. Pure. */
 int olica_setup_last_sweep(const olica_setup *setup);
 
-/* Is the dense (the pruned) model evaluated? Pure. */
+/* Returns whether the dense (the pruned) model is evaluated. Pure. */
 bool olica_setup_scores(const olica_setup *setup, bool pruned);
 
-/* Rows of sequences of so many tokens that pass a layer together, the same on all ranks. Pure. */
+/* Returns how many rows of sequences of so many tokens pass a layer together, the same on all ranks. Pure. */
 int olica_setup_pack_rows(const olica_setup *setup, int tokens);
 
 /* Refuses a length of sequences beyond the model's context. Not collective. */
 olica_status olica_setup_check_length(const olica_setup *setup, const char *section, int64_t length);
 
-/* Bytes as people read them. */
+/* Returns bytes in MiB. */
 static inline double olica_mib(double bytes) {
   return bytes / 1048576.0;
 }

@@ -8,7 +8,7 @@
 #include "par/comm.h"
 #include "par/watch.h"
 
-/* Sections are found by their names: an array may not be called as one of the run's. */
+/* Refuses an array of the method with the name of another section: sections are found by their names. */
 static olica_status check_names(const olica_setup *setup, const char *const *name, int names) {
   static const char *const own[] = {"place", "calibration", "evaluation", "dense",
                                     "tasks", "likelihood",  "progress"};
@@ -62,7 +62,7 @@ olica_status olica_snapshot_sections(olica_snapshot *snapshot, olica_position at
 
 /* ---- the report ---- */
 
-/* [{"layer": 0, "NAME OF A FACT": 0.07, ...}, ...]: what the method has told of the layers that are cut. */
+/* Returns the method's facts of the pruned layers: [{"layer": 0, "NAME OF A FACT": 0.07, ...}, ...]. */
 static json_t *cuts_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
@@ -91,7 +91,7 @@ static void recall_cuts(olica_report *report, const json_t *array) {
   }
 }
 
-/* Warnings of all ranks, on rank 0; counts add up. */
+/* Gathers the warnings of all ranks on rank 0; adds up their counts. */
 static olica_status gather_warnings(olica_context *context, json_t *object) {
   const olica_log *log = &context->env->log;
   olica_warning *all = NULL;
@@ -118,7 +118,7 @@ static olica_status gather_warnings(olica_context *context, json_t *object) {
   return OLICA_OK;
 }
 
-/* They count on rank 0 from here on. */
+/* Adds the warnings to rank 0's. */
 static void recall_warnings(olica_log *log, json_t *object) {
   const char *text;
   json_t *count;

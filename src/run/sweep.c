@@ -8,14 +8,16 @@
 #include "boundary.h"
 #include "par/comm.h"
 
-/* What is written is what is used: in sweep 2 a table's rows are rounded, written, and looked up. */
+/* The uses of a table's rows in a sweep. The last sweep rounds them first, so that the run uses the rows that
+ * it writes. */
 typedef struct table_use {
   olica_table table;
   bool round, write, embed, score, compare;
   const olica_scorer *scorer; /* the method's; NULL: none */
 } table_use;
 
-/* Packed by the node's ranks together, like a layer's maps; *room is theirs, NULL if none is needed. */
+/* Packs a panel, by the node's ranks together, like a layer's maps; *room: its shared memory, NULL if none is
+ * needed. */
 static olica_status pack_panel(olica_engine *engine, const olica_shared *panel, int64_t count,
                                olica_shared **room, olica_packed **rows) {
   olica_packed_weights weights = {
@@ -45,14 +47,14 @@ static olica_status score_panel(olica_engine *engine, const table_use *use, int6
   return OLICA_OK;
 }
 
-/* The node's ranks copy a part of the panel each, before it is rounded. */
+/* Copies the panel before it is rounded; each of the node's ranks copies a part. */
 static void keep_panel(olica_engine *engine, int64_t count) {
   olica_range own = olica_shared_part(engine->setup->context, count * engine->setup->source->arch.hidden);
   memcpy((float *)engine->dense_panel->data + own.first, (const float *)engine->panel->data + own.first,
          (size_t)own.count * sizeof(float));
 }
 
-/* The node's ranks round a part of the panel each. */
+/* Rounds the panel; each of the node's ranks rounds a part. */
 static olica_status round_panel(olica_engine *engine, olica_table table, int64_t count) {
   const char *name = table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
   olica_range own = olica_shared_part(engine->setup->context, count * engine->setup->source->arch.hidden);
@@ -117,7 +119,7 @@ static olica_status advance_calibration(olica_engine *engine, const olica_maps *
   return status;
 }
 
-/* A layer packed, for all streams that pass it. Its time is the phase's. */
+/* Packs a layer for all streams that pass it, in that phase. */
 static olica_status pack_layer(olica_engine *engine, const char *phase, const olica_layer *layer, int index,
                                olica_maps **maps) {
   olica_timer_start(&engine->setup->context->env->timers, phase);
@@ -127,8 +129,8 @@ static olica_status pack_layer(olica_engine *engine, const char *phase, const ol
   return status;
 }
 
-/* What follows the last layer of a model: whether it is the pruned one, whether riders score it, and who else
- * looks at its output. */
+/* The end of a model, after its last layer: it is the pruned one, the riders score it, a scorer of the method
+ * reads its output. */
 typedef struct ending {
   bool pruned, score;
   const olica_scorer *scorer;
@@ -144,8 +146,8 @@ static olica_status finish_scores(olica_engine *engine, const ending *e) {
   return e->scorer ? e->scorer->finish(engine->state) : OLICA_OK;
 }
 
-/* The final norm, then the output matrix over the evaluation's states (and into the checkpoint). What is
- * neither reading nor writing counts as "evaluate". */
+/* Applies the final norm and the output matrix to the evaluation's states, and writes both into the
+ * checkpoint. The phase is "evaluate", but for reading and writing. */
 static olica_status finish_stream(olica_engine *engine, ending e) {
   bool pruned = e.pruned;
   olica_env *env = engine->setup->context->env;
@@ -172,7 +174,7 @@ static olica_status finish_stream(olica_engine *engine, ending e) {
   return OLICA_OK;
 }
 
-/* A sweep over the dense model: whether the method observes it, and whether it is scored. */
+/* A sweep over the dense model: the method observes the layers, the riders score the model, or both. */
 typedef struct dense_sweep {
   int sweep; /* from 1 */
   bool observe, score;
@@ -191,8 +193,8 @@ static olica_status pass_dense_layer(olica_engine *engine, const dense_sweep *s,
   return OLICA_OK;
 }
 
-/* Where no scores are wanted the sweep ends without the norm and the output matrix. Has the output a narrower
- * type, it must not turn out at the end of the last sweep that it cannot hold them. */
+/* Reads norm and output matrix in a sweep without scores, if fp16 might not represent them: otherwise the run
+ * would find that out only at the end of the last sweep. */
 static olica_status look_at_rest(olica_engine *engine) {
   const olica_source *source = engine->setup->source;
   if (!olica_setup_prunes(engine->setup) || engine->setup->dtype != OLICA_FP16 || source->dtype == OLICA_FP16)
@@ -204,20 +206,20 @@ static olica_status look_at_rest(olica_engine *engine) {
   return source->arch.tied ? OLICA_OK : pass_table(engine, &(table_use){.table = OLICA_TABLE_HEAD});
 }
 
-/* "survey layer", of several passes "survey 2 of 3, layer". */
-static void name_sweep(const olica_method *method, const dense_sweep *s, char what[32]) {
-  if (s->observe && method->passes > 1)
-    snprintf(what, 32, "survey %d of %d, layer", s->sweep, method->passes);
+/* Names the sweep for the log: "survey layer", of several passes "survey 2 of 3, layer". */
+static void name_sweep(const dense_sweep *s, int passes, char what[32]) {
+  if (s->observe && passes > 1)
+    snprintf(what, 32, "survey %d of %d, layer", s->sweep, passes);
   else
     snprintf(what, 32, "%s", s->observe ? "survey layer" : "evaluate layer");
 }
 
-/* From layer `first` on. */
+/* Passes the dense model's layers from `first` on. */
 static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) {
   olica_env *env = job->setup.context->env;
   int layers = job->setup.source->arch.layers;
   char what[32];
-  name_sweep(job->setup.method, s, what);
+  name_sweep(s, olica_setup_passes(&job->setup), what);
   olica_progress progress = olica_progress_begin(what, layers, first);
   if (first == 0)
     OLICA_TRY(pass_table(&job->engine, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
@@ -226,7 +228,7 @@ static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) 
     OLICA_TRY(pass_dense_layer(&job->engine, s, i));
     olica_passages_end(&job->engine.report->passages, s->sweep, i);
     olica_progress_step(env, &progress, i + 1, "");
-    /* Where the survey was read there is nothing that a restart could go on with. */
+    /* If the survey was read from a file, a restart would save nothing. */
     if (i + 1 < layers && !job->saved.survey)
       OLICA_TRY(olica_boundary_pass(&job->resume, (olica_position){s->sweep, i + 1}));
   }
@@ -251,7 +253,7 @@ olica_status olica_sweep_dense(olica_job *job) {
   return from.sweep == last ? OLICA_OK : olica_boundary_pass(&job->resume, (olica_position){last, 0});
 }
 
-/* Reads, cuts and writes one layer, and lets the streams pass what it has become. */
+/* Reads, prunes and writes one layer, and lets the streams pass the pruned one. */
 static olica_status prune_layer(olica_engine *engine, int index, olica_cut_record *record) {
   olica_env *env = engine->setup->context->env;
   olica_layer *dense, *pruned;
@@ -267,7 +269,7 @@ static olica_status prune_layer(olica_engine *engine, int index, olica_cut_recor
   OLICA_TRY(status);
   olica_maps *maps;
   OLICA_TRY(pack_layer(engine, "advance", pruned, index, &maps));
-  /* Behind the last layer nothing looks at the calibration stream any more. */
+  /* Nothing reads the calibration stream after the last layer. */
   if (index + 1 < engine->setup->source->arch.layers && !record->advanced)
     OLICA_TRY(advance_calibration(engine, maps));
   OLICA_TRY(olica_riders_advance(engine->riders, maps));

@@ -115,7 +115,7 @@ static void print(const void *all) {
          olica_log_plural(self->packs->count), self->packs->most_rows);
 }
 
-/* For the questions, beside what the packs take. */
+/* Returns bytes of the questions and their scores, beside the packs. */
 static double question_bytes(const tasks *self) {
   const olica_questions *q = self->questions;
   int scores = olica_setup_scores(self->setup, false) + olica_setup_scores(self->setup, true);
@@ -183,7 +183,7 @@ static void add(void *rider, const olica_rider_panel *panel) {
   olica_choices_add(self->choices, panel->first, panel->count, panel->rows);
 }
 
-/* The scores of a model follow from its log-likelihoods. */
+/* Puts the scores of a model, which follow from its log-likelihoods, into the report. */
 static void report_scores(tasks *self, bool pruned, double per_second) {
   olica_report_tasks *report = &self->report->tasks;
   double error, sum = 0;
@@ -211,7 +211,7 @@ static olica_status finish(void *rider, bool pruned) {
   return OLICA_OK;
 }
 
-/* A piece for every pack. */
+/* Adds the section of hidden states, with a piece for every pack. */
 static olica_status save_packs(const olica_choices *choices, olica_sections *sections) {
   int64_t row = choices->arch->hidden * (int64_t)sizeof(float);
   olica_restart_piece *piece;

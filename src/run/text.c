@@ -83,7 +83,8 @@ static olica_status finish(void *self, bool pruned) {
   return pruned && t->compares ? finish_comparison(t) : OLICA_OK;
 }
 
-/* A piece for every window; of the dense model's states too, if they are to be compared with. */
+/* Adds sections with a piece for every window: its states, and the dense model's if the models are
+ * compared. */
 static olica_status save(void *self, bool rides, bool scored, olica_sections *sections) {
   const olica_text *t = self;
   const olica_perplexity *p = t->perplexity;
@@ -99,7 +100,7 @@ static const char *dense_key(const olica_text *t, char key[64]) {
   return key;
 }
 
-/* JSON has no NaN: what has not been measured in this run (or read with its statistics) is left out. */
+/* Omits a perplexity that is not known: JSON has no NaN. */
 static olica_status describe(void *self, json_t *state) {
   const olica_text *t = self;
   char key[64];

@@ -22,7 +22,7 @@ typedef struct olica_text {
 /* Tokenizes the file, or opens the ids of [evaluate] tokens (path NULL). Collective. */
 olica_status olica_text_open(olica_text *text, const olica_inputs *inputs, const char *path);
 
-/* Makes its streams and tells the report of it. Collective. */
+/* Makes its streams and its entry in the report. Collective. */
 olica_status olica_text_prepare(olica_text *text);
 void olica_text_close(olica_text *text); /* not collective */
 

@@ -14,7 +14,8 @@ typedef struct texts {
   olica_text_files files; /* of [evaluate] text */
   int count;              /* 0: no perplexity is measured */
   olica_text text[OLICA_TEXTS_MAX];
-  bool own_forward; /* which all share; else it is the calibration's, since the lengths are equal */
+  bool own_forward; /* the texts have one of their own; else they use the calibration's, since the lengths are
+                       equal */
 } texts;
 
 static olica_status take_file(texts *all) {
@@ -80,7 +81,7 @@ static olica_status open_texts(void *state, const olica_inputs *inputs) {
   return OLICA_OK;
 }
 
-/* The ids of the windows are dealt out to the ranks, in pieces. */
+/* Checks the ids of the windows, each rank a piece. */
 static olica_status check_ids(const void *state) {
   const texts *all = state;
   olica_context *context = all->setup->context;
@@ -105,7 +106,7 @@ static void print(const void *state) {
   }
 }
 
-/* Windows of the text that has most. */
+/* Returns the windows of the text that has most. */
 static int64_t items(const void *state) {
   const texts *all = state;
   int64_t most = 0;
@@ -114,7 +115,7 @@ static int64_t items(const void *state) {
   return most;
 }
 
-/* Are the pruned model's distributions compared with the dense one's? */
+/* Returns whether the pruned model's distributions are compared with the dense one's. */
 static bool compares(const texts *all) {
   return all->count > 0 && all->setup->options->evaluate.kl;
 }
@@ -124,7 +125,7 @@ static bool shares_forward(const texts *all) {
          all->setup->options->evaluate.length == all->setup->options->calibration.length;
 }
 
-/* Operations of a window, through all models that it scores. */
+/* Returns the operations of a window, through all models that it scores. */
 static double window_work(const texts *all, const olica_method_plan *method) {
   const olica_arch *arch = &all->setup->source->arch;
   double length = (double)all->setup->options->evaluate.length, head = 2.0 * arch->hidden * arch->vocabulary,

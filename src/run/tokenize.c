@@ -15,7 +15,7 @@
 enum { ANY = INT32_MAX };
 static const size_t TEXT_BYTES = (size_t)1 << 32;
 
-/* Is `path` a directory? Rank 0 looks. */
+/* *is_directory: `path` is a directory. Rank 0 looks. */
 static olica_status look(olica_context *context, const char *path, int *is_directory) {
   struct stat info = {0};
   olica_status status = OLICA_OK;
@@ -39,7 +39,7 @@ static olica_status load_checkpoint(olica_context *context, const char *path, ol
   return status;
 }
 
-/* No model is known here: any id may come. */
+/* Opens the tokenizer. There is no model, so any id is allowed. */
 static olica_status open_encoder(olica_context *context, const char *path, olica_encoder **encoder) {
   olica_bundle *bundle;
   int is_directory;
@@ -76,7 +76,7 @@ static olica_status misread(olica_env *env, const char *file, size_t at) {
                          "%s: byte %zu: expected ids, whole numbers with blanks between", file, at);
 }
 
-/* The numbers of a text; there are at most half as many as bytes. */
+/* Reads the numbers of a text; there are at most half as many as bytes. */
 static olica_status read_ids(olica_env *env, const char *file, const char *text, size_t bytes, int32_t *id,
                              size_t *count) {
   *count = 0;

@@ -12,8 +12,8 @@
  * by default. Rank 0's work. */
 olica_status olica_tokenize_run(olica_context *context, const char *path, const char *file, bool special);
 
-/* --detokenize: prints the text of such a line, byte for byte, with no line break of its own. `special`: the
- * special tokens in it are left out, else written. Rank 0's work. */
+/* --detokenize: prints the text of such a line, byte for byte, with no line break of its own. `special`:
+ * omits the special tokens; otherwise writes them. Rank 0's work. */
 olica_status olica_tokenize_reverse(olica_context *context, const char *path, const char *file, bool special);
 
 #endif

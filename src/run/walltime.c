@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-/* "+02:00", "-0930": seconds east of Greenwich. */
+/* Reads "+02:00", "-0930" as seconds east of Greenwich. */
 static bool read_zone(const char *text, long *east) {
   int hours, minutes, read = 0;
   if (sscanf(text, "%*1[+-]%2d:%2d%n", &hours, &minutes, &read) != 2 || text[read])
@@ -14,8 +14,8 @@ static bool read_zone(const char *text, long *east) {
   return true;
 }
 
-/* Seconds since 1970, or a date as ISO 8601 writes it: "2026-01-31T12:00:00" in local time, as Slurm's
- * commands have it, or with Z or an offset behind it. */
+/* Reads seconds since 1970, or a date in ISO 8601: "2026-01-31T12:00:00" in local time, as Slurm's commands
+ * print it, or with Z or an offset behind it. */
 static bool read_time(const char *text, double *seconds) {
   struct tm date = {.tm_isdst = -1};
   char *end;

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* Behind the last layer nothing reads the calibration stream. */
+/* Returns the operations of a calibration sequence. Nothing reads the stream after the last layer. */
 static double sequence_work(const olica_setup *setup, const olica_method_plan *method) {
   const olica_arch *arch = &setup->source->arch;
   double length = (double)setup->options->calibration.length, token = 0;

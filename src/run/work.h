@@ -1,5 +1,5 @@
-/* How much a run has to compute, from the sizes alone: for the plan and the expected time. Private to run.
- * Not collective, pure. */
+/* The operations of a run, from the sizes alone, for the plan and the expected time. Private to run. Not
+ * collective, pure. */
 #ifndef OLICA_RUN_WORK_H
 #define OLICA_RUN_WORK_H
 
@@ -7,15 +7,15 @@
 
 /* Floating-point operations of products, a multiply-add counted as two. */
 typedef struct olica_work {
-  double sequences, sequence; /* of the calibration; operations of one, through all sweeps */
-  double riders, busiest;     /* of all that is evaluated: of all ranks; of the one that has most */
+  double sequences, sequence; /* number of the calibration's; operations of one, through all sweeps */
+  double riders, busiest;     /* of the evaluation: of all ranks; of the rank that has most */
 } olica_work;
 
-/* `method` is read only where the run prunes; `riders` are planned for as many ranks as are asked about. */
+/* `method` is read only if the run prunes; `riders` are planned for the ranks in question. */
 olica_work olica_work_make(const olica_setup *setup, const olica_method_plan *method,
                            const olica_rider_plan *riders);
 
-/* Operations of all ranks, and of the rank that has most of so many. */
+/* Return the operations of all ranks, and of the rank that has most of so many. */
 double olica_work_all(const olica_work *work);
 double olica_work_busiest(const olica_work *work, int ranks);
 
