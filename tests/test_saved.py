@@ -242,13 +242,13 @@ HOSTILE = {
     "a bit of its structure flipped": (lambda path: flip(path, 0xf2), "stats.h5"),
     "NaN": (numbers("survey/score", spoiled(0, np.nan)), "score has nan"),
     "negative energy": (numbers("survey/output_energy", spoiled(3, -1.0)), "output_energy has -1"),
-    "more layers": (numbers("survey/score", lambda x: np.concatenate([x, x])), "survey/score is fp64 of 1 dimensions, 8"),
+    "more layers": (numbers("survey/score", lambda x: np.concatenate([x, x])), "survey/score is fp64 [8], expected fp64 [4]"),
     "one choice": (numbers("dense/likelihood", lambda x: x[:1]), "dense/likelihood"),
     "no text": (numbers("meta/about_json", lambda x: x * 0 + 65), "does not say"),
     "no energies": (rewritten(lambda sets, attributes: sets.pop("survey/output_energy")), "output_energy is missing"),
     "a stranger": (rewritten(lambda sets, attributes: sets.update({"survey/other": sets["survey/score"]})), "survey/other does not belong"),
     "incomplete": (rewritten(lambda sets, attributes: attributes.update(complete=0)), "complete"),
-    "no checksum": (rewritten(lambda sets, attributes: sets["survey/score"][1].pop("crc32")), "checksum"),
+    "no checksum": (rewritten(lambda sets, attributes: sets["survey/score"][1].pop("crc32")), "survey/score has no attribute crc32"),
 }
 
 

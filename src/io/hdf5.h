@@ -42,9 +42,7 @@ typedef struct olica_hdf5_progress {
   int64_t rows, crc;
 } olica_hdf5_progress;
 
-/* Returns the number of declared datasets; fills the progress of each [count]; sets it in a reopened file.
- * Not collective. */
-int olica_hdf5_datasets(const olica_hdf5 *file);
+/* Fill the progress of each declared dataset; set it in a reopened file. Not collective. */
 void olica_hdf5_measure(const olica_hdf5 *file, olica_hdf5_progress *progress);
 void olica_hdf5_resume(olica_hdf5 *file, const olica_hdf5_progress *progress);
 

@@ -42,10 +42,6 @@ bool olica_hdf5_open_dataset(const olica_hdf5 *file, olica_hdf5_set *set) {
   return true;
 }
 
-int olica_hdf5_datasets(const olica_hdf5 *file) {
-  return file->count;
-}
-
 void olica_hdf5_measure(const olica_hdf5 *file, olica_hdf5_progress *progress) {
   for (int i = 0; i < file->count; i++)
     progress[i] = (olica_hdf5_progress){file->set[i].next, file->set[i].crc};

@@ -182,9 +182,7 @@ olica_status olica_checkpoint_open(olica_context *context, const olica_checkpoin
   olica_checkpoint *checkpoint = NULL;
   OLICA_AGREE(context, allocate(context, options, arch, shapes, &checkpoint));
   assert(checkpoint);
-  olica_status status =
-      progress ? olica_writer_reopen(context, &file, progress, progress_bytes, &checkpoint->writer)
-               : olica_writer_create(context, &file, &checkpoint->writer);
+  olica_status status = olica_writer_open(context, &file, progress, progress_bytes, &checkpoint->writer);
   if (status == OLICA_OK) status = begin(checkpoint, texts, !progress);
   if (status == OLICA_OK)
     *out = checkpoint;

@@ -10,7 +10,7 @@
 #include "store/writer.h"
 
 typedef struct olica_format_ops {
-  const char *name, *about;
+  const char *name;
 
   /* Creates the output under the name `part`. *file may be set even after a failure, to be left. */
   olica_status (*create)(olica_context *context, const char *part, const olica_writer_options *options,

@@ -61,7 +61,6 @@ static double written(const void *file) {
 
 const olica_format_ops olica_format_hdf5 = {
     .name = "hdf5",
-    .about = "one HDF5 file, its datasets written by all ranks together",
     .create = create,
     .declare = declare,
     .begin = begin,

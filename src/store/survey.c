@@ -69,7 +69,7 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
   *stays = false;
   list_items(survey, items);
   items[ABOUT] = about_item((int64_t)strlen(about), (void *)about);
-  OLICA_TRY(olica_writer_create(context, &options, &writer));
+  OLICA_TRY(olica_writer_open(context, &options, NULL, 0, &writer));
   olica_status status = write_items(writer, items);
   if (status == OLICA_OK) status = olica_writer_publish(writer, replace, stays);
   if (status == OLICA_OK)
@@ -83,22 +83,11 @@ olica_status olica_survey_save(olica_context *context, const char *path, const c
 
 /* ---- reading ---- */
 
-/* Finds the tensor of an item, and checks its type, its shape, and that it has a checksum. */
 static olica_status find(const olica_survey_file *file, const item *expected, const olica_tensor **tensor) {
-  const olica_tensor *found = *tensor = olica_catalog_find(file->catalog, expected->its.name);
-  const char *type = olica_element_name(expected->its.type), *path = file->catalog->path[0];
-  if (!found)
-    return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s is missing", path,
-                           expected->its.name);
-  bool same = strcmp(found->stored, type) == 0 && found->dims == expected->its.dims && found->has_crc;
-  for (int i = 0; same && i < expected->its.dims; i++) same = found->shape[i] == expected->its.shape[i];
-  if (same) return OLICA_OK;
-  return olica_error_set(
-      file->context->env, OLICA_ERR_INPUT,
-      "%s: %s is %s of %d dimensions, %lld x %lld, expected %s with a checksum, %lld x %lld", path,
-      expected->its.name, found->stored, found->dims, (long long)found->shape[0],
-      (long long)(found->dims > 1 ? found->shape[1] : 1), type, (long long)expected->its.shape[0],
-      (long long)(expected->its.dims > 1 ? expected->its.shape[1] : 1));
+  OLICA_TRY(olica_writer_find(file->catalog, &expected->its, tensor));
+  if ((*tensor)->has_crc) return OLICA_OK;
+  return olica_error_set(file->context->env, OLICA_ERR_INPUT, "%s: %s has no attribute crc32",
+                         file->catalog->path[0], expected->its.name);
 }
 
 /* Reads all bytes of a tensor; olica_catalog_read checks the checksum of a whole tensor. */

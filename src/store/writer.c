@@ -2,6 +2,8 @@
 #include "store/writer.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "format.h"
@@ -15,8 +17,7 @@ struct olica_writer {
   const olica_format_ops *ops;
   char *path, *part;    /* the final name, and the name while it is written */
   void *file;           /* the format's; NULL once sealed */
-  bool reopened;        /* with this progress: */
-  const void *progress; /* borrowed until begin */
+  const void *progress; /* of a reopened output; else NULL */
   int64_t progress_bytes;
   int items, mark; /* number of items; which of them is the mark, -1: none */
   double written;  /* once sealed */
@@ -63,45 +64,37 @@ static olica_status allocate(olica_context *context, const olica_writer_options 
   return (writer->part = olica_file_part(env, options->path)) ? OLICA_OK : env->error.code;
 }
 
-olica_status olica_writer_create(olica_context *context, const olica_writer_options *options,
-                                 olica_writer **out) {
+/* Opens the format's file. A new output does not write through a link under its temporary name. */
+static olica_status open_file(olica_writer *writer, const olica_writer_options *options) {
+  olica_context *context = writer->context;
+  const olica_format_ops *ops = writer->ops;
+  if (!writer->progress && context->rank == 0) discard(ops, writer->part);
+  if (!writer->progress) return ops->create(context, writer->part, options, &writer->file);
+  if (ops->reopen) return ops->reopen(context, writer->part, options, &writer->file);
+  return olica_error_set(context->env, OLICA_ERR_IO, "%s: an output of format %s cannot be resumed",
+                         writer->part, ops->name);
+}
+
+olica_status olica_writer_open(olica_context *context, const olica_writer_options *options,
+                               const void *progress, int64_t progress_bytes, olica_writer **out) {
   olica_writer *writer = NULL;
   OLICA_AGREE(context, allocate(context, options, &writer));
   assert(writer);
-  if (context->rank == 0) discard(writer->ops, writer->part); /* a link is not written through */
-  olica_status status = writer->ops->create(context, writer->part, options, &writer->file);
+  writer->progress = progress;
+  writer->progress_bytes = progress_bytes;
+  olica_status status = open_file(writer, options);
   if (status == OLICA_OK)
     *out = writer;
+  else if (progress)
+    olica_writer_leave(writer);
   else
     olica_writer_abandon(writer);
   return status;
 }
 
-static olica_status reopen(olica_writer *writer, const olica_writer_options *options) {
-  if (writer->ops->reopen) return writer->ops->reopen(writer->context, writer->part, options, &writer->file);
-  return olica_error_set(writer->context->env, OLICA_ERR_IO, "%s: an output of format %s cannot be resumed",
-                         writer->part, writer->ops->name);
-}
-
-olica_status olica_writer_reopen(olica_context *context, const olica_writer_options *options,
-                                 const void *progress, int64_t progress_bytes, olica_writer **out) {
-  olica_writer *writer = NULL;
-  OLICA_AGREE(context, allocate(context, options, &writer));
-  assert(writer);
-  writer->reopened = true;
-  writer->progress = progress;
-  writer->progress_bytes = progress_bytes;
-  olica_status status = reopen(writer, options);
-  if (status == OLICA_OK)
-    *out = writer;
-  else
-    olica_writer_leave(writer);
-  return status;
-}
-
 olica_status olica_writer_declare(olica_writer *writer, const olica_writer_item *item, int *number) {
   olica_writer_item its = *item;
-  if (writer->reopened && item->kind != OLICA_ITEM_TENSOR) its.shape[0] = 0;
+  if (writer->progress && item->kind != OLICA_ITEM_TENSOR) its.shape[0] = 0;
   OLICA_TRY(writer->ops->declare(writer->file, &its, number));
   if (item->kind == OLICA_ITEM_MARK) writer->mark = *number;
   writer->items++;
@@ -110,11 +103,11 @@ olica_status olica_writer_declare(olica_writer *writer, const olica_writer_item 
 
 olica_status olica_writer_begin(olica_writer *writer) {
   int64_t expected = olica_writer_progress_bytes(writer);
-  if (writer->reopened && writer->progress_bytes != expected)
+  if (writer->progress && writer->progress_bytes != expected)
     return olica_error_set(writer->context->env, OLICA_ERR_IO,
                            "%s: has %lld bytes of progress for its %d items, expected %lld", writer->part,
                            (long long)writer->progress_bytes, writer->items, (long long)expected);
-  if (writer->reopened) OLICA_TRY(writer->ops->resume(writer->file, writer->progress, writer->mark));
+  if (writer->progress) OLICA_TRY(writer->ops->resume(writer->file, writer->progress, writer->mark));
   return writer->ops->begin(writer->file);
 }
 
@@ -187,6 +180,25 @@ const char *olica_format_name(olica_format format) {
   return table[format]->name;
 }
 
-const char *olica_format_about(olica_format format) {
-  return table[format]->about;
+static void describe(const char *type, int dims, const int64_t *shape, char *text, size_t size) {
+  size_t used = (size_t)snprintf(text, size, "%s [", type);
+  for (int i = 0; i < dims && used < size; i++)
+    used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? " x " : "", (long long)shape[i]);
+  if (used < size) snprintf(text + used, size - used, "]");
+}
+
+olica_status olica_writer_find(const olica_catalog *catalog, const olica_writer_item *item,
+                               const olica_tensor **out) {
+  olica_env *env = catalog->context->env;
+  const olica_tensor *tensor = *out = olica_catalog_find(catalog, item->name);
+  const char *type = olica_element_name(item->type), *path = catalog->path[0];
+  if (!tensor) return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is missing", path, item->name);
+  bool same = tensor->dims == item->dims && strcmp(tensor->stored, type) == 0;
+  for (int i = 0; same && i < item->dims; i++) same = tensor->shape[i] == item->shape[i];
+  if (same) return OLICA_OK;
+  char found[96], expected[64];
+  describe(tensor->stored, tensor->dims, tensor->shape, found, sizeof found);
+  describe(type, item->dims, item->shape, expected, sizeof expected);
+  return olica_error_set(env, OLICA_ERR_INPUT, "%s: %s is %s, expected %s", path, item->name, found,
+                         expected);
 }

@@ -2,9 +2,9 @@
  * its own name when it is whole. The form of the output is a row of the table in src/store/writer.c; callers
  * name it once and are otherwise the same for all.
  *
- *     create -> declare ... -> begin -> write ... -> seal -> publish -> leave
- *                                         flush, then at any time: leave
- *     reopen -> declare ... -> begin -> write ...                              the same items again
+ *     open -> declare ... -> begin -> write ... -> seal -> publish -> leave
+ *                                       flush, then at any time: leave
+ *     open with progress -> declare ... (the same items) -> begin -> write ...
  *
  * Collective on the context, in the same order with the same arguments on all ranks, unless stated otherwise.
  * After a failure the writer may only be left or abandoned. */
@@ -39,16 +39,12 @@ typedef struct olica_writer_options {
 
 typedef struct olica_writer olica_writer;
 
-/* Starts a new output; removes what another run has left under the temporary name. Nothing is left after a
- * failure. */
-olica_status olica_writer_create(olica_context *context, const olica_writer_options *options,
-                                 olica_writer **writer);
-
-/* Opens an output that was flushed, to resume it with the bytes of progress of that flush, borrowed until
- * begin. An output that is missing, or of a format that cannot be resumed, is OLICA_ERR_IO. It stays as it is
+/* Creates an output (progress NULL): removes what another run has left under the temporary name; nothing is
+ * left after a failure. With the bytes of progress of a flush, borrowed until begin, reopens that output to
+ * resume it: one that is missing, or of a format that cannot be resumed, is OLICA_ERR_IO; it stays as it is
  * after a failure. */
-olica_status olica_writer_reopen(olica_context *context, const olica_writer_options *options,
-                                 const void *progress, int64_t progress_bytes, olica_writer **writer);
+olica_status olica_writer_open(olica_context *context, const olica_writer_options *options,
+                               const void *progress, int64_t progress_bytes, olica_writer **writer);
 
 /* Announces an item, all of them before begin. *number, 0, 1, ..., is its handle. A reopened output wants
  * those that it was created with, in the same order; another name, type or shape is OLICA_ERR_IO. */
@@ -103,8 +99,12 @@ double olica_writer_written(const olica_writer *writer);
  * bytes. Pure. */
 int64_t olica_format_memory(olica_format format, int ranks, int64_t row_bytes, int64_t items);
 
-/* Returns the name of a format, "hdf5", and what it is, in one line. Pure. */
+/* Returns the name of a format, "hdf5". Pure. */
 const char *olica_format_name(olica_format format);
-const char *olica_format_about(olica_format format);
+
+/* Looks an item up in the catalog of a finished output. One that is missing, or has another type or shape, is
+ * OLICA_ERR_INPUT naming file, item, what was found and what was expected. Not collective. */
+olica_status olica_writer_find(const olica_catalog *catalog, const olica_writer_item *item,
+                               const olica_tensor **tensor);
 
 #endif
