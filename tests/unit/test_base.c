@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/arena.h"
 #include "base/env.h"
+#include "base/ledger.h"
 
 static int make_env(void **state) {
   *state = olica_env_create();
@@ -277,10 +279,100 @@ static void collectives_are_booked_on_what_runs(void **state) {
               read->comm.seconds >= 2);
 }
 
+/* ---- estimates ---- */
+
+typedef struct thing {
+  size_t n;
+  double *wide;
+  char *bytes;
+  float *none, *last;
+  void *block;
+} thing;
+
+static size_t lay_out(thing *t, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, t->wide, t->n);
+  OLICA_TAKE(&arena, t->bytes, t->n);
+  OLICA_TAKE(&arena, t->none, 0);
+  OLICA_TAKE(&arena, t->last, 1);
+  return arena.used;
+}
+
+/* What is measured is what is allocated; pieces are aligned, zeroed, and do not overlap. */
+static void arena_measures_what_it_lays_out(void **state) {
+  olica_env *env = *state;
+  const size_t counts[] = {0, 1, 7, 8, 64, 1000};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    thing t = {.n = counts[i]};
+    size_t before = env->memory.now, measured = lay_out(&t, NULL);
+    assert_null(t.wide);
+    assert_null(t.last);
+    assert_int_equal(OLICA_LAY_OUT(env, "a thing", t.block, lay_out, &t), OLICA_OK);
+    assert_int_equal(env->memory.now - before, measured);
+    assert_int_equal((uintptr_t)t.wide % 64 + (uintptr_t)t.bytes % 64 + (uintptr_t)t.last % 64, 0);
+    assert_true((char *)(t.wide + t.n) <= t.bytes && t.bytes + t.n <= (char *)t.last);
+    assert_true((char *)(t.last + 1) <= (char *)t.block + measured);
+    for (size_t k = 0; k < t.n; k++) assert_true(t.wide[k] == 0 && t.bytes[k] == 0);
+    olica_memory_free(env, t.block);
+  }
+  env->memory.limit = env->memory.now + 100;
+  thing t = {.n = 100};
+  assert_int_equal(OLICA_LAY_OUT(env, "a thing", t.block, lay_out, &t), OLICA_ERR_MEMORY);
+  assert_non_null(strstr(env->error.text, "a thing"));
+}
+
+static void ledger_has_the_peaks(void **state) {
+  (void)state;
+  olica_ledger ledger = {.node_ranks = 3};
+  olica_hold first = olica_ledger_hold(&ledger, 100);
+  olica_hold shared = olica_ledger_hold_node(&ledger, 100); /* 34 a rank */
+  assert_int_equal(ledger.peak, 134);
+  olica_ledger_release(&ledger, first);
+  olica_ledger_touch(&ledger, 60);
+  assert_int_equal(ledger.now, 34);
+  assert_int_equal(ledger.peak, 134);
+  olica_hold mark = olica_ledger_mark(&ledger);
+  olica_ledger_hold(&ledger, 10);
+  olica_ledger_hold_node(&ledger, 30);
+  olica_hold since = olica_ledger_since(&ledger, mark);
+  assert_int_equal(since.rank, 20);
+  assert_int_equal(since.node, 30);
+  olica_ledger_rewind(&ledger, mark);
+  olica_ledger_release(&ledger, shared);
+  assert_int_equal(ledger.now + ledger.node, 0);
+  assert_int_equal(ledger.node_peak, 130);
+}
+
+/* Moments of their own, replayed on another ledger; alternatives, of which the larger counts. */
+static void ledger_replays_moments(void **state) {
+  (void)state;
+  olica_ledger ledger = {.node_ranks = 2}, moments = olica_ledger_empty(&ledger);
+  olica_ledger_hold(&moments, 5);
+  olica_ledger_release(&moments, olica_ledger_hold_node(&moments, 40));
+  olica_ledger_reserve(&moments, 7);
+  olica_ledger_hold(&ledger, 1000);
+  olica_hold held = olica_ledger_replay(&ledger, &moments);
+  assert_int_equal(held.rank, 5);
+  assert_int_equal(ledger.now, 1005);
+  assert_int_equal(ledger.peak, 1025);
+  assert_int_equal(ledger.node_peak, 40);
+  assert_int_equal(ledger.workspace, 7);
+  for (size_t bytes = 30; bytes >= 10; bytes -= 10) {
+    olica_ledger one = ledger;
+    olica_ledger_hold(&one, bytes);
+    olica_ledger_join(&ledger, &one);
+  }
+  assert_int_equal(ledger.now, 1005);
+  assert_int_equal(ledger.peak, 1035);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_env, free_env)
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(arena_measures_what_it_lays_out),
+      TEST(ledger_has_the_peaks),
+      TEST(ledger_replays_moments),
       TEST(status_names_differ),
       TEST(error_is_handed_up_with_context),
       TEST(error_is_one_printable_line),
