@@ -28,6 +28,7 @@
 #include <omp.h>
 #include <pthread.h>
 
+#include "base/arena.h"
 #include "la/product.h"
 #include "par/comm.h"
 
@@ -47,37 +48,54 @@ static int squares_of(int d) {
   return (d + SQUARE - 1) / SQUARE;
 }
 
-size_t olica_fit_sums_bytes(olica_dtype precision, int sides, int d, int tokens, int pack) {
-  size_t n = (size_t)d, room = (size_t)room_for(precision, tokens, pack), both = (size_t)sides;
-  size_t rows = room * (size_t)tokens * n * olica_number_size(precision);
-  size_t sums = 8 * 3 * n + both * rows + room * n * both * 8;
-  return sums + (precision == OLICA_FP32 ? 4 * SQUARE * n : rows);
+/* Lays out a rank's arrays. */
+static size_t lay_out(olica_fit_sums *sums, void *block) {
+  olica_arena arena = {.block = block};
+  size_t d = (size_t)sums->d, room = (size_t)sums->room, rows = room * (size_t)sums->tokens * d;
+  OLICA_TAKE(&arena, sums->sum_a, d);
+  OLICA_TAKE(&arena, sums->sum_b, d);
+  OLICA_TAKE(&arena, sums->square_b, d);
+  for (int side = 0; side < sums->sides; side++) {
+    OLICA_TAKE(&arena, sums->rows[side], rows * olica_number_size(sums->precision));
+    OLICA_TAKE(&arena, sums->scale[side], room * d);
+  }
+  if (sums->precision == OLICA_FP32)
+    OLICA_TAKE(&arena, sums->product, SQUARE * d);
+  else
+    OLICA_TAKE(&arena, sums->turned, rows);
+  return arena.used;
 }
 
-/* AᵀA and AᵀB, and a lock for each square of each. */
-size_t olica_fit_sums_node_bytes(int sides, int d) {
-  size_t n = (size_t)d, squares = (size_t)squares_of(d), both = (size_t)sides;
-  return both * (n * n * sizeof(double) + squares * squares * sizeof(pthread_mutex_t));
+/* Lays out the node's part: AᵀA and, of both sides, AᵀB, and a lock for each square of each. */
+static size_t lay_out_node(olica_fit_sums *sums, void *block) {
+  olica_arena arena = {.block = block};
+  size_t numbers = (size_t)sums->d * (size_t)sums->d, squares = (size_t)squares_of(sums->d);
+  OLICA_TAKE(&arena, sums->gram, numbers);
+  if (sums->sides > 1) OLICA_TAKE(&arena, sums->cross, numbers);
+  sums->locks = olica_arena_take(&arena, (size_t)sums->sides * squares * squares, sizeof(pthread_mutex_t));
+  return arena.used;
 }
 
-size_t olica_fit_sums_room(olica_dtype precision) {
+/* Returns the bytes of a thread's workspace in the kernel. */
+static size_t workspace(olica_dtype precision) {
   return precision == OLICA_FP32 ? 0 : sizeof(float) * BATCH * SQUARE * SQUARE;
 }
 
+olica_hold olica_fit_sums_hold(olica_ledger *ledger, olica_dtype precision, int sides, int d, int tokens,
+                               int pack) {
+  olica_fit_sums sums = {.sides = sides, .precision = precision, .d = d, .tokens = tokens};
+  sums.room = room_for(precision, tokens, pack);
+  olica_ledger_reserve(ledger, workspace(precision));
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold(ledger, lay_out(&sums, NULL));
+  olica_ledger_hold_node(ledger, lay_out_node(&sums, NULL));
+  return olica_ledger_since(ledger, before);
+}
+
 static olica_status allocate(olica_fit_sums *sums) {
-  olica_env *env = olica_kernel_env(sums->kernel);
-  olica_dtype precision = olica_kernel_precision(sums->kernel);
-  size_t n = (size_t)sums->d, room = (size_t)sums->room, rows = room * (size_t)sums->tokens * n;
-  OLICA_TRY(OLICA_NEW(env, sums->sum_a, n));
-  OLICA_TRY(OLICA_NEW(env, sums->sum_b, n));
-  OLICA_TRY(OLICA_NEW(env, sums->square_b, n));
-  for (int side = 0; side < sums->sides; side++) {
-    OLICA_TRY(OLICA_NEW(env, sums->rows[side], rows * olica_number_size(precision)));
-    OLICA_TRY(OLICA_NEW(env, sums->scale[side], room * n));
-  }
-  if (precision == OLICA_FP32) return OLICA_NEW(env, sums->product, SQUARE * n);
-  OLICA_TRY(olica_kernel_reserve(sums->kernel, olica_fit_sums_room(precision)));
-  return OLICA_NEW(env, sums->turned, rows);
+  OLICA_TRY(OLICA_LAY_OUT(sums->context->env, "sums of a fit", sums->block, lay_out, sums));
+  return sums->precision == OLICA_FP32 ? OLICA_OK
+                                       : olica_kernel_reserve(sums->kernel, workspace(sums->precision));
 }
 
 static pthread_mutex_t *lock_of(const olica_fit_sums *sums, olica_side side, int square) {
@@ -86,12 +104,9 @@ static pthread_mutex_t *lock_of(const olica_fit_sums *sums, olica_side side, int
 }
 
 /* Initializes the node's part: zeros, and locks shared by its ranks and their threads. */
-static void lay_out(olica_fit_sums *sums) {
-  size_t numbers = (size_t)sums->d * (size_t)sums->d;
+static void initialize(olica_fit_sums *sums) {
   int squares = squares_of(sums->d) * squares_of(sums->d);
-  sums->gram = sums->shared->data;
-  if (sums->sides > 1) sums->cross = sums->gram + numbers;
-  sums->locks = sums->gram + (size_t)sums->sides * numbers;
+  lay_out_node(sums, sums->shared->data);
   if (olica_shared_leads(sums->context)) {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
@@ -107,12 +122,16 @@ olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel,
                                    int pack, olica_fit_sums **out) {
   olica_fit_sums *sums = NULL;
   OLICA_AGREE(context, OLICA_NEW(context->env, sums, 1));
-  *sums = (olica_fit_sums){.context = context, .kernel = kernel, .sides = sides, .d = d, .tokens = tokens};
-  sums->room = room_for(olica_kernel_precision(kernel), tokens, pack);
+  *sums = (olica_fit_sums){.context = context,
+                           .kernel = kernel,
+                           .sides = sides,
+                           .precision = olica_kernel_precision(kernel),
+                           .d = d,
+                           .tokens = tokens};
+  sums->room = room_for(sums->precision, tokens, pack);
   OLICA_AGREE(context, allocate(sums));
-  OLICA_TRY(
-      olica_shared_create(context, "sums of a fit", olica_fit_sums_node_bytes(sides, d), &sums->shared));
-  lay_out(sums);
+  OLICA_TRY(olica_shared_create(context, "sums of a fit", lay_out_node(sums, NULL), &sums->shared));
+  initialize(sums);
   *out = sums;
   return OLICA_OK;
 }
@@ -121,12 +140,7 @@ void olica_fit_sums_destroy(olica_fit_sums *sums) {
   if (!sums) return;
   olica_env *env = olica_kernel_env(sums->kernel);
   olica_shared_destroy(sums->shared); /* its locks are free and own no resources */
-  for (int side = 0; side < OLICA_SIDES; side++) {
-    olica_memory_free(env, sums->rows[side]);
-    olica_memory_free(env, sums->scale[side]);
-  }
-  void *blocks[] = {sums->sum_a, sums->sum_b, sums->square_b, sums->product, sums->turned};
-  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(env, blocks[i]);
+  olica_memory_free(env, sums->block);
   olica_memory_free(env, sums);
 }
 
@@ -164,7 +178,7 @@ static void keep_bf16(olica_fit_sums *sums, olica_side side, const olica_view *v
 }
 
 void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view) {
-  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
+  if (sums->precision == OLICA_FP32)
     keep_fp32(sums, side, view);
   else
     keep_bf16(sums, side, view);
@@ -185,8 +199,7 @@ static double *scale_of(const olica_fit_sums *sums, olica_side side, int s) {
  * bf16. */
 static const float *row_part(const olica_fit_sums *sums, olica_side side, int s, int t, int from, int count,
                              float *decoded) {
-  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
-    return rows_of(sums, side, s) + (size_t)t * (size_t)sums->d + from;
+  if (sums->precision == OLICA_FP32) return rows_of(sums, side, s) + (size_t)t * (size_t)sums->d + from;
   int first = from / SQUARE * SQUARE;
   const uint16_t *row =
       columns_of(sums, side, s, first) + (size_t)t * (size_t)square_columns(sums, first) + (from - first);
@@ -400,7 +413,7 @@ static olica_status add_in_bf16(olica_fit_sums *sums) {
 olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
   olica_status status = OLICA_OK;
   if (sums->used == 0) return OLICA_OK;
-  if (olica_kernel_precision(sums->kernel) == OLICA_FP32)
+  if (sums->precision == OLICA_FP32)
     add_in_fp32(sums);
   else
     status = add_in_bf16(sums);
@@ -411,7 +424,7 @@ olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
 /* Adds the column sums, and in bf16 transposes A, while the rows are still in cache. */
 olica_status olica_fit_sums_passed(olica_fit_sums *sums, int sequences) {
   add_vectors(sums, sums->used, sequences);
-  if (olica_kernel_precision(sums->kernel) == OLICA_BF16) turn_all(sums, sums->used, sequences);
+  if (sums->precision == OLICA_BF16) turn_all(sums, sums->used, sequences);
   sums->used += sequences;
   assert(sums->used <= sums->room);
   return sums->used + sequences > sums->room ? olica_fit_sums_finish(sums) : OLICA_OK;

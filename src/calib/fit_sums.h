@@ -6,6 +6,7 @@
 #ifndef OLICA_CALIB_FIT_SUMS_H
 #define OLICA_CALIB_FIT_SUMS_H
 
+#include "base/ledger.h"
 #include "calib/statistics.h"
 #include "par/shared.h"
 
@@ -15,10 +16,12 @@ typedef struct olica_fit_sums {
   olica_context *context;
   olica_kernel *kernel;
   int sides;                        /* 2; 1: A alone, for AᵀA: nothing of B exists */
+  olica_dtype precision;            /* the kernel's */
   int d, tokens;                    /* d, T of a sequence */
   olica_shared *shared;             /* of the node, where its ranks' threads add: */
   double *gram, *cross;             /* [d x d] this node's sums */
   void *locks;                      /* a lock for each square of each matrix */
+  void *block;                      /* of the rank's arrays: */
   double *sum_a, *sum_b, *square_b; /* [d] */
   /* Rows of whole sequences that are not yet added to AᵀA and AᵀB. */
   int used, room;                   /* sequences */
@@ -35,10 +38,9 @@ olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel,
 /* Frees the sums; call it after the last reading of the node's sums. NULL allowed. Collective on the node. */
 void olica_fit_sums_destroy(olica_fit_sums *sums);
 
-/* Returns an upper bound of the counted bytes of a rank, and the bytes of the node's shared part. Pure. */
-size_t olica_fit_sums_bytes(olica_dtype precision, int sides, int d, int tokens, int pack);
-size_t olica_fit_sums_node_bytes(int sides, int d);
-size_t olica_fit_sums_room(olica_dtype precision); /* bytes of a thread's workspace in the kernel */
+/* Holds on a ledger what olica_fit_sums_create allocates. */
+olica_hold olica_fit_sums_hold(olica_ledger *ledger, olica_dtype precision, int sides, int d, int tokens,
+                               int pack);
 
 /* Stores some rows or columns of the current pack, as an observer of A or B. Any thread may call it; not
  * collective. */

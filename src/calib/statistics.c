@@ -52,25 +52,29 @@ void olica_statistics_add_sum(double *sum, const float *x, int rows, int cols, i
   }
 }
 
-/* Returns the number of channels of the four taps that the energies need. */
-static int channels(const olica_arch *arch) {
-  return 2 * arch->hidden + arch->heads * arch->head + arch->ffn;
+/* Returns the energies of all threads, without their memory. */
+static olica_energies energies_of(const olica_arch *arch, int threads) {
+  olica_energies e = {
+      .d = arch->hidden, .values = arch->heads * arch->head, .neurons = arch->ffn, .threads = threads};
+  e.total = 2 * e.d + e.values + e.neurons;
+  return e;
 }
 
-size_t olica_energies_bytes(const olica_arch *arch, int threads) {
-  return sizeof(double) * (size_t)threads * (size_t)channels(arch);
+static size_t numbers(const olica_energies *e) {
+  return (size_t)e->threads * (size_t)e->total;
+}
+
+olica_hold olica_energies_hold(olica_ledger *ledger, const olica_arch *arch, int threads) {
+  const olica_energies e = energies_of(arch, threads);
+  return olica_ledger_hold(ledger, numbers(&e) * sizeof *e.all);
 }
 
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
                                    olica_energies **out) {
   olica_energies *e;
   OLICA_TRY(OLICA_NEW(env, e, 1));
-  e->d = arch->hidden;
-  e->values = arch->heads * arch->head;
-  e->neurons = arch->ffn;
-  e->total = channels(arch);
-  e->threads = threads;
-  OLICA_TRY(OLICA_NEW(env, e->all, (size_t)threads * (size_t)e->total));
+  *e = energies_of(arch, threads);
+  OLICA_TRY(OLICA_NEW(env, e->all, numbers(e)));
   e->attention = e->all;
   e->value = e->attention + e->d;
   e->ffn = e->value + e->values;

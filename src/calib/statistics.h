@@ -4,6 +4,7 @@
 #ifndef OLICA_CALIB_STATISTICS_H
 #define OLICA_CALIB_STATISTICS_H
 
+#include "base/ledger.h"
 #include "model/forward.h"
 #include "par/context.h"
 
@@ -49,7 +50,8 @@ typedef struct olica_energies {
 olica_status olica_energies_create(olica_env *env, const olica_arch *arch, int threads,
                                    olica_energies **energies);
 void olica_energies_destroy(olica_env *env, olica_energies *energies); /* NULL allowed */
-size_t olica_energies_bytes(const olica_arch *arch, int threads);      /* counted bytes; pure */
+/* Holds on a ledger what olica_energies_create allocates. */
+olica_hold olica_energies_hold(olica_ledger *ledger, const olica_arch *arch, int threads);
 
 /* Adds the rows that a tap shows; ignores taps that it does not need. Not collective. */
 void olica_energies_see(olica_energies *energies, const olica_view *view);

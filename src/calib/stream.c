@@ -11,8 +11,23 @@
 
 #include <string.h>
 
+#include "base/arena.h"
 #include "par/comm.h"
 #include "par/partition.h"
+
+static size_t lay_out(olica_stream *stream, void *block) {
+  olica_arena arena = {.block = block};
+  size_t positions = (size_t)stream->count * (size_t)stream->tokens;
+  OLICA_TAKE(&arena, stream->ids, positions);
+  OLICA_TAKE(&arena, stream->x, positions * (size_t)stream->hidden);
+  return arena.used;
+}
+
+olica_hold olica_stream_hold(olica_ledger *ledger, int hidden, int64_t sequences, int tokens, int ranks) {
+  olica_stream stream = {.hidden = hidden, .tokens = tokens};
+  stream.count = olica_partition_block(sequences, ranks, 0).count;
+  return olica_ledger_hold(ledger, lay_out(&stream, NULL));
+}
 
 olica_status olica_stream_create(olica_context *context, int hidden, int64_t sequences, int tokens,
                                  olica_stream **out) {
@@ -26,9 +41,7 @@ olica_status olica_stream_create(olica_context *context, int hidden, int64_t seq
                            .sequences = sequences,
                            .first = own.first,
                            .count = own.count};
-  size_t positions = (size_t)own.count * (size_t)tokens;
-  OLICA_TRY(OLICA_NEW(env, stream->ids, positions));
-  OLICA_TRY(OLICA_NEW(env, stream->x, positions * (size_t)hidden));
+  OLICA_TRY(OLICA_LAY_OUT(env, "stream", stream->block, lay_out, stream));
   *out = stream;
   return OLICA_OK;
 }
@@ -36,8 +49,7 @@ olica_status olica_stream_create(olica_context *context, int hidden, int64_t seq
 void olica_stream_destroy(olica_stream *stream) {
   if (!stream) return;
   olica_env *env = stream->context->env;
-  olica_memory_free(env, stream->ids);
-  olica_memory_free(env, stream->x);
+  olica_memory_free(env, stream->block);
   olica_memory_free(env, stream);
 }
 
@@ -77,19 +89,33 @@ int olica_stream_pack(olica_dtype precision, int threads, int tokens) {
 /* Workspace of olica_stream_advance: the segments of a pack, and the copy of its states if the stream is not
  * advanced. */
 typedef struct work {
-  int sequences; /* of a pack */
+  int sequences, rows; /* of a pack */
+  int hidden;
+  bool stays;
   olica_segment *segment;
   float *copy;
+  void *block;
 } work;
 
-static olica_status prepare(const olica_stream *stream, const olica_forward *forward, bool stays, work *w) {
-  olica_env *env = stream->context->env;
+static size_t lay_out_work(work *w, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, w->segment, w->sequences);
+  if (w->stays) OLICA_TAKE(&arena, w->copy, (size_t)w->rows * (size_t)w->hidden);
+  return arena.used;
+}
+
+void olica_stream_replay_copy(olica_ledger *ledger, int hidden, int rows) {
+  olica_ledger_touch(ledger, lay_out_work(&(work){.rows = rows, .hidden = hidden, .stays = true}, NULL));
+}
+
+static olica_status prepare(const olica_stream *stream, const olica_forward *forward, work *w) {
   w->sequences = olica_forward_rows(forward) / stream->tokens;
-  OLICA_TRY(OLICA_NEW(env, w->segment, (size_t)w->sequences));
+  w->rows = w->sequences * stream->tokens;
+  w->hidden = stream->hidden;
+  OLICA_TRY(OLICA_LAY_OUT(stream->context->env, "workspace of a stream", w->block, lay_out_work, w));
   for (int i = 0; i < w->sequences; i++)
     w->segment[i] = (olica_segment){.first = i * stream->tokens, .count = stream->tokens};
-  if (!stays) return OLICA_OK;
-  return OLICA_NEW(env, w->copy, (size_t)w->sequences * (size_t)stream->tokens * (size_t)stream->hidden);
+  return OLICA_OK;
 }
 
 static olica_status pass_all(olica_stream *stream, olica_forward *forward, const olica_maps *maps,
@@ -110,11 +136,10 @@ olica_status olica_stream_advance(olica_stream *stream, olica_forward *forward, 
                                   const olica_onlooker *onlooker) {
   if (!stream) return OLICA_OK;
   olica_env *env = stream->context->env;
-  work w = {0};
-  olica_status status = prepare(stream, forward, onlooker && onlooker->stays, &w);
+  work w = {.stays = onlooker && onlooker->stays};
+  olica_status status = prepare(stream, forward, &w);
   if (status == OLICA_OK) status = pass_all(stream, forward, maps, onlooker, &w);
   olica_timer_tokens(&env->timers, (double)stream->count * stream->tokens);
-  olica_memory_free(env, w.segment);
-  olica_memory_free(env, w.copy);
+  olica_memory_free(env, w.block);
   return olica_comm_agree(stream->context, stream->context->comm, status);
 }

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "base/ledger.h"
 #include "model/forward.h"
 #include "par/context.h"
 
@@ -24,6 +25,7 @@ typedef struct olica_stream {
   int64_t first, count; /* this rank's sequences [first, first + count) */
   int32_t *ids;         /* [count x T] */
   float *x;             /* [count x T x d] hidden states */
+  void *block;          /* of both */
 } olica_stream;
 
 /* Allocates this rank's block of `sequences` sequences of `tokens` tokens; the caller fills ids. Not
@@ -31,6 +33,11 @@ typedef struct olica_stream {
 olica_status olica_stream_create(olica_context *context, int hidden, int64_t sequences, int tokens,
                                  olica_stream **stream);
 void olica_stream_destroy(olica_stream *stream); /* NULL allowed */
+
+/* Holds on a ledger what that allocates on the first of so many ranks, which has most sequences; replays
+ * olica_stream_advance of a stream that stays, in packs of `rows` rows. */
+olica_hold olica_stream_hold(olica_ledger *ledger, int hidden, int64_t sequences, int tokens, int ranks);
+void olica_stream_replay_copy(olica_ledger *ledger, int hidden, int rows);
 
 /* Given rows [first, first + count) of the embedding, rows [count x d], sets the hidden states of all tokens
  * with these ids. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "eval/likelihood.h"
 #include "par/comm.h"
 
@@ -14,6 +15,7 @@ typedef struct filler {
   const olica_questions *questions;
   olica_own_pack *pack;
   olica_pack_sizes used;
+  int64_t packs;
 } filler;
 
 static void put_segment(filler *f, olica_segment segment) {
@@ -64,7 +66,7 @@ static void put_question(filler *f, const olica_question *question) {
 
 static void put_pack(filler *f, const olica_packs *packs, int64_t number, int64_t first_row) {
   const olica_pack_sizes *size = &packs->size[number];
-  f->pack = &f->to->pack[f->to->packs++];
+  f->pack = &f->to->pack[f->packs++];
   *f->pack = (olica_own_pack){.row = f->used.rows,
                               .segment = f->used.segments,
                               .scored = f->used.scored,
@@ -78,53 +80,46 @@ static void put_pack(filler *f, const olica_packs *packs, int64_t number, int64_
     put_question(f, &f->questions->question[packs->order[i]]);
 }
 
-static double own_bytes(const olica_arch *arch, olica_pack_sizes own, int64_t packs) {
-  return (double)packs * sizeof(olica_own_pack) + (double)own.rows * (4 + 4.0 * arch->hidden) +
-         (double)own.segments * sizeof(olica_segment) + (double)own.scored * (8 + 4 + 8) +
-         (double)own.targets * sizeof(olica_target);
+static size_t lay_out(olica_choices *c, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, c->pack, c->packs);
+  OLICA_TAKE(&arena, c->ids, c->own.rows);
+  OLICA_TAKE(&arena, c->x, (size_t)c->own.rows * (size_t)c->arch->hidden);
+  OLICA_TAKE(&arena, c->segment, c->own.segments);
+  OLICA_TAKE(&arena, c->scored, c->own.scored);
+  OLICA_TAKE(&arena, c->target, c->own.targets);
+  OLICA_TAKE(&arena, c->logits, (size_t)c->most_scored * (size_t)c->panel_rows);
+  OLICA_TAKE(&arena, c->top, c->own.scored);
+  OLICA_TAKE(&arena, c->sum, c->own.scored);
+  return arena.used;
 }
 
-olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
-                                 int ranks, int threads, int panel_rows, double *bytes) {
-  double most = 0;
-  int used = packs->count < ranks ? (int)packs->count : ranks, *owner;
+olica_status olica_choices_hold(olica_ledger *ledger, const olica_arch *arch, const olica_packs *packs,
+                                olica_dtype precision, int ranks, int threads, int panel_rows) {
+  olica_choices c = {.arch = arch, .panel_rows = panel_rows, .most_scored = packs->most_scored};
+  size_t most = 0;
+  int *owner;
   OLICA_TRY(OLICA_NEW(packs->env, owner, (size_t)packs->count));
   OLICA_TRY(olica_packs_deal(packs, ranks, owner));
-  double *own;
-  OLICA_TRY(OLICA_NEW(packs->env, own, (size_t)used));
-  for (int64_t p = 0; p < packs->count; p++) {
-    own[owner[p]] += own_bytes(arch, packs->size[p], 1);
-    if (own[owner[p]] > most) most = own[owner[p]];
+  for (int rank = 0; rank < ranks && rank < packs->count; rank++) {
+    c.own = olica_packs_own(packs, owner, rank, &c.packs);
+    size_t bytes = lay_out(&c, NULL);
+    if (bytes > most) most = bytes;
   }
-  olica_memory_free(packs->env, own);
   olica_memory_free(packs->env, owner);
-  *bytes = most + (double)olica_forward_bytes(arch, packs->most_rows, packs->most_rows, precision, threads) +
-           4.0 * packs->most_scored * panel_rows;
+  olica_ledger_hold(ledger, most);
+  olica_forward_hold(ledger, arch, packs->most_rows, packs->most_rows, precision, threads);
   return OLICA_OK;
-}
-
-static olica_status allocate(olica_choices *c, const olica_packs *packs, int64_t count) {
-  olica_env *env = c->context->env;
-  OLICA_TRY(olica_forward_create(c->kernel, c->arch, packs->most_rows, packs->most_rows, &c->forward));
-  OLICA_TRY(OLICA_NEW(env, c->pack, (size_t)count));
-  OLICA_TRY(OLICA_NEW(env, c->ids, (size_t)c->own.rows));
-  OLICA_TRY(OLICA_NEW(env, c->x, (size_t)c->own.rows * (size_t)c->arch->hidden));
-  OLICA_TRY(OLICA_NEW(env, c->segment, (size_t)c->own.segments));
-  OLICA_TRY(OLICA_NEW(env, c->scored, (size_t)c->own.scored));
-  OLICA_TRY(OLICA_NEW(env, c->target, (size_t)c->own.targets));
-  OLICA_TRY(OLICA_NEW(env, c->logits, (size_t)packs->most_scored * (size_t)c->panel_rows));
-  OLICA_TRY(OLICA_NEW(env, c->top, (size_t)c->own.scored));
-  return OLICA_NEW(env, c->sum, (size_t)c->own.scored);
 }
 
 static olica_status create(olica_choices *c, const olica_packs *packs) {
   olica_env *env = c->context->env;
-  int64_t count;
   int *owner;
   OLICA_TRY(OLICA_NEW(env, owner, (size_t)packs->count));
   OLICA_TRY(olica_packs_deal(packs, c->context->size, owner));
-  c->own = olica_packs_own(packs, owner, c->context->rank, &count);
-  OLICA_TRY(allocate(c, packs, count));
+  c->own = olica_packs_own(packs, owner, c->context->rank, &c->packs);
+  OLICA_TRY(olica_forward_create(c->kernel, c->arch, packs->most_rows, packs->most_rows, &c->forward));
+  OLICA_TRY(OLICA_LAY_OUT(env, "packs of the tasks", c->block, lay_out, c));
   filler f = {.to = c, .questions = packs->questions};
   for (int64_t p = 0; p < packs->count; p++) {
     if (owner[p] == c->context->rank) put_pack(&f, packs, p, c->all_rows);
@@ -142,7 +137,8 @@ olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, 
                        .kernel = kernel,
                        .arch = arch,
                        .choices = packs->questions->choices,
-                       .panel_rows = panel_rows};
+                       .panel_rows = panel_rows,
+                       .most_scored = packs->most_scored};
   OLICA_AGREE(context, create(c, packs));
   *out = c;
   return OLICA_OK;
@@ -151,9 +147,8 @@ olica_status olica_choices_create(olica_context *context, olica_kernel *kernel, 
 void olica_choices_destroy(olica_choices *c) {
   if (!c) return;
   olica_env *env = c->context->env;
-  void *blocks[] = {c->pack, c->ids, c->x, c->segment, c->scored, c->target, c->logits, c->top, c->sum};
   olica_forward_destroy(c->forward);
-  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(env, blocks[i]);
+  olica_memory_free(env, c->block);
   olica_memory_free(env, c);
 }
 

@@ -25,10 +25,11 @@ typedef struct olica_choices {
   olica_kernel *kernel;
   const olica_arch *arch;
   olica_forward *forward;
-  int64_t choices, all_rows; /* of all ranks */
-  int panel_rows;
+  int64_t choices, all_rows;   /* of all ranks */
+  int panel_rows, most_scored; /* scored rows of any pack */
   olica_pack_sizes own;
   int64_t packs;
+  void *block;            /* of all arrays: */
   olica_own_pack *pack;   /* [packs] of this rank */
   int32_t *ids;           /* [own.rows] */
   float *x;               /* [own.rows x d] states; from begin on [own.scored x d], of those that predict */
@@ -41,10 +42,10 @@ typedef struct olica_choices {
   double seconds;         /* spent here since embed began */
 } olica_choices;
 
-/* Bytes of counted memory of the rank that needs most, of `ranks`. OLICA_ERR_MEMORY for its own lists. Not
- * collective. */
-olica_status olica_choices_bytes(const olica_arch *arch, const olica_packs *packs, olica_dtype precision,
-                                 int ranks, int threads, int panel_rows, double *bytes);
+/* Holds on a ledger what olica_choices_create allocates on the rank, of so many, that needs most.
+ * OLICA_ERR_MEMORY for its own lists. Not collective. */
+olica_status olica_choices_hold(olica_ledger *ledger, const olica_arch *arch, const olica_packs *packs,
+                                olica_dtype precision, int ranks, int threads, int panel_rows);
 
 /* Takes this rank's packs; questions and packs are no longer needed for them afterwards. `panel_rows`: the
  * largest number of rows a panel will have. Collective on the context. */

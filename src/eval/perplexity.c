@@ -3,8 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "eval/likelihood.h"
 #include "par/comm.h"
+#include "par/partition.h"
 
 olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens, int length, int stride,
                                 int64_t limit, olica_windows *windows) {
@@ -28,15 +30,30 @@ int64_t olica_windows_scored_all(const olica_windows *windows) {
   return scored(windows, 0) + (windows->count - 1) * (int64_t)scored(windows, 1);
 }
 
-double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows,
-                              bool compares) {
-  const olica_perplexity *p = NULL;
-  const olica_stream *stream = NULL;
-  double state = (double)arch->hidden * sizeof(float),
-         logits = (double)sizeof *p->logits * length * panel_rows;
-  double position = sizeof *stream->ids + state + sizeof *p->top + sizeof *p->target + sizeof *p->sum;
-  if (compares) position += state + sizeof *p->first.each;
-  return windows * length * position + (compares ? 2 : 1) * logits;
+static size_t lay_out(olica_perplexity *p, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, p->logits, (size_t)p->windows.length * (size_t)p->panel_rows);
+  OLICA_TAKE(&arena, p->top, p->positions);
+  OLICA_TAKE(&arena, p->target, p->positions);
+  OLICA_TAKE(&arena, p->sum, p->positions);
+  return arena.used;
+}
+
+static size_t lay_out_first(olica_perplexity *p, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, p->first.states, p->positions * (size_t)p->arch->hidden);
+  OLICA_TAKE(&arena, p->first.logits, (size_t)p->windows.length * (size_t)p->panel_rows);
+  OLICA_TAKE(&arena, p->first.each, p->positions);
+  return arena.used;
+}
+
+void olica_perplexity_hold(olica_ledger *ledger, const olica_arch *arch, const olica_windows *windows,
+                           int ranks, int panel_rows, bool compares) {
+  olica_perplexity p = {.arch = arch, .windows = *windows, .panel_rows = panel_rows};
+  p.positions = (size_t)olica_partition_block(windows->count, ranks, 0).count * (size_t)windows->length;
+  olica_stream_hold(ledger, arch->hidden, windows->count, windows->length, ranks);
+  olica_ledger_hold(ledger, lay_out(&p, NULL));
+  if (compares) olica_ledger_hold(ledger, lay_out_first(&p, NULL));
 }
 
 /* Reads the ids of this rank's windows: one stretch of the file, in which windows may overlap. */
@@ -60,11 +77,8 @@ static olica_status create(olica_perplexity *p, const olica_ids *ids) {
   olica_env *env = p->context->env;
   OLICA_TRY(
       olica_stream_create(p->context, p->arch->hidden, p->windows.count, p->windows.length, &p->stream));
-  size_t positions = (size_t)p->stream->count * (size_t)p->windows.length;
-  OLICA_TRY(OLICA_NEW(env, p->logits, (size_t)p->windows.length * (size_t)p->panel_rows));
-  OLICA_TRY(OLICA_NEW(env, p->top, positions));
-  OLICA_TRY(OLICA_NEW(env, p->target, positions));
-  OLICA_TRY(OLICA_NEW(env, p->sum, positions));
+  p->positions = (size_t)p->stream->count * (size_t)p->windows.length;
+  OLICA_TRY(OLICA_LAY_OUT(env, "evaluation", p->block, lay_out, p));
   return read_windows(p, ids);
 }
 
@@ -78,28 +92,16 @@ olica_status olica_perplexity_create(olica_context *context, const olica_arch *a
   return OLICA_OK;
 }
 
-static size_t positions_of(const olica_perplexity *p) {
-  return (size_t)p->stream->count * (size_t)p->windows.length;
-}
-
 olica_status olica_perplexity_compare(olica_perplexity *p) {
-  olica_env *env = p->context->env;
-  OLICA_TRY(OLICA_NEW(env, p->first.states, positions_of(p) * (size_t)p->arch->hidden));
-  OLICA_TRY(OLICA_NEW(env, p->first.logits, (size_t)p->windows.length * (size_t)p->panel_rows));
-  return OLICA_NEW(env, p->first.each, positions_of(p));
+  return OLICA_LAY_OUT(p->context->env, "the dense model's states", p->first.block, lay_out_first, p);
 }
 
 void olica_perplexity_destroy(olica_perplexity *p) {
   if (!p) return;
   olica_env *env = p->context->env;
   olica_stream_destroy(p->stream);
-  olica_memory_free(env, p->logits);
-  olica_memory_free(env, p->top);
-  olica_memory_free(env, p->target);
-  olica_memory_free(env, p->sum);
-  olica_memory_free(env, p->first.states);
-  olica_memory_free(env, p->first.logits);
-  olica_memory_free(env, p->first.each);
+  olica_memory_free(env, p->block);
+  olica_memory_free(env, p->first.block);
   olica_memory_free(env, p);
 }
 
@@ -108,14 +110,13 @@ void olica_perplexity_begin(olica_perplexity *p, const float *gains) {
     float *x = olica_stream_sequence(p->stream, w);
     olica_forward_norm(p->arch, p->windows.length, x, gains, x);
   }
-  size_t positions = positions_of(p);
-  olica_likelihood_begin(positions, p->top, p->sum);
-  memset(p->target, 0, positions * sizeof *p->target);
-  if (p->first.states) olica_divergence_begin(positions, p->first.each);
+  olica_likelihood_begin(p->positions, p->top, p->sum);
+  memset(p->target, 0, p->positions * sizeof *p->target);
+  if (p->first.block) olica_divergence_begin(p->positions, p->first.each);
 }
 
 void olica_perplexity_keep(olica_perplexity *p) {
-  memcpy(p->first.states, p->stream->x, positions_of(p) * (size_t)p->arch->hidden * sizeof *p->first.states);
+  memcpy(p->first.states, p->stream->x, p->positions * (size_t)p->arch->hidden * sizeof *p->first.states);
 }
 
 /* Adds the panel's logits of the window's predicted positions. */

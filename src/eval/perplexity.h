@@ -24,21 +24,19 @@ olica_status olica_windows_plan(olica_env *env, const char *file, int64_t tokens
 /* Returns the predicted tokens of all windows. Pure. */
 int64_t olica_windows_scored_all(const olica_windows *windows);
 
-/* Counted bytes of a rank with so many windows of `length` tokens; `compares`: with olica_perplexity_compare.
- * Pure. */
-double olica_perplexity_bytes(const olica_arch *arch, double windows, int length, int panel_rows,
-                              bool compares);
-
 typedef struct olica_perplexity {
   olica_context *context;
   const olica_arch *arch;
   olica_windows windows;
   olica_stream *stream; /* the windows of this rank: embed and advance it like any other */
-  float *logits;        /* [T x panel rows] */
+  size_t positions;     /* count x T */
   int panel_rows;
+  void *block;         /* of the next four: */
+  float *logits;       /* [T x panel rows] */
   float *top, *target; /* [count x T] largest logit so far, logit of the token that comes */
   double *sum;         /* [count x T] sum of exp(logit - top) */
   struct {
+    void *block;
     float *states; /* [count x T x d] the first model's, behind its final norm; NULL: none is compared */
     float *logits; /* [T x panel rows] */
     olica_divergence *each; /* [count x T] */
@@ -51,6 +49,11 @@ olica_status olica_perplexity_create(olica_context *context, const olica_arch *a
                                      const olica_windows *windows, int panel_rows,
                                      olica_perplexity **perplexity);
 void olica_perplexity_destroy(olica_perplexity *perplexity); /* NULL allowed */
+
+/* Holds on a ledger what that allocates on the rank, of so many, that has most windows; `compares`: with
+ * olica_perplexity_compare. */
+void olica_perplexity_hold(olica_ledger *ledger, const olica_arch *arch, const olica_windows *windows,
+                           int ranks, int panel_rows, bool compares);
 
 /* Allocates the memory for two models, whose distributions are compared. OLICA_ERR_MEMORY may occur on one
  * rank alone, and the caller agrees on it. */

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "base/arena.h"
+
 static const olica_backend_ops *const table[OLICA_BACKENDS] = {
     [OLICA_BACKEND_LAPACK] = &olica_backend_lapack,
     [OLICA_BACKEND_SCALAPACK] = &olica_backend_scalapack,
@@ -26,28 +28,39 @@ static double longer(double work) {
   return more * work + and_more;
 }
 
-double olica_workspace_bytes(int n, double lwork, double liwork) {
-  return (double)sizeof(double) * (n + longer(lwork)) + (double)sizeof(int) * longer(liwork);
+static size_t lay_out(olica_workspace *space, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, space->w, space->n);
+  OLICA_TAKE(&arena, space->work, space->lwork);
+  OLICA_TAKE(&arena, space->iwork, space->liwork);
+  return arena.used;
+}
+
+static bool set_sizes(olica_workspace *space, int n, double lwork, double liwork) {
+  lwork = longer(lwork);
+  liwork = longer(liwork);
+  if (lwork > INT_MAX || liwork > INT_MAX) return false;
+  *space = (olica_workspace){.n = n, .lwork = (int)lwork, .liwork = (int)liwork};
+  return true;
+}
+
+/* A workspace that is too large is refused when it is allocated. */
+size_t olica_workspace_measure(int n, double lwork, double liwork) {
+  olica_workspace space = {.n = n, .lwork = INT_MAX, .liwork = INT_MAX};
+  set_sizes(&space, n, lwork, liwork);
+  return lay_out(&space, NULL);
 }
 
 olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space) {
-  lwork = longer(lwork);
-  liwork = longer(liwork);
-  if (lwork > INT_MAX || liwork > INT_MAX)
+  if (!set_sizes(space, n, lwork, liwork))
     return olica_error_set(
         env, OLICA_ERR_MEMORY,
         "an eigenproblem of order %d needs more work space on one rank than its library can "
         "count; use more ranks",
         n);
-  space->lwork = (int)lwork;
-  space->liwork = (int)liwork;
-  OLICA_TRY(OLICA_NEW(env, space->w, (size_t)n));
-  OLICA_TRY(OLICA_NEW(env, space->work, (size_t)space->lwork));
-  return OLICA_NEW(env, space->iwork, (size_t)space->liwork);
+  return OLICA_LAY_OUT(env, "workspace of an eigensolver", space->block, lay_out, space);
 }
 
 void olica_workspace_free(olica_env *env, olica_workspace *space) {
-  OLICA_FREE(env, space->iwork);
-  OLICA_FREE(env, space->work);
-  OLICA_FREE(env, space->w);
+  OLICA_FREE(env, space->block);
 }

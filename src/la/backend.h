@@ -25,9 +25,9 @@ typedef struct olica_backend_ops {
   void (*shape)(int ranks, int *rows, int *cols);
   /* Returns MB = NB of a matrix with `rows` rows on a grid of `ranks` ranks; `asked` is the setting. Pure. */
   int (*block)(int asked, int ranks, int rows);
-  /* Returns the bytes of workspace of the first algorithm below, beside A and V, on the rank that needs most.
-   * Pure. */
-  double (*eigen_bytes)(const olica_site *at, int n, int wanted);
+  /* Returns the bytes of workspace of the first algorithm below, beside A and V, on the rank that needs most:
+   * measured by the code that lays it out, but for what a library asks for. Pure. */
+  size_t (*measure_eigen)(const olica_site *at, int n, int wanted);
 
   /* Initializes the library once per run; collective on the context. NULL: not needed. */
   olica_status (*start)(olica_context *context, void **session);
@@ -76,10 +76,11 @@ olica_status olica_scalapack_substitute(olica_solver *solver, const olica_matrix
  * the answer of the workspace query, which is occasionally too small. Not collective. */
 typedef struct olica_workspace {
   double *w, *work;
-  int *iwork, lwork, liwork;
+  int *iwork, lwork, liwork, n;
+  void *block;
 } olica_workspace;
 olica_status olica_workspace_get(olica_env *env, int n, double lwork, double liwork, olica_workspace *space);
-double olica_workspace_bytes(int n, double lwork, double liwork); /* pure */
+size_t olica_workspace_measure(int n, double lwork, double liwork); /* pure */
 void olica_workspace_free(olica_env *env, olica_workspace *space);
 
 #endif

@@ -198,8 +198,9 @@ void olica_kernel_destroy(olica_kernel *kernel) {
   olica_memory_free(kernel->env, kernel);
 }
 
-size_t olica_kernel_bytes(olica_dtype precision, int threads) {
-  return precision == OLICA_FP32 ? 0 : (size_t)threads * SCRATCH;
+olica_hold olica_kernel_hold(olica_ledger *ledger, olica_dtype precision, int threads) {
+  size_t scratch = precision == OLICA_FP32 ? 0 : SCRATCH;
+  return olica_ledger_hold(ledger, (size_t)threads * (scratch + ledger->workspace));
 }
 
 /* ---- products ---- */
@@ -333,7 +334,7 @@ void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *le
 
 /* ---- operands ---- */
 
-size_t olica_operand_bytes(int depth, int columns) {
+size_t olica_operand_measure(int depth, int columns) {
   return (size_t)olica_round_up(depth, DEPTH) * (size_t)olica_round_up(columns, COLUMNS) * sizeof(uint16_t);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/env.h"
+#include "base/ledger.h"
 #include "la/number.h"
 
 typedef struct olica_kernel olica_kernel;
@@ -35,8 +36,9 @@ int olica_kernel_threads(const olica_kernel *kernel);
 const char *
 olica_kernel_name(const olica_kernel *kernel); /* Returns its name: "oneDNN 2.6.3 avx512_core_amx_bf16". */
 
-/* Returns an upper bound of the counted bytes of a kernel without its thread workspaces. Pure. */
-size_t olica_kernel_bytes(olica_dtype precision, int threads);
+/* Holds on a ledger what that allocates, and the workspaces of its threads as far as the ledger has reserved
+ * them. */
+olica_hold olica_kernel_hold(olica_ledger *ledger, olica_dtype precision, int threads);
 
 /* Grows every thread's workspace to at least `bytes`; its contents are lost. A workspace belongs to the
  * function that runs on the kernel's threads, for the time of one call. bf16 only. */
@@ -64,8 +66,8 @@ typedef struct olica_matmul olica_matmul;
  * inside a parallel region. */
 olica_status olica_matmul_find(olica_kernel *kernel, olica_matmul_shape shape, const olica_matmul **matmul);
 
-/* A right factor in the order of the product's primitive. It lies in `room` (olica_operand_bytes, aligned to
- * 64, owned by the caller), or, if `room` is NULL, in counted memory of its own. */
+/* A right factor in the order of the product's primitive. It lies in `room` (olica_operand_measure, aligned
+ * to 64, owned by the caller), or, if `room` is NULL, in counted memory of its own. */
 typedef struct olica_operand olica_operand;
 olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, void *room,
                                   olica_operand **operand);
@@ -76,8 +78,8 @@ void olica_operand_destroy(olica_kernel *kernel, olica_operand *operand); /* NUL
 olica_status olica_operand_load(olica_kernel *kernel, int thread, olica_operand *operand, const float *w,
                                 int64_t row_stride, int64_t column_stride);
 
-/* Returns an upper bound of the bytes of an operand. Pure. */
-size_t olica_operand_bytes(int depth, int columns);
+/* Returns an upper bound of the bytes of an operand: oneDNN chooses their order. Pure. */
+size_t olica_operand_measure(int depth, int columns);
 
 /* product [rows x columns] := or += left [rows x depth] times right, all dense. `operand` is a packed right
  * factor, `right` any other. `thread` is the number of the calling thread in the kernel. The caller adds the

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "base/arena.h"
 #include "fortran.h"
 
 static void shape(int ranks, int *rows, int *cols) {
@@ -71,28 +72,41 @@ static int tridiagonal_pairs(int n, int wanted, double *d, double *e, double *z,
   return info;
 }
 
-/* Workspace of sytrd: lengths of the real and integer work arrays, and of the n x n eigenvectors of the
- * tridiagonal matrix if they are not few. */
-typedef struct workspace_size {
-  size_t square;
-  double work, integers;
-} workspace_size;
+/* Workspace of sytrd, and the lengths of its real and integer work arrays. */
+typedef struct reduction {
+  int n;
+  size_t square;         /* numbers of z: n x n, or 0 if the eigenvectors are few */
+  double work, integers; /* lengths */
+  double *d, *e, *tau;   /* [n] of dsytrd */
+  double *z;
+  int *support; /* [2 n] of dstemr */
+  void *block;
+} reduction;
 
-static workspace_size size_for(int n, int wanted) {
+static size_t lay_out(reduction *r, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, r->d, r->n);
+  OLICA_TAKE(&arena, r->e, r->n);
+  OLICA_TAKE(&arena, r->tau, r->n);
+  OLICA_TAKE(&arena, r->z, r->square);
+  OLICA_TAKE(&arena, r->support, 2 * r->n);
+  return arena.used;
+}
+
+static reduction reduction_of(int n, int wanted) {
   enum { BLOCK = 64, MRRR = 18, MRRR_INTEGERS = 10, DIVIDE = 4, DIVIDE_INTEGERS = 5 };
   size_t square = few(wanted, n) ? 0 : (size_t)n * (size_t)n;
   double work = few(wanted, n) ? MRRR * (double)n : DIVIDE * (double)n + (double)square + 1;
-  return (workspace_size){.square = square,
-                          .work = work > BLOCK * (double)n ? work : BLOCK * (double)n,
-                          .integers = (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n};
+  return (reduction){.n = n,
+                     .square = square,
+                     .work = work > BLOCK * (double)n ? work : BLOCK * (double)n,
+                     .integers = (few(wanted, n) ? MRRR_INTEGERS : DIVIDE_INTEGERS) * (double)n};
 }
 
-/* dsytrd's d, e and tau, and dstemr's support. */
-static double eigen_bytes(const olica_site *at, int n, int wanted) {
+static size_t measure_eigen(const olica_site *at, int n, int wanted) {
   (void)at;
-  workspace_size r = size_for(n, wanted);
-  return olica_workspace_bytes(n, r.work, r.integers) + 8.0 * (double)r.square +
-         n * (3.0 * sizeof(double) + 2.0 * sizeof(int));
+  reduction r = reduction_of(n, wanted);
+  return olica_workspace_measure(n, r.work, r.integers) + lay_out(&r, NULL);
 }
 
 /* Householder reduction, the wanted pairs of the tridiagonal matrix, and back-transformation of these pairs
@@ -100,25 +114,19 @@ static double eigen_bytes(const olica_site *at, int n, int wanted) {
 static olica_status sytrd(olica_solver *solver, olica_matrix *a, int wanted, double *values,
                           olica_matrix *v) {
   olica_env *env = solver->context->env;
-  int n = a->rows, info = 0, *support;
-  size_t order = (size_t)n;
-  double *d, *z;
-  workspace_size r = size_for(n, wanted);
+  int n = a->rows, info = 0;
+  reduction r = reduction_of(n, wanted);
   olica_workspace s;
   OLICA_TRY(olica_workspace_get(env, n, r.work, r.integers, &s));
-  OLICA_TRY(OLICA_NEW(env, d, 3 * order)); /* and e, tau */
-  OLICA_TRY(OLICA_NEW(env, z, r.square));
-  OLICA_TRY(OLICA_NEW(env, support, 2 * order));
-  double *e = d + n, *tau = e + n;
+  OLICA_TRY(OLICA_LAY_OUT(env, "reduction of an eigenproblem", r.block, lay_out, &r));
   narrow(n);
-  dsytrd_("L", &n, a->a, &a->lld, d, e, tau, s.work, &s.lwork, &info, 1);
-  if (info == 0) info = tridiagonal_pairs(n, wanted, d, e, z, support, &s, v);
+  dsytrd_("L", &n, a->a, &a->lld, r.d, r.e, r.tau, s.work, &s.lwork, &info, 1);
+  if (info == 0) info = tridiagonal_pairs(n, wanted, r.d, r.e, r.z, r.support, &s, v);
   if (info == 0)
-    dormtr_("L", "L", "N", &n, &wanted, a->a, &a->lld, tau, v->a, &v->lld, s.work, &s.lwork, &info, 1, 1, 1);
+    dormtr_("L", "L", "N", &n, &wanted, a->a, &a->lld, r.tau, v->a, &v->lld, s.work, &s.lwork, &info, 1, 1,
+            1);
   memcpy(values, s.w, (size_t)wanted * sizeof *values);
-  OLICA_FREE(env, support);
-  OLICA_FREE(env, z);
-  OLICA_FREE(env, d);
+  OLICA_FREE(env, r.block);
   olica_workspace_free(env, &s);
   return widen(solver, verdict(env, few(wanted, n) ? "dsytrd, dstemr" : "dsytrd, dstedc", info));
 }
@@ -163,7 +171,7 @@ const olica_backend_ops olica_backend_lapack = {
     .about = "LAPACK, each problem on one rank",
     .shape = shape,
     .block = block,
-    .eigen_bytes = eigen_bytes,
+    .measure_eigen = measure_eigen,
     .gram = gram,
     .multiply = multiply,
     .eigen = {{"dsytrd", sytrd}, {"dsyevr", syevr}},

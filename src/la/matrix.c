@@ -23,6 +23,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "fortran.h"
 #include "par/comm.h"
 
@@ -46,26 +47,33 @@ static int minimum(int a, int b) {
   return a < b ? a : b;
 }
 
+olica_matrix olica_matrix_part(const olica_grid *grid, int rows, int cols, int mb, int nb) {
+  olica_matrix part = {.grid = grid, .rows = rows, .cols = cols, .mb = mb, .nb = nb, .lld = 1};
+  if (!olica_grid_member(grid)) return part;
+  part.local_rows = held(rows, mb, grid->row, grid->rows);
+  part.local_cols = held(cols, nb, grid->col, grid->cols);
+  if (part.local_rows > 0) part.lld = part.local_rows;
+  return part;
+}
+
+size_t olica_matrix_measure(const olica_matrix *part) {
+  return (size_t)part->lld * (size_t)part->local_cols * sizeof *part->a;
+}
+
 olica_status olica_matrix_create(const olica_grid *grid, int rows, int cols, int mb, int nb,
                                  olica_matrix **out) {
   assert(rows > 0 && cols > 0 && mb > 0 && nb > 0);
   olica_env *env = grid->context->env;
   olica_matrix *matrix;
   OLICA_TRY(OLICA_NEW(env, matrix, 1));
-  *matrix = (olica_matrix){.grid = grid, .rows = rows, .cols = cols, .mb = mb, .nb = nb, .lld = 1};
-  if (olica_grid_member(grid)) {
-    matrix->local_rows = held(rows, mb, grid->row, grid->rows);
-    matrix->local_cols = held(cols, nb, grid->col, grid->cols);
-    if (matrix->local_rows > 0) matrix->lld = matrix->local_rows;
-  }
+  *matrix = olica_matrix_part(grid, rows, cols, mb, nb);
   if (matrix->local_cols > 0 && matrix->lld > INT_MAX / matrix->local_cols)
     return olica_error_set(
         env, OLICA_ERR_MEMORY,
         "a %d x %d matrix on a %d x %d grid: %d x %d numbers on one rank are more than its "
         "libraries can count; use more ranks",
         rows, cols, grid->rows, grid->cols, matrix->lld, matrix->local_cols);
-  matrix->a =
-      olica_memory_get(env, "matrix", (size_t)matrix->lld * (size_t)matrix->local_cols, sizeof(double));
+  matrix->a = olica_memory_get(env, "matrix", olica_matrix_measure(matrix), 1);
   if (!matrix->a) return env->error.code;
   *out = matrix;
   return OLICA_OK;
@@ -156,39 +164,33 @@ int olica_matrix_most(int n, int block, int places) {
   return held(n, block, 0, places);
 }
 
-/* Returns an upper bound of the numbers in a panel of a local part of rows x cols. */
-static size_t panel_numbers(int rows, int cols) {
-  size_t all = (size_t)rows * (size_t)cols, limit = rows > PIECE ? (size_t)rows : PIECE;
-  return all < limit ? all : limit;
-}
-
 /* Returns an upper bound of the numbers in any panel. Process (0, 0) has most rows and columns. */
 static size_t panel_size(const olica_matrix *matrix, int cols) {
   const olica_grid *grid = matrix->grid;
-  return panel_numbers(held(matrix->rows, matrix->mb, 0, grid->rows), held(cols, matrix->nb, 0, grid->cols));
-}
-
-/* Returns the number of panels of workspace: the sum and, with several nodes, this node's part. */
-static int sum_panels(int nodes) {
-  return nodes > 1 ? 2 : 1;
-}
-
-size_t olica_matrix_sum_bytes(int rows, int cols, int nodes) {
-  return (size_t)sum_panels(nodes) * panel_numbers(rows, cols) * sizeof(double);
-}
-
-size_t olica_matrix_replicate_bytes(int rows, int cols) {
-  return panel_numbers(rows, cols) * sizeof(float);
+  size_t rows = (size_t)held(matrix->rows, matrix->mb, 0, grid->rows),
+         all = rows * (size_t)held(cols, matrix->nb, 0, grid->cols), limit = rows > PIECE ? rows : PIECE;
+  return all < limit ? all : limit;
 }
 
 typedef struct summation {
   olica_matrix *matrix;
   const double *part; /* [rows x cols], row-major, of the node; or, picked from, [order x order] */
-  int upper, order;
+  int upper, order, nodes;
   const int32_t *row, *col; /* of what is picked; NULL: nothing is */
   size_t size;              /* largest panel */
-  double *mine, *sum;       /* one panel each */
+  double *mine, *sum;       /* one panel each; mine: with several nodes */
 } summation;
+
+static size_t lay_out_sum(summation *s, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, s->sum, s->size);
+  if (s->nodes > 1) OLICA_TAKE(&arena, s->mine, s->size);
+  return arena.used;
+}
+
+size_t olica_matrix_measure_sum(const olica_matrix *part, int nodes) {
+  return lay_out_sum(&(summation){.nodes = nodes, .size = panel_size(part, part->cols)}, NULL);
+}
 
 /* Returns the first local row of a panel that is summed for global column `col`. With `upper` the sum goes to
  * the lower triangle, transposed: there the upper triangle of the row-major part is contiguous. */
@@ -258,13 +260,12 @@ static olica_status sum_all(summation s) {
   olica_matrix *matrix = s.matrix;
   assert(!s.upper || matrix->rows == matrix->cols);
   olica_context *context = matrix->grid->context;
+  void *block;
+  s.nodes = context->nodes;
   s.size = panel_size(matrix, matrix->cols);
-  olica_status status = OLICA_NEW(context->env, s.mine, sum_panels(context->nodes) > 1 ? s.size : 0);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, s.sum, s.size);
-  OLICA_TRY(olica_comm_agree(context, context->comm, status));
+  OLICA_AGREE(context, OLICA_LAY_OUT(context->env, "panels of a sum", block, lay_out_sum, &s));
   each_panel(matrix, matrix->cols, sum_panel, &s);
-  OLICA_FREE(context->env, s.mine);
-  OLICA_FREE(context->env, s.sum);
+  olica_memory_free(context->env, block);
   if (s.upper && olica_grid_member(matrix->grid)) olica_matrix_mirror(matrix, OLICA_LOWER);
   return OLICA_OK;
 }
@@ -302,6 +303,10 @@ static void replicate_panel(const panel *at, void *state) {
     for (int j = at->first; j < at->last; j++)
       row[global(j, matrix->nb, at->col, grid->cols)] = r->piece[(size_t)(j - at->first) * rows + (size_t)i];
   }
+}
+
+size_t olica_matrix_measure_replicate(const olica_matrix *part) {
+  return panel_size(part, part->cols) * sizeof *((replication *)NULL)->piece;
 }
 
 olica_status olica_matrix_replicate(const olica_matrix *matrix, int cols, float *everywhere) {

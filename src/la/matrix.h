@@ -54,18 +54,22 @@ void olica_matrix_set(olica_matrix *matrix, const float *rows, size_t stride, co
 olica_status olica_matrix_sum(olica_matrix *matrix, const double *part, int upper);
 
 /* The same of a part of a symmetric matrix of order `order`, whose upper triangle lies in `part`: matrix [i,
- * j]
- * := the sum of its elements (row[i], col[j]). With col = NULL the columns are the rows' and the result is
+ * j] := the sum of its elements (row[i], col[j]). With col = NULL the columns are the rows' and the result is
  * symmetric. */
 olica_status olica_matrix_sum_picked(olica_matrix *matrix, const double *part, int order, const int32_t *row,
                                      const int32_t *col);
 
-/* olica_matrix_most: returns how many of n rows (or columns), dealt in blocks to `places` processes, the
- * first process holds: the most. The other two: bytes of workspace on every rank of olica_matrix_sum and
- * olica_matrix_replicate, for a matrix of which the first process holds rows x cols. Pure. */
+/* For estimates, all pure: a matrix without its numbers on a grid of which only the shape is known (rows,
+ * cols, row, col, count); the bytes of its numbers on that rank; the workspace, on every rank, of
+ * olica_matrix_sum on so many nodes and of olica_matrix_replicate of all columns. */
+olica_matrix olica_matrix_part(const olica_grid *grid, int rows, int cols, int mb, int nb);
+size_t olica_matrix_measure(const olica_matrix *part);
+size_t olica_matrix_measure_sum(const olica_matrix *part, int nodes);
+size_t olica_matrix_measure_replicate(const olica_matrix *part);
+
+/* Returns how many of n rows (or columns), dealt in blocks to `places` processes, the first process holds:
+ * the most. Pure. */
 int olica_matrix_most(int n, int block, int places);
-size_t olica_matrix_sum_bytes(int rows, int cols, int nodes);
-size_t olica_matrix_replicate_bytes(int rows, int cols);
 
 /* Copies the matrix to every rank of the context, rounded to fp32, row-major [rows x cols]; only the first
  * `cols` columns, if cols is less than the matrix has. A rank that wants no copy passes NULL. Collective on

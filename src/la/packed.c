@@ -4,6 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "la/product.h"
 #include "par/partition.h"
 
@@ -35,24 +36,62 @@ static int panel_columns(int out) {
   return panels ? olica_round_up((out + panels - 1) / panels, COLUMNS) : COLUMNS;
 }
 
-size_t olica_packed_bytes(olica_dtype precision, int out, int in) {
-  if (precision == OLICA_FP32 || out == 0) return 0;
-  int columns = panel_columns(out);
-  return (size_t)((out + columns - 1) / columns) * olica_operand_bytes(in, columns);
+/* Divides the columns of x and y. */
+static void divide(olica_packed *packed) {
+  int out = packed->weights.out, columns = panel_columns(out);
+  packed->x = olica_blocks_in(NULL, packed->weights.in);
+  packed->slabs = packed->x.slab > 0 ? (packed->x.padded + packed->x.slab - 1) / packed->x.slab : 0;
+  packed->panels = (out + columns - 1) / columns;
 }
 
-/* Rows and their tiles; that is more than a copy of a piece of the weights. */
-size_t olica_packed_room(olica_dtype precision, int in) {
-  if (precision == OLICA_FP32) return 0;
-  return olica_blocks_bytes(GROUP_ROWS, in) + GROUP_ROWS * OLICA_PANEL_COLUMNS * sizeof(float);
+/* Sets the columns of y in a panel. */
+static void set_panel(const olica_packed *packed, int i, packed_panel *part) {
+  int columns = panel_columns(packed->weights.out), left = packed->weights.out - i * columns;
+  part->first = i * columns;
+  part->columns = left < columns ? left : columns;
 }
-
-/* ---- packing ---- */
 
 static int slab_columns(const olica_packed *packed, int slab) {
   int left = packed->x.padded - slab * packed->x.slab;
   return left < packed->x.slab ? left : packed->x.slab;
 }
+
+/* Takes the memory of a piece of W; NULL: it has its own. */
+static void *take_piece(const olica_packed *packed, const packed_panel *part, int slab, olica_arena *arena) {
+  return olica_arena_take(arena, olica_operand_measure(slab_columns(packed, slab), part->columns), 1);
+}
+
+size_t olica_packed_measure(olica_dtype precision, int out, int in) {
+  olica_packed packed = {.weights = {.out = out, .in = in}};
+  olica_arena arena = {0};
+  packed_panel part = {0};
+  if (precision == OLICA_FP32 || out == 0) return 0;
+  divide(&packed);
+  for (int i = 0; i < packed.panels; i++) {
+    set_panel(&packed, i, &part);
+    for (int slab = 0; slab < packed.slabs; slab++) take_piece(&packed, &part, slab, &arena);
+  }
+  return arena.used;
+}
+
+/* A thread's workspace: rows and their tiles; that is more than a copy of a piece of the weights. */
+typedef struct workspace {
+  char *rows;
+  float *tiles;
+} workspace;
+
+static size_t lay_out(int in, workspace *w, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, w->rows, olica_blocks_bytes(GROUP_ROWS, in));
+  OLICA_TAKE(&arena, w->tiles, GROUP_ROWS * OLICA_PANEL_COLUMNS);
+  return arena.used;
+}
+
+void olica_packed_reserve(olica_ledger *ledger, olica_dtype precision, int in) {
+  if (precision != OLICA_FP32) olica_ledger_reserve(ledger, lay_out(in, &(workspace){0}, NULL));
+}
+
+/* ---- packing ---- */
 
 /* Loads one piece of W. A padded slab is loaded from a padded copy of the weights. */
 static olica_status load_piece(olica_packed *packed, const packed_panel *part, int slab) {
@@ -72,8 +111,7 @@ static olica_status load_piece(olica_packed *packed, const packed_panel *part, i
   return olica_operand_load(packed->kernel, 0, part->piece[slab].operand, from, row_stride, column_stride);
 }
 
-/* Advances *room, if it is not NULL. */
-static olica_status create_panel(olica_packed *packed, packed_panel *part, char **room) {
+static olica_status create_panel(olica_packed *packed, packed_panel *part, olica_arena *arena) {
   olica_kernel *kernel = packed->kernel;
   OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), part->piece, (size_t)packed->slabs));
   for (int slab = 0; slab < packed->slabs; slab++) {
@@ -85,8 +123,8 @@ static olica_status create_panel(olica_packed *packed, packed_panel *part, char 
     OLICA_TRY(olica_matmul_find(kernel, shape, &one->begins));
     shape.adds = true;
     OLICA_TRY(olica_matmul_find(kernel, shape, &one->adds));
-    OLICA_TRY(olica_operand_create(kernel, one->begins, *room, &one->operand));
-    if (*room) *room += olica_operand_bytes(shape.depth, shape.columns);
+    OLICA_TRY(
+        olica_operand_create(kernel, one->begins, take_piece(packed, part, slab, arena), &one->operand));
   }
   return OLICA_OK;
 }
@@ -101,19 +139,15 @@ static olica_status load(olica_packed *packed) {
 }
 
 static olica_status create(olica_packed *packed) {
-  int out = packed->weights.out, columns = panel_columns(out);
-  char *room = packed->weights.room;
   olica_env *env = olica_kernel_env(packed->kernel);
-  packed->x = olica_blocks_in(NULL, packed->weights.in);
+  olica_arena arena = {.block = packed->weights.room};
+  divide(packed);
   assert(packed->x.slab > 0);
-  packed->slabs = (packed->x.padded + packed->x.slab - 1) / packed->x.slab;
-  OLICA_TRY(olica_kernel_reserve(packed->kernel, olica_packed_room(OLICA_BF16, packed->weights.in)));
-  OLICA_TRY(OLICA_NEW(env, packed->panel, (size_t)((out + columns - 1) / columns)));
-  for (int first = 0; first < out; first += columns) {
-    packed_panel *part = &packed->panel[packed->panels++];
-    part->first = first;
-    part->columns = out - first < columns ? out - first : columns;
-    OLICA_TRY(create_panel(packed, part, &room));
+  OLICA_TRY(olica_kernel_reserve(packed->kernel, lay_out(packed->weights.in, &(workspace){0}, NULL)));
+  OLICA_TRY(OLICA_NEW(env, packed->panel, (size_t)packed->panels));
+  for (int i = 0; i < packed->panels; i++) {
+    set_panel(packed, i, &packed->panel[i]);
+    OLICA_TRY(create_panel(packed, &packed->panel[i], &arena));
   }
   return load(packed);
 }
@@ -133,7 +167,7 @@ olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weig
 void olica_packed_destroy(olica_packed *packed) {
   if (!packed) return;
   olica_env *env = olica_kernel_env(packed->kernel);
-  for (int i = 0; i < packed->panels; i++) {
+  for (int i = 0; packed->panel && i < packed->panels; i++) {
     packed_panel *part = &packed->panel[i];
     for (int slab = 0; part->piece && slab < packed->slabs; slab++)
       olica_operand_destroy(packed->kernel, part->piece[slab].operand);
@@ -187,17 +221,17 @@ static void spread(const olica_packed *packed, const packed_panel *part, int row
 static void multiply(const olica_packed *packed, int thread, int rows, const float *x, int x_stride,
                      float *y) {
   int in = packed->weights.in, count = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;
-  char *room = olica_kernel_room(packed->kernel, thread);
-  const olica_blocks blocks = olica_blocks_in(room, in);
-  float *tiles = (float *)(void *)(room + olica_blocks_bytes(GROUP_ROWS, in));
+  workspace w;
+  lay_out(in, &w, olica_kernel_room(packed->kernel, thread));
+  const olica_blocks blocks = olica_blocks_in(w.rows, in);
   olica_blocks_clear(&blocks, rows);
   olica_blocks_store(&blocks, 0, rows, 0, in, x, x_stride);
   for (int i = 0; i < packed->panels; i++) {
     const packed_panel *part = &packed->panel[i];
-    olica_packed_tiles(packed, thread, i, &blocks, 0, count, false, tiles);
+    olica_packed_tiles(packed, thread, i, &blocks, 0, count, false, w.tiles);
     for (int t = 0; t < rows; t += OLICA_BLOCK_ROWS)
       spread(packed, part, rows - t < OLICA_BLOCK_ROWS ? rows - t : OLICA_BLOCK_ROWS,
-             tiles + (size_t)t * (size_t)part->columns, y + (size_t)t * (size_t)packed->weights.out);
+             w.tiles + (size_t)t * (size_t)part->columns, y + (size_t)t * (size_t)packed->weights.out);
   }
 }
 

@@ -32,9 +32,9 @@ typedef struct olica_packed_weights {
   const float *w;
   bool transposed;
   bool adds; /* products are added to y */
-  /* Memory of the packed form: olica_packed_bytes of the caller's, aligned to 64, or NULL for counted memory
-   * of its own. With `node` the memory is shared by the node's ranks, which pack it together; the caller
-   * fences between packing and multiplying. */
+  /* Memory of the packed form: olica_packed_measure of the caller's, aligned to 64, or NULL for counted
+   * memory of its own. With `node` the memory is shared by the node's ranks, which pack it together; the
+   * caller fences between packing and multiplying. */
   char *room;
   const olica_context *node;
 } olica_packed_weights;
@@ -45,15 +45,15 @@ typedef struct olica_packed olica_packed;
 olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weights, olica_packed **packed);
 void olica_packed_destroy(olica_packed *packed); /* NULL allowed */
 
-/* Returns an upper bound of the counted bytes of one packed matrix. Pure. */
-size_t olica_packed_bytes(olica_dtype precision, int out, int in);
+/* Returns an upper bound of the bytes of the packed form. Pure. */
+size_t olica_packed_measure(olica_dtype precision, int out, int in);
 
 /* y [rows x out] := x Wᵀ (y += x Wᵀ if `adds`), x [rows x in] of row stride x_stride. At most one call at a
  * time per kernel. Adds its work to the running timers. Never fails. */
 void olica_packed_multiply(olica_packed *packed, int rows, const float *x, int x_stride, float *y);
 
-/* Returns the bytes of a thread's workspace in the kernel for olica_packed_multiply. Pure. */
-size_t olica_packed_room(olica_dtype precision, int in);
+/* Reserves on a ledger a thread's workspace in the kernel for olica_packed_multiply. */
+void olica_packed_reserve(olica_ledger *ledger, olica_dtype precision, int in);
 
 /* ---- blocks of rows in bf16, and tiles of products, for what fuses products with what lies between ---- */
 

@@ -208,33 +208,6 @@ static olica_status place_modelled(olica_env *env, olica_backend asked, int rank
   return OLICA_OK;
 }
 
-static int takes_part(const olica_placement *place, int rank) {
-  return rank >= place->first && rank < place->first + place->count;
-}
-
-static void larger(double *most, double bytes) {
-  if (bytes > *most) *most = bytes;
-}
-
-/* A rank that needs most is the first of some group. */
-olica_step_bytes olica_solver_step_bytes(int problems, const olica_placement *place,
-                                         const olica_problem_bytes *bytes) {
-  olica_step_bytes most = {0};
-  for (int i = 0; i < problems; i++) {
-    double kept = 0, left = 0, solved = 0;
-    for (int j = 0; j < problems; j++) {
-      if (!takes_part(&place[j], place[i].first)) continue;
-      kept += bytes[j].kept;
-      larger(&solved, left + bytes[j].solved);
-      left += bytes[j].left;
-    }
-    larger(&most.begun, kept);
-    larger(&most.solved, kept + solved);
-    larger(&most.ended, kept + left);
-  }
-  return most;
-}
-
 olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, int problems,
                                 const olica_problem *problem, olica_placement *place) {
   if (asked == OLICA_BACKEND_AUTO || asked == OLICA_BACKEND_LAPACK)

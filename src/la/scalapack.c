@@ -77,8 +77,8 @@ static int asked_for(int n, int wanted, int nb) {
   return minimum(n, maximum(wanted, nb));
 }
 
-/* Returns the answer of pdsyevr_'s workspace query: for its MRRR, and for the reduction, which works in
- * blocks of ANB on a square grid (PDSYNTRD). */
+/* Predicts the answer of pdsyevr_'s workspace query, which cannot be asked without the grid: for its MRRR,
+ * and for the reduction, which works in blocks of ANB on a square grid (PDSYNTRD). */
 static double numbers_asked(const olica_site *at, int n, int columns) {
   enum { ANB = 16, LEAST = 18 };
   int rows, cols, ranks, share, nb = at->block, side = 1;
@@ -92,12 +92,13 @@ static double numbers_asked(const olica_site *at, int n, int columns) {
   return fmax(mrrr, 5.0 * n + 2.0 * (ANB + 1) * (4 * nps + 2) + (nps + 4) * nps);
 }
 
-static double eigen_bytes(const olica_site *at, int n, int wanted) {
+static size_t measure_eigen(const olica_site *at, int n, int wanted) {
   enum { TIMES = 12, LEAST = 4 };
   int columns = asked_for(n, wanted, at->block);
   double integers = TIMES * (double)maximum(maximum(n, at->place.count + 1), LEAST) + 2.0 * n;
-  double wider = columns != wanted ? olica_solver_matrix_bytes(at, n, columns) : 0;
-  return olica_workspace_bytes(n, numbers_asked(at, n, columns), integers) + wider;
+  olica_ledger wider = {0};
+  if (columns != wanted) olica_solver_hold_matrix(&wider, at, n, columns);
+  return olica_workspace_measure(n, numbers_asked(at, n, columns), integers) + wider.now;
 }
 
 /* MRRR. If fewer vectors than a block are requested, PDSYEVR 2.2.1 returns wrong ones with INFO = 0. It
@@ -173,7 +174,7 @@ const olica_backend_ops olica_backend_scalapack = {
     .about = "ScaLAPACK, each problem on a near-square grid of ranks",
     .shape = olica_grid_shape,
     .block = block,
-    .eigen_bytes = eigen_bytes,
+    .measure_eigen = measure_eigen,
     .gram = olica_scalapack_gram,
     .multiply = olica_scalapack_multiply,
     .eigen = {{"pdsyevr", syevr}, {"pdsyevd", olica_scalapack_syevd}},

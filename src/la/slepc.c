@@ -74,10 +74,10 @@ static int block(int asked, int ranks, int rows) {
 }
 
 /* PETSc's own memory is not counted. */
-static double eigen_bytes(const olica_site *at, int n, int wanted) {
+static size_t measure_eigen(const olica_site *at, int n, int wanted) {
   (void)at;
   (void)n;
-  return (double)sizeof(Vec) * wanted;
+  return sizeof(Vec) * (size_t)wanted;
 }
 
 /* ---- eigenproblems ---- */
@@ -210,7 +210,7 @@ const olica_backend_ops olica_backend_slepc = {
     .about = "SLEPc's Krylov-Schur on row blocks, each problem on all ranks; products are ScaLAPACK's",
     .shape = shape,
     .block = block,
-    .eigen_bytes = eigen_bytes,
+    .measure_eigen = measure_eigen,
     .start = start,
     .stop = stop,
     .gram = olica_scalapack_gram,

@@ -63,43 +63,63 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
   return OLICA_OK;
 }
 
-/* ---- bytes ---- */
+/* ---- estimates ---- */
 
-/* Rows and columns of the process that holds most of a matrix. */
-typedef struct local_part {
-  int rows, cols;
-} local_part;
+bool olica_site_member(const olica_site *at) {
+  return at->rank >= at->place.first && at->rank < at->place.first + at->place.count;
+}
 
-static local_part most_of(const olica_site *at, int rows, int cols) {
+/* Returns the rank's part of a matrix, without its numbers; the grid has nothing but its shape. */
+static olica_matrix part_of(const olica_site *at, int rows, int cols, olica_grid *grid) {
   const olica_backend_ops *ops = olica_backend_ops_of(at->place.backend);
-  int grid_rows, grid_cols;
-  ops->shape(at->place.count, &grid_rows, &grid_cols);
-  int block = ops->block(at->block, grid_rows * grid_cols, rows);
-  return (local_part){olica_matrix_most(rows, block, grid_rows), olica_matrix_most(cols, block, grid_cols)};
+  int member = at->rank - at->place.first;
+  *grid = (olica_grid){.first = at->place.first, .row = -1, .col = -1};
+  ops->shape(at->place.count, &grid->rows, &grid->cols);
+  grid->count = grid->rows * grid->cols;
+  if (member >= 0 && member < grid->count) {
+    grid->row = member / grid->cols;
+    grid->col = member % grid->cols;
+  }
+  int block = ops->block(at->block, grid->count, rows);
+  return olica_matrix_part(grid, rows, cols, block, block);
 }
 
-double olica_solver_matrix_bytes(const olica_site *at, int rows, int cols) {
-  local_part most = most_of(at, rows, cols);
-  return (double)sizeof(double) * most.rows * most.cols;
+olica_hold olica_solver_hold_matrix(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
+  olica_grid grid;
+  const olica_matrix part = part_of(at, rows, cols, &grid);
+  return olica_ledger_hold(ledger, olica_matrix_measure(&part));
 }
 
-double olica_solver_sum_bytes(const olica_site *at, int rows, int cols) {
-  local_part most = most_of(at, rows, cols);
-  return (double)olica_matrix_sum_bytes(most.rows, most.cols, at->nodes);
+void olica_solver_replay_sum(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
+  olica_grid grid;
+  const olica_matrix part = part_of(at, rows, cols, &grid);
+  olica_ledger_touch(ledger, olica_matrix_measure_sum(&part, at->nodes));
 }
 
-double olica_solver_replicate_bytes(const olica_site *at, int rows, int cols) {
-  local_part most = most_of(at, rows, cols);
-  return (double)olica_matrix_replicate_bytes(most.rows, most.cols);
+void olica_solver_replay_replicate(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
+  olica_grid grid;
+  const olica_matrix part = part_of(at, rows, cols, &grid);
+  olica_ledger_touch(ledger, olica_matrix_measure_replicate(&part));
 }
 
-/* The diagonal of A is kept while an algorithm works, and then while its vectors are checked with a matrix
- * like V, and VᵀV. */
-double olica_solver_eigen_bytes(const olica_site *at, int n, int wanted) {
-  double work = olica_backend_ops_of(at->place.backend)->eigen_bytes(at, n, wanted);
-  double residuals = olica_solver_matrix_bytes(at, n, wanted),
-         products = olica_solver_matrix_bytes(at, wanted, wanted);
-  return (double)sizeof(double) * n + fmax(work, fmax(residuals, products) + (double)sizeof(double) * wanted);
+/* Replays the check of n vectors: a matrix of a product, and a number of each column. */
+static void replay_check(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
+  olica_hold product = olica_solver_hold_matrix(ledger, at, rows, cols);
+  olica_ledger_touch(ledger, (size_t)cols * sizeof(double));
+  olica_ledger_release(ledger, product);
+}
+
+void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n, int wanted) {
+  olica_hold diagonal = olica_ledger_hold(ledger, (size_t)n * sizeof(double));
+  olica_ledger_touch(ledger, olica_backend_ops_of(at->place.backend)->measure_eigen(at, n, wanted));
+  replay_check(ledger, at, n, wanted);
+  replay_check(ledger, at, wanted, wanted);
+  olica_ledger_release(ledger, diagonal);
+}
+
+/* The diagonal is kept. */
+void olica_solver_replay_ridge(olica_ledger *ledger, int n) {
+  olica_ledger_touch(ledger, (size_t)n * sizeof(double));
 }
 
 /* ---- eigenproblems ----

@@ -11,6 +11,9 @@
 #ifndef OLICA_LA_SOLVER_H
 #define OLICA_LA_SOLVER_H
 
+#include <stdbool.h>
+
+#include "base/ledger.h"
 #include "la/matrix.h"
 
 typedef enum olica_backend {
@@ -57,34 +60,25 @@ enum { OLICA_SOLVER_WHOLE = 1024 };
 olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, int problems,
                                 const olica_problem *problem, olica_placement *place);
 
-/* The place of a problem's matrices, for estimating bytes. */
+/* A problem as a rank sees it, for estimates. */
 typedef struct olica_site {
   olica_placement place; /* a real back end, not auto */
   int block;             /* block size of the pool */
   int nodes;             /* number of nodes of the context */
+  int rank;              /* the rank: a member of the place, or not */
 } olica_site;
 
-/* Returns bytes on the rank that needs most: of a matrix; of the workspace of olica_matrix_sum and
- * olica_matrix_replicate, on every rank, members or not; and of the workspace of olica_solver_eigen beside A
- * and V, checks included, by the back end's first algorithm. Pure. */
-double olica_solver_matrix_bytes(const olica_site *at, int rows, int cols);
-double olica_solver_sum_bytes(const olica_site *at, int rows, int cols);
-double olica_solver_replicate_bytes(const olica_site *at, int rows, int cols);
-double olica_solver_eigen_bytes(const olica_site *at, int n, int wanted);
+/* Returns true if the rank takes part. Pure. */
+bool olica_site_member(const olica_site *at);
 
-/* Bytes of a problem on the rank that needs most: held from its beginning to its end, additional while it is
- * solved, and the part of these held from its solution to its end. */
-typedef struct olica_problem_bytes {
-  double kept, solved, left;
-} olica_problem_bytes;
-
-/* Returns the bytes of a step's placed problems on the rank that needs most: after all have begun, while they
- * are solved one after the other, and after all are solved. Pure. */
-typedef struct olica_step_bytes {
-  double begun, solved, ended;
-} olica_step_bytes;
-olica_step_bytes olica_solver_step_bytes(int problems, const olica_placement *place,
-                                         const olica_problem_bytes *bytes);
+/* Estimates of a rank's memory, on its ledger: hold what olica_solver_matrix allocates; replay
+ * olica_matrix_sum, olica_matrix_replicate, and (a member) olica_solver_eigen with the back end's first
+ * algorithm, and olica_solver_ridge or olica_solver_factor of order n. */
+olica_hold olica_solver_hold_matrix(olica_ledger *ledger, const olica_site *at, int rows, int cols);
+void olica_solver_replay_sum(olica_ledger *ledger, const olica_site *at, int rows, int cols);
+void olica_solver_replay_replicate(olica_ledger *ledger, const olica_site *at, int rows, int cols);
+void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n, int wanted);
+void olica_solver_replay_ridge(olica_ledger *ledger, int n);
 
 /* The pool owns the solvers of a run (their grids, and SLEPc's initialization); it creates one solver per
  * placement. */

@@ -25,25 +25,25 @@ typedef struct desk {
   float *top, *sum, *shrink; /* [g·128] */
 } desk;
 
-static size_t lay_out(const olica_arch *arch, int tokens, char *at, desk *d) {
+static size_t lay_out(const olica_arch *arch, int tokens, desk *d, void *block) {
   size_t rows = (size_t)arch->group * OLICA_QUERY_ROWS, h = (size_t)arch->head;
   size_t keys = (size_t)filled(tokens), wide = (size_t)filled(arch->head);
-  const size_t bytes[] = {2 * keys * h,    2 * keys * wide, 2 * rows * h, 2 * rows * CHUNK, 4 * rows * CHUNK,
-                          4 * rows * wide, 4 * rows * wide, 4 * rows,     4 * rows,         4 * rows};
-  enum { PARTS = sizeof bytes / sizeof *bytes };
-  void *part[PARTS];
-  size_t used = 0;
-  for (int i = 0; i < PARTS; i++) {
-    part[i] = at ? at + used : NULL;
-    used += (bytes[i] + 63) / 64 * 64;
-  }
-  if (d)
-    *d = (desk){part[0], part[1], part[2], part[3], part[4], part[5], part[6], part[7], part[8], part[9]};
-  return used;
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, d->key, keys * h);
+  OLICA_TAKE(&arena, d->value, keys * wide);
+  OLICA_TAKE(&arena, d->query, rows * h);
+  OLICA_TAKE(&arena, d->weight, rows * CHUNK);
+  OLICA_TAKE(&arena, d->scores, rows * CHUNK);
+  OLICA_TAKE(&arena, d->mix, rows * wide);
+  OLICA_TAKE(&arena, d->sum_mix, rows * wide);
+  OLICA_TAKE(&arena, d->top, rows);
+  OLICA_TAKE(&arena, d->sum, rows);
+  OLICA_TAKE(&arena, d->shrink, rows);
+  return arena.used;
 }
 
-size_t olica_attention_bf16_bytes(const olica_arch *arch, int tokens) {
-  return lay_out(arch, tokens, NULL, NULL);
+size_t olica_attention_bf16_workspace(const olica_arch *arch, int tokens) {
+  return lay_out(arch, tokens, &(desk){0}, NULL);
 }
 
 /* One head of a segment. */
@@ -237,7 +237,7 @@ void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
                  .group = shape->group,
                  .values = shape->values,
                  .wide = filled(shape->values)};
-  lay_out(f->arch, f->tokens, f->bf16.attention + (size_t)w.thread * f->bf16.attention_bytes, &w.desk);
+  lay_out(f->arch, f->tokens, &w.desk, f->bf16.attention + (size_t)w.thread * f->bf16.attention_bytes);
 #pragma omp for schedule(dynamic)
   for (int i = 0; i < pass->pack->segments * heads; i++) {
     w.segment = &pass->pack->segment[i / heads];

@@ -6,26 +6,35 @@
 #include "la/product.h"
 #include "passes.h"
 
-static size_t table_bytes(const olica_arch *arch, int tokens) {
-  return sizeof(float) * (size_t)arch->ropes * (size_t)tokens * (size_t)arch->head;
+/* Lays out the tables and the scratch of a pass. */
+static size_t lay_out(olica_forward *f, void *block) {
+  olica_arena arena = {.block = block};
+  size_t pairs = (size_t)f->tokens * (size_t)(f->arch->head / 2);
+  for (int i = 0; i < f->arch->ropes; i++) {
+    OLICA_TAKE(&arena, f->cosine[i], pairs);
+    OLICA_TAKE(&arena, f->sine[i], pairs);
+  }
+  if (f->precision == OLICA_FP32)
+    olica_pass_fp32_lay_out(f, &arena);
+  else
+    olica_pass_bf16_lay_out(f, &arena);
+  return arena.used;
 }
 
-size_t olica_forward_bytes(const olica_arch *arch, int rows, int tokens, olica_dtype precision, int threads) {
-  return table_bytes(arch, tokens) + (precision == OLICA_FP32
-                                          ? olica_pass_fp32_bytes(arch, rows, tokens, threads)
-                                          : olica_pass_bf16_bytes(arch, rows, tokens, threads));
-}
-
-size_t olica_forward_room(const olica_arch *arch, olica_dtype precision) {
-  return precision == OLICA_FP32 ? 0 : olica_pass_bf16_room(arch);
+olica_hold olica_forward_hold(olica_ledger *ledger, const olica_arch *arch, int rows, int tokens,
+                              olica_dtype precision, int threads) {
+  olica_forward f = {
+      .arch = arch, .rows = rows, .tokens = tokens, .threads = threads, .precision = precision};
+  if (precision != OLICA_FP32) olica_ledger_reserve(ledger, olica_pass_bf16_workspace(arch));
+  return olica_ledger_hold(ledger, lay_out(&f, NULL));
 }
 
 static olica_status create(olica_forward *f) {
+  OLICA_TRY(OLICA_LAY_OUT(f->env, "scratch of the forward pass", f->block, lay_out, f));
   for (int i = 0; i < f->arch->ropes; i++)
-    OLICA_TRY(
-        olica_rope_tables(f->env, &f->arch->rope[i], f->arch->head, f->tokens, &f->cosine[i], &f->sine[i]));
-  return olica_kernel_precision(f->kernel) == OLICA_FP32 ? olica_pass_fp32_create(f)
-                                                         : olica_pass_bf16_create(f);
+    olica_rope_tables(&f->arch->rope[i], f->arch->head, f->tokens, f->cosine[i], f->sine[i]);
+  return f->precision == OLICA_FP32 ? OLICA_OK
+                                    : olica_kernel_reserve(f->kernel, olica_pass_bf16_workspace(f->arch));
 }
 
 olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int rows, int tokens,
@@ -37,7 +46,8 @@ olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, 
                        .arch = arch,
                        .rows = rows,
                        .tokens = tokens,
-                       .threads = olica_kernel_threads(kernel)};
+                       .threads = olica_kernel_threads(kernel),
+                       .precision = olica_kernel_precision(kernel)};
   olica_status status = create(f);
   if (status != OLICA_OK)
     olica_forward_destroy(f);
@@ -48,12 +58,7 @@ olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, 
 
 void olica_forward_destroy(olica_forward *f) {
   if (!f) return;
-  for (int i = 0; i < OLICA_ROPES; i++) {
-    olica_memory_free(f->env, f->cosine[i]);
-    olica_memory_free(f->env, f->sine[i]);
-  }
-  olica_pass_fp32_destroy(f);
-  olica_pass_bf16_destroy(f);
+  olica_memory_free(f->env, f->block);
   olica_memory_free(f->env, f);
 }
 
@@ -78,7 +83,7 @@ olica_status olica_forward_pass(olica_forward *f, const olica_maps *maps, const 
                                 const olica_observer *observer) {
   const olica_pass pass = {.f = f, .maps = maps, .pack = pack, .x = x, .observer = observer};
   assert(pack->rows <= f->rows && maps->kernel == f->kernel);
-  if (olica_kernel_precision(f->kernel) != OLICA_FP32) return olica_pass_bf16(&pass);
+  if (f->precision != OLICA_FP32) return olica_pass_bf16(&pass);
   olica_pass_fp32(&pass);
   return OLICA_OK;
 }

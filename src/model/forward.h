@@ -52,9 +52,9 @@ typedef struct olica_pack {
 /* Scratch and tables for packs of at most so many rows, of sequences of at most so many tokens. */
 typedef struct olica_forward olica_forward;
 
-/* Counted bytes of a forward without the kernel's rooms, and of a room. Pure. */
-size_t olica_forward_bytes(const olica_arch *arch, int rows, int tokens, olica_dtype precision, int threads);
-size_t olica_forward_room(const olica_arch *arch, olica_dtype precision);
+/* Holds on a ledger what olica_forward_create allocates, and reserves a thread's workspace in the kernel. */
+olica_hold olica_forward_hold(olica_ledger *ledger, const olica_arch *arch, int rows, int tokens,
+                              olica_dtype precision, int threads);
 
 /* Its products are the kernel's, which must outlive it. OLICA_ERR_MEMORY; of bf16 also what the kernel
  * refuses. */

@@ -1,31 +1,20 @@
 #include "model/maps.h"
 
+#include "base/arena.h"
 #include "par/comm.h"
-
-size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype precision) {
-  int out, in, r = shape->branch, d = arch->hidden;
-  size_t bytes = olica_packed_bytes(precision, r, d) + olica_packed_bytes(precision, d, r);
-  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    int rank = shape->rank[p];
-    olica_layer_shape_linear(arch, shape, (olica_projection)p, &out, &in);
-    bytes += rank ? olica_packed_bytes(precision, rank, in) + olica_packed_bytes(precision, out, rank)
-                  : olica_packed_bytes(precision, out, in);
-  }
-  return bytes;
-}
 
 /* The packing of a layer's maps, one behind the other in the node's memory. */
 typedef struct packing {
-  olica_kernel *kernel;
+  olica_kernel *kernel; /* NULL: only measures */
+  olica_dtype precision;
   const olica_context *context;
-  char *room;
+  olica_arena arena;
 } packing;
 
 static olica_status pack_one(packing *p, olica_packed_weights weights, olica_packed **packed) {
-  weights.room = p->room;
+  weights.room = olica_arena_take(&p->arena, olica_packed_measure(p->precision, weights.out, weights.in), 1);
   weights.node = p->context;
-  if (p->room) p->room += olica_packed_bytes(olica_kernel_precision(p->kernel), weights.out, weights.in);
-  return olica_packed_create(p->kernel, weights, packed);
+  return p->kernel ? olica_packed_create(p->kernel, weights, packed) : OLICA_OK;
 }
 
 static olica_status pack_linear(packing *p, const olica_linear *linear, olica_packed_linear *packed) {
@@ -48,22 +37,35 @@ static olica_status pack_branch(packing *p, const olica_layer *layer, int d, oli
   return pack_one(p, b, &packed->outer);
 }
 
-static olica_status pack(olica_maps *maps, const olica_context *context, int hidden) {
-  packing p = {maps->kernel, context, maps->shared ? maps->shared->data : NULL};
-  OLICA_TRY(pack_branch(&p, maps->layer, hidden, &maps->branch));
+static olica_status pack(packing *p, const olica_arch *arch, olica_maps *maps) {
+  OLICA_TRY(pack_branch(p, maps->layer, arch->hidden, &maps->branch));
   for (int i = 0; i < OLICA_PROJECTIONS; i++)
-    OLICA_TRY(pack_linear(&p, &maps->layer->linear[i], &maps->linear[i]));
+    OLICA_TRY(pack_linear(p, &maps->layer->linear[i], &maps->linear[i]));
   return OLICA_OK;
+}
+
+static size_t measure(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype precision) {
+  const olica_layer outline = olica_layer_outline(arch, shape);
+  packing p = {.precision = precision};
+  pack(&p, arch, &(olica_maps){.layer = &outline});
+  return p.arena.used;
+}
+
+olica_hold olica_maps_hold(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape,
+                           olica_dtype precision) {
+  return olica_ledger_hold_node(ledger, measure(arch, shape, precision));
 }
 
 olica_status olica_maps_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
                                const olica_layer *layer, int index, olica_maps **out) {
   olica_maps *maps = NULL;
-  size_t bytes = olica_maps_bytes(arch, &layer->shape, olica_kernel_precision(kernel));
+  packing p = {.kernel = kernel, .precision = olica_kernel_precision(kernel), .context = context};
+  size_t bytes = measure(arch, &layer->shape, p.precision);
   OLICA_AGREE(context, OLICA_NEW(context->env, maps, 1));
   *maps = (olica_maps){.kernel = kernel, .layer = layer, .index = index};
   if (bytes > 0) OLICA_TRY(olica_shared_create(context, "packed layer", bytes, &maps->shared));
-  OLICA_AGREE(context, pack(maps, context, arch->hidden));
+  if (bytes > 0) p.arena.block = maps->shared->data;
+  OLICA_AGREE(context, pack(&p, arch, maps));
   if (bytes > 0) olica_shared_fence(context);
   *out = maps;
   return OLICA_OK;

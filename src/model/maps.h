@@ -3,6 +3,7 @@
 #ifndef OLICA_MODEL_MAPS_H
 #define OLICA_MODEL_MAPS_H
 
+#include "base/ledger.h"
 #include "la/packed.h"
 #include "model/weights.h"
 #include "par/shared.h"
@@ -26,7 +27,8 @@ olica_status olica_maps_create(olica_context *context, olica_kernel *kernel, con
                                const olica_layer *layer, int index, olica_maps **maps);
 void olica_maps_destroy(olica_maps *maps); /* collective on the node; NULL allowed */
 
-/* Bytes of the packed maps of a layer of that shape, at most; once on a node. Pure. */
-size_t olica_maps_bytes(const olica_arch *arch, const olica_layer_shape *shape, olica_dtype precision);
+/* Holds on a ledger what that allocates for a layer of that shape, once on a node. */
+olica_hold olica_maps_hold(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape,
+                           olica_dtype precision);
 
 #endif

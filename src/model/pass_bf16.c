@@ -10,7 +10,7 @@
 
 enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 
-/* A room of a thread: a group of blocks on its way. */
+/* A thread's workspace: a group of blocks on its way. */
 typedef struct room {
   char *input, *neurons; /* room for blocks [d], [f] */
   char *low, *more_low;  /* each [olica_pass_low_width]: two maps in low rank are at work side by side */
@@ -18,52 +18,33 @@ typedef struct room {
   float *tiles, *other;  /* [GROUP_ROWS x PANEL] */
 } room;
 
-static size_t lay_out(const olica_arch *arch, char *at, room *r) {
-  size_t input = olica_blocks_bytes(GROUP_ROWS, arch->hidden),
-         neurons = olica_blocks_bytes(GROUP_ROWS, arch->ffn);
-  size_t low = olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch));
-  size_t normed = OLICA_BLOCK_ROWS * (size_t)arch->hidden * sizeof(float);
-  size_t tiles = GROUP_ROWS * OLICA_PANEL_COLUMNS * sizeof(float);
-  if (r)
-    *r = (room){.input = at,
-                .neurons = at + input,
-                .low = at + input + neurons,
-                .more_low = at + input + neurons + low,
-                .normed = (float *)(void *)(at + input + neurons + 2 * low),
-                .tiles = (float *)(void *)(at + input + neurons + 2 * low + normed),
-                .other = (float *)(void *)(at + input + neurons + 2 * low + normed + tiles)};
-  return input + neurons + 2 * low + normed + 2 * tiles;
+static size_t lay_out(const olica_arch *arch, room *r, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, r->input, olica_blocks_bytes(GROUP_ROWS, arch->hidden));
+  OLICA_TAKE(&arena, r->neurons, olica_blocks_bytes(GROUP_ROWS, arch->ffn));
+  OLICA_TAKE(&arena, r->low, olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch)));
+  OLICA_TAKE(&arena, r->more_low, olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch)));
+  OLICA_TAKE(&arena, r->normed, OLICA_BLOCK_ROWS * (size_t)arch->hidden);
+  OLICA_TAKE(&arena, r->tiles, GROUP_ROWS * OLICA_PANEL_COLUMNS);
+  OLICA_TAKE(&arena, r->other, GROUP_ROWS * OLICA_PANEL_COLUMNS);
+  return arena.used;
 }
 
-size_t olica_pass_bf16_room(const olica_arch *arch) {
-  return lay_out(arch, NULL, NULL);
+size_t olica_pass_bf16_workspace(const olica_arch *arch) {
+  return lay_out(arch, &(room){0}, NULL);
 }
 
-size_t olica_pass_bf16_bytes(const olica_arch *arch, int rows, int tokens, int threads) {
-  size_t queries = (size_t)(arch->heads * arch->head), keys = (size_t)(arch->kv_heads * arch->head);
-  return sizeof(uint16_t) * (size_t)rows * (queries + 2 * keys) +
-         olica_blocks_bytes(rows, arch->heads * arch->head) +
-         (size_t)threads * olica_attention_bf16_bytes(arch, tokens);
-}
-
-olica_status olica_pass_bf16_create(olica_forward *f) {
+void olica_pass_bf16_lay_out(olica_forward *f, olica_arena *arena) {
   const olica_arch *arch = f->arch;
   olica_scratch_bf16 *s = &f->bf16;
   size_t rows = (size_t)f->rows, keys = (size_t)(arch->kv_heads * arch->head);
   int queries = arch->heads * arch->head;
-  OLICA_TRY(olica_kernel_reserve(f->kernel, olica_pass_bf16_room(arch)));
-  OLICA_TRY(OLICA_NEW(f->env, s->query, rows * (size_t)queries));
-  OLICA_TRY(OLICA_NEW(f->env, s->key, rows * keys));
-  OLICA_TRY(OLICA_NEW(f->env, s->value, rows * keys));
-  OLICA_TRY(OLICA_NEW(f->env, s->mixed, olica_blocks_bytes(f->rows, queries) / sizeof *s->mixed));
-  s->attention_bytes = olica_attention_bf16_bytes(arch, f->tokens);
-  return OLICA_NEW(f->env, s->attention, (size_t)f->threads * s->attention_bytes);
-}
-
-void olica_pass_bf16_destroy(olica_forward *f) {
-  olica_scratch_bf16 *s = &f->bf16;
-  void *blocks[] = {s->query, s->key, s->value, s->mixed, s->attention};
-  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(f->env, blocks[i]);
+  s->attention_bytes = olica_attention_bf16_workspace(arch, f->tokens);
+  OLICA_TAKE(arena, s->query, rows * (size_t)queries);
+  OLICA_TAKE(arena, s->key, rows * keys);
+  OLICA_TAKE(arena, s->value, rows * keys);
+  OLICA_TAKE(arena, s->mixed, olica_blocks_bytes(f->rows, queries) / sizeof *s->mixed);
+  OLICA_TAKE(arena, s->attention, (size_t)f->threads * s->attention_bytes);
 }
 
 /* ---- a group of blocks ---- */
@@ -81,7 +62,7 @@ static group make_group(const olica_pass *pass, int thread, int block, int block
   int row = block * OLICA_BLOCK_ROWS, left = pass->pack->rows - row, most = blocks * OLICA_BLOCK_ROWS;
   group g = {.pass = pass, .thread = thread, .block = block, .blocks = blocks, .row = row};
   g.rows = left < most ? left : most;
-  lay_out(pass->f->arch, olica_kernel_room(pass->f->kernel, thread), &g.room);
+  lay_out(pass->f->arch, &g.room, olica_kernel_room(pass->f->kernel, thread));
   return g;
 }
 

@@ -6,39 +6,26 @@
 #include "la/product.h"
 #include "passes.h"
 
-static size_t score_floats(int tokens, int threads) {
-  return (size_t)threads * (size_t)(tokens < OLICA_QUERY_ROWS ? tokens : OLICA_QUERY_ROWS) * (size_t)tokens;
+/* Returns the scores of a thread. */
+static size_t score_floats(int tokens) {
+  return (size_t)(tokens < OLICA_QUERY_ROWS ? tokens : OLICA_QUERY_ROWS) * (size_t)tokens;
 }
 
-size_t olica_pass_fp32_bytes(const olica_arch *arch, int rows, int tokens, int threads) {
-  size_t d = (size_t)arch->hidden, h = (size_t)arch->head;
-  size_t row = 2 * d + 2 * (size_t)(arch->heads + arch->kv_heads) * h + 2 * (size_t)arch->ffn +
-               (size_t)olica_pass_low_width(arch);
-  return sizeof(float) * ((size_t)rows * row + score_floats(tokens, threads));
-}
-
-olica_status olica_pass_fp32_create(olica_forward *f) {
+void olica_pass_fp32_lay_out(olica_forward *f, olica_arena *arena) {
   const olica_arch *arch = f->arch;
   olica_scratch_fp32 *s = &f->fp32;
   size_t rows = (size_t)f->rows, d = (size_t)arch->hidden;
   size_t queries = (size_t)(arch->heads * arch->head), keys = (size_t)(arch->kv_heads * arch->head);
-  OLICA_TRY(OLICA_NEW(f->env, s->normed, rows * d));
-  OLICA_TRY(OLICA_NEW(f->env, s->added, rows * d));
-  OLICA_TRY(OLICA_NEW(f->env, s->query, rows * queries));
-  OLICA_TRY(OLICA_NEW(f->env, s->key, rows * keys));
-  OLICA_TRY(OLICA_NEW(f->env, s->value, rows * keys));
-  OLICA_TRY(OLICA_NEW(f->env, s->mixed, rows * queries));
-  OLICA_TRY(OLICA_NEW(f->env, s->scores, score_floats(f->tokens, f->threads)));
-  OLICA_TRY(OLICA_NEW(f->env, s->gate, rows * (size_t)arch->ffn));
-  OLICA_TRY(OLICA_NEW(f->env, s->up, rows * (size_t)arch->ffn));
-  return OLICA_NEW(f->env, s->low, rows * (size_t)olica_pass_low_width(arch));
-}
-
-void olica_pass_fp32_destroy(olica_forward *f) {
-  olica_scratch_fp32 *s = &f->fp32;
-  float *blocks[] = {s->normed, s->added,  s->query, s->key, s->value,
-                     s->mixed,  s->scores, s->gate,  s->up,  s->low};
-  for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) olica_memory_free(f->env, blocks[i]);
+  OLICA_TAKE(arena, s->normed, rows * d);
+  OLICA_TAKE(arena, s->added, rows * d);
+  OLICA_TAKE(arena, s->query, rows * queries);
+  OLICA_TAKE(arena, s->key, rows * keys);
+  OLICA_TAKE(arena, s->value, rows * keys);
+  OLICA_TAKE(arena, s->mixed, rows * queries);
+  OLICA_TAKE(arena, s->scores, (size_t)f->threads * score_floats(f->tokens));
+  OLICA_TAKE(arena, s->gate, rows * (size_t)arch->ffn);
+  OLICA_TAKE(arena, s->up, rows * (size_t)arch->ffn);
+  OLICA_TAKE(arena, s->low, rows * (size_t)olica_pass_low_width(arch));
 }
 
 /* y [rows x out] := the map of x [rows x in], or += where it adds. */
@@ -132,7 +119,7 @@ static void attend(const olica_pass *pass) {
   const olica_forward *f = pass->f;
   const olica_pack *pack = pass->pack;
   int heads = olica_layer_shape_heads(olica_pass_shape(pass)), values = olica_pass_shape(pass)->values;
-  size_t block_floats = score_floats(f->tokens, 1);
+  size_t block_floats = score_floats(f->tokens);
   double work = 2 * olica_pass_pairs(pack) * heads;
 #pragma omp parallel for schedule(static) num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
   for (int head = 0; head < heads; head++) {

@@ -2,6 +2,7 @@
 #ifndef OLICA_MODEL_PASSES_H
 #define OLICA_MODEL_PASSES_H
 
+#include "base/arena.h"
 #include "model/forward.h"
 
 enum {
@@ -36,6 +37,8 @@ struct olica_forward {
   const olica_arch *arch;
   int rows, tokens; /* of a pack, of a sequence, at most */
   int threads;
+  olica_dtype precision;                          /* the kernel's */
+  void *block;                                    /* of all arrays: */
   float *cosine[OLICA_ROPES], *sine[OLICA_ROPES]; /* [T x h/2] */
   olica_scratch_fp32 fp32;
   olica_scratch_bf16 bf16;
@@ -50,22 +53,19 @@ typedef struct olica_pass {
   const olica_observer *observer;
 } olica_pass;
 
-olica_status olica_pass_fp32_create(olica_forward *f);
-void olica_pass_fp32_destroy(olica_forward *f);
-size_t olica_pass_fp32_bytes(const olica_arch *arch, int rows, int tokens, int threads);
-void olica_pass_fp32(const olica_pass *pass);
+/* Lay out the scratch of one way; in bf16 a thread has a workspace in the kernel too. */
+void olica_pass_fp32_lay_out(olica_forward *f, olica_arena *arena);
+void olica_pass_bf16_lay_out(olica_forward *f, olica_arena *arena);
+size_t olica_pass_bf16_workspace(const olica_arch *arch);
 
-olica_status olica_pass_bf16_create(olica_forward *f);
-void olica_pass_bf16_destroy(olica_forward *f);
-size_t olica_pass_bf16_bytes(const olica_arch *arch, int rows, int tokens, int threads);
-size_t olica_pass_bf16_room(const olica_arch *arch);
+void olica_pass_fp32(const olica_pass *pass);
 olica_status olica_pass_bf16(const olica_pass *pass);
 
 /* Attention of the pack in bf16: from query, key and value to mixed. Inside of a parallel region; the work is
  * shared out among its threads. */
 olica_status olica_attention_bf16_prepare(const olica_pass *pass);
 void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed);
-size_t olica_attention_bf16_bytes(const olica_arch *arch, int tokens);
+size_t olica_attention_bf16_workspace(const olica_arch *arch, int tokens); /* bytes of a thread */
 
 /* Returns the unpruned layer that the layer of the pass was made from: for its window and RoPE. */
 static inline const olica_arch_layer *olica_pass_layer(const olica_pass *pass) {

@@ -19,19 +19,15 @@ static double frequency_of(const olica_rope *rope, int head, int i) {
   return (1.0 - smooth) * plain / rope->factor + smooth * plain;
 }
 
-olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head, int tokens, float **cosine,
-                               float **sine) {
+void olica_rope_tables(const olica_rope *rope, int head, int tokens, float *cosine, float *sine) {
   int pairs = head / 2;
-  OLICA_TRY(OLICA_NEW(env, *cosine, (size_t)tokens * pairs));
-  OLICA_TRY(OLICA_NEW(env, *sine, (size_t)tokens * pairs));
   for (int i = 0; i < pairs; i++) {
     double frequency = frequency_of(rope, head, i);
     for (int t = 0; t < tokens; t++) {
-      (*cosine)[(size_t)t * pairs + i] = (float)cos(t * frequency);
-      (*sine)[(size_t)t * pairs + i] = (float)sin(t * frequency);
+      cosine[(size_t)t * pairs + i] = (float)cos(t * frequency);
+      sine[(size_t)t * pairs + i] = (float)sin(t * frequency);
     }
   }
-  return OLICA_OK;
 }
 
 void olica_rope_apply(const float *cosine, const float *sine, int tokens, int heads, int head, float *x) {

@@ -15,10 +15,9 @@ typedef struct olica_rope {
   double original_context;    /* llama3 */
 } olica_rope;
 
-/* cosine and sine [tokens x head/2] of position times the frequency of the pair, theta^(-2i/h), scaled:
- * counted memory, owned by the caller. */
-olica_status olica_rope_tables(olica_env *env, const olica_rope *rope, int head, int tokens, float **cosine,
-                               float **sine);
+/* cosine and sine [tokens x head/2] := those of position times the frequency of the pair, theta^(-2i/h),
+ * scaled. */
+void olica_rope_tables(const olica_rope *rope, int head, int tokens, float *cosine, float *sine);
 
 /* Rotates `heads` heads of every row of x [tokens x heads*head] by its position, halves apart as Hugging Face
  * stores them. */

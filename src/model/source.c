@@ -104,6 +104,12 @@ static int rows_of_panel(const olica_arch *arch) {
   return rows > 1 ? rows : 1;
 }
 
+/* Bytes of a rank's share of a tied table's panel, as stored. */
+static size_t tied_share(const olica_source *source, int groups) {
+  return olica_prefetch_share((int64_t)source->panel_rows * source->arch.hidden,
+                              olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype), groups);
+}
+
 static olica_status plan_panels(olica_source *source) {
   const olica_context *context = source->context;
   const olica_arch *arch = &source->arch;
@@ -113,9 +119,7 @@ static olica_status plan_panels(olica_source *source) {
   source->own_first = (int)own.first;
   source->own_count = (int)own.count;
   if (!arch->tied) return OLICA_OK;
-  size_t size = olica_number_size(source->table[OLICA_TABLE_EMBED]->dtype);
-  source->kept_stride =
-      olica_prefetch_share((int64_t)source->panel_rows * arch->hidden, size, context->peer_groups);
+  source->kept_stride = tied_share(source, context->peer_groups);
   OLICA_TRY(OLICA_NEW(context->env, source->kept_valid, (size_t)own.count));
   source->kept = olica_memory_get(context->env, "tied table", (size_t)own.count, source->kept_stride);
   return source->kept ? OLICA_OK : context->env->error.code;
@@ -190,6 +194,9 @@ olica_source_needs olica_source_plan(const olica_source *source, int nodes, int 
   olica_source_needs needs = {.rank = olica_prefetch_raw_bytes(larger(layer, panel), prefetch && nodes > 1),
                               .kept =
                                   (size_t)olica_partition_block(source->arch.layers, nodes, 0).count * layer};
+  if (source->arch.tied)
+    needs.table =
+        (size_t)olica_partition_block(source->panels, nodes, 0).count * tied_share(source, ranks_per_node);
   for (int i = 0; i < source->arch.layers; i++)
     needs.node = larger(needs.node, olica_layer_bytes(&source->arch, &source->shape[i]));
   return needs;

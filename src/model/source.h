@@ -58,9 +58,9 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
 void olica_source_close(olica_source *source); /* collective; NULL allowed */
 
 /* The memory of a source in a run on that many nodes, the smallest with `ranks_per_node` ranks: bytes of the
- * node, of a rank, and of a rank for layers that are kept. Pure. */
+ * node, of a rank, of a rank for layers that are kept, and from the opening on for a tied table. Pure. */
 typedef struct olica_source_needs {
-  size_t node, rank, kept;
+  size_t node, rank, kept, table;
 } olica_source_needs;
 olica_source_needs olica_source_plan(const olica_source *source, int nodes, int ranks_per_node,
                                      bool prefetch);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "model/tensors.h"
 #include "par/shared.h"
 
@@ -60,11 +61,6 @@ static size_t in_block(const olica_arch *arch, const olica_layer_shape *shape, o
   return olica_tensors_row(id)->is_list ? 0 : (size_t)olica_tensors_numbers(arch, shape, id);
 }
 
-static size_t aligned(size_t numbers) {
-  enum { ALIGNMENT = 64 / sizeof(float) };
-  return (numbers + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* Counts all numbers of a layer once, and the attention's two products over half of the sequence on average.
  */
 double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *shape, double length) {
@@ -72,31 +68,37 @@ double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *s
          2.0 * length * olica_layer_shape_heads(shape) * (arch->head + shape->values) / 2;
 }
 
+static size_t lay_out(const olica_arch *arch, olica_layer *layer, void *block) {
+  olica_arena arena = {.block = block};
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
+    size_t numbers = in_block(arch, &layer->shape, id);
+    if (numbers > 0) OLICA_TAKE(&arena, *olica_tensors_weights(layer, id), numbers);
+  }
+  return arena.used;
+}
+
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
-  size_t numbers = 0;
-  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
-    numbers += aligned(in_block(arch, shape, id));
-  return numbers * sizeof(float);
+  return lay_out(arch, &(olica_layer){.shape = *shape}, NULL);
+}
+
+olica_layer olica_layer_outline(const olica_arch *arch, const olica_layer_shape *shape) {
+  olica_layer layer = {.shape = *shape};
+  for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
+    olica_linear *linear = &layer.linear[p];
+    olica_layer_shape_linear(arch, shape, p, &linear->out, &linear->in);
+    linear->rank = shape->rank[p];
+  }
+  return layer;
 }
 
 olica_status olica_layer_create(olica_env *env, const olica_arch *arch, const olica_layer_shape *shape,
                                 void *memory, olica_layer **out) {
   olica_layer *layer;
   OLICA_TRY(OLICA_NEW(env, layer, 1));
-  layer->shape = *shape;
-  for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
-    olica_linear *linear = &layer->linear[p];
-    olica_layer_shape_linear(arch, shape, p, &linear->out, &linear->in);
-    linear->rank = shape->rank[p];
-  }
-  if (!memory) memory = layer->own = olica_memory_get(env, "layer", olica_layer_bytes(arch, shape), 1);
+  *layer = olica_layer_outline(arch, shape);
+  if (!memory) memory = layer->own = olica_memory_get(env, "layer", lay_out(arch, layer, NULL), 1);
   if (!memory) return env->error.code;
-  float *next = memory;
-  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
-    size_t numbers = in_block(arch, shape, id);
-    if (numbers > 0) *olica_tensors_weights(layer, id) = next;
-    next += aligned(numbers);
-  }
+  lay_out(arch, layer, memory);
   *out = layer;
   return OLICA_OK;
 }

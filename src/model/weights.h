@@ -64,6 +64,9 @@ double olica_layer_shape_work(const olica_arch *arch, const olica_layer_shape *s
 /* Bytes of a layer's numbers in one block, every tensor at a multiple of 64. Pure. */
 size_t olica_layer_bytes(const olica_arch *arch, const olica_layer_shape *shape);
 
+/* Returns a layer of that shape without its numbers. Pure. */
+olica_layer olica_layer_outline(const olica_arch *arch, const olica_layer_shape *shape);
+
 /* A layer of that shape with its numbers in `memory` [olica_layer_bytes], which stays the caller's (and may
  * be shared by a node: then every rank has a layer of its own that shows the same numbers), or in a zeroed
  * block of its own (NULL). The method that cuts a layer makes its kept lists. */

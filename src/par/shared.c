@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/ledger.h"
 #include "par/comm.h"
 #include "par/watch.h"
 
@@ -33,10 +34,6 @@ double olica_shared_room(void) {
   if (statvfs(olica_shared_directory(), &fs) != 0 || fs.f_blocks == 0) return INFINITY;
   double room = (double)fs.f_bavail * (double)fs.f_frsize - MARGIN;
   return room > 0 ? room : 0;
-}
-
-size_t olica_shared_counted(size_t bytes, int node_size) {
-  return (bytes + (size_t)node_size - 1) / (size_t)node_size;
 }
 
 /* Checks the free space on one rank a node. Open MPI would fail on that rank alone, and the others would wait
@@ -78,8 +75,9 @@ static olica_status prepare(olica_context *context, const char *what, size_t byt
   if (context->node_size == 1)
     return (shared->data = olica_memory_get(env, what, bytes, 1)) ? OLICA_OK : OLICA_ERR_MEMORY;
   OLICA_TRY(check_room(context, what, bytes));
-  OLICA_TRY(olica_memory_count(env, what, olica_shared_counted(bytes, context->node_size)));
-  shared->counted = olica_shared_counted(bytes, context->node_size);
+  size_t counted = olica_ledger_share(bytes, context->node_size);
+  OLICA_TRY(olica_memory_count(env, what, counted));
+  shared->counted = counted;
   return OLICA_OK;
 }
 

@@ -50,9 +50,6 @@ olica_range olica_shared_part(const olica_context *context, int64_t items);
 /* Returns true on the rank that does a node's undivided work (node_rank 0). Pure. */
 bool olica_shared_leads(const olica_context *context);
 
-/* Returns the bytes that one rank of a node of node_size ranks counts for a block. Pure. */
-size_t olica_shared_counted(size_t bytes, int node_size);
-
 /* Returns the free bytes for blocks on this node; infinity if unknown. Not collective. */
 double olica_shared_room(void);
 

@@ -24,17 +24,22 @@ static olica_status passed(void *self, int sequences) {
   return work->gram ? olica_fit_sums_passed(work->gram, sequences) : OLICA_OK;
 }
 
+static size_t input_bytes(int64_t sequences, int tokens, int hidden, olica_dtype precision) {
+  return (size_t)sequences * (size_t)tokens * (size_t)hidden * olica_number_size(precision);
+}
+
 static olica_status allocate(const olica_method_job *job, olica_collect_wish wish, olica_collected *work) {
   olica_env *env = job->context->env;
-  size_t numbers = (size_t)job->stream->count * (size_t)job->stream->tokens * (size_t)job->stream->hidden;
+  const olica_stream *stream = job->stream;
   *work = (olica_collected){.precision = olica_kernel_precision(job->kernel),
                             .gram = wish.gram,
                             .values = wish.values,
-                            .tokens = job->stream->tokens};
+                            .tokens = stream->tokens};
   OLICA_TRY(
       olica_energies_create(env, job->model.arch, olica_forward_threads(job->forward), &work->energies));
-  return wish.ffn_input ? OLICA_NEW(env, work->ffn_input, numbers * olica_number_size(work->precision))
-                        : OLICA_OK;
+  if (!wish.ffn_input) return OLICA_OK;
+  return OLICA_NEW(env, work->ffn_input,
+                   input_bytes(stream->count, stream->tokens, stream->hidden, work->precision));
 }
 
 static olica_status pass(const olica_method_job *job, const olica_maps *maps, bool advance,
@@ -81,4 +86,19 @@ void olica_collect_free(const olica_method_job *job, olica_collected *collected)
   OLICA_FREE(job->context->env, collected->ffn_input);
   olica_energies_destroy(job->context->env, collected->energies);
   collected->energies = NULL;
+}
+
+olica_collected_hold olica_collect_replay(olica_ledger *ledger, const olica_method_model *model,
+                                          const olica_method_site *site, const olica_layer_shape *dense,
+                                          olica_collect_wish wish) {
+  const olica_arch *arch = model->arch;
+  int64_t count = olica_partition_block(site->sequences, site->ranks, 0).count;
+  olica_hold maps = olica_maps_hold(ledger, arch, dense, site->precision);
+  olica_collected_hold held = {.energies = olica_energies_hold(ledger, arch, site->threads)};
+  if (wish.ffn_input)
+    held.ffn_input =
+        olica_ledger_hold(ledger, input_bytes(count, site->tokens, arch->hidden, site->precision));
+  if (!wish.advance) olica_stream_replay_copy(ledger, arch->hidden, site->pack_rows);
+  olica_ledger_release(ledger, maps);
+  return held;
 }

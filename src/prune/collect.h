@@ -32,6 +32,16 @@ olica_status olica_collect(const olica_method_job *job, int index, const olica_l
 /* The same over a layer that is packed already. */
 olica_status olica_collect_packed(const olica_method_job *job, const olica_maps *maps,
                                   olica_collect_wish wish, olica_collected *collected, int *silent);
+
+/* Replays olica_collect on a ledger, for a dense layer of that shape; the wish's Gram is the caller's. What
+ * it then holds is freed in two steps. */
+typedef struct olica_collected_hold {
+  olica_hold energies, ffn_input;
+} olica_collected_hold;
+olica_collected_hold olica_collect_replay(olica_ledger *ledger, const olica_method_model *model,
+                                          const olica_method_site *site, const olica_layer_shape *dense,
+                                          olica_collect_wish wish);
+
 void olica_collect_free(const olica_method_job *job, olica_collected *collected);
 
 #endif

@@ -11,19 +11,20 @@ olica_problem olica_fit_problem(int d) {
 
 enum { VECTORS = 4, SUMS = 3 }; /* vectors of a fit; sums per column for its correlations */
 
-double olica_fit_vector_bytes(int d) {
-  return VECTORS * (double)sizeof(double) * d;
+olica_hold olica_fit_replay_gather(olica_ledger *ledger, const olica_site *at, int d) {
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold(ledger, VECTORS * (size_t)d * sizeof(double));
+  olica_solver_hold_matrix(ledger, at, d, d);
+  olica_solver_hold_matrix(ledger, at, d, d);
+  olica_solver_replay_sum(ledger, at, d, d);
+  return olica_ledger_since(ledger, before);
 }
 
-double olica_fit_gather_bytes(const olica_site *at, int d) {
-  return olica_solver_sum_bytes(at, d, d);
-}
-
-/* AᵀA and AᵀB, then C; the ridge's copy of the diagonal is smaller than the sums of the correlations. */
-olica_problem_bytes olica_fit_bytes(const olica_site *at, int d) {
-  double square = olica_solver_matrix_bytes(at, d, d);
-  return (olica_problem_bytes){
-      .kept = 2 * square, .solved = square + SUMS * (double)sizeof(double) * d, .left = square};
+olica_hold olica_fit_replay_solve(olica_ledger *ledger, const olica_site *at, int d) {
+  olica_hold coef = olica_solver_hold_matrix(ledger, at, d, d);
+  olica_solver_replay_ridge(ledger, d);
+  olica_ledger_touch(ledger, SUMS * (size_t)d * sizeof(double));
+  return coef;
 }
 
 static olica_status create(olica_context *context, olica_solver *solver, int d, olica_fit **out) {

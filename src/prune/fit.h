@@ -22,16 +22,15 @@ typedef struct olica_fit {
 /* Returns the problem for olica_solver_place. Pure. */
 olica_problem olica_fit_problem(int d);
 
-/* Bytes of a fit; of its vectors, which every rank holds; and of the workspace for gathering its sums, on
- * every rank. Pure. */
-olica_problem_bytes olica_fit_bytes(const olica_site *at, int d);
-double olica_fit_vector_bytes(int d);
-double olica_fit_gather_bytes(const olica_site *at, int d);
-
 /* Sums all ranks' sums into a new fit. Collective on the context. */
 olica_status olica_fit_gather(olica_context *context, olica_solver *solver, const olica_fit_sums *sums,
                               double tokens, olica_fit **fit);
 void olica_fit_destroy(olica_fit *fit); /* NULL allowed; every rank of the context */
+
+/* Replay both on the ledger of a rank (solve: of a member), and return what the fit then holds, or holds
+ * more. */
+olica_hold olica_fit_replay_gather(olica_ledger *ledger, const olica_site *at, int d);
+olica_hold olica_fit_replay_solve(olica_ledger *ledger, const olica_site *at, int d);
 
 /* C = (AᵀA + δI)⁻¹ AᵀB with δ = damping · mean(diag(AᵀA)), and the correlations
  *     r_j = (1/N) Σ(P_j − mean)(B_j − mean) / (sd(P_j) sd(B_j)),  sd with N−1; 0 where a column is constant,

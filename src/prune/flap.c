@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "calib/statistics.h"
 #include "heads.h"
 #include "layer.h"
@@ -21,6 +22,7 @@ typedef struct flap {
   olica_method_job job;
   double *metric, *mean; /* [L x (H·h + f)] channels of o, then of down */
   char *gone;            /* [L x (K + f)] heads, then neurons: decided by `shapes` */
+  void *block;           /* of the three */
 } flap;
 
 /* A head or a neuron of a layer. */
@@ -35,6 +37,16 @@ static int channels(const olica_arch *arch) {
 
 static int units(const olica_arch *arch) {
   return arch->kv_heads + arch->ffn;
+}
+
+static size_t lay_out(flap *state, void *block) {
+  const olica_arch *arch = state->job.model.arch;
+  olica_arena arena = {.block = block};
+  size_t layers = (size_t)arch->layers;
+  OLICA_TAKE(&arena, state->metric, layers * (size_t)channels(arch));
+  OLICA_TAKE(&arena, state->mean, layers * (size_t)channels(arch));
+  OLICA_TAKE(&arena, state->gone, layers * (size_t)units(arch));
+  return arena.used;
 }
 
 /* ---- the budget ---- */
@@ -69,17 +81,34 @@ static olica_status plan_shapes(olica_env *env, const olica_method_model *model,
   return OLICA_OK;
 }
 
+/* Replays the pass over a layer, and the choice of the units. */
+static void replay_observe(olica_ledger *ledger, const olica_method_model *model,
+                           const olica_method_site *site) {
+  const olica_arch *arch = model->arch;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
+  olica_energies_hold(ledger, arch, site->threads);
+  olica_energies_hold(ledger, arch, site->threads);
+  olica_ledger_rewind(ledger, before);
+  olica_ledger_touch(ledger, (size_t)arch->layers * (size_t)units(arch) * sizeof(unit));
+}
+
+/* Replays the cut, and the pass of the pruned layer after it. */
+static void replay_cut(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape,
+                       olica_dtype precision) {
+  olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, precision));
+  olica_ledger_release(ledger, lists);
+}
+
 static olica_status plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                          olica_method_plan *plan) {
   const olica_arch *arch = model->arch;
   OLICA_TRY(plan_shapes(env, model, plan));
-  double layers = arch->layers, moments = 2 * (double)olica_energies_bytes(arch, site->threads);
-  double sort = layers * units(arch) * (double)sizeof(unit);
-  plan->arrays = 2 * layers * channels(arch) * (double)sizeof(double);
-  plan->stays = plan->arrays + layers * units(arch);
-  plan->observe = fmax(moments + olica_method_packed_bytes(model, site, &model->dense[0]), sort);
-  plan->cut =
-      olica_heads_list_bytes(arch, &plan->largest) + olica_method_packed_bytes(model, site, &plan->largest);
+  plan->arrays = 2.0 * arch->layers * channels(arch) * (double)sizeof(double);
+  olica_ledger_hold(&plan->create, lay_out(&(flap){.job.model = *model}, NULL));
+  replay_observe(&plan->observe, model, site);
+  replay_cut(&plan->cut, arch, &plan->largest, site->precision);
   for (int i = 0; i < arch->layers; i++)
     plan->sequence += (olica_layer_shape_work(arch, &model->dense[i], site->tokens) -
                        olica_layer_shape_work(arch, &plan->shapes[i], site->tokens)) *
@@ -100,17 +129,12 @@ static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
 /* ---- the state ---- */
 
 static olica_status create_state(const olica_method_job *job, flap **out) {
-  const olica_arch *arch = job->model.arch;
   olica_env *env = job->context->env;
-  size_t layers = (size_t)arch->layers;
   flap *state;
   OLICA_TRY(OLICA_NEW(env, state, 1));
   state->job = *job;
-  OLICA_TRY(OLICA_NEW(env, state->metric, layers * (size_t)channels(arch)));
-  OLICA_TRY(OLICA_NEW(env, state->mean, layers * (size_t)channels(arch)));
-  OLICA_TRY(OLICA_NEW(env, state->gone, layers * (size_t)units(arch)));
   *out = state;
-  return OLICA_OK;
+  return OLICA_LAY_OUT(env, "flap's statistics", state->block, lay_out, state);
 }
 
 static olica_status create(const olica_method_job *job, void **out) {
@@ -123,9 +147,7 @@ static olica_status create(const olica_method_job *job, void **out) {
 static void destroy(void *self) {
   flap *state = self;
   olica_env *env = state->job.context->env;
-  olica_memory_free(env, state->metric);
-  olica_memory_free(env, state->mean);
-  olica_memory_free(env, state->gone);
+  olica_memory_free(env, state->block);
   olica_memory_free(env, state);
 }
 

@@ -90,11 +90,10 @@ olica_status olica_heads_keep(olica_context *context, const olica_arch *arch, co
   return OLICA_OK;
 }
 
-double olica_heads_list_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
-  bool fewer = shape->kv_heads < arch->kv_heads;
-  return (double)sizeof(int32_t) * ((fewer + shape->values) * shape->kv_heads + shape->ffn);
-}
-
-double olica_heads_keep_bytes(const olica_arch *arch) {
-  return (double)olica_select_bytes(arch);
+olica_hold olica_heads_replay_keep(olica_ledger *ledger, const olica_arch *arch,
+                                   const olica_layer_shape *shape) {
+  olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
+  olica_select_replay_kept(ledger, arch->kv_heads);
+  olica_select_replay_kept(ledger, arch->ffn);
+  return lists;
 }

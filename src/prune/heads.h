@@ -37,8 +37,8 @@ olica_status olica_heads_keep(olica_context *context, const olica_arch *arch, co
 void olica_heads_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
                       olica_layer *pruned);
 
-/* Bytes of the lists, and of the workspace of olica_heads_keep. Pure. */
-double olica_heads_list_bytes(const olica_arch *arch, const olica_layer_shape *shape);
-double olica_heads_keep_bytes(const olica_arch *arch);
+/* Replays olica_heads_keep on a ledger; holds the lists. */
+olica_hold olica_heads_replay_keep(olica_ledger *ledger, const olica_arch *arch,
+                                   const olica_layer_shape *shape);
 
 #endif

@@ -61,16 +61,22 @@ static olica_layer_shape shape_of(const budget *b, const olica_layer_shape *dens
   return shape;
 }
 
+/* Replays the cut, and the pass of the pruned layer after it. */
+static void replay(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape,
+                   olica_dtype precision) {
+  olica_hold ones = olica_energies_hold(ledger, arch, 1), lists = olica_select_replay(ledger, arch, shape);
+  olica_ledger_release(ledger, ones);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, precision));
+  olica_ledger_release(ledger, lists);
+}
+
 static olica_status plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                          olica_method_plan *plan) {
   budget b;
   OLICA_TRY(make_budget(env, model, &b));
   for (int i = 0; i < model->arch->layers; i++) plan->shapes[i] = shape_of(&b, &model->dense[i]);
   plan->largest = plan->shapes[0];
-  double lists = 4.0 * (model->arch->kv_heads * plan->largest.values + plan->largest.ffn);
-  double choice = (double)olica_energies_bytes(model->arch, 1) + (double)olica_select_bytes(model->arch);
-  double passing = olica_method_packed_bytes(model, site, &plan->largest);
-  plan->cut = lists + (choice > passing ? choice : passing);
+  replay(&plan->cut, model->arch, &plan->largest, site->precision);
   return OLICA_OK;
 }
 

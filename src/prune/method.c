@@ -109,15 +109,6 @@ int olica_method_findings(const olica_method *method, void *state, olica_finding
   return method->findings ? method->findings(state, finding) : 0;
 }
 
-double olica_method_node_share(const olica_method_site *site, double bytes) {
-  return (double)olica_shared_counted((size_t)bytes, site->node_ranks);
-}
-
-double olica_method_packed_bytes(const olica_method_model *model, const olica_method_site *site,
-                                 const olica_layer_shape *shape) {
-  return olica_method_node_share(site, (double)olica_maps_bytes(model->arch, shape, site->precision));
-}
-
 int64_t olica_array_numbers(const olica_array *array) {
   return array->shape[0] * (array->dims > 1 ? array->shape[1] : 1);
 }

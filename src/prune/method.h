@@ -21,6 +21,7 @@
 
 #include <stdio.h>
 
+#include "base/ledger.h"
 #include "base/setting.h"
 #include "calib/stream.h"
 #include "la/solver.h"
@@ -47,13 +48,11 @@ typedef struct olica_method_site {
   int panel_rows;               /* most rows of a panel of the output matrix */
 } olica_method_site;
 
-/* For plans: a rank's counted share of bytes that its node holds once; and of a layer of that shape packed
- * for the products. Pure. */
-double olica_method_node_share(const olica_method_site *site, double bytes);
-double olica_method_packed_bytes(const olica_method_model *model, const olica_method_site *site,
-                                 const olica_layer_shape *shape);
-
-/* The needs of a method for that job: counted bytes of the rank that needs most, unless stated otherwise. */
+/* The needs of a method for that job. Its memory is replayed on three ledgers (base/ledger.h), moment by
+ * moment, as the operations allocate and free: sizes come from the functions beside the allocations
+ * (olica_energies_hold, olica_select_replay, ...). The run counts the layers, the stream and the forward; the
+ * method counts packed layers (olica_maps_hold): in a pass the dense one, in a cut the dense one if it packs
+ * that, and at its end the pruned one. */
 typedef struct olica_method_plan {
   olica_layer_shape *shapes; /* [L], owned by the caller: shapes of the pruned layers at this sparsity. The
                                 method may still change those of single layers (widths that the statistics
@@ -61,14 +60,10 @@ typedef struct olica_method_plan {
   olica_layer_shape largest; /* at least as large as every pruned layer, in each dimension: a bound, where the
                                 statistics decide */
   double arrays;             /* bytes of the arrays, and of the method's own streams, in a file */
-  double stays;              /* held from create to destroy, the arrays included */
-  double observe, cut;       /* peak of a pass over the dense model, and of a cut, beside what stays. The run
-                                counts the layers, the stream and the forward. The method counts packed layers
-                                (olica_maps_bytes): in a pass the dense one, in a cut the dense one if it packs
-                                that, and the pruned one */
-  double node; /* peak of the node's shared memory, beside the layers and the packed layers. A rank's share of
-                  it (olica_shared_counted), and of the packed layer, is included in the three above */
-  double room; /* a thread's workspace in the kernel: olica_kernel_reserve */
+  olica_ledger create, observe, cut; /* empty at first. create: what is held until destroy, arrays and own
+                                        streams included; observe: a pass over the dense model, to its end,
+                                        the scorer included, with a packed panel; cut: of a layer. The last
+                                        two hold nothing at their end */
   double sequence;       /* operations per calibration sequence, beside its passage through the pruned layers;
                             ignored if the method does not calibrate; */
   double solver_work;    /* operations of the decompositions; */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "model/tensors.h"
 #include "par/comm.h"
 #include "par/shared.h"
@@ -19,19 +20,33 @@ static int compare(const void *left, const void *right) {
   return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* Workspace of olica_select_kept. */
+typedef struct sorting {
+  int n;
+  candidate *order; /* [n] */
+  char *gone;       /* [n] */
+} sorting;
+
+static size_t lay_out(sorting *s, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, s->order, s->n);
+  OLICA_TAKE(&arena, s->gone, s->n);
+  return arena.used;
+}
+
 olica_status olica_select_kept(olica_env *env, const double *importance, int n, int skipped, int dropped,
                                int32_t *kept) {
-  candidate *order;
-  char *gone;
-  OLICA_TRY(OLICA_NEW(env, order, (size_t)n));
-  OLICA_TRY(OLICA_NEW(env, gone, (size_t)n));
+  sorting s = {.n = n};
+  void *block;
+  OLICA_TRY(OLICA_LAY_OUT(env, "order of neurons", block, lay_out, &s));
+  candidate *order = s.order;
+  char *gone = s.gone;
   for (int i = 0; i < n; i++) order[i] = (candidate){importance[i], i};
   qsort(order, (size_t)n, sizeof *order, compare);
   for (int i = skipped; i < skipped + dropped; i++) gone[order[i].index] = 1;
   for (int i = 0, at = 0; i < n; i++)
     if (!gone[i]) kept[at++] = i;
-  olica_memory_free(env, order);
-  olica_memory_free(env, gone);
+  olica_memory_free(env, block);
   return OLICA_OK;
 }
 
@@ -44,18 +59,6 @@ olica_status olica_select_order(olica_env *env, const double *importance, int n,
   for (int i = 0; i < n; i++) order[i] = all[i < skipped ? i : n - 1 - (i - skipped)].index;
   olica_memory_free(env, all);
   return OLICA_OK;
-}
-
-static size_t larger(size_t a, size_t b) {
-  return a > b ? a : b;
-}
-
-/* The importances, and the workspace of one importance or of sorting the neurons. */
-size_t olica_select_bytes(const olica_arch *arch) {
-  size_t h = (size_t)arch->head, f = (size_t)arch->ffn;
-  size_t squares = larger((size_t)arch->heads * h, f) * sizeof(double);
-  size_t order = larger(h, f) * (sizeof(candidate) + sizeof(char));
-  return larger((size_t)arch->kv_heads * h, f) * sizeof(double) + larger(squares, order);
 }
 
 /* Returns sqrt(sum_c (w[c]² energy[c])) of one row. */
@@ -173,19 +176,43 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
   olica_shared_fence(context);
 }
 
+/* Numbers of the three lists of a layer. */
+typedef struct list_sizes {
+  size_t heads, values, neurons; /* heads: 0 if all are there */
+} list_sizes;
+
+static list_sizes sizes_of(const olica_arch *arch, const olica_layer_shape *shape) {
+  size_t heads = (size_t)shape->kv_heads;
+  return (list_sizes){.heads = shape->kv_heads < arch->kv_heads ? heads : 0,
+                      .values = heads * (size_t)shape->values,
+                      .neurons = (size_t)shape->ffn};
+}
+
 olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_layer *pruned) {
-  size_t heads = (size_t)pruned->shape.kv_heads;
-  if (pruned->shape.kv_heads < arch->kv_heads) OLICA_TRY(OLICA_NEW(env, pruned->heads_kept, heads));
-  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, heads * (size_t)pruned->shape.values));
-  return OLICA_NEW(env, pruned->ffn_kept, (size_t)pruned->shape.ffn);
+  const list_sizes size = sizes_of(arch, &pruned->shape);
+  if (size.heads > 0) OLICA_TRY(OLICA_NEW(env, pruned->heads_kept, size.heads));
+  OLICA_TRY(OLICA_NEW(env, pruned->values_kept, size.values));
+  return OLICA_NEW(env, pruned->ffn_kept, size.neurons);
+}
+
+olica_hold olica_select_hold_lists(olica_ledger *ledger, const olica_arch *arch,
+                                   const olica_layer_shape *shape) {
+  const list_sizes size = sizes_of(arch, shape);
+  return olica_ledger_hold(ledger, (size.heads + size.values + size.neurons) * sizeof(int32_t));
+}
+
+/* Returns the importances of the larger choice. */
+static size_t importances(const olica_arch *arch) {
+  int values = arch->kv_heads * arch->head;
+  return (size_t)(values > arch->ffn ? values : arch->ffn);
 }
 
 /* Fills the lists, on rank 0. */
 static olica_status choose(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                            const olica_energies *energies, int skipped, olica_layer *pruned) {
-  int h = arch->head, n = pruned->shape.values, values = arch->kv_heads * h;
+  int h = arch->head, n = pruned->shape.values;
   double *importance;
-  OLICA_TRY(OLICA_NEW(env, importance, (size_t)(values > arch->ffn ? values : arch->ffn)));
+  OLICA_TRY(OLICA_NEW(env, importance, importances(arch)));
   OLICA_TRY(olica_select_value_importance(env, arch, dense, energies, importance));
   for (int j = 0; j < arch->kv_heads; j++)
     OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, h - n, pruned->values_kept + j * n));
@@ -206,4 +233,27 @@ olica_status olica_select_neurons(olica_context *context, const olica_arch *arch
   olica_comm_bcast(context, context->comm, pruned->ffn_kept, neurons * sizeof *pruned->ffn_kept, 0);
   olica_select_copy(context, arch, dense, pruned);
   return OLICA_OK;
+}
+
+void olica_select_replay_order(olica_ledger *ledger, int n) {
+  olica_ledger_touch(ledger, (size_t)n * sizeof(candidate));
+}
+
+void olica_select_replay_importance(olica_ledger *ledger, int columns) {
+  olica_ledger_touch(ledger, (size_t)columns * sizeof(double));
+}
+
+void olica_select_replay_kept(olica_ledger *ledger, int n) {
+  olica_ledger_touch(ledger, lay_out(&(sorting){.n = n}, NULL));
+}
+
+olica_hold olica_select_replay(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape) {
+  olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
+  olica_hold importance = olica_ledger_hold(ledger, importances(arch) * sizeof(double));
+  olica_select_replay_importance(ledger, arch->heads * arch->head);
+  olica_select_replay_kept(ledger, arch->head);
+  olica_select_replay_importance(ledger, arch->ffn);
+  olica_select_replay_kept(ledger, arch->ffn);
+  olica_ledger_release(ledger, importance);
+  return lists;
 }

@@ -25,10 +25,6 @@ olica_status olica_select_value_importance(olica_env *env, const olica_arch *arc
 olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                             const olica_energies *energies, double *importance);
 
-/* Returns the bytes of workspace of the selection in a layer, including the importances of the larger choice.
- * Pure. */
-size_t olica_select_bytes(const olica_arch *arch);
-
 /* Keeps the most important neurons by these energies (read on rank 0), as many as the shape of `pruned` has;
  * `skipped` of the FFN's least important ones are kept nevertheless. Makes the lists values_kept [K x n] and
  * ffn_kept [f'], rank 0's on all ranks so that ties break alike, and fills v, o, gate, up, down, their biases
@@ -48,5 +44,14 @@ olica_status olica_select_lists(olica_env *env, const olica_arch *arch, olica_la
  * has one) and the norms of `pruned` from `dense`. Collective on the node. */
 void olica_select_copy(const olica_context *context, const olica_arch *arch, const olica_layer *dense,
                        olica_layer *pruned);
+/* On a ledger: replays olica_select_order and olica_select_kept of n neurons, and an importance by so many
+ * columns (H h, f); holds the lists of a layer of that shape; replays
+ * olica_select_neurons, and holds the lists. */
+void olica_select_replay_order(olica_ledger *ledger, int n);
+void olica_select_replay_importance(olica_ledger *ledger, int columns);
+void olica_select_replay_kept(olica_ledger *ledger, int n);
+olica_hold olica_select_hold_lists(olica_ledger *ledger, const olica_arch *arch,
+                                   const olica_layer_shape *shape);
+olica_hold olica_select_replay(olica_ledger *ledger, const olica_arch *arch, const olica_layer_shape *shape);
 
 #endif

@@ -175,24 +175,33 @@ static olica_status truncate_map(const olica_method_job *job, const olica_layer 
   return OLICA_OK;
 }
 
-/* Counted bytes of the rank that needs most, beside the sums. */
-static olica_status truncation_bytes(olica_env *env, const olica_method_site *site, int out, int in, int rank,
-                                     double *bytes) {
+/* Replays it on the ledger of the rank that needs most. */
+static olica_status replay_map(olica_env *env, olica_ledger *ledger, const olica_method_site *site, int out,
+                               int in, int rank) {
   const olica_problem problem = problem_of(out, in, rank);
   olica_site at = {.block = site->block, .nodes = site->nodes};
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
-  double inputs = olica_solver_matrix_bytes(&at, in, in), turned = olica_solver_matrix_bytes(&at, in, out),
-         gram = olica_solver_matrix_bytes(&at, out, out), basis = olica_solver_matrix_bytes(&at, out, rank),
-         weight = olica_solver_matrix_bytes(&at, out, in), factor = olica_solver_matrix_bytes(&at, rank, in);
-  double values = (double)sizeof(double) * rank;
-  double read = inputs + olica_solver_sum_bytes(&at, in, in);
-  double formed = inputs + 2 * turned + gram + basis + values;
-  double solved = gram + basis + values + olica_solver_eigen_bytes(&at, out, rank);
-  double multiplied = basis + factor + weight;
-  double given =
-      basis + factor +
-      fmax(olica_solver_replicate_bytes(&at, out, rank), olica_solver_replicate_bytes(&at, rank, in));
-  *bytes = fmax(fmax(read, formed), fmax(solved, fmax(multiplied, given)));
+  at.rank = at.place.first;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_hold inputs = olica_solver_hold_matrix(ledger, &at, in, in);
+  olica_solver_replay_sum(ledger, &at, in, in);
+  olica_hold values = olica_ledger_hold(ledger, (size_t)rank * sizeof(double));
+  olica_hold turned = olica_solver_hold_matrix(ledger, &at, in, out);
+  olica_hold product = olica_solver_hold_matrix(ledger, &at, in, out);
+  olica_hold gram = olica_solver_hold_matrix(ledger, &at, out, out);
+  olica_solver_hold_matrix(ledger, &at, out, rank);
+  olica_ledger_release(ledger, inputs);
+  olica_ledger_release(ledger, turned);
+  olica_ledger_release(ledger, product);
+  olica_solver_replay_eigen(ledger, &at, out, rank);
+  olica_ledger_release(ledger, gram);
+  olica_ledger_release(ledger, values);
+  olica_hold weight = olica_solver_hold_matrix(ledger, &at, out, in);
+  olica_solver_hold_matrix(ledger, &at, rank, in);
+  olica_ledger_release(ledger, weight);
+  olica_solver_replay_replicate(ledger, &at, out, rank);
+  olica_solver_replay_replicate(ledger, &at, rank, in);
+  olica_ledger_rewind(ledger, before);
   return OLICA_OK;
 }
 
@@ -204,27 +213,25 @@ static int tap_width(const olica_arch *arch, olica_projection p, const olica_lay
   return in;
 }
 
-/* The pass with all sums; then map after map, with the sums that are still needed. */
-static olica_status cut_bytes(olica_env *env, const olica_method_model *model, const olica_method_site *site,
-                              const olica_layer_shape *shape, double *most) {
+/* Replays the cut: the pass with all sums; then map after map, with the sums that are still needed; and the
+ * pass of the pruned layer. */
+static olica_status replay_cut(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                               const olica_method_site *site, const olica_layer_shape *shape) {
   const olica_arch *arch = model->arch;
   int pack = site->pack_rows / site->tokens, out, in;
-  double sums[TAPS], left = 0, peak = 0, bytes;
+  olica_hold sums[TAPS];
+  for (int k = 0; k < TAPS; k++)
+    sums[k] = olica_fit_sums_hold(ledger, site->precision, 1,
+                                  tap_width(arch, taps[k].first, &model->dense[0]), site->tokens, pack);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, &model->dense[0], site->precision));
   for (int k = 0; k < TAPS; k++) {
-    int n = tap_width(arch, taps[k].first, &model->dense[0]);
-    sums[k] = (double)olica_fit_sums_bytes(site->precision, 1, n, site->tokens, pack) +
-              olica_method_node_share(site, (double)olica_fit_sums_node_bytes(1, n));
-    left += sums[k];
-  }
-  peak = left + olica_method_packed_bytes(model, site, &model->dense[0]);
-  for (int k = 0; k < TAPS; left -= sums[k++])
     for (olica_projection p = taps[k].first; p <= taps[k].last; p++) {
-      if (shape->rank[p] == 0) continue;
       olica_layer_shape_linear(arch, &model->dense[0], p, &out, &in);
-      OLICA_TRY(truncation_bytes(env, site, out, in, shape->rank[p], &bytes));
-      peak = fmax(peak, left + bytes);
+      if (shape->rank[p] > 0) OLICA_TRY(replay_map(env, ledger, site, out, in, shape->rank[p]));
     }
-  *most = fmax(*most, fmax(peak, olica_method_packed_bytes(model, site, shape)));
+    olica_ledger_release(ledger, sums[k]);
+  }
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
   return OLICA_OK;
 }
 
@@ -260,12 +267,9 @@ static olica_status plan(olica_env *env, const olica_method_model *model, const 
       int *rank = &plan->largest.rank[p];
       *rank = *rank == 0 || shape->rank[p] == 0 ? 0 : *rank > shape->rank[p] ? *rank : shape->rank[p];
     }
-    OLICA_TRY(cut_bytes(env, model, site, shape, &plan->cut));
+    OLICA_TRY(replay_cut(env, &plan->cut, model, site, shape));
     add_work(model, site, shape, plan);
   }
-  for (int k = 0; k < TAPS; k++)
-    plan->node += (double)olica_fit_sums_node_bytes(1, tap_width(arch, taps[k].first, &model->dense[0]));
-  plan->room = (double)olica_fit_sums_room(site->precision);
   return OLICA_OK;
 }
 

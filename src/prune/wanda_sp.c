@@ -10,8 +10,26 @@
 #include "methods.h"
 #include "par/comm.h"
 
+static size_t importances(const olica_arch *arch) {
+  return (size_t)arch->kv_heads + (size_t)arch->ffn;
+}
+
 static olica_status make_budget(olica_env *env, const olica_method_model *model, olica_heads_budget *b) {
   return olica_heads_budget_make(env, model, "wanda-sp", (double)model->parameters * model->sparsity, b);
+}
+
+/* Replays the cut, and the pass of the pruned layer after it. */
+static void replay(olica_ledger *ledger, const olica_method_model *model, const olica_method_site *site,
+                   const olica_layer_shape *shape) {
+  const olica_arch *arch = model->arch;
+  olica_collected_hold work =
+      olica_collect_replay(ledger, model, site, &model->dense[0], (olica_collect_wish){0});
+  olica_hold importance = olica_ledger_hold(ledger, importances(arch) * sizeof(double));
+  olica_hold lists = olica_heads_replay_keep(ledger, arch, shape);
+  olica_ledger_release(ledger, importance);
+  olica_ledger_release(ledger, work.energies);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
+  olica_ledger_release(ledger, lists);
 }
 
 static olica_status plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
@@ -26,14 +44,7 @@ static olica_status plan(olica_env *env, const olica_method_model *model, const 
     plan->sequence += olica_layer_shape_work(arch, &model->dense[i], site->tokens) * site->tokens;
   }
   plan->largest = plan->shapes[0];
-  double energies = (double)olica_energies_bytes(arch, site->threads);
-  double copy = (double)sizeof(float) * site->pack_rows * arch->hidden;
-  double importance = (double)sizeof(double) * (arch->kv_heads + arch->ffn);
-  double lists = olica_heads_list_bytes(arch, &plan->largest);
-  double pass = energies + olica_method_packed_bytes(model, site, &model->dense[0]) + copy;
-  double choice = energies + importance + lists + olica_heads_keep_bytes(arch);
-  double advance = lists + olica_method_packed_bytes(model, site, &plan->largest);
-  plan->cut = fmax(pass, fmax(choice, advance));
+  replay(&plan->cut, model, site, &plan->largest);
   return OLICA_OK;
 }
 
@@ -56,7 +67,7 @@ static olica_status choose(const olica_method_job *job, const olica_layer *dense
   const olica_arch *arch = job->model.arch;
   olica_context *context = job->context;
   double *head = NULL, *neuron;
-  OLICA_AGREE(context, OLICA_NEW(context->env, head, (size_t)(arch->kv_heads + arch->ffn)));
+  OLICA_AGREE(context, OLICA_NEW(context->env, head, importances(arch)));
   neuron = head + arch->kv_heads;
   if (context->rank == 0) {
     rate(&dense->linear[OLICA_O], energies->value, arch->heads / arch->kv_heads * arch->head, head);

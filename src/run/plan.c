@@ -1,89 +1,169 @@
-/* Every term names the allocation it stands for. */
+/* The plan replays a run on a ledger (base/ledger.h), in the order in which it allocates and frees:
+ *
+ *     open      catalog and options; a tied table's rows; the texts, until the streams have their ids
+ *     prepare   the kernel, streams and forwards, the method's state, panels, the layers in work
+ *     sweeps    a dense pass: a packed layer, what the method observes, packed panels of the output matrix
+ *               the cut of a layer, with the checkpoint's writer
+ *               the verification of the checkpoint
+ *
+ * A line for each thing that is held; its size comes from the module that allocates it. */
 #include "plan.h"
 
 #include <math.h>
 
 #include "model/forward.h"
-#include "par/comm.h"
 #include "par/node_memory.h"
+#include "par/partition.h"
 #include "par/shared.h"
 #include "store/checkpoint.h"
 
-enum { SMALL = 256 << 10 }; /* vectors and small objects */
+enum { SMALL = 256 << 10 }; /* vectors and objects that are not worth a line */
 
-static double share(double items, int ranks) {
-  return ceil(items / ranks);
+/* The replay of a run. */
+typedef struct replay {
+  const olica_setup *setup;
+  const olica_inputs *inputs;
+  const olica_method_plan *method; /* shapes and ledgers are empty if nothing is pruned */
+  olica_layout layout;
+  olica_source_needs source;
+  olica_plan *plan;
+  olica_ledger ledger;
+} replay;
+
+/* Holds bytes of a rank, or of its node, and adds them to a part of the plan. */
+static void hold(replay *r, double *part, size_t bytes) {
+  *part += (double)olica_ledger_hold(&r->ledger, bytes).rank;
 }
 
-static double larger(double a, double b) {
-  return a > b ? a : b;
+static void hold_node(replay *r, double *part, size_t bytes) {
+  *part += (double)olica_ledger_hold_node(&r->ledger, bytes).rank;
 }
 
-static double forward_bytes(const olica_setup *setup, int tokens) {
-  return (double)olica_forward_bytes(&setup->source->arch, olica_setup_pack_rows(setup, tokens), tokens,
-                                     setup->precision, setup->context->most_threads);
+/* ---- open ---- */
+
+/* Returns what the texts hold until the streams have it. */
+static olica_hold replay_open(replay *r) {
+  size_t before = (size_t)r->inputs->text.before, peak = (size_t)r->inputs->text.peak;
+  hold(r, &r->plan->other, before);
+  hold(r, &r->plan->tables, r->source.table);
+  if (peak > before) olica_ledger_touch(&r->ledger, peak - before);
+  return olica_ledger_hold(&r->ledger, (size_t)r->inputs->text.open);
 }
 
-/* Returns bytes of ids and hidden states on the busiest rank, and of the workspace of a forward pass. */
-static double stream_bytes(const olica_setup *setup, int ranks) {
-  const olica_options *o = setup->options;
-  const olica_arch *arch = &setup->source->arch;
-  double bytes = 0, d = arch->hidden;
-  if (setup->method->calibrates) {
-    double positions = share((double)o->calibration.samples, ranks) * (double)o->calibration.length;
-    bytes += positions * (4 + 4 * d);
-    bytes += forward_bytes(setup, (int)o->calibration.length);
+/* ---- prepare ---- */
+
+static void replay_calibration(replay *r) {
+  const olica_options *o = r->setup->options;
+  int hidden = r->setup->source->arch.hidden, length = (int)o->calibration.length;
+  olica_hold before = olica_ledger_mark(&r->ledger);
+  olica_stream_hold(&r->ledger, hidden, o->calibration.samples, length, r->layout.ranks);
+  olica_forward_hold(&r->ledger, &r->setup->source->arch, olica_setup_pack_rows(r->setup, length), length,
+                     r->setup->precision, r->setup->context->most_threads);
+  r->plan->streams += (double)olica_ledger_since(&r->ledger, before).rank;
+}
+
+static void replay_riders(replay *r) {
+  const olica_rider_plan *riders = &r->plan->riders;
+  r->plan->streams += (double)olica_ledger_replay(&r->ledger, &riders->streams).rank;
+  r->plan->tasks += (double)olica_ledger_replay(&r->ledger, &riders->tasks).rank;
+}
+
+/* The workspaces of its threads grow to the largest that anybody reserves. */
+static void replay_kernel(replay *r) {
+  const olica_arch *arch = &r->setup->source->arch;
+  const olica_ledger *others[] = {&r->method->create, &r->method->observe, &r->method->cut};
+  int queries = arch->heads * arch->head, inputs[] = {arch->hidden, queries, arch->ffn};
+  for (int i = 0; i < 3; i++) {
+    olica_ledger_reserve(&r->ledger, others[i]->workspace);
+    olica_packed_reserve(&r->ledger, r->setup->precision, inputs[i]);
   }
-  return bytes;
+  r->plan->other +=
+      (double)olica_kernel_hold(&r->ledger, r->setup->precision, r->setup->context->most_threads).rank;
 }
 
-/* Returns a rank's share of bytes that its node holds once. */
-static double node_share(double bytes, olica_layout layout) {
-  return (double)olica_shared_counted((size_t)bytes, layout.node_ranks);
+/* The list of a rank's pieces, and how far each dataset is. */
+static void replay_restart(replay *r) {
+  double pieces = r->plan->riders.pieces;
+  int64_t sequences = r->setup->options->calibration.samples;
+  if (r->setup->method->calibrates)
+    pieces += (double)olica_partition_block(sequences, r->layout.ranks, 0).count;
+  hold(r, &r->plan->other, (size_t)pieces * sizeof(olica_restart_piece));
+  hold(r, &r->plan->other, (size_t)olica_checkpoint_progress_most(&r->setup->source->arch));
 }
 
-/* Returns bytes of a tied table's stored rows, which stay on the ranks that have read them. */
-static double table_bytes(const olica_setup *setup, olica_layout layout) {
-  const olica_source *source = setup->source;
-  double numbers = (double)source->panel_rows * source->arch.hidden;
-  double raw = ceil(numbers / layout.node_ranks) * (double)olica_number_size(source->dtype);
-  return source->arch.tied ? share(source->panels, layout.nodes) * raw : 0;
+static void replay_prepare(replay *r) {
+  const olica_source *source = r->setup->source;
+  olica_plan *plan = r->plan;
+  size_t panel = (size_t)source->panel_rows * (size_t)source->arch.hidden * sizeof(float);
+  if (r->setup->method->calibrates) replay_calibration(r);
+  replay_riders(r);
+  replay_kernel(r);
+  if (olica_setup_prunes(r->setup)) {
+    hold_node(r, &plan->layers, olica_layer_bytes(&source->arch, &r->method->largest));
+    plan->solver += (double)olica_ledger_replay(&r->ledger, &r->method->create).rank;
+    replay_restart(r);
+  }
+  hold_node(r, &plan->tables, panel);
+  if (plan->riders.compares) hold_node(r, &plan->tables, panel);
+  hold_node(r, &plan->layers, r->source.node);
+  hold(r, &plan->weights, r->source.rank);
+  hold(r, &plan->other, SMALL);
 }
 
-/* Returns bytes of a table's panel, which the node holds once. */
-static double panel_bytes(const olica_setup *setup) {
-  return 4.0 * setup->source->panel_rows * setup->source->arch.hidden;
+/* ---- sweeps ---- */
+
+/* Packed panels of the output matrix: two, where the dense model's is compared with the pruned one's. */
+static void replay_panels(const replay *r, olica_ledger *ledger) {
+  const olica_source *source = r->setup->source;
+  size_t bytes = olica_packed_measure(r->setup->precision, source->panel_rows, source->arch.hidden);
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold_node(ledger, bytes);
+  if (r->plan->riders.compares) olica_ledger_hold_node(ledger, bytes);
+  olica_ledger_rewind(ledger, before);
 }
 
-/* Returns a rank's share of a layer packed for the products. */
-static double packed_bytes(const olica_setup *setup, olica_layout layout, const olica_layer_shape *shape) {
-  return node_share((double)olica_maps_bytes(&setup->source->arch, shape, setup->precision), layout);
+/* Layers are packed as they are read: those of a pruned checkpoint differ. */
+static void replay_dense(const replay *r, olica_ledger *ledger) {
+  const olica_source *source = r->setup->source;
+  for (int i = 0; i < source->arch.layers; i++)
+    olica_ledger_release(ledger,
+                         olica_maps_hold(ledger, &source->arch, &source->shape[i], r->setup->precision));
+  olica_ledger_replay(ledger, &r->method->observe);
+  replay_panels(r, ledger);
 }
 
-/* Returns bytes of the kernel, and of its threads' workspaces. */
-static double kernel_bytes(const olica_setup *setup, double method_room) {
-  const olica_arch *arch = &setup->source->arch;
-  double most = larger(larger(arch->hidden, arch->heads * arch->head), arch->ffn);
-  double room = larger((double)olica_packed_room(setup->precision, (int)most),
-                       (double)olica_forward_room(arch, setup->precision));
-  room = larger(room, method_room);
-  return (double)olica_kernel_bytes(setup->precision, setup->context->most_threads) +
-         setup->context->most_threads * room;
+static void replay_prune(const replay *r, olica_ledger *ledger) {
+  const olica_arch *arch = &r->setup->source->arch;
+  olica_hold writer = olica_ledger_hold(
+      ledger, (size_t)olica_checkpoint_writer_bytes(arch, r->setup->dtype, r->layout.ranks));
+  olica_ledger_replay(ledger, &r->method->cut);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, &r->method->largest, r->setup->precision));
+  replay_panels(r, ledger);
+  olica_ledger_release(ledger, writer);
+  olica_ledger_touch(ledger, (size_t)olica_checkpoint_verify_bytes());
 }
 
-/* Returns bytes of a packed panel of the output matrix; of two, if a rider compares the models. */
-static double packed_panel_bytes(const olica_setup *setup, const olica_plan *plan) {
-  double bytes =
-      (double)olica_packed_bytes(setup->precision, setup->source->panel_rows, setup->source->arch.hidden);
-  return plan->riders.compares ? 2 * bytes : bytes;
+static void replay_sweeps(replay *r) {
+  olica_ledger work = olica_ledger_empty(&r->ledger);
+  if (r->plan->source.keep) hold(r, &r->plan->weights, r->source.kept);
+  replay_dense(r, &work);
+  if (olica_setup_prunes(r->setup)) replay_prune(r, &work);
+  olica_ledger_replay(&r->ledger, &work);
+  r->plan->solver += (double)work.peak;
 }
 
-/* Returns bytes in memory for restart files: the list of a rank's pieces, and the checkpoint's progress. */
-static double restart_bytes(const olica_setup *setup, int ranks, double pieces) {
-  if (setup->method->calibrates) pieces += share((double)setup->options->calibration.samples, ranks);
-  if (!olica_setup_prunes(setup)) return 0;
-  return pieces * sizeof(olica_restart_piece) + (double)olica_checkpoint_progress_most(&setup->source->arch);
+/* Texts are closed when the streams have been made, but for the tokenizer's files. */
+static void replay_run(replay *r) {
+  olica_hold texts = replay_open(r);
+  replay_prepare(r);
+  olica_ledger_release(&r->ledger, texts);
+  hold(r, &r->plan->texts, (size_t)r->inputs->text.kept);
+  replay_sweeps(r);
+  r->plan->memory = (double)r->ledger.peak;
+  r->plan->shared = (double)r->ledger.node_peak;
 }
+
+/* ---- the plan ---- */
 
 /* Returns the most bytes of a restart file (snapshot.c): calibration stream, riders' sections, the method's
  * arrays and facts of each layer. */
@@ -112,91 +192,49 @@ static olica_method_site site_of(const olica_setup *setup, olica_layout layout) 
                              .panel_rows = setup->source->panel_rows};
 }
 
-/* Adds the needs of pruning: bytes for the whole run, and the peak of its moments. */
-static olica_status plan_pruning(const olica_setup *setup, olica_layout layout,
-                                 const olica_method_plan *method, olica_plan *plan) {
+/* What pruning leaves. */
+static void plan_pruning(const olica_setup *setup, const olica_method_plan *method, olica_plan *plan) {
   const olica_arch *arch = &setup->source->arch;
-  double largest = (double)olica_layer_bytes(arch, &method->largest);
-  double writer = (double)olica_checkpoint_writer_bytes(arch, setup->dtype, layout.ranks);
-  plan->shared += largest + method->node;
-  plan->layers += node_share(largest, layout);
-  plan->solver =
-      larger(method->observe, larger(method->cut + writer, (double)olica_checkpoint_verify_bytes()));
-  plan->solver += method->stays;
   plan->checkpoint = (double)olica_checkpoint_bytes(arch, method->shapes, setup->dtype);
   plan->restart = restart_file_bytes(setup, method->arrays, plan->riders.restart);
   plan->largest = method->largest;
-  plan->method_room = method->room;
   for (int i = 0; i < arch->layers; i++)
     plan->removed += (double)(olica_layer_shape_total(arch, &setup->source->shape[i]) -
                               olica_layer_shape_total(arch, &method->shapes[i]));
-  return OLICA_OK;
 }
 
-/* Returns the most bytes of a packed layer as read: the layers of a pruned checkpoint differ. */
-static double most_maps_bytes(const olica_setup *setup) {
-  const olica_arch *arch = &setup->source->arch;
-  double most = 0;
-  for (int i = 0; i < arch->layers; i++)
-    most = larger(most, (double)olica_maps_bytes(arch, &setup->source->shape[i], setup->precision));
-  return most;
-}
-
-static olica_status plan_passes(const olica_setup *setup, const olica_riders *riders, olica_layout layout,
-                                olica_method_plan *method, olica_plan *plan) {
-  const olica_arch *arch = &setup->source->arch;
+static olica_status fill(replay *r, const olica_riders *riders, olica_method_plan *method) {
+  const olica_setup *setup = r->setup;
   const olica_method_model model = olica_setup_model(setup);
-  const olica_method_site site = site_of(setup, layout);
-  double read = most_maps_bytes(setup), maps = read;
+  const olica_method_site site = site_of(setup, r->layout);
+  method->create = method->observe = method->cut = r->ledger;
   if (olica_setup_prunes(setup)) OLICA_TRY(setup->method->plan(setup->context->env, &model, &site, method));
-  OLICA_TRY(olica_riders_plan(riders, layout.ranks, method, &plan->riders));
-  if (olica_setup_prunes(setup)) {
-    OLICA_TRY(plan_pruning(setup, layout, method, plan));
-    maps = larger(maps, (double)olica_maps_bytes(arch, &method->largest, setup->precision));
-    plan->solver = larger(plan->solver, packed_bytes(setup, layout, &method->largest));
-  }
-  plan->solver = larger(
-      plan->solver, larger(node_share(read, layout), node_share(packed_panel_bytes(setup, plan), layout)));
-  plan->shared +=
-      larger(maps, packed_panel_bytes(setup, plan)) + (plan->riders.compares ? panel_bytes(setup) : 0);
-  plan->work = olica_work_make(setup, method, &plan->riders);
-  plan->flops = olica_work_all(&plan->work) + method->solver_work;
-  plan->solving = method->solver_seconds;
+  OLICA_TRY(olica_riders_plan(riders, r->layout.ranks, method, &r->plan->riders));
+  if (olica_setup_prunes(setup)) plan_pruning(setup, method, r->plan);
+  r->plan->work = olica_work_make(setup, method, &r->plan->riders);
+  r->plan->flops = olica_work_all(&r->plan->work) + method->solver_work;
+  r->plan->solving = method->solver_seconds;
+  replay_run(r);
   return OLICA_OK;
 }
 
-static olica_status plan_method(const olica_setup *setup, const olica_riders *riders, olica_layout layout,
-                                olica_plan *plan) {
-  olica_env *env = setup->context->env;
-  olica_method_plan method = {0};
-  OLICA_TRY(OLICA_NEW(env, method.shapes, (size_t)setup->source->arch.layers));
-  olica_status status = plan_passes(setup, riders, layout, &method, plan);
-  olica_memory_free(env, method.shapes);
-  return status;
-}
-
-/* Plans a run that reads layers in that way. */
+/* The plan of a run that reads layers in that way. */
 static olica_status make(const olica_setup *setup, const olica_inputs *inputs, const olica_riders *riders,
                          olica_layout layout, olica_source_options source, olica_plan *plan) {
-  olica_source_needs needs =
-      olica_source_plan(setup->source, layout.nodes, layout.node_ranks, source.prefetch);
-  *plan = (olica_plan){.source = source, .shared = (double)needs.node + panel_bytes(setup)};
-  plan->layers = node_share((double)needs.node, layout);
-  plan->weights = (double)needs.rank + (source.keep ? (double)needs.kept : 0);
-  OLICA_TRY(plan_method(setup, riders, layout, plan));
-  plan->streams = stream_bytes(setup, layout.ranks) + plan->riders.streams;
-  plan->tasks = plan->riders.tasks;
-  plan->tables = table_bytes(setup, layout) + node_share(panel_bytes(setup), layout);
-  if (plan->riders.compares) plan->tables += node_share(panel_bytes(setup), layout);
-  plan->other = inputs->text.before + kernel_bytes(setup, plan->method_room) +
-                restart_bytes(setup, layout.ranks, plan->riders.pieces) + SMALL;
-  plan->texts = inputs->text.kept;
-  /* The texts' ids are closed before the first layer. */
-  double work = plan->solver + plan->texts;
-  plan->memory = plan->streams + plan->tasks + plan->tables + plan->layers + plan->weights + plan->other +
-                 larger(work, inputs->text.open);
-  plan->memory = larger(plan->memory, inputs->text.peak + table_bytes(setup, layout));
-  return OLICA_OK;
+  olica_env *env = setup->context->env;
+  olica_method_plan method = {0};
+  replay r = {.setup = setup,
+              .inputs = inputs,
+              .method = &method,
+              .layout = layout,
+              .source = olica_source_plan(setup->source, layout.nodes, layout.node_ranks, source.prefetch),
+              .plan = plan,
+              .ledger = {.node_ranks = layout.node_ranks}};
+  *plan = (olica_plan){.source = source};
+  OLICA_TRY(OLICA_NEW(env, method.shapes, (size_t)setup->source->arch.layers));
+  olica_status status = fill(&r, riders, &method);
+  olica_memory_free(env, method.shapes);
+  return status;
 }
 
 olica_status olica_plan_make(const olica_setup *setup, const olica_inputs *inputs, const olica_riders *riders,

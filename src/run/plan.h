@@ -21,7 +21,6 @@ typedef struct olica_plan {
   double streams, tasks, layers, weights, solver, tables, texts, other; /* its parts; weights: stored ones, on
                                                                          * their way and kept */
   double removed;                                                       /* parameters that pruning removes */
-  double method_room;         /* workspace of the kernel, a thread's, for the method */
   double shared;              /* bytes that every node holds once; a rank's share is included in the parts */
   double checkpoint, restart; /* bytes written; of a restart file */
   olica_work work;

@@ -25,11 +25,11 @@
 
 /* The needs of all riders: sums over the kinds. Bytes are of the rank that needs most. */
 typedef struct olica_rider_plan {
-  double streams, tasks; /* counted bytes of the streams; of the tasks */
-  double pieces;         /* pieces of a restart file's sections, on that rank */
-  double restart;        /* bytes of a restart file */
-  bool compares;         /* a rider needs the dense model's output matrix beside the pruned one's */
-  double work, busiest;  /* floating-point operations of all ranks; of the rank that has most */
+  olica_ledger streams, tasks; /* what `prepare` allocates for the streams; for the tasks */
+  double pieces;               /* pieces of a restart file's sections, on that rank */
+  double restart;              /* bytes of a restart file */
+  bool compares;               /* a rider needs the dense model's output matrix beside the pruned one's */
+  double work, busiest;        /* floating-point operations of all ranks; of the rank that has most */
 } olica_rider_plan;
 
 /* A panel of the output matrix: rows [first, first + count), packed. */

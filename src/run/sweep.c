@@ -22,7 +22,7 @@ static olica_status pack_panel(olica_engine *engine, const olica_shared *panel, 
                                olica_shared **room, olica_packed **rows) {
   olica_packed_weights weights = {
       .out = (int)count, .in = engine->setup->source->arch.hidden, .w = panel->data};
-  size_t bytes = olica_packed_bytes(engine->setup->precision, weights.out, weights.in);
+  size_t bytes = olica_packed_measure(engine->setup->precision, weights.out, weights.in);
   if (bytes > 0) {
     OLICA_TRY(olica_shared_create(engine->setup->context, "packed rows of the output matrix", bytes, room));
     weights.room = (*room)->data;

@@ -115,11 +115,11 @@ static void print(const void *all) {
          olica_log_plural(self->packs->count), self->packs->most_rows);
 }
 
-/* Returns bytes of the questions and their scores, beside the packs. */
-static double question_bytes(const tasks *self) {
-  const olica_questions *q = self->questions;
-  int scores = olica_setup_scores(self->setup, false) + olica_setup_scores(self->setup, true);
-  return (double)q->count * sizeof *q->question + (double)q->choices * (sizeof *q->choice + 8. * scores);
+/* Holds the questions, and the log-likelihoods of so many models, which stay. */
+static void hold_questions(const olica_questions *q, int models, olica_ledger *ledger) {
+  olica_ledger_hold(ledger, (size_t)q->count * sizeof *q->question);
+  olica_ledger_hold(ledger, (size_t)q->choices * sizeof *q->choice);
+  olica_ledger_hold(ledger, (size_t)models * (size_t)q->choices * sizeof(double));
 }
 
 static int64_t items(const void *all) {
@@ -132,19 +132,19 @@ static olica_status plan(const void *all, int ranks, const olica_method_plan *me
   const tasks *self = all;
   const olica_setup *setup = self->setup;
   const olica_packs *packs = self->packs;
-  double models = olica_setup_scores(setup, false) + olica_setup_scores(setup, true), work = 0, largest = 0,
-         bytes;
+  int models = olica_setup_scores(setup, false) + olica_setup_scores(setup, true);
+  double work = 0, largest = 0;
   (void)method;
   if (!packs) return OLICA_OK;
-  OLICA_TRY(olica_choices_bytes(&setup->source->arch, packs, setup->precision, ranks,
-                                setup->context->most_threads, setup->source->panel_rows, &bytes));
+  hold_questions(self->questions, models, &plan->tasks);
+  OLICA_TRY(olica_choices_hold(&plan->tasks, &setup->source->arch, packs, setup->precision, ranks,
+                               setup->context->most_threads, setup->source->panel_rows));
   for (int64_t p = 0; p < packs->count; p++) {
     work += packs->cost[p] * models;
     largest = fmax(largest, packs->cost[p] * models);
     plan->restart += 4.0 * setup->source->arch.hidden * (double)packs->size[p].rows;
   }
   plan->restart += 8 * (double)self->questions->choices;
-  plan->tasks += bytes + question_bytes(self);
   plan->pieces += (double)packs->count;
   plan->work += work;
   plan->busiest += fmax(work / ranks, largest);

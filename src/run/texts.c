@@ -152,15 +152,15 @@ static olica_status plan(const void *state, int ranks, const olica_method_plan *
   plan->compares = kl;
   for (int i = 0; i < all->count; i++) {
     double windows = (double)all->text[i].windows.count, own = ceil(windows / ranks);
-    plan->streams += olica_perplexity_bytes(arch, own, length, setup->source->panel_rows, kl);
+    olica_perplexity_hold(&plan->streams, arch, &all->text[i].windows, ranks, setup->source->panel_rows, kl);
     plan->pieces += kl ? 2 * own : own;
     plan->restart += (kl ? 8.0 : 4.0) * arch->hidden * windows * length;
     plan->work += windows * work;
     plan->busiest += own * work;
   }
   if (!shares_forward(all))
-    plan->streams += (double)olica_forward_bytes(arch, olica_setup_pack_rows(setup, length), length,
-                                                 setup->precision, setup->context->most_threads);
+    olica_forward_hold(&plan->streams, arch, olica_setup_pack_rows(setup, length), length, setup->precision,
+                       setup->context->most_threads);
   return OLICA_OK;
 }
 

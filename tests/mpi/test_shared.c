@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ledger.h"
 #include "par/comm.h"
 #include "par/shared.h"
 
@@ -35,7 +36,7 @@ static void check_sharing(test *t, int64_t items) {
   olica_shared *shared;
   check(t, olica_shared_create(c, "numbers", bytes, &shared) == OLICA_OK, "made", items);
   int32_t *x = shared->data;
-  size_t counted = t->env->memory.now - before, most = olica_shared_counted(bytes, c->node_size);
+  size_t counted = t->env->memory.now - before, most = olica_ledger_share(bytes, c->node_size);
   check(t, counted >= most && counted <= most + 512, "counted by shares", (long)counted);
   check(t, (uintptr_t)x % 64 == 0, "aligned", (long)((uintptr_t)x % 64));
   int64_t wrong = 0;

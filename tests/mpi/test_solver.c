@@ -82,8 +82,10 @@ static long warned(const olica_env *env) {
 static void check_bytes(tally *t, const olica_solver *solver, const char *name, int n, int k, size_t before) {
   enum { OBJECTS = 512 };
   const olica_context *context = t->context;
-  const olica_site at = {solver->place, solver->options.block, context->nodes};
-  double taken = (double)(context->env->memory.peak - before), said = olica_solver_eigen_bytes(&at, n, k);
+  const olica_site at = {solver->place, solver->options.block, context->nodes, context->rank};
+  olica_ledger ledger = {0};
+  olica_solver_replay_eigen(&ledger, &at, n, k);
+  double taken = (double)(context->env->memory.peak - before), said = (double)ledger.peak;
   expect(t, taken <= said + OBJECTS, "%s: took %.0f bytes, said to take %.0f", name, taken, said);
   expect(t, taken == 0 || context->rank != solver->grid->first || said <= 1.02 * taken + OBJECTS,
          "%s: took only %.0f bytes, said to take %.0f", name, taken, said);

@@ -220,14 +220,16 @@ static void memory_is_announced(void **state) {
     before = env->memory.now;
     olica_packed *packed = pack(env, kernel, s, w);
     size_t taken = env->memory.now - before;
-    assert_in_range(taken, (size_t)s->out * s->in * 2, olica_packed_bytes(OLICA_BF16, s->out, s->in) + 4096);
+    assert_in_range(taken, (size_t)s->out * s->in * 2,
+                    olica_packed_measure(OLICA_BF16, s->out, s->in) + 4096);
     olica_packed_destroy(packed);
     assert_int_equal(env->memory.now, before);
     free(w);
   }
-  assert_in_range(env->memory.now, olica_kernel_bytes(OLICA_BF16, THREADS),
-                  olica_kernel_bytes(OLICA_BF16, THREADS) + THREADS * olica_packed_room(OLICA_BF16, 1536) +
-                      SMALL);
+  olica_ledger ledger = {0};
+  size_t least = olica_kernel_hold(&ledger, OLICA_BF16, THREADS).rank;
+  olica_packed_reserve(&ledger, OLICA_BF16, 1536);
+  assert_in_range(env->memory.now, least, olica_kernel_hold(&ledger, OLICA_BF16, THREADS).rank + SMALL);
   env->memory.limit = env->memory.now + 5000;
   float *w = calloc(100 * 100, sizeof *w);
   olica_packed *packed;
@@ -247,7 +249,10 @@ static void names(void **state) {
   (void)state;
   assert_int_equal(olica_kernel_create(env, OLICA_FP32, 1, &kernel), OLICA_OK);
   assert_memory_equal(olica_kernel_name(kernel), "OpenBLAS ", 9);
-  assert_int_equal(olica_kernel_bytes(OLICA_FP32, 1) + olica_packed_bytes(OLICA_FP32, 100, 100), 0);
+  olica_ledger ledger = {0};
+  olica_packed_reserve(&ledger, OLICA_FP32, 100);
+  assert_int_equal(
+      olica_kernel_hold(&ledger, OLICA_FP32, 1).rank + olica_packed_measure(OLICA_FP32, 100, 100), 0);
   olica_kernel_destroy(kernel);
   if (!lacks_bf16()) {
     assert_int_equal(olica_kernel_create(env, OLICA_BF16, 1, &kernel), OLICA_OK);

@@ -4,27 +4,43 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "par/comm.h"
 
-static size_t weight_bytes(int count, int d) {
-  const size_t alignment = 64; /* alignment of each matrix in the block */
-  size_t bytes = 3 * sizeof(float) * (size_t)count * (size_t)d;
-  return (bytes + alignment - 1) / alignment * alignment;
+/* Lays out the node's part: the weights, and the packed form of each. */
+static size_t lay_out(olica_dropped *dropped, olica_dtype precision, void *block) {
+  olica_arena arena = {.block = block};
+  int n = dropped->count, d = dropped->d;
+  size_t numbers = (size_t)n * (size_t)d;
+  OLICA_TAKE(&arena, dropped->gate, numbers);
+  OLICA_TAKE(&arena, dropped->up, numbers);
+  OLICA_TAKE(&arena, dropped->down, numbers);
+  OLICA_TAKE(&arena, dropped->room[0], olica_packed_measure(precision, n, d));
+  OLICA_TAKE(&arena, dropped->room[1], olica_packed_measure(precision, n, d));
+  OLICA_TAKE(&arena, dropped->room[2], olica_packed_measure(precision, d, n));
+  return arena.used;
+}
+
+olica_hold olica_dropped_hold(olica_ledger *ledger, olica_dtype precision, int count, int d) {
+  olica_dropped dropped = {.count = count, .d = d};
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold(ledger, 2 * (size_t)count * sizeof *dropped.gate_bias);
+  olica_ledger_hold_node(ledger, lay_out(&dropped, precision, NULL));
+  return olica_ledger_since(ledger, before);
 }
 
 /* Allocates the node's shared part and this rank's private part. Collective. */
 static olica_status allocate(const olica_layer *pruned, olica_dropped *dropped) {
   olica_env *env = dropped->context->env;
-  size_t n = (size_t)dropped->count, d = (size_t)dropped->d;
-  size_t bytes = olica_dropped_bytes(olica_kernel_precision(dropped->kernel), dropped->count, dropped->d);
+  size_t n = (size_t)dropped->count;
+  olica_dtype precision = olica_kernel_precision(dropped->kernel);
   olica_status status = OLICA_OK;
   if (pruned->linear[OLICA_GATE].bias) status = OLICA_NEW(env, dropped->gate_bias, n);
   if (status == OLICA_OK && pruned->linear[OLICA_UP].bias) status = OLICA_NEW(env, dropped->up_bias, n);
   OLICA_AGREE(dropped->context, status);
-  OLICA_TRY(olica_shared_create(dropped->context, "dropped neurons", bytes, &dropped->shared));
-  dropped->gate = dropped->shared->data;
-  dropped->up = dropped->gate + n * d;
-  dropped->down = dropped->up + n * d;
+  OLICA_TRY(olica_shared_create(dropped->context, "dropped neurons", lay_out(dropped, precision, NULL),
+                                &dropped->shared));
+  lay_out(dropped, precision, dropped->shared->data);
   return OLICA_OK;
 }
 
@@ -56,21 +72,21 @@ static void copy_neurons(const olica_layer *dense, const olica_layer *pruned, ol
   olica_shared_fence(dropped->context);
 }
 
-static olica_status pack_dropped(olica_dropped *dropped) {
+static olica_status pack_dropped(const olica_dropped *dropped, int i, olica_packed_weights weights,
+                                 olica_packed **packed) {
+  weights.room = dropped->room[i];
+  weights.node = dropped->context;
+  return olica_packed_create(dropped->kernel, weights, packed);
+}
+
+static olica_status pack_all(olica_dropped *dropped) {
   int n = dropped->count, d = dropped->d;
-  char *room = (char *)dropped->shared->data + weight_bytes(n, d);
-  olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate, .room = room, .node = dropped->context};
-  olica_packed_weights up = gate, down = gate;
-  size_t bytes = olica_packed_bytes(olica_kernel_precision(dropped->kernel), n, d);
-  up.w = dropped->up;
-  up.room = room + bytes;
-  down.w = dropped->down;
-  down.room = room + 2 * bytes;
-  down.out = d;
-  down.in = n;
-  OLICA_TRY(olica_packed_create(dropped->kernel, gate, &dropped->packed_gate));
-  OLICA_TRY(olica_packed_create(dropped->kernel, up, &dropped->packed_up));
-  return olica_packed_create(dropped->kernel, down, &dropped->packed_down);
+  const olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate},
+                             up = {.out = n, .in = d, .w = dropped->up},
+                             down = {.out = d, .in = n, .w = dropped->down};
+  OLICA_TRY(pack_dropped(dropped, 0, gate, &dropped->packed_gate));
+  OLICA_TRY(pack_dropped(dropped, 1, up, &dropped->packed_up));
+  return pack_dropped(dropped, 2, down, &dropped->packed_down);
 }
 
 olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
@@ -83,7 +99,7 @@ olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, 
   assert(dropped->count > 0); /* otherwise the budget has no branch */
   OLICA_TRY(allocate(pruned, dropped));
   copy_neurons(dense, pruned, dropped);
-  OLICA_AGREE(context, pack_dropped(dropped));
+  OLICA_AGREE(context, pack_all(dropped));
   olica_shared_fence(context);
   return OLICA_OK;
 }
@@ -98,11 +114,6 @@ void olica_dropped_destroy(olica_dropped *dropped) {
   olica_memory_free(env, dropped->gate_bias);
   olica_memory_free(env, dropped->up_bias);
   olica_memory_free(env, dropped);
-}
-
-size_t olica_dropped_bytes(olica_dtype precision, int count, int d) {
-  return weight_bytes(count, d) + 2 * olica_packed_bytes(precision, count, d) +
-         olica_packed_bytes(precision, d, count);
 }
 
 static void add_bias(float *rows, const float *bias, int tokens, int width) {
@@ -133,24 +144,15 @@ olica_problem olica_branch_problem(int d, int rank) {
   return (olica_problem){.order = d, .inner = d, .wanted = rank, .columns = d};
 }
 
-/* After the fit is solved: C diag(w) for the Gram, then the workspace of the eigensolver. */
-olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank) {
-  olica_problem_bytes fit = olica_fit_bytes(at, d);
-  double factors = olica_solver_matrix_bytes(at, d, rank) + olica_solver_matrix_bytes(at, rank, d);
-  double work = fmax(olica_solver_matrix_bytes(at, d, d), olica_solver_eigen_bytes(at, d, rank));
-  double solved = fit.left + work + (double)sizeof(double) * rank;
-  return (olica_problem_bytes){
-      .kept = fit.kept + factors, .solved = fmax(fit.solved, solved), .left = fit.left};
-}
-
-double olica_branch_end_bytes(const olica_site *at, int d, int rank) {
-  return fmax(olica_solver_replicate_bytes(at, d, rank), olica_solver_replicate_bytes(at, rank, d));
-}
-
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch) {
   *branch = (olica_branch){.fit = fit};
   OLICA_TRY(olica_solver_matrix(fit->solver, fit->d, rank, &branch->basis));
   return olica_solver_matrix(fit->solver, rank, fit->d, &branch->factor);
+}
+
+void olica_branch_replay_begin(olica_ledger *ledger, const olica_site *at, int d, int rank) {
+  olica_solver_hold_matrix(ledger, at, d, rank);
+  olica_solver_hold_matrix(ledger, at, rank, d);
 }
 
 /* C diag(w). */
@@ -181,6 +183,15 @@ olica_status olica_branch_solve(olica_branch *branch, double damping) {
   return olica_solver_multiply(fit->solver, 1, branch->basis, fit->coef, branch->factor);
 }
 
+void olica_branch_replay_solve(olica_ledger *ledger, const olica_site *at, int d, int rank) {
+  olica_fit_replay_solve(ledger, at, d);
+  olica_hold weighted = olica_solver_hold_matrix(ledger, at, d, d);
+  olica_hold values = olica_ledger_hold(ledger, (size_t)rank * sizeof(double));
+  olica_ledger_release(ledger, weighted);
+  olica_solver_replay_eigen(ledger, at, d, rank);
+  olica_ledger_release(ledger, values);
+}
+
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b) {
   OLICA_TRY(olica_matrix_replicate(branch->basis, branch->basis->cols, branch_a));
   OLICA_TRY(olica_matrix_replicate(branch->factor, branch->factor->cols, branch_b));
@@ -188,4 +199,9 @@ olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *bran
   olica_matrix_destroy(branch->factor);
   olica_fit_destroy(branch->fit);
   return OLICA_OK;
+}
+
+void olica_branch_replay_end(olica_ledger *ledger, const olica_site *at, int d, int rank) {
+  olica_solver_replay_replicate(ledger, at, d, rank);
+  olica_solver_replay_replicate(ledger, at, rank, d);
 }

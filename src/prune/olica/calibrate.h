@@ -13,6 +13,7 @@ typedef struct olica_dropped {
   olica_shared *shared;       /* of the node: the weights, and the kernel's packed form */
   float *gate, *up;           /* [count x d] */
   float *down;                /* [d x count] */
+  char *room[3];              /* of the packed forms; unused in fp32 */
   float *gate_bias, *up_bias; /* [count] or NULL, private to the rank */
   olica_packed *packed_gate, *packed_up, *packed_down;
 } olica_dropped;
@@ -22,9 +23,8 @@ olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, 
                                   const olica_layer *pruned, int d, olica_dropped **dropped);
 void olica_dropped_destroy(olica_dropped *dropped); /* collective on the node; NULL allowed */
 
-/* Returns an upper bound of the bytes of `count` dropped neurons and their packed form, once per node.
- * Pure. */
-size_t olica_dropped_bytes(olica_dtype precision, int count, int d);
+/* Holds on a ledger what that allocates for `count` dropped neurons, with biases. */
+olica_hold olica_dropped_hold(olica_ledger *ledger, olica_dtype precision, int count, int d);
 
 /* residual [tokens x d] := the FFN of the dropped neurons at inputs a [tokens x d]; gate, up [tokens x count]
  * are workspace. Not collective. */
@@ -42,10 +42,6 @@ typedef struct olica_branch {
 /* Returns the problem for olica_solver_place, fit included. Pure. */
 olica_problem olica_branch_problem(int d, int rank);
 
-/* Bytes of a branch, fit included, and of the workspace for replicating it, on every rank. Pure. */
-olica_problem_bytes olica_branch_bytes(const olica_site *at, int d, int rank);
-double olica_branch_end_bytes(const olica_site *at, int d, int rank);
-
 /* Allocates the factors on the fit's ranks. Not collective, but every rank of the context calls it. */
 olica_status olica_branch_begin(olica_fit *fit, int rank, olica_branch *branch);
 /* Solves the fit, then the decomposition. Collective on the fit's ranks, called by them alone. */
@@ -53,5 +49,10 @@ olica_status olica_branch_solve(olica_branch *branch, double damping);
 /* Copies the branch to every rank (NULL: this rank takes none, since another rank of its node does), and
  * frees the fit and the factors. Collective on the context. */
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b);
+
+/* Replay the three on the ledger of a rank (solve: of a member, the coefficients stay held). */
+void olica_branch_replay_begin(olica_ledger *ledger, const olica_site *at, int d, int rank);
+void olica_branch_replay_solve(olica_ledger *ledger, const olica_site *at, int d, int rank);
+void olica_branch_replay_end(olica_ledger *ledger, const olica_site *at, int d, int rank);
 
 #endif

@@ -15,6 +15,7 @@
 #include "../collect.h"
 #include "../layer.h"
 #include "../select.h"
+#include "base/arena.h"
 #include "calibrate.h"
 #include "decompose.h"
 #include "lowrank.h"
@@ -26,27 +27,34 @@
  * FFN. */
 typedef struct residual_work {
   olica_dropped *dropped;
-  int sequences;                   /* sequences of a pack */
-  float *a, *gate, *up, *residual; /* [sequences x T x d], [.. x count], [.. x count], [.. x d] */
+  int sequences, rows;             /* of a pack */
+  int d, count;                    /* dropped neurons */
+  float *a, *gate, *up, *residual; /* [rows x d], [.. x count], [.. x count], [.. x d] */
+  void *block;
 } residual_work;
+
+static size_t lay_out(residual_work *r, void *block) {
+  olica_arena arena = {.block = block};
+  size_t rows = (size_t)r->rows;
+  OLICA_TAKE(&arena, r->a, rows * (size_t)r->d);
+  OLICA_TAKE(&arena, r->gate, rows * (size_t)r->count);
+  OLICA_TAKE(&arena, r->up, rows * (size_t)r->count);
+  OLICA_TAKE(&arena, r->residual, rows * (size_t)r->d);
+  return arena.used;
+}
 
 static olica_status create_residual(const olica_state *state, residual_work *r) {
   const olica_method_job *job = &state->job;
-  olica_env *env = job->context->env;
   r->sequences = olica_olica_pack(state);
-  size_t rows = (size_t)r->sequences * (size_t)job->stream->tokens, d = (size_t)job->stream->hidden;
-  OLICA_TRY(OLICA_NEW(env, r->a, rows * d));
-  OLICA_TRY(OLICA_NEW(env, r->gate, rows * (size_t)r->dropped->count));
-  OLICA_TRY(OLICA_NEW(env, r->up, rows * (size_t)r->dropped->count));
-  return OLICA_NEW(env, r->residual, rows * d);
+  r->rows = r->sequences * job->stream->tokens;
+  r->d = job->stream->hidden;
+  r->count = r->dropped->count;
+  return OLICA_LAY_OUT(job->context->env, "residuals of a pack", r->block, lay_out, r);
 }
 
 static void destroy_residual(olica_env *env, residual_work *r) {
   olica_dropped_destroy(r->dropped);
-  olica_memory_free(env, r->a);
-  olica_memory_free(env, r->gate);
-  olica_memory_free(env, r->up);
-  olica_memory_free(env, r->residual);
+  olica_memory_free(env, r->block);
 }
 
 static olica_status add_residual(const residual_work *r, const olica_collected *work, int64_t first,
@@ -149,5 +157,39 @@ olica_status olica_olica_cut(void *self, int index, olica_layer *dense, olica_la
   OLICA_TRY(finish(state, dense, pruned, record));
   olica_collect_free(job, &work);
   *out = pruned;
+  return OLICA_OK;
+}
+
+/* ---- the replay ---- */
+
+static void replay_residual(olica_ledger *ledger, const olica_method_model *model,
+                            const olica_method_site *site, int count) {
+  int d = model->arch->hidden;
+  residual_work r = {.rows = site->pack_rows, .d = d, .count = count};
+  olica_hold dropped = olica_dropped_hold(ledger, site->precision, count, d);
+  olica_ledger_touch(ledger, lay_out(&r, NULL));
+  olica_ledger_release(ledger, dropped);
+}
+
+olica_status olica_olica_replay_cut(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                    const olica_method_site *site, const olica_budget *budget,
+                                    const olica_layer_shape *shape) {
+  const olica_arch *arch = model->arch;
+  const olica_decompose_ranks on = {site->backend, site->block, site->ranks, site->nodes};
+  olica_hold sums = {0};
+  olica_rotate_replay(ledger, arch, olica_prune_options_of(model).ond);
+  olica_collected_hold work = olica_collect_replay(ledger, model, site, &model->dense[0],
+                                                   (olica_collect_wish){.ffn_input = shape->branch > 0});
+  olica_hold lists = olica_select_replay(ledger, arch, shape);
+  if (shape->branch > 0) {
+    sums = olica_fit_sums_hold(ledger, site->precision, OLICA_SIDES, arch->hidden, site->tokens,
+                               site->pack_rows / site->tokens);
+    replay_residual(ledger, model, site, budget->neurons_dropped);
+  }
+  olica_ledger_release(ledger, work.ffn_input);
+  OLICA_TRY(olica_decompose_replay(env, ledger, &on, arch, shape, sums));
+  olica_ledger_release(ledger, work.energies);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
+  olica_ledger_release(ledger, lists);
   return OLICA_OK;
 }

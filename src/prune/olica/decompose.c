@@ -45,35 +45,6 @@ int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *sh
   return k.count;
 }
 
-/* Returns the bytes of one problem at its site; raises *end to the workspace for replicating its results. */
-static olica_problem_bytes bytes_of(const olica_site *at, const olica_problem *p, double *end) {
-  bool branch = p->columns > 0;
-  *end =
-      fmax(*end, branch ? olica_branch_end_bytes(at, p->order, p->wanted) : olica_lowrank_end_bytes(at, p));
-  return branch ? olica_branch_bytes(at, p->order, p->wanted) : olica_lowrank_bytes(at, p);
-}
-
-/* The fit's sums are freed before the others begin. */
-olica_status olica_decompose_bytes(olica_env *env, const olica_decompose_ranks *on, const olica_arch *arch,
-                                   const olica_layer_shape *shape, double sums, double *bytes) {
-  olica_problem problem[OLICA_DECOMPOSE_MOST];
-  olica_placement places[OLICA_DECOMPOSE_MOST];
-  olica_problem_bytes each[OLICA_DECOMPOSE_MOST];
-  int count = olica_decompose_problems(arch, shape, problem), d = arch->hidden;
-  double root = (double)sizeof(double) * d, gathered = 0, end = 0;
-  OLICA_TRY(olica_solver_place(env, on->backend, on->ranks, count, problem, places));
-  for (int i = 0; i < count; i++) {
-    olica_site at = {places[i], on->block, on->nodes};
-    each[i] = bytes_of(&at, &problem[i], &end);
-    if (problem[i].columns > 0)
-      gathered = sums + olica_fit_bytes(&at, d).kept + olica_fit_gather_bytes(&at, d);
-  }
-  if (shape->branch > 0) root += olica_fit_vector_bytes(d);
-  olica_step_bytes step = olica_solver_step_bytes(count, places, each);
-  *bytes = root + fmax(gathered, fmax(step.solved, step.ended + end));
-  return OLICA_OK;
-}
-
 static olica_status place(olica_pool *pool, const olica_arch *arch, tasks *t) {
   olica_context *context = t->context;
   olica_problem problem[OLICA_DECOMPOSE_MOST];
@@ -155,5 +126,70 @@ olica_status olica_decompose_layer(olica_pool *pool, olica_context *context, con
   OLICA_TRY(solve(&t, &k));
   OLICA_TRY(end(&t, &k));
   olica_memory_free(context->env, t.root);
+  return OLICA_OK;
+}
+
+/* ---- the replay ---- */
+
+/* Problems of a layer as a rank sees them. */
+typedef struct view {
+  int count, d;
+  const olica_problem *problem;
+  olica_site at[OLICA_DECOMPOSE_MOST];
+} view;
+
+static void replay_begin(olica_ledger *ledger, const view *v, olica_hold sums) {
+  for (int i = 0; i < v->count; i++)
+    if (v->problem[i].columns > 0) olica_fit_replay_gather(ledger, &v->at[i], v->d);
+  olica_ledger_release(ledger, sums);
+  for (int i = 0; i < v->count; i++) {
+    const olica_problem *p = &v->problem[i];
+    if (p->columns > 0)
+      olica_branch_replay_begin(ledger, &v->at[i], v->d, p->wanted);
+    else
+      olica_lowrank_replay_begin(ledger, &v->at[i], p);
+  }
+}
+
+static void replay_solve(olica_ledger *ledger, const view *v) {
+  for (int i = 0; i < v->count; i++) {
+    const olica_problem *p = &v->problem[i];
+    if (!olica_site_member(&v->at[i])) continue;
+    if (p->columns > 0)
+      olica_branch_replay_solve(ledger, &v->at[i], v->d, p->wanted);
+    else
+      olica_lowrank_replay_solve(ledger, &v->at[i], p);
+  }
+}
+
+static void replay_end(olica_ledger *ledger, const view *v) {
+  for (int i = 0; i < v->count; i++) {
+    const olica_problem *p = &v->problem[i];
+    if (p->columns > 0)
+      olica_branch_replay_end(ledger, &v->at[i], v->d, p->wanted);
+    else
+      olica_lowrank_replay_end(ledger, &v->at[i], p);
+  }
+}
+
+/* A rank that needs most is the first of some group. */
+olica_status olica_decompose_replay(olica_env *env, olica_ledger *ledger, const olica_decompose_ranks *on,
+                                    const olica_arch *arch, const olica_layer_shape *shape, olica_hold sums) {
+  olica_problem problem[OLICA_DECOMPOSE_MOST];
+  olica_placement places[OLICA_DECOMPOSE_MOST];
+  view v = {.count = olica_decompose_problems(arch, shape, problem), .d = arch->hidden, .problem = problem};
+  OLICA_TRY(olica_solver_place(env, on->backend, on->ranks, v.count, problem, places));
+  olica_hold root = olica_ledger_hold(ledger, (size_t)arch->hidden * sizeof(double));
+  for (int r = 0; r < v.count; r++) {
+    olica_ledger one = *ledger;
+    for (int i = 0; i < v.count; i++)
+      v.at[i] = (olica_site){places[i], on->block, on->nodes, places[r].first};
+    replay_begin(&one, &v, sums);
+    replay_solve(&one, &v);
+    replay_end(&one, &v);
+    olica_ledger_join(ledger, &one);
+  }
+  olica_ledger_release(ledger, root);
+  olica_ledger_release(ledger, sums);
   return OLICA_OK;
 }

@@ -27,13 +27,13 @@ enum { OLICA_DECOMPOSE_MOST = 3 };
 int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *shape,
                              olica_problem problem[OLICA_DECOMPOSE_MOST]);
 
-/* Computes the bytes of the rank that needs most, of `ranks` ranks on `nodes` nodes; `sums` are the bytes of
- * the branch's fit sums on a rank, held when it begins. Not collective; OLICA_ERR_MEMORY only. */
+/* Replays olica_decompose_layer on the ledger of the rank that needs most; `sums` is what the branch's fit
+ * sums hold when it begins. Not collective; OLICA_ERR_MEMORY only. */
 typedef struct olica_decompose_ranks {
   olica_backend backend; /* the back end asked for */
   int block, ranks, nodes;
 } olica_decompose_ranks;
-olica_status olica_decompose_bytes(olica_env *env, const olica_decompose_ranks *on, const olica_arch *arch,
-                                   const olica_layer_shape *shape, double sums, double *bytes);
+olica_status olica_decompose_replay(olica_env *env, olica_ledger *ledger, const olica_decompose_ranks *on,
+                                    const olica_arch *arch, const olica_layer_shape *shape, olica_hold sums);
 
 #endif

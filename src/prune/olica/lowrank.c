@@ -10,27 +10,16 @@ olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
   return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};
 }
 
-/* b and a; W and G, the eigenvalues, and the eigensolver's workspace. */
-olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *p) {
-  double factors =
-      olica_solver_matrix_bytes(at, p->order, p->wanted) + olica_solver_matrix_bytes(at, p->wanted, p->inner);
-  double weights =
-      olica_solver_matrix_bytes(at, p->order, p->inner) + olica_solver_matrix_bytes(at, p->order, p->order);
-  return (olica_problem_bytes){.kept = factors,
-                               .solved = weights + (double)sizeof(double) * p->wanted +
-                                         olica_solver_eigen_bytes(at, p->order, p->wanted)};
-}
-
-double olica_lowrank_end_bytes(const olica_site *at, const olica_problem *p) {
-  return fmax(olica_solver_replicate_bytes(at, p->order, p->wanted),
-              olica_solver_replicate_bytes(at, p->wanted, p->inner));
-}
-
 olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
                                  olica_lowrank *lowrank) {
   *lowrank = (olica_lowrank){.solver = solver, .linear = linear, .name = name};
   OLICA_TRY(olica_solver_matrix(solver, linear->out, rank, &lowrank->basis));
   return olica_solver_matrix(solver, rank, linear->in, &lowrank->factor);
+}
+
+void olica_lowrank_replay_begin(olica_ledger *ledger, const olica_site *at, const olica_problem *p) {
+  olica_solver_hold_matrix(ledger, at, p->order, p->wanted);
+  olica_solver_hold_matrix(ledger, at, p->wanted, p->inner);
 }
 
 static olica_status allocate(const olica_lowrank *lowrank, olica_env *env, olica_matrix **weight,
@@ -60,12 +49,26 @@ olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root) {
   return OLICA_OK;
 }
 
+void olica_lowrank_replay_solve(olica_ledger *ledger, const olica_site *at, const olica_problem *p) {
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, at, p->order, p->inner);
+  olica_solver_hold_matrix(ledger, at, p->order, p->order);
+  olica_ledger_hold(ledger, (size_t)p->wanted * sizeof(double));
+  olica_solver_replay_eigen(ledger, at, p->order, p->wanted);
+  olica_ledger_rewind(ledger, before);
+}
+
 olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a) {
   OLICA_TRY(olica_matrix_replicate(lowrank->basis, lowrank->basis->cols, b));
   OLICA_TRY(olica_matrix_replicate(lowrank->factor, lowrank->factor->cols, a));
   olica_matrix_destroy(lowrank->basis);
   olica_matrix_destroy(lowrank->factor);
   return OLICA_OK;
+}
+
+void olica_lowrank_replay_end(olica_ledger *ledger, const olica_site *at, const olica_problem *p) {
+  olica_solver_replay_replicate(ledger, at, p->order, p->wanted);
+  olica_solver_replay_replicate(ledger, at, p->wanted, p->inner);
 }
 
 olica_status olica_lowrank_error(olica_context *context, const olica_linear *dense,

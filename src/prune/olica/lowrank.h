@@ -18,10 +18,6 @@ typedef struct olica_lowrank {
 /* Returns the problem for olica_solver_place. Pure. */
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank);
 
-/* Bytes of a decomposition, and of the workspace for replicating its factors, on every rank. Pure. */
-olica_problem_bytes olica_lowrank_bytes(const olica_site *at, const olica_problem *problem);
-double olica_lowrank_end_bytes(const olica_site *at, const olica_problem *problem);
-
 /* Allocates the factors on the solver's ranks. Not collective, but every rank of the context calls it. */
 olica_status olica_lowrank_begin(olica_solver *solver, const olica_linear *linear, int rank, const char *name,
                                  olica_lowrank *lowrank);
@@ -30,6 +26,11 @@ olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root);
 /* Copies b and a to every rank (NULL: this rank takes none, since another rank of its node does), and frees
  * the factors. Collective on the context. */
 olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
+
+/* Replay the three on the ledger of a rank (solve: of a member). */
+void olica_lowrank_replay_begin(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
+void olica_lowrank_replay_solve(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
+void olica_lowrank_replay_end(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
 
 /* Returns ||b·a - W||_F / ||W||_F of a projection of `pruned`; 0 if it was not factored. Rows are divided
  * among the ranks. Collective on the context. */

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "la/product.h"
 #include "par/comm.h"
 #include "par/partition.h"
@@ -16,9 +17,14 @@ typedef struct turn {
   float *bias;   /* T⁻¹ b_v [h]; as above */
 } turn;
 
-/* Computes a turn in one form, on the one rank of its solver. */
-typedef olica_status form(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
-                          const olica_layer *layer, int group, turn *to);
+/* A form: computes a turn, on the one rank of its solver; replays that on the rank's ledger. */
+typedef struct form {
+  olica_status (*solve)(olica_env *env, olica_solver *solver, const olica_arch *arch, const double *root,
+                        const olica_layer *layer, int group, turn *to);
+  void (*replay)(olica_ledger *ledger, const olica_arch *arch);
+} form;
+
+static const olica_site alone = {.place = {OLICA_BACKEND_LAPACK, 0, 1}, .block = 1, .nodes = 1};
 
 /* Copies the columns of W_o that belong to a group of heads, weighted: column row·g + i of w [h x d·g], which
  * lies on this rank alone, is sqrt(e[row]) O_i[row, :]. */
@@ -59,6 +65,17 @@ static olica_status fast(olica_env *env, olica_solver *solver, const olica_arch 
   return OLICA_OK;
 }
 
+static void replay_fast(olica_ledger *ledger, const olica_arch *arch) {
+  int h = arch->head, g = arch->heads / arch->kv_heads;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, &alone, h, arch->hidden * g);
+  olica_solver_hold_matrix(ledger, &alone, h, h);
+  olica_solver_hold_matrix(ledger, &alone, h, h);
+  olica_ledger_hold(ledger, (size_t)h * sizeof(double));
+  olica_solver_replay_eigen(ledger, &alone, h, h);
+  olica_ledger_rewind(ledger, before);
+}
+
 /* Computes Z [d x h]: the right singular vectors of M; w holds diag(sqrt e) O_i. */
 static olica_status right_vectors(olica_env *env, olica_solver *solver, const olica_matrix *values,
                                   const olica_matrix *w, olica_matrix *z) {
@@ -74,6 +91,16 @@ static olica_status right_vectors(olica_env *env, olica_solver *solver, const ol
   olica_matrix_destroy(gram);
   OLICA_FREE(env, squares);
   return OLICA_OK;
+}
+
+static void replay_right_vectors(olica_ledger *ledger, int d, int h, int g) {
+  olica_hold m = olica_solver_hold_matrix(ledger, &alone, d, d * g);
+  olica_hold gram = olica_solver_hold_matrix(ledger, &alone, d, d);
+  olica_hold squares = olica_ledger_hold(ledger, (size_t)h * sizeof(double));
+  olica_ledger_release(ledger, m);
+  olica_solver_replay_eigen(ledger, &alone, d, h);
+  olica_ledger_release(ledger, gram);
+  olica_ledger_release(ledger, squares);
 }
 
 /* out [h] := T⁻¹ bias, by (TᵀT)⁻¹ Tᵀ bias. */
@@ -109,6 +136,16 @@ static olica_status is_singular(olica_env *env, olica_solver *solver, const olic
   release((olica_matrix *[]){square, u}, 2);
   OLICA_FREE(env, values);
   return OLICA_OK;
+}
+
+/* It needs more than turn_bias, with a matrix fewer. */
+static void replay_singular(olica_ledger *ledger, int h) {
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, &alone, h, h);
+  olica_solver_hold_matrix(ledger, &alone, h, h);
+  olica_ledger_hold(ledger, (size_t)h * sizeof(double));
+  olica_solver_replay_eigen(ledger, &alone, h, h);
+  olica_ledger_rewind(ledger, before);
 }
 
 /* Takes the fast form in place of the standard one, for which values and bias are allocated. */
@@ -158,19 +195,21 @@ static olica_status standard(olica_env *env, olica_solver *solver, const olica_a
   return singular ? fast_instead(env, solver, arch, root, layer, group, to) : OLICA_OK;
 }
 
-static form *const forms[] = {[OLICA_OND_FAST] = fast, [OLICA_OND_STANDARD] = standard};
-
-double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice which) {
-  const olica_site alone = {.place = {OLICA_BACKEND_LAPACK, 0, 1}, .block = 1, .nodes = 1};
-  double h = arch->head, d = arch->hidden, g = (double)arch->heads / arch->kv_heads, k = arch->kv_heads;
-  double everywhere = 4 * (k * h * h + h * d) + 8 * d, w = h * d * g;
-  if (which == OLICA_OND_FAST)
-    return everywhere + 8 * (w + 2 * h * h + h) + olica_solver_eigen_bytes(&alone, arch->head, arch->head);
-  double vectors =
-      8 * (d * d + h) + fmax(8 * d * d * g, olica_solver_eigen_bytes(&alone, arch->hidden, arch->head));
-  double singular = 8 * (2 * h * h + h) + olica_solver_eigen_bytes(&alone, arch->head, arch->head);
-  return everywhere + 4 * k * h * (d + 1) + 8 * (w + 2 * h * d + h * h) + fmax(vectors, singular);
+/* The fast form, which may take its place, needs less. */
+static void replay_standard(olica_ledger *ledger, const olica_arch *arch) {
+  int h = arch->head, d = arch->hidden, g = arch->heads / arch->kv_heads;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, &alone, h, d * g);
+  olica_solver_hold_matrix(ledger, &alone, h, d);
+  olica_solver_hold_matrix(ledger, &alone, d, h);
+  olica_solver_hold_matrix(ledger, &alone, h, h);
+  replay_right_vectors(ledger, d, h, g);
+  replay_singular(ledger, h);
+  olica_ledger_rewind(ledger, before);
 }
+
+static const form forms[] = {
+    [OLICA_OND_FAST] = {fast, replay_fast}, [OLICA_OND_STANDARD] = {standard, replay_standard}};
 
 static olica_placement place_group(const olica_context *context, const olica_arch *arch, int group) {
   return (olica_placement){OLICA_BACKEND_LAPACK, olica_partition_owner(arch->kv_heads, context->size, group),
@@ -191,7 +230,7 @@ static olica_status solve_groups(olica_pool *pool, olica_context *context, const
   for (int j = 0; j < arch->kv_heads && status == OLICA_OK; j++) {
     status = olica_pool_solver(pool, place_group(context, arch, j), &solver);
     if (status == OLICA_OK && olica_solver_member(solver))
-      status = forms[which](context->env, solver, arch, root, layer, j, &turns[j]);
+      status = forms[which].solve(context->env, solver, arch, root, layer, j, &turns[j]);
   }
   OLICA_AGREE(context, status);
   olica_memory_free(context->env, root);
@@ -235,44 +274,63 @@ static void turn_group(olica_env *env, const olica_arch *arch, olica_layer *laye
   }
 }
 
-/* Allocates all turns; for the standard form their values and biases too. */
-static olica_status allocate(olica_env *env, const olica_arch *arch, olica_ond_choice which, turn **out,
-                             float **scratch) {
+/* The turns of all groups, and the copy of a head's columns. */
+typedef struct turns {
+  bool inverts; /* the standard form: with values and biases */
+  turn *turn;   /* [K] */
+  turn all;     /* of all groups, one after the other */
+  float *scratch;
+  void *block;
+} turns;
+
+static size_t lay_out(const olica_arch *arch, turns *t, void *block) {
+  olica_arena arena = {.block = block};
   size_t h = (size_t)arch->head, d = (size_t)arch->hidden, groups = (size_t)arch->kv_heads;
-  turn all = {0}, *turns;
-  OLICA_TRY(OLICA_NEW(env, turns, groups));
-  OLICA_TRY(OLICA_NEW(env, all.t, groups * h * h));
-  if (which == OLICA_OND_STANDARD) {
-    OLICA_TRY(OLICA_NEW(env, all.values, groups * h * d));
-    OLICA_TRY(OLICA_NEW(env, all.bias, groups * h));
+  OLICA_TAKE(&arena, t->turn, groups);
+  OLICA_TAKE(&arena, t->all.t, groups * h * h);
+  if (t->inverts) {
+    OLICA_TAKE(&arena, t->all.values, groups * h * d);
+    OLICA_TAKE(&arena, t->all.bias, groups * h);
   }
+  OLICA_TAKE(&arena, t->scratch, h * d);
+  return arena.used;
+}
+
+static olica_status allocate(olica_env *env, const olica_arch *arch, turns *t) {
+  size_t h = (size_t)arch->head, d = (size_t)arch->hidden, groups = (size_t)arch->kv_heads;
+  t->block = olica_memory_get(env, "turns of the heads", lay_out(arch, t, NULL), 1);
+  if (!t->block) return env->error.code;
+  lay_out(arch, t, t->block);
   for (size_t j = 0; j < groups; j++)
-    turns[j] = (turn){all.t + j * h * h, all.values ? all.values + j * h * d : NULL,
-                      all.bias ? all.bias + j * h : NULL};
-  *out = turns;
-  return OLICA_NEW(env, *scratch, h * d);
+    t->turn[j] = (turn){t->all.t + j * h * h, t->inverts ? t->all.values + j * h * d : NULL,
+                        t->inverts ? t->all.bias + j * h : NULL};
+  return OLICA_OK;
+}
+
+void olica_rotate_replay(olica_ledger *ledger, const olica_arch *arch, olica_ond_choice which) {
+  turns t = {.inverts = which == OLICA_OND_STANDARD};
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold(ledger, lay_out(arch, &t, NULL));
+  olica_ledger_hold(ledger, (size_t)arch->hidden * sizeof(double)); /* root, of solve_groups */
+  forms[which].replay(ledger, arch);
+  olica_ledger_rewind(ledger, before);
 }
 
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                  olica_ond_choice which, const double *e, olica_layer *layer) {
   olica_env *env = context->env;
   size_t h = (size_t)arch->head, d = (size_t)arch->hidden;
-  turn *turns = NULL;
-  float *scratch = NULL;
+  turns t = {.inverts = which == OLICA_OND_STANDARD};
   assert(which != OLICA_OND_STANDARD || arch->head <= arch->hidden); /* the budget refuses other shapes */
-  OLICA_AGREE(context, allocate(env, arch, which, &turns, &scratch));
-  OLICA_TRY(solve_groups(pool, context, arch, which, e, layer, turns));
-  share(context, arch, turns->t, h * h);
-  share(context, arch, turns->values, h * d);
-  share(context, arch, turns->bias, h);
+  OLICA_AGREE(context, allocate(env, arch, &t));
+  OLICA_TRY(solve_groups(pool, context, arch, which, e, layer, t.turn));
+  share(context, arch, t.all.t, h * h);
+  share(context, arch, t.all.values, h * d);
+  share(context, arch, t.all.bias, h);
   olica_range own = olica_shared_part(context, arch->kv_heads);
   for (int j = (int)own.first; j < (int)(own.first + own.count); j++)
-    turn_group(env, arch, layer, j, &turns[j], scratch);
+    turn_group(env, arch, layer, j, &t.turn[j], t.scratch);
   olica_shared_fence(context);
-  olica_memory_free(env, turns->t);
-  olica_memory_free(env, turns->values);
-  olica_memory_free(env, turns->bias);
-  olica_memory_free(env, turns);
-  olica_memory_free(env, scratch);
+  olica_memory_free(env, t.block);
   return OLICA_OK;
 }

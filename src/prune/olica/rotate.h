@@ -24,7 +24,7 @@
 olica_status olica_rotate_values(olica_pool *pool, olica_context *context, const olica_arch *arch,
                                  olica_ond_choice form, const double *e, olica_layer *layer);
 
-/* Returns the bytes of the rank that needs most, beside the layer. Pure. */
-double olica_rotate_bytes(const olica_arch *arch, olica_ond_choice form);
+/* Replays it on the ledger of a rank that solves. */
+void olica_rotate_replay(olica_ledger *ledger, const olica_arch *arch, olica_ond_choice form);
 
 #endif

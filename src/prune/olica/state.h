@@ -39,6 +39,12 @@ static inline double olica_olica_damping(const olica_state *state) {
 
 olica_status olica_olica_plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                               olica_method_plan *plan);
+/* Replay the survey of a layer, and the cut of one to that shape, on the plan's ledgers. */
+olica_status olica_olica_replay_survey(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                       const olica_method_site *site);
+olica_status olica_olica_replay_cut(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                    const olica_method_site *site, const olica_budget *budget,
+                                    const olica_layer_shape *shape);
 olica_status olica_olica_observe(void *state, int pass, const olica_maps *maps);
 olica_status olica_olica_settle(void *state);
 olica_status olica_olica_cut(void *state, int index, olica_layer *dense, olica_layer **pruned,

@@ -89,11 +89,15 @@ static olica_status solve_timed(olica_state *state) {
   return status;
 }
 
+static size_t energy_numbers(int threads, int d) {
+  return (size_t)threads * (size_t)d;
+}
+
 static olica_status create_survey(olica_state *state, survey_view *view) {
   const olica_method_job *job = &state->job;
   view->d = job->model.arch->hidden;
   OLICA_AGREE(job->context, OLICA_NEW(job->context->env, view->output_energy,
-                                      (size_t)olica_forward_threads(job->forward) * (size_t)view->d));
+                                      energy_numbers(olica_forward_threads(job->forward), view->d)));
   return olica_fit_sums_create(job->context, job->kernel, OLICA_SIDES, view->d, job->stream->tokens,
                                olica_olica_pack(state), &view->sums);
 }
@@ -135,4 +139,52 @@ olica_status olica_olica_observe(void *self, int pass, const olica_maps *maps) {
 olica_status olica_olica_settle(void *self) {
   const olica_state *state = self;
   return state->waiting_count > 0 ? solve_timed(self) : OLICA_OK;
+}
+
+/* ---- the replay ---- */
+
+/* A batch of fits as a rank sees it: the last layer's sums become a fit while its workspace is still held;
+ * then all are solved, the packed layer beside them. */
+static void replay_batch(olica_ledger *ledger, const olica_method_model *model, const olica_method_site *site,
+                         int fits, const olica_placement *place, int rank) {
+  int d = model->arch->hidden;
+  olica_maps_hold(ledger, model->arch, &model->dense[0], site->precision);
+  olica_hold work = olica_ledger_mark(ledger);
+  olica_ledger_hold(ledger, energy_numbers(site->threads, d) * sizeof(double));
+  olica_fit_sums_hold(ledger, site->precision, OLICA_SIDES, d, site->tokens, site->pack_rows / site->tokens);
+  work = olica_ledger_since(ledger, work);
+  for (int i = 0; i < fits; i++)
+    olica_fit_replay_gather(ledger, &(olica_site){place[i], site->block, site->nodes, rank}, d);
+  olica_ledger_release(ledger, work);
+  for (int i = 0; i < fits; i++) {
+    const olica_site at = {place[i], site->block, site->nodes, rank};
+    if (olica_site_member(&at)) olica_fit_replay_solve(ledger, &at, d);
+  }
+}
+
+/* The rank that needs most is the first of some fit's. */
+static olica_status replay_fits(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                const olica_method_site *site, int fits) {
+  olica_problem *problem;
+  olica_placement *place;
+  OLICA_TRY(OLICA_NEW(env, problem, (size_t)fits));
+  OLICA_TRY(OLICA_NEW(env, place, (size_t)fits));
+  for (int i = 0; i < fits; i++) problem[i] = olica_fit_problem(model->arch->hidden);
+  OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, fits, problem, place));
+  for (int i = 0; i < fits; i++) {
+    olica_ledger one = *ledger;
+    replay_batch(&one, model, site, fits, place, place[i].first);
+    olica_ledger_join(ledger, &one);
+  }
+  olica_memory_free(env, problem);
+  olica_memory_free(env, place);
+  return OLICA_OK;
+}
+
+/* A batch has a fit for every rank, or for every layer that is left. */
+olica_status olica_olica_replay_survey(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                       const olica_method_site *site) {
+  int layers = model->arch->layers, fits = site->ranks < layers ? site->ranks : layers;
+  OLICA_TRY(replay_fits(env, ledger, model, site, fits));
+  return layers % fits > 0 ? replay_fits(env, ledger, model, site, layers % fits) : OLICA_OK;
 }

@@ -1,7 +1,5 @@
 #include "curve.h"
 
-#include <math.h>
-
 #include "par/comm.h"
 
 #define RIDGE 1e-3
@@ -77,14 +75,19 @@ olica_status olica_refit_curve(const olica_method_job *job, const olica_layer *d
   return OLICA_OK;
 }
 
-olica_status olica_refit_curve_bytes(olica_env *env, const olica_method_site *site, const olica_arch *arch,
-                                     double *bytes) {
+olica_status olica_refit_replay_curve(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
+                                      const olica_arch *arch) {
   const olica_problem problem = olica_refit_curve_problem(arch);
   olica_site at = {.block = site->block, .nodes = site->nodes};
   int d = arch->hidden, f = arch->ffn;
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
-  double weights = olica_solver_matrix_bytes(&at, d, f), diagonal = (double)sizeof(double) * f;
-  *bytes =
-      olica_solver_matrix_bytes(&at, f, f) + fmax(olica_solver_sum_bytes(&at, f, f), 2 * weights + diagonal);
+  at.rank = at.place.first;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, &at, f, f);
+  olica_solver_replay_sum(ledger, &at, f, f);
+  olica_solver_hold_matrix(ledger, &at, d, f);
+  olica_solver_hold_matrix(ledger, &at, d, f);
+  olica_solver_replay_ridge(ledger, f);
+  olica_ledger_rewind(ledger, before);
   return OLICA_OK;
 }

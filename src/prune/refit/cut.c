@@ -6,6 +6,7 @@
  *   keep      rank 0 orders the neurons by importance; all ranks copy the kept ones   order.c
  *   refit     the down matrix makes up for the dropped neurons      down.c */
 #include "../layer.h"
+#include "../select.h"
 #include "down.h"
 #include "order.h"
 #include "par/comm.h"
@@ -63,4 +64,23 @@ olica_status olica_refit_cut(void *self, int index, olica_layer *dense, olica_la
   olica_collect_free(job, &work);
   *out = pruned;
   return olica_pruned_round(job, pruned);
+}
+
+/* Replays the cut, and the pass of the pruned layer after it. */
+olica_status olica_refit_replay_cut(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                    const olica_method_site *site, const olica_layer_shape *shape) {
+  const olica_arch *arch = model->arch;
+  const olica_collect_wish wish = {.advance = olica_refit_options_of(model).statistics == OLICA_REFIT_DENSE};
+  olica_hold sums = olica_fit_sums_hold(ledger, site->precision, 1, arch->ffn, site->tokens,
+                                        site->pack_rows / site->tokens);
+  olica_collected_hold work = olica_collect_replay(ledger, model, site, &model->dense[0], wish);
+  olica_hold order = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(int32_t));
+  olica_refit_replay_order(ledger, arch);
+  olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
+  olica_ledger_release(ledger, order);
+  OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, shape->ffn, sums));
+  olica_ledger_release(ledger, work.energies);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
+  olica_ledger_release(ledger, lists);
+  return OLICA_OK;
 }

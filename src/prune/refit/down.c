@@ -133,23 +133,33 @@ olica_status olica_refit_down(const olica_method_job *job, const olica_layer *de
   return OLICA_OK;
 }
 
-olica_status olica_refit_down_bytes(olica_env *env, const olica_method_site *site, const olica_arch *arch,
-                                    int kept, double sums, double *bytes) {
+olica_status olica_refit_down_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
+                                     const olica_arch *arch, int kept, olica_hold sums) {
   int d = arch->hidden, dropped = arch->ffn - kept;
   const olica_problem problem = olica_refit_down_problem(d, kept);
   olica_site at = {.block = site->block, .nodes = site->nodes};
-  *bytes = sums;
-  if (dropped == 0) return OLICA_OK;
+  if (dropped == 0) {
+    olica_ledger_release(ledger, sums);
+    return OLICA_OK;
+  }
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
-  double rest = (double)sizeof(int32_t) * dropped;
-  double gram = olica_solver_matrix_bytes(&at, kept, kept),
-         cross = olica_solver_matrix_bytes(&at, kept, dropped),
-         weights = olica_solver_matrix_bytes(&at, dropped, d),
-         change = olica_solver_matrix_bytes(&at, kept, d);
-  double read = fmax(olica_solver_sum_bytes(&at, kept, kept), olica_solver_sum_bytes(&at, kept, dropped));
-  double diagonal = (double)sizeof(double) * kept, everywhere = (double)sizeof(float) * kept * d;
-  double gathered = sums + gram + cross + read, solved = gram + change + fmax(cross + weights, diagonal);
-  double ended = change + everywhere + olica_solver_replicate_bytes(&at, kept, d);
-  *bytes = rest + fmax(gathered, fmax(solved, ended));
+  at.rank = at.place.first;
+  olica_hold rest = olica_ledger_hold(ledger, (size_t)dropped * sizeof(int32_t));
+  olica_hold gram = olica_solver_hold_matrix(ledger, &at, kept, kept);
+  olica_hold cross = olica_solver_hold_matrix(ledger, &at, kept, dropped);
+  olica_solver_replay_sum(ledger, &at, kept, kept);
+  olica_solver_replay_sum(ledger, &at, kept, dropped);
+  olica_ledger_release(ledger, sums);
+  olica_hold weights = olica_solver_hold_matrix(ledger, &at, dropped, d);
+  olica_hold change = olica_solver_hold_matrix(ledger, &at, kept, d);
+  olica_ledger_release(ledger, cross);
+  olica_ledger_release(ledger, weights);
+  olica_solver_replay_ridge(ledger, kept);
+  olica_ledger_release(ledger, gram);
+  olica_hold everywhere = olica_ledger_hold(ledger, (size_t)kept * (size_t)d * sizeof(float));
+  olica_solver_replay_replicate(ledger, &at, kept, d);
+  olica_ledger_release(ledger, everywhere);
+  olica_ledger_release(ledger, change);
+  olica_ledger_release(ledger, rest);
   return OLICA_OK;
 }

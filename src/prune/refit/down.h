@@ -19,9 +19,8 @@ olica_problem olica_refit_down_problem(int hidden, int kept);
 olica_status olica_refit_down(const olica_method_job *job, const olica_layer *dense, olica_fit_sums *sums,
                               double delta, olica_layer *pruned, double *change);
 
-/* Counted bytes of the rank that needs most, beside the layers: while the sums, of `sums` bytes, are read,
- * and after that. OLICA_ERR_MEMORY. */
-olica_status olica_refit_down_bytes(olica_env *env, const olica_method_site *site, const olica_arch *arch,
-                                    int kept, double sums, double *bytes);
+/* Replays it on the ledger of the rank that needs most; `sums` is what the sums hold. OLICA_ERR_MEMORY. */
+olica_status olica_refit_down_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
+                                     const olica_arch *arch, int kept, olica_hold sums);
 
 #endif

@@ -15,6 +15,10 @@ typedef struct passing {
   double sum;
 } passing;
 
+static size_t pack_numbers(int rows, int hidden) {
+  return (size_t)rows * (size_t)hidden;
+}
+
 static void keep(passing *p) {
   int64_t left = p->stream->count - p->at, count = left < p->pack ? left : p->pack;
   size_t numbers = (size_t)p->stream->tokens * (size_t)p->stream->hidden;
@@ -56,7 +60,7 @@ static void nobody(void *self, const olica_view *view) {
 olica_status olica_refit_influence(const olica_method_job *job, const olica_maps *maps, double *influence) {
   olica_context *context = job->context;
   passing p = {.stream = job->stream, .pack = olica_forward_rows(job->forward) / job->stream->tokens};
-  size_t numbers = (size_t)olica_forward_rows(job->forward) * (size_t)job->stream->hidden;
+  size_t numbers = pack_numbers(olica_forward_rows(job->forward), job->stream->hidden);
   const olica_onlooker onlooker = {.observer = {.observe = nobody, .self = &p}, .passed = passed};
   OLICA_AGREE(context, OLICA_NEW(context->env, p.before, numbers));
   keep(&p);
@@ -71,6 +75,9 @@ olica_status olica_refit_influence(const olica_method_job *job, const olica_maps
                                                 maps->index);
 }
 
-double olica_refit_influence_bytes(const olica_method_model *model, const olica_method_site *site) {
-  return (double)sizeof(float) * site->pack_rows * model->arch->hidden;
+void olica_refit_replay_influence(olica_ledger *ledger, const olica_method_model *model,
+                                  const olica_method_site *site) {
+  olica_hold maps = olica_maps_hold(ledger, model->arch, &model->dense[0], site->precision);
+  olica_ledger_touch(ledger, pack_numbers(site->pack_rows, model->arch->hidden) * sizeof(float));
+  olica_ledger_release(ledger, maps);
 }

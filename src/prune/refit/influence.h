@@ -9,7 +9,8 @@
  * Collective on the context. */
 olica_status olica_refit_influence(const olica_method_job *job, const olica_maps *maps, double *influence);
 
-/* Counted bytes of a rank. Pure. */
-double olica_refit_influence_bytes(const olica_method_model *model, const olica_method_site *site);
+/* Replays the pass of a layer, packed, on a ledger. */
+void olica_refit_replay_influence(olica_ledger *ledger, const olica_method_model *model,
+                                  const olica_method_site *site);
 
 #endif

@@ -55,6 +55,9 @@ double olica_refit_mean_diagonal(const olica_method_job *job, const olica_energi
   return sum * (double)job->stream->sequences / energies->neurons;
 }
 
-double olica_refit_order_bytes(const olica_arch *arch) {
-  return (double)sizeof(int32_t) * arch->ffn + (double)olica_select_bytes(arch);
+void olica_refit_replay_order(olica_ledger *ledger, const olica_arch *arch) {
+  olica_hold importance = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(double));
+  olica_select_replay_importance(ledger, arch->ffn);
+  olica_select_replay_order(ledger, arch->ffn);
+  olica_ledger_release(ledger, importance);
 }

@@ -18,7 +18,7 @@ olica_status olica_refit_keep(const olica_method_job *job, const olica_layer *de
 /* Mean of the diagonal of the neurons' Gram over all tokens. Pure. */
 double olica_refit_mean_diagonal(const olica_method_job *job, const olica_energies *energies);
 
-/* Counted bytes of a rank for the order. Pure. */
-double olica_refit_order_bytes(const olica_arch *arch);
+/* Replays olica_refit_order on the ledger of rank 0; the order itself is the caller's. */
+void olica_refit_replay_order(olica_ledger *ledger, const olica_arch *arch);
 
 #endif

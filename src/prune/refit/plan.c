@@ -1,40 +1,8 @@
-/* The memory and work of refit: moment by moment of its pass and of its cut, each the sum of the blocks held
- * then. */
-#include <math.h>
-
-#include "curve.h"
+/* The shapes and the work of refit. Its memory is replayed beside the functions that allocate it. */
 #include "down.h"
 #include "influence.h"
 #include "order.h"
 #include "state.h"
-
-/* Counted bytes of the Gram's sums, including a rank's share of the node's. */
-static double sums_bytes(const olica_method_model *model, const olica_method_site *site) {
-  int f = model->arch->ffn, pack = site->pack_rows / site->tokens;
-  return (double)olica_fit_sums_bytes(site->precision, 1, f, site->tokens, pack) +
-         olica_method_node_share(site, (double)olica_fit_sums_node_bytes(1, f));
-}
-
-static double lists_bytes(const olica_arch *arch, const olica_layer_shape *shape) {
-  return (double)sizeof(int32_t) * (arch->kv_heads * shape->values + shape->ffn);
-}
-
-/* The moments of a cut: the dense layer's pass, the choice of neurons, the refit, and the cut layer's pass.
- */
-static olica_status cut_bytes(olica_env *env, const olica_method_model *model, const olica_method_site *site,
-                              const olica_layer_shape *cut, double *most) {
-  const olica_arch *arch = model->arch;
-  bool stays = olica_refit_options_of(model).statistics == OLICA_REFIT_PRUNED;
-  double sums = sums_bytes(model, site), energies = (double)olica_energies_bytes(arch, site->threads), refit;
-  double lists = lists_bytes(arch, cut);
-  double copy = stays ? (double)sizeof(float) * site->pack_rows * arch->hidden : 0;
-  OLICA_TRY(olica_refit_down_bytes(env, site, arch, cut->ffn, sums, &refit));
-  double pass = sums + olica_method_packed_bytes(model, site, &model->dense[0]) + copy;
-  double choice = sums + lists + olica_refit_order_bytes(arch);
-  *most = energies + fmax(pass, fmax(choice, lists + refit));
-  *most = fmax(*most, lists + olica_method_packed_bytes(model, site, cut));
-  return OLICA_OK;
-}
 
 /* Operations per sequence: the dense layers' passes, up to the neurons or, where the stream stays dense,
  * instead of the pruned layers' passes; and the sums. */
@@ -62,47 +30,24 @@ static void plan_work(const olica_method_model *model, const olica_method_site *
   plan->sequence = sequence_work(model, site, plan);
 }
 
-/* The moments of a layer's pass: its sums, with the energies; the order of its neurons; its error curve; its
- * half fitted again; and the probes' pass through both. The dense layer is packed throughout. At the end of
- * the pass the output is looked at, with a packed panel. */
-static olica_status measure_bytes(olica_env *env, const olica_method_model *model,
-                                  const olica_method_site *site, const olica_refit_budget *budget,
-                                  const olica_refit_probes_bytes *probes, double *most) {
-  const olica_arch *arch = model->arch;
-  double sums = sums_bytes(model, site), energies = (double)olica_energies_bytes(arch, site->threads);
-  double order = (double)sizeof(int32_t) * arch->ffn, curve, refit;
-  olica_layer_shape half = model->dense[0];
-  half.ffn = budget->half;
-  double lists = lists_bytes(arch, &half);
-  OLICA_TRY(olica_refit_curve_bytes(env, site, arch, &curve));
-  OLICA_TRY(olica_refit_down_bytes(env, site, arch, half.ffn, sums, &refit));
-  double measured = fmax(sums + fmax(olica_refit_order_bytes(arch), order + curve), order + lists + refit);
-  double probed = lists + olica_method_packed_bytes(model, site, &half) + probes->gathered;
-  double panel = (double)olica_packed_bytes(site->precision, site->panel_rows, arch->hidden);
-  *most = olica_method_packed_bytes(model, site, &model->dense[0]) + fmax(energies + measured, probed);
-  *most = fmax(*most, olica_method_node_share(site, panel) + probes->scored);
-  return OLICA_OK;
-}
-
-static olica_status observe_bytes(olica_env *env, const olica_method_model *model,
+/* The pass, where the settings need one: arrays and own streams, and the moments. */
+static olica_status replay_survey(olica_env *env, const olica_method_model *model,
                                   const olica_method_site *site, const olica_refit_budget *budget,
                                   olica_method_plan *plan) {
   const olica_arch *arch = model->arch;
   const olica_refit_options options = olica_refit_options_of(model);
   if (olica_refit_passes(model->settings) == 0) return OLICA_OK;
   double layers = arch->layers, states = (double)sizeof(float) * site->tokens * arch->hidden;
-  plan->arrays = sizeof(double) * layers;
-  if (options.allocation == OLICA_REFIT_INFLUENCE) {
-    plan->stays = plan->arrays;
-    plan->observe =
-        olica_method_packed_bytes(model, site, &model->dense[0]) + olica_refit_influence_bytes(model, site);
+  bool measured = options.allocation == OLICA_REFIT_MEASURED;
+  plan->arrays = sizeof(double) * layers * (measured ? arch->ffn + 2 : 1);
+  olica_ledger_hold(&plan->create, (size_t)plan->arrays);
+  if (!measured) {
+    olica_refit_replay_influence(&plan->observe, model, site);
     return OLICA_OK;
   }
-  const olica_refit_probes_bytes probes = olica_refit_probes_need(model, site, (int)options.probes);
-  plan->arrays += sizeof(double) * layers * (arch->ffn + 1);
-  plan->stays = plan->arrays + probes.streams;
+  olica_refit_probes_hold(&plan->create, model, site, (int)options.probes);
   plan->arrays += states * (double)options.probes * (layers + 1);
-  return measure_bytes(env, model, site, budget, &probes, &plan->observe);
+  return olica_refit_replay_measure(env, &plan->observe, model, site, budget);
 }
 
 static olica_status fill_shapes(olica_env *env, const olica_method_model *model,
@@ -162,12 +107,8 @@ olica_status olica_refit_plan(olica_env *env, const olica_method_model *model, c
                            (long long)options.probes, (long long)site->sequences);
   OLICA_TRY(fill_shapes(env, model, &budget, plan));
   const olica_layer_shape widest = widest_cut(model, &budget, plan);
-  OLICA_TRY(cut_bytes(env, model, site, &widest, &plan->cut));
-  OLICA_TRY(observe_bytes(env, model, site, &budget, plan));
-  plan->node = (double)olica_fit_sums_node_bytes(1, model->arch->ffn);
-  if (plan->observe > 0)
-    plan->node += (double)olica_maps_bytes(model->arch, &model->dense[0], site->precision);
-  plan->room = (double)olica_fit_sums_room(site->precision);
+  OLICA_TRY(olica_refit_replay_cut(env, &plan->cut, model, site, &widest));
+  OLICA_TRY(replay_survey(env, model, site, &budget, plan));
   plan_work(model, site, plan);
   count_probes(model, site, plan, &plan->sequence);
   return OLICA_OK;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "par/comm.h"
 #include "par/partition.h"
 
@@ -96,12 +97,25 @@ olica_status olica_refit_probes_advance(olica_refit_probes *p, const olica_maps 
 
 /* ---- the output ---- */
 
+typedef struct output {
+  size_t positions, logits; /* numbers */
+  olica_divergence *each;
+  float *logit[2];
+} output;
+
+static size_t lay_out(output *o, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, o->each, o->positions);
+  for (int i = 0; i < 2; i++) OLICA_TAKE(&arena, o->logit[i], o->logits);
+  return arena.used;
+}
+
 olica_status olica_refit_probes_begin(olica_refit_probes *p, const float *gains) {
   olica_context *context = p->job->context;
   const olica_arch *arch = p->job->model.arch;
   int rows = p->dense->tokens;
-  size_t positions = (size_t)p->cut->count * (size_t)rows,
-         numbers = (size_t)rows * (size_t)p->job->panel_rows;
+  size_t positions = (size_t)p->cut->count * (size_t)rows;
+  output o = {.positions = positions, .logits = (size_t)rows * (size_t)p->job->panel_rows};
   OLICA_TRY(gather(p));
   for (int s = 0; s < p->count; s++) {
     float *x = p->everywhere + (size_t)s * sequence_numbers(p);
@@ -111,9 +125,9 @@ olica_status olica_refit_probes_begin(olica_refit_probes *p, const float *gains)
     float *x = olica_stream_sequence(p->cut, i);
     olica_forward_norm(arch, rows, x, gains, x);
   }
-  olica_status status = OLICA_NEW(context->env, p->each, positions);
-  for (int i = 0; i < 2 && status == OLICA_OK; i++) status = OLICA_NEW(context->env, p->logits[i], numbers);
-  OLICA_AGREE(context, status);
+  OLICA_AGREE(context, OLICA_LAY_OUT(context->env, "output of the probes", p->output, lay_out, &o));
+  p->each = o.each;
+  for (int i = 0; i < 2; i++) p->logits[i] = o.logit[i];
   olica_divergence_begin(positions, p->each);
   return OLICA_OK;
 }
@@ -163,22 +177,35 @@ olica_status olica_refit_probes_finish(olica_refit_probes *p, double *kl) {
     if (kl[i] < 0) kl[i] = 0; /* rounding, where the cut changes nothing */
   }
   olica_memory_free(env, mean);
-  OLICA_FREE(env, p->each);
-  OLICA_FREE(env, p->logits[0]);
-  OLICA_FREE(env, p->logits[1]);
+  OLICA_FREE(env, p->output);
   OLICA_FREE(env, p->everywhere);
   return OLICA_OK;
 }
 
-olica_refit_probes_bytes olica_refit_probes_need(const olica_method_model *model,
-                                                 const olica_method_site *site, int count) {
-  double states = (double)sizeof(float) * site->tokens * model->arch->hidden,
-         ids = (double)sizeof(int32_t) * site->tokens;
-  double pairs = ceil((double)count * model->arch->layers / site->ranks),
-         own = ceil((double)count / site->ranks);
-  double logits = 2.0 * sizeof(float) * site->tokens * site->panel_rows;
-  return (olica_refit_probes_bytes){.streams = (pairs + own) * (states + ids),
-                                    .gathered = count * states,
-                                    .scored = count * states + logits +
-                                              pairs * site->tokens * (double)sizeof(olica_divergence)};
+/* ---- the replay ---- */
+
+void olica_refit_probes_hold(olica_ledger *ledger, const olica_method_model *model,
+                             const olica_method_site *site, int count) {
+  int hidden = model->arch->hidden;
+  olica_stream_hold(ledger, hidden, count, site->tokens, site->ranks);
+  olica_stream_hold(ledger, hidden, (int64_t)count * model->arch->layers, site->tokens, site->ranks);
+}
+
+olica_hold olica_refit_probes_replay_gather(olica_ledger *ledger, const olica_method_model *model,
+                                            const olica_method_site *site, int count) {
+  return olica_ledger_hold(ledger, (size_t)count * (size_t)site->tokens * (size_t)model->arch->hidden *
+                                       sizeof(float));
+}
+
+void olica_refit_probes_replay_output(olica_ledger *ledger, const olica_method_model *model,
+                                      const olica_method_site *site, int count) {
+  int64_t own = olica_partition_block((int64_t)count * model->arch->layers, site->ranks, 0).count;
+  output o = {.positions = (size_t)own * (size_t)site->tokens,
+              .logits = (size_t)site->tokens * (size_t)site->panel_rows};
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_ledger_hold_node(ledger,
+                         olica_packed_measure(site->precision, site->panel_rows, model->arch->hidden));
+  olica_refit_probes_replay_gather(ledger, model, site, count);
+  olica_ledger_hold(ledger, lay_out(&o, NULL));
+  olica_ledger_rewind(ledger, before);
 }

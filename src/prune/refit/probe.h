@@ -25,7 +25,8 @@ typedef struct olica_refit_probes {
   olica_stream *dense;    /* [count] */
   olica_stream *cut;      /* [count x L], pair s L + i */
   float *everywhere;      /* [count x T x d] the dense states, while they are wanted; NULL */
-  olica_divergence *each; /* [own pairs x T], while the output is looked at, */
+  void *output;           /* the next two, while the output is looked at */
+  olica_divergence *each; /* [own pairs x T], */
   float *logits[2];       /* [T x panel rows] of the dense model, and of a variant */
 } olica_refit_probes;
 
@@ -42,12 +43,13 @@ olica_status olica_refit_probes_begin(olica_refit_probes *probes, const float *g
 void olica_refit_probes_add(olica_refit_probes *probes, int64_t count, olica_packed *rows);
 olica_status olica_refit_probes_finish(olica_refit_probes *probes, double *kl);
 
-/* Counted bytes of the rank that needs most: of the streams, from create to destroy; beside them while the
- * dense states are everywhere; and while the output is looked at. Pure. */
-typedef struct olica_refit_probes_bytes {
-  double streams, gathered, scored;
-} olica_refit_probes_bytes;
-olica_refit_probes_bytes olica_refit_probes_need(const olica_method_model *model,
-                                                 const olica_method_site *site, int count);
+/* On a ledger, of `count` sequences: holds the streams; replays the gathering of the dense states on every
+ * rank, which it holds; replays the look at the output, with a packed panel. */
+void olica_refit_probes_hold(olica_ledger *ledger, const olica_method_model *model,
+                             const olica_method_site *site, int count);
+olica_hold olica_refit_probes_replay_gather(olica_ledger *ledger, const olica_method_model *model,
+                                            const olica_method_site *site, int count);
+void olica_refit_probes_replay_output(olica_ledger *ledger, const olica_method_model *model,
+                                      const olica_method_site *site, int count);
 
 #endif

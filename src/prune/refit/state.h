@@ -31,4 +31,12 @@ const olica_scorer *olica_refit_scorer(void *state, int pass);
 olica_status olica_refit_cut(void *state, int index, olica_layer *dense, olica_layer **pruned,
                              olica_cut_record *record);
 
+/* Replays the pass over a layer where widths are measured. */
+olica_status olica_refit_replay_measure(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                        const olica_method_site *site, const olica_refit_budget *budget);
+
+/* Replays the cut of a layer to that shape on the plan's ledger. */
+olica_status olica_refit_replay_cut(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                    const olica_method_site *site, const olica_layer_shape *shape);
+
 #endif

@@ -8,6 +8,7 @@
  *   allocation = influence
  *     1 - cos of every token's state before and behind the layer                     influence.c */
 #include "../layer.h"
+#include "../select.h"
 #include "curve.h"
 #include "down.h"
 #include "influence.h"
@@ -100,4 +101,32 @@ const olica_scorer *olica_refit_scorer(void *self, int pass) {
   const olica_refit_state *state = self;
   (void)pass;
   return state->probes ? &scorer : NULL;
+}
+
+/* ---- the replay ---- */
+
+/* Replays measure, and the look at the output at the end of the pass. */
+olica_status olica_refit_replay_measure(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                        const olica_method_site *site, const olica_refit_budget *budget) {
+  const olica_arch *arch = model->arch;
+  int probes = (int)olica_refit_options_of(model).probes;
+  olica_layer_shape half = model->dense[0];
+  half.ffn = budget->half;
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
+  olica_hold sums = olica_fit_sums_hold(ledger, site->precision, 1, arch->ffn, site->tokens,
+                                        site->pack_rows / site->tokens);
+  olica_hold energies = olica_energies_hold(ledger, arch, site->threads);
+  olica_hold order = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(int32_t));
+  olica_refit_replay_order(ledger, arch);
+  OLICA_TRY(olica_refit_replay_curve(env, ledger, site, arch));
+  olica_select_hold_lists(ledger, arch, &half);
+  OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, half.ffn, sums));
+  olica_ledger_release(ledger, order);
+  olica_ledger_release(ledger, energies);
+  olica_maps_hold(ledger, arch, &half, site->precision);
+  olica_refit_probes_replay_gather(ledger, model, site, probes);
+  olica_ledger_rewind(ledger, before);
+  olica_refit_probes_replay_output(ledger, model, site, probes);
+  return OLICA_OK;
 }

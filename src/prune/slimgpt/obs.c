@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../select.h"
+#include "base/arena.h"
 #include "par/comm.h"
 
 #define DAMPING 0.01 /* of the mean of C's diagonal */
@@ -176,17 +177,22 @@ static olica_status invert(obs *o) {
   return OLICA_OK;
 }
 
+static size_t lay_out(obs *o, void *memory) {
+  olica_arena arena = {.block = memory};
+  OLICA_TAKE(&arena, o->error, o->units);
+  OLICA_TAKE(&arena, o->order, o->units);
+  OLICA_TAKE(&arena, o->block, (size_t)o->each * (size_t)o->each);
+  return arena.used;
+}
+
 static olica_status remove_all(obs *o) {
   olica_env *env = o->context->env;
-  OLICA_TRY(OLICA_NEW(env, o->error, (size_t)o->units));
-  OLICA_TRY(OLICA_NEW(env, o->order, (size_t)o->units));
-  OLICA_TRY(OLICA_NEW(env, o->block, (size_t)o->each * (size_t)o->each));
+  void *lists;
+  OLICA_TRY(OLICA_LAY_OUT(env, "lists of what goes", lists, lay_out, o));
   OLICA_TRY(invert(o));
   for (int i = 0; o->left > 0; i++)
     OLICA_TRY(take(o, o->each > 1 ? 1 : olica_slimgpt_batch(o->all, o->left, i)));
-  olica_memory_free(env, o->error);
-  olica_memory_free(env, o->order);
-  olica_memory_free(env, o->block);
+  olica_memory_free(env, lists);
   return OLICA_OK;
 }
 
@@ -238,21 +244,45 @@ olica_status olica_slimgpt_remove(const olica_method_job *job, olica_fit_sums *s
   return OLICA_OK;
 }
 
-double olica_slimgpt_remove_bytes(const olica_method_site *site, int d, int n, int each, int gone,
-                                  double sums) {
+/* Replays a step of `count` units: their choice, and the matrices. */
+static void replay_take(olica_ledger *ledger, const olica_site *at, const obs *o, int count) {
+  int g = count * o->each;
+  olica_hold kept = olica_ledger_hold(ledger, (size_t)(o->units - count) * sizeof(int32_t));
+  olica_select_replay_kept(ledger, o->units);
+  olica_ledger_release(ledger, kept);
+  olica_hold before = olica_ledger_mark(ledger);
+  olica_solver_hold_matrix(ledger, at, g, g);
+  olica_solver_hold_matrix(ledger, at, g, o->n);
+  olica_solver_hold_matrix(ledger, at, o->n + o->d, g);
+  olica_solver_hold_matrix(ledger, at, o->n + o->d, o->n);
+  olica_ledger_rewind(ledger, before);
+}
+
+void olica_slimgpt_replay_remove(olica_ledger *ledger, const olica_method_site *site, int d, int n, int each,
+                                 int gone, olica_hold sums) {
   const olica_site at = {.place = alone, .block = site->block, .nodes = site->nodes};
-  if (gone == 0) return sums;
-  int units = n / each, batch = each > 1 ? each : olica_slimgpt_batch(gone, gone, 0);
-  double square = olica_solver_matrix_bytes(&at, n, n), both = olica_solver_matrix_bytes(&at, n + d, n);
-  double lists = units * (double)(sizeof(double) + sizeof(int32_t)) + (double)sizeof(double) * each * each;
-  double read = sums + square + olica_solver_sum_bytes(&at, n, n);
-  double inverted = lists + square + fmax(square + (double)sizeof(double) * n, both);
-  double choice = lists + both + (double)sizeof(int32_t) * units + units * 17.0; /* as olica_select_kept */
-  double taken = lists + 2 * both + olica_solver_matrix_bytes(&at, batch, batch) +
-                 olica_solver_matrix_bytes(&at, batch, n) + olica_solver_matrix_bytes(&at, n + d, batch);
-  double after = olica_solver_matrix_bytes(&at, d, n);
-  double given = after + fmax(both, olica_solver_replicate_bytes(&at, d, n));
-  return units + fmax(fmax(read, inverted), fmax(fmax(choice, taken), given));
+  obs o = {.d = d, .n = n, .each = each, .units = n / each, .all = gone};
+  if (gone > 0) {
+    olica_hold gone_units = olica_ledger_hold(ledger, (size_t)o.units);
+    olica_hold gram = olica_solver_hold_matrix(ledger, &at, n, n);
+    olica_solver_replay_sum(ledger, &at, n, n);
+    olica_ledger_release(ledger, sums);
+    olica_hold inverse = olica_solver_hold_matrix(ledger, &at, n, n);
+    olica_hold lists = olica_ledger_hold(ledger, lay_out(&o, NULL));
+    olica_solver_replay_ridge(ledger, n);
+    olica_ledger_release(ledger, gram);
+    olica_hold both = olica_solver_hold_matrix(ledger, &at, n + d, n);
+    olica_ledger_release(ledger, inverse);
+    replay_take(ledger, &at, &o, each > 1 ? 1 : olica_slimgpt_batch(gone, gone, 0));
+    olica_ledger_release(ledger, lists);
+    olica_hold after = olica_solver_hold_matrix(ledger, &at, d, n);
+    olica_ledger_release(ledger, both);
+    olica_solver_replay_replicate(ledger, &at, d, n);
+    olica_ledger_release(ledger, after);
+    olica_ledger_release(ledger, gone_units);
+  } else {
+    olica_ledger_release(ledger, sums);
+  }
 }
 
 double olica_slimgpt_remove_work(int d, int n, int gone) {

@@ -18,10 +18,9 @@
 olica_status olica_slimgpt_remove(const olica_method_job *job, olica_fit_sums *sums, int each, int gone,
                                   olica_linear *map, int32_t *kept);
 
-/* Counted bytes of the rank that needs most: while the sums, of `sums` bytes, are read, and after that.
- * Pure. */
-double olica_slimgpt_remove_bytes(const olica_method_site *site, int d, int n, int each, int gone,
-                                  double sums);
+/* Replays it on the ledger of the rank that solves; `sums` is what the sums hold. */
+void olica_slimgpt_replay_remove(olica_ledger *ledger, const olica_method_site *site, int d, int n, int each,
+                                 int gone, olica_hold sums);
 /* Operations. Pure. */
 double olica_slimgpt_remove_work(int d, int n, int gone);
 

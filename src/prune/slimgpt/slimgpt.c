@@ -70,29 +70,27 @@ static olica_status make_shapes(olica_env *env, const olica_method_model *model,
 
 /* ---- the plan ---- */
 
-static double sums_bytes(const olica_method_site *site, int n) {
-  return (double)olica_fit_sums_bytes(site->precision, 1, n, site->tokens, site->pack_rows / site->tokens) +
-         olica_method_node_share(site, (double)olica_fit_sums_node_bytes(1, n));
+/* Replays a pass and the removal behind it. */
+static void replay_units(olica_ledger *ledger, const olica_method_model *model, const olica_method_site *site,
+                         int n, int each, int gone) {
+  olica_hold sums =
+      olica_fit_sums_hold(ledger, site->precision, 1, n, site->tokens, site->pack_rows / site->tokens);
+  olica_collected_hold work =
+      olica_collect_replay(ledger, model, site, &model->dense[0], (olica_collect_wish){0});
+  olica_ledger_release(ledger, work.energies);
+  olica_slimgpt_replay_remove(ledger, site, model->arch->hidden, n, each, gone, sums);
 }
 
-/* A pass and the removal behind it. */
-static double removal_bytes(const olica_method_model *model, const olica_method_site *site, int n, int each,
-                            int gone) {
+/* Replays the cut, and the pass of the pruned layer after it. */
+static void replay_cut(olica_ledger *ledger, const olica_method_model *model, const olica_method_site *site,
+                       const olica_layer_shape *shape) {
   const olica_arch *arch = model->arch;
-  double copy = (double)sizeof(float) * site->pack_rows * arch->hidden, sums = sums_bytes(site, n);
-  double energies = (double)olica_energies_bytes(arch, site->threads);
-  double pass = energies + sums + copy + olica_method_packed_bytes(model, site, &model->dense[0]);
-  return fmax(pass, olica_slimgpt_remove_bytes(site, arch->hidden, n, each, gone, sums));
-}
-
-static double cut_bytes(const olica_method_model *model, const olica_method_site *site,
-                        const olica_layer_shape *shape) {
-  const olica_arch *arch = model->arch;
-  int each = arch->heads / arch->kv_heads * arch->head;
-  double heads = removal_bytes(model, site, each * arch->kv_heads, each, arch->kv_heads - shape->kv_heads);
-  double neurons = removal_bytes(model, site, arch->ffn, 1, arch->ffn - shape->ffn);
-  double advance = olica_method_packed_bytes(model, site, shape);
-  return olica_heads_list_bytes(arch, shape) + fmax(advance, fmax(heads, neurons));
+  int each = arch->heads / arch->kv_heads * arch->head, heads = arch->kv_heads - shape->kv_heads;
+  olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
+  if (heads > 0) replay_units(ledger, model, site, each * arch->kv_heads, each, heads);
+  replay_units(ledger, model, site, arch->ffn, 1, arch->ffn - shape->ffn);
+  olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
+  olica_ledger_release(ledger, lists);
 }
 
 static void add_work(const olica_method_model *model, const olica_method_site *site,
@@ -112,18 +110,15 @@ static void add_work(const olica_method_model *model, const olica_method_site *s
 static olica_status plan(olica_env *env, const olica_method_model *model, const olica_method_site *site,
                          olica_method_plan *plan) {
   const olica_arch *arch = model->arch;
-  int width = arch->heads * arch->head, wide = width > arch->ffn ? width : arch->ffn;
   OLICA_TRY(make_shapes(env, model, plan->shapes));
   plan->largest = plan->shapes[0];
   for (int i = 0; i < arch->layers; i++) {
     const olica_layer_shape *shape = &plan->shapes[i];
     if (shape->kv_heads > plan->largest.kv_heads) plan->largest.kv_heads = shape->kv_heads;
     if (shape->ffn > plan->largest.ffn) plan->largest.ffn = shape->ffn;
-    plan->cut = fmax(plan->cut, cut_bytes(model, site, shape));
+    replay_cut(&plan->cut, model, site, shape);
     add_work(model, site, shape, plan);
   }
-  plan->node = (double)olica_fit_sums_node_bytes(1, wide);
-  plan->room = (double)olica_fit_sums_room(site->precision);
   return OLICA_OK;
 }
 
