@@ -21,6 +21,16 @@ olica_arch_layer olica_arch_plain_layer(const olica_arch *arch) {
   return (olica_arch_layer){.heads = arch->heads, .kv_heads = arch->kv_heads, .ffn = arch->ffn};
 }
 
+int olica_arch_unlike(const olica_arch *arch) {
+  const olica_arch_layer *first = &arch->layer[0], *layer;
+  for (int i = 1; i < arch->layers; i++) {
+    layer = &arch->layer[i];
+    if (layer->heads != first->heads || layer->kv_heads != first->kv_heads || layer->ffn != first->ffn)
+      return i;
+  }
+  return arch->layers;
+}
+
 /* The object that a reader reads. */
 typedef struct reader {
   olica_env *env;

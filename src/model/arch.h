@@ -61,6 +61,9 @@ typedef struct olica_arch {
 /* Returns a layer with the heads and the width of `arch`, without a window, with RoPE 0. Pure. */
 olica_arch_layer olica_arch_plain_layer(const olica_arch *arch);
 
+/* Returns the first layer whose heads or FFN width are not those of layer 0; L: there is none. Pure. */
+int olica_arch_unlike(const olica_arch *arch);
+
 /* Reads the text of a config.json; `name` is for messages. Unknown families, activations and rope scalings,
  * features that are not computed (src/model/features.c), keys that are missing or contradict each other and
  * sizes that do not fit each other are OLICA_ERR_INPUT. Free with olica_arch_free; after a failure there is

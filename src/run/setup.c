@@ -19,6 +19,18 @@ static void choose_precision(olica_setup *setup) {
                    "AMX; products are in fp32");
 }
 
+/* Refuses to prune a model whose layers differ in heads or FFN width: the methods divide the sparsity as if
+ * all layers were like the first. */
+static olica_status check_alike(const olica_setup *setup) {
+  const olica_arch *arch = &setup->source->arch;
+  int other = olica_arch_unlike(arch);
+  if (!olica_setup_prunes(setup) || other == arch->layers) return OLICA_OK;
+  return olica_error_set(setup->context->env, OLICA_ERR_CONFIG,
+                         "[model] path = %s: layer %d has other heads or another FFN width than layer 0, "
+                         "expected layers alike to prune ([prune] method = none evaluates this model)",
+                         setup->options->model.path, other);
+}
+
 olica_status olica_setup_open(olica_setup *setup) {
   olica_context *context = setup->context;
   const olica_options *options = setup->options;
@@ -31,6 +43,7 @@ olica_status olica_setup_open(olica_setup *setup) {
         "[model] path = %s is pruned already, expected an unpruned model ([prune] method = none "
         "evaluates this one)",
         options->model.path);
+  OLICA_TRY(check_alike(setup));
   choose_precision(setup);
   return OLICA_OK;
 }

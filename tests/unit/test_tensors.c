@@ -157,7 +157,13 @@ static void layers_may_differ(void **state) {
   const int64_t q[2][2] = {{24, 16}, {12, 16}}, o[2][2] = {{16, 24}, {16, 12}},
                 down[2][2] = {{16, 40}, {16, 8}};
   const int64_t kept[2][2] = {{2, 6}, {1, 6}};
+  assert_int_equal(olica_arch_unlike(&arch), LAYERS);
+  layers[1].window = 5; /* no width */
+  assert_int_equal(olica_arch_unlike(&arch), LAYERS);
+  layers[8].ffn--;
+  assert_int_equal(olica_arch_unlike(&arch), 8);
   layers[1] = (olica_arch_layer){.heads = 2, .kv_heads = 1, .ffn = 8};
+  assert_int_equal(olica_arch_unlike(&arch), 1);
   for (int l = 0; l < 2; l++) {
     const olica_layer_shape shape = olica_layer_shape_dense(&arch, l, no_bias);
     int64_t extent[2];
