@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,54 +10,46 @@
 #include "config/settings.h"
 
 /* The effect of an option; its operand stands behind `=` or in the next word. */
-typedef enum effect {
-  SET,
-  CHECK,
-  RANKS,
-  RANKS_PER_NODE,
-  VERIFY,
-  LIST,
-  HELP,
-  VERSION,
-  QUIET,
-  FRESH,
-  DUMP_TOKENS,
-  TOKENIZE,
-  DETOKENIZE,
-  SPECIAL,
-  PREDICTIONS,
-  OUTPUT
-} effect;
+typedef enum effect { SET, FLAG, COUNT, TEXT, COMMAND } effect;
+
+#define INTO(effect, field) effect, offsetof(olica_arguments, field), OLICA_COMMAND_RUN
+#define RUNS(command) COMMAND, 0, OLICA_COMMAND_##command
+#define RUNS_ON(command, field) COMMAND, offsetof(olica_arguments, field), OLICA_COMMAND_##command
 
 static const struct {
   olica_argument argument;
   effect effect;
+  size_t at;             /* field of olica_arguments that a FLAG, a COUNT or the operand goes into; 0: none */
+  olica_command command; /* COMMAND */
 } table[] = {
     {{"--set", "section.key=value",
       "overrides one setting, a path as seen from here; repeatable, the last one counts"},
-     SET},
-    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, CHECK},
-    {{"--ranks", "N", "with --check: as for mpirun -n N, on this machine alone"}, RANKS},
-    {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"}, RANKS_PER_NODE},
-    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"}, VERIFY},
-    {{"--quiet", "", "warnings and the closing table only"}, QUIET},
-    {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, FRESH},
-    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"}, TOKENIZE},
-    {{"--detokenize", "DIR FILE", "turns a line of ids back into text"}, DETOKENIZE},
+     INTO(SET, set)},
+    {{"--check", "", "prints the plan and what it needs; writes nothing; works without mpirun"}, RUNS(CHECK)},
+    {{"--ranks", "N", "with --check: as for mpirun -n N, on this machine alone"}, INTO(COUNT, ranks)},
+    {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"},
+     INTO(COUNT, ranks_per_node)},
+    {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"},
+     RUNS_ON(VERIFY, file)},
+    {{"--quiet", "", "warnings and the closing table only"}, INTO(FLAG, quiet)},
+    {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, INTO(FLAG, fresh)},
+    {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"},
+     RUNS_ON(TOKENIZE, tokenizer)},
+    {{"--detokenize", "DIR FILE", "turns a line of ids back into text"}, RUNS_ON(DETOKENIZE, tokenizer)},
     {{"--special", "",
       "with --tokenize: adds the tokenizer's own special tokens; with --detokenize: leaves them out"},
-     SPECIAL},
+     INTO(FLAG, special)},
     {{"--dump-tokens", "FILE.npy",
       "writes the calibration's ids, over a file of that name; with --check only them"},
-     DUMP_TOKENS},
+     INTO(TEXT, dump_tokens)},
     {{"--predictions", "FILE.jsonl",
       "writes every question's log-likelihoods and answers, over a file of that name"},
-     PREDICTIONS},
+     INTO(TEXT, predictions)},
     {{"--output", "DIR", "checkpoint and report go into DIR, under their own names; made if it is not there"},
-     OUTPUT},
-    {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, LIST},
-    {{"--help", "", "this text"}, HELP},
-    {{"--version", "", "version, git hash, libraries"}, VERSION},
+     INTO(TEXT, output)},
+    {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, RUNS(LIST)},
+    {{"--help", "", "this text"}, RUNS(HELP)},
+    {{"--version", "", "version, git hash, libraries"}, RUNS(VERSION)},
 };
 
 enum { ARGUMENTS = sizeof table / sizeof *table };
@@ -110,49 +103,22 @@ static olica_status take_command(olica_env *env, const char *name, olica_command
 
 static olica_status take(olica_env *env, int option, const char *operand, olica_arguments *out) {
   const char *name = table[option].argument.name;
+  void *field = (char *)out + table[option].at;
   switch (table[option].effect) {
   case SET:
     out->set[out->sets++] = operand;
     return OLICA_OK;
-  case RANKS:
-    return read_count(env, name, operand, &out->ranks);
-  case RANKS_PER_NODE:
-    return read_count(env, name, operand, &out->ranks_per_node);
-  case VERIFY:
-    out->file = operand;
-    return take_command(env, name, OLICA_COMMAND_VERIFY, out);
-  case TOKENIZE:
-    out->tokenizer = operand;
-    return take_command(env, name, OLICA_COMMAND_TOKENIZE, out);
-  case DETOKENIZE:
-    out->tokenizer = operand;
-    return take_command(env, name, OLICA_COMMAND_DETOKENIZE, out);
-  case SPECIAL:
-    out->special = true;
+  case FLAG:
+    *(bool *)field = true;
     return OLICA_OK;
-  case CHECK:
-    return take_command(env, name, OLICA_COMMAND_CHECK, out);
-  case LIST:
-    return take_command(env, name, OLICA_COMMAND_LIST, out);
-  case HELP:
-    return take_command(env, name, OLICA_COMMAND_HELP, out);
-  case VERSION:
-    return take_command(env, name, OLICA_COMMAND_VERSION, out);
-  case QUIET:
-    out->quiet = true;
+  case COUNT:
+    return read_count(env, name, operand, field);
+  case TEXT:
+    *(const char **)field = operand;
     return OLICA_OK;
-  case FRESH:
-    out->fresh = true;
-    return OLICA_OK;
-  case DUMP_TOKENS:
-    out->dump_tokens = operand;
-    return OLICA_OK;
-  case PREDICTIONS:
-    out->predictions = operand;
-    return OLICA_OK;
-  case OUTPUT:
-    out->output = operand;
-    return OLICA_OK;
+  case COMMAND:
+    if (table[option].at > 0) *(const char **)field = operand;
+    return take_command(env, name, table[option].command, out);
   }
   return OLICA_OK;
 }

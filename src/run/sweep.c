@@ -2,108 +2,10 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/progress.h"
 #include "boundary.h"
-#include "par/comm.h"
-
-/* The uses of a table's rows in a sweep. The last sweep rounds them first, so that the run uses the rows that
- * it writes. */
-typedef struct table_use {
-  olica_table table;
-  bool round, write, embed, score, compare;
-  const olica_scorer *scorer; /* the method's; NULL: none */
-} table_use;
-
-/* Packs a panel, by the node's ranks together, like a layer's maps; *room: its shared memory, NULL if none is
- * needed. */
-static olica_status pack_panel(olica_engine *engine, const olica_shared *panel, int64_t count,
-                               olica_shared **room, olica_packed **rows) {
-  olica_packed_weights weights = {
-      .out = (int)count, .in = engine->setup->source->arch.hidden, .w = panel->data};
-  size_t bytes = olica_packed_measure(engine->setup->precision, weights.out, weights.in);
-  if (bytes > 0) {
-    OLICA_TRY(olica_shared_create(engine->setup->context, "packed rows of the output matrix", bytes, room));
-    weights.room = (*room)->data;
-    weights.node = engine->setup->context;
-  }
-  OLICA_AGREE(engine->setup->context, olica_packed_create(engine->kernel, weights, rows));
-  return OLICA_OK;
-}
-
-static olica_status score_panel(olica_engine *engine, const table_use *use, int64_t first, int64_t count) {
-  olica_rider_panel panel = {.first = first, .count = count};
-  olica_shared *room[2] = {NULL, NULL};
-  OLICA_TRY(pack_panel(engine, engine->panel, count, &room[0], &panel.rows));
-  if (use->compare) OLICA_TRY(pack_panel(engine, engine->dense_panel, count, &room[1], &panel.dense));
-  olica_shared_fence(engine->setup->context);
-  if (use->score) olica_riders_add(engine->riders, &panel);
-  if (use->scorer) use->scorer->add(engine->state, first, count, panel.rows);
-  olica_packed_destroy(panel.rows);
-  olica_packed_destroy(panel.dense);
-  olica_shared_destroy(room[0]);
-  olica_shared_destroy(room[1]);
-  return OLICA_OK;
-}
-
-/* Copies the panel before it is rounded; each of the node's ranks copies a part. */
-static void keep_panel(olica_engine *engine, int64_t count) {
-  olica_range own = olica_shared_part(engine->setup->context, count * engine->setup->source->arch.hidden);
-  memcpy((float *)engine->dense_panel->data + own.first, (const float *)engine->panel->data + own.first,
-         (size_t)own.count * sizeof(float));
-}
-
-/* Rounds the panel; each of the node's ranks rounds a part. */
-static olica_status round_panel(olica_engine *engine, olica_table table, int64_t count) {
-  const char *name = table == OLICA_TABLE_EMBED ? "embed_tokens" : "lm_head";
-  olica_range own = olica_shared_part(engine->setup->context, count * engine->setup->source->arch.hidden);
-  OLICA_AGREE(engine->setup->context,
-              olica_weights_round(engine->setup->context->env, engine->setup->dtype, name,
-                                  (float *)engine->panel->data + own.first, (size_t)own.count));
-  return OLICA_OK;
-}
-
-/* The calibration's, the method's own and the riders' streams. */
-static void embed_panel(const olica_engine *engine, int64_t first, int64_t count, const float *rows) {
-  olica_own_stream own[OLICA_OWN_STREAMS];
-  int streams = engine->state ? olica_method_streams(engine->setup->method, engine->state, own) : 0;
-  olica_stream_embed(engine->stream, first, count, rows);
-  for (int i = 0; i < streams; i++) olica_stream_embed(own[i].stream, first, count, rows);
-  olica_riders_embed(engine->riders, first, count, rows);
-}
-
-static olica_status use_panel(olica_engine *engine, const table_use *use, int64_t first, int64_t count) {
-  olica_env *env = engine->setup->context->env;
-  const float *rows = engine->panel->data;
-  if (use->compare) keep_panel(engine, count);
-  if (use->round) OLICA_TRY(round_panel(engine, use->table, count));
-  if (use->embed) embed_panel(engine, first, count, rows);
-  if (use->score || use->scorer) {
-    olica_timer_start(&env->timers, use->score ? "evaluate" : "survey");
-    olica_status status = score_panel(engine, use, first, count);
-    olica_timer_stop(&env->timers);
-    OLICA_TRY(status);
-  }
-  if (!use->write) return OLICA_OK;
-  olica_timer_start(&env->timers, "write");
-  olica_status status = olica_checkpoint_write_rows(engine->checkpoint, use->table, first, count, rows);
-  olica_timer_stop(&env->timers);
-  return status;
-}
-
-static olica_status pass_table(olica_engine *engine, const table_use *use) {
-  olica_timers *timers = &engine->setup->context->env->timers;
-  olica_timer_start(timers, "read");
-  for (int panel = 0; panel < engine->setup->source->panels; panel++) {
-    int64_t first, count;
-    OLICA_TRY(
-        olica_source_panel(engine->setup->source, use->table, panel, engine->panel->data, &first, &count));
-    OLICA_TRY(use_panel(engine, use, first, count));
-  }
-  olica_timer_stop(timers);
-  return OLICA_OK;
-}
+#include "tables.h"
 
 static olica_status read_layer(olica_engine *engine, int index, olica_layer **layer) {
   olica_timer_start(&engine->setup->context->env->timers, "read");
@@ -153,12 +55,12 @@ static olica_status finish_stream(olica_engine *engine, ending e) {
   olica_env *env = engine->setup->context->env;
   const olica_arch *arch = &engine->setup->source->arch;
   bool write = pruned && !arch->tied;
-  table_use use = {.table = OLICA_TABLE_HEAD,
-                   .round = pruned,
-                   .write = write,
-                   .score = e.score && engine->riders->count > 0,
-                   .scorer = e.scorer,
-                   .compare = pruned && engine->riders->compares};
+  olica_table_use use = {.table = OLICA_TABLE_HEAD,
+                         .round = pruned,
+                         .write = write,
+                         .score = e.score && engine->riders->count > 0,
+                         .scorer = e.scorer,
+                         .compare = pruned && engine->riders->compares};
   olica_timer_start(&env->timers, "evaluate");
   olica_timer_start(&env->timers, "read");
   olica_status status = olica_source_norm(engine->setup->source, engine->gains);
@@ -168,7 +70,7 @@ static olica_status finish_stream(olica_engine *engine, ending e) {
     OLICA_TRY(olica_weights_round(env, engine->setup->dtype, "norm", engine->gains, (size_t)arch->hidden));
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(engine->checkpoint, engine->gains));
   OLICA_TRY(begin_scores(engine, &e));
-  if (use.score || use.scorer || write) OLICA_TRY(pass_table(engine, &use));
+  if (use.score || use.scorer || write) OLICA_TRY(olica_tables_pass(engine, &use));
   OLICA_TRY(finish_scores(engine, &e));
   olica_timer_stop(&env->timers);
   return OLICA_OK;
@@ -203,7 +105,8 @@ static olica_status look_at_rest(olica_engine *engine) {
   olica_status status = olica_source_norm(engine->setup->source, engine->gains);
   olica_timer_stop(&engine->setup->context->env->timers);
   OLICA_TRY(status);
-  return source->arch.tied ? OLICA_OK : pass_table(engine, &(table_use){.table = OLICA_TABLE_HEAD});
+  return source->arch.tied ? OLICA_OK
+                           : olica_tables_pass(engine, &(olica_table_use){.table = OLICA_TABLE_HEAD});
 }
 
 /* Names the sweep for the log: "survey layer", of several passes "survey 2 of 3, layer". */
@@ -222,7 +125,7 @@ static olica_status pass_dense(olica_job *job, const dense_sweep *s, int first) 
   name_sweep(s, olica_setup_passes(&job->setup), what);
   olica_progress progress = olica_progress_begin(what, layers, first);
   if (first == 0)
-    OLICA_TRY(pass_table(&job->engine, &(table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
+    OLICA_TRY(olica_tables_pass(&job->engine, &(olica_table_use){.table = OLICA_TABLE_EMBED, .embed = true}));
   for (int i = first; i < layers; i++) {
     olica_passages_begin(&job->engine.report->passages);
     OLICA_TRY(pass_dense_layer(&job->engine, s, i));
@@ -289,8 +192,8 @@ olica_status olica_sweep_prune(olica_job *job) {
   int layers = job->setup.source->arch.layers, sweep = olica_setup_last_sweep(&job->setup);
   int first = job->resume.from.sweep == sweep ? job->resume.from.layer : 0;
   olica_progress progress = olica_progress_begin("prune layer", layers, first);
-  const table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
-  if (first == 0) OLICA_TRY(pass_table(&job->engine, &embed));
+  const olica_table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
+  if (first == 0) OLICA_TRY(olica_tables_pass(&job->engine, &embed));
   for (int i = first; i < layers; i++) {
     olica_cut_record record = unknown_facts();
     olica_passages_begin(&job->engine.report->passages);
