@@ -1,10 +1,12 @@
 """The baselines of the field (flap, ...), each against its paper's formulas written a second time in NumPy, on random models of a few
 kilobytes: kept sets equal, weights and perplexity to tolerance, at 1 and 2 ranks."""
+import re
+
 import numpy as np
 import pytest
 
 import judge
-from helpers import run_job
+from helpers import mpirun, run_job, write_config
 from test_variants import SEVEN, build, ids
 
 CLOSE = 2e-5  # of a tensor's largest number: fp32 activations against float64
@@ -275,6 +277,22 @@ def test_over_nodes(method, tmp_path):
     assert a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
     near = run_job(tmp_path, 2, {**sections, "compute": {"precision": "bf16"}}, name="rounded")
     assert near["perplexity"]["pruned"] == pytest.approx(alone["perplexity"]["pruned"], rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["flap", "wanda-sp", "slimgpt", "svd-llm"])
+def test_refusal_names_what_can_be(method, tmp_path):
+    """The largest sparsity that the refusal names is taken, and a little more is not."""
+    done = check(tmp_path, method, 0.95)
+    most = float(re.search(r"sparsity = 0\.95 asks .* at most (0\.\d+)", done.stderr)[1])
+    assert done.returncode == 2 and 0.3 < most < 0.95
+    assert check(tmp_path, method, most).returncode == 0
+    assert check(tmp_path, method, most + 0.002).returncode == 2
+
+
+def check(directory, method, sparsity):
+    sections = job_of(directory, method, "grouped", sparsity)
+    sections["output"].update(checkpoint=directory / "job.h5", report=directory / "job.json")
+    return mpirun(1, "--check", write_config(directory / "job.ini", sections))
 
 
 @pytest.mark.parametrize("eigen", ["scalapack", "slepc"])

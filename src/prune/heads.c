@@ -21,23 +21,48 @@ int64_t olica_heads_neuron_numbers(const olica_method_model *model) {
   return gain(model, 0, 1);
 }
 
-olica_status olica_heads_budget_make(olica_env *env, const olica_method_model *model, const char *method,
-                                     double wanted, olica_heads_budget *budget) {
+double olica_heads_most(bool (*can_be)(const void *self, double sparsity), const void *self) {
+  enum { STEPS = 10000 };
+  int i = STEPS;
+  while (i > 0 && !can_be(self, (double)i / STEPS)) i--;
+  return (double)i / STEPS;
+}
+
+/* Computes the budget; false: a layer would have no head or no neuron left. */
+static bool share_out(const olica_method_model *model, double wanted, olica_heads_budget *budget) {
   const olica_arch *arch = model->arch;
   double head = (double)olica_heads_numbers(model), neuron = (double)olica_heads_neuron_numbers(model);
   double layer = wanted / arch->layers, all = head * arch->kv_heads + neuron * arch->ffn;
   *budget = (olica_heads_budget){.share = layer / all};
-  if (budget->share < 1) {
-    budget->heads = (int)floor(budget->share * arch->kv_heads);
-    budget->neurons = (int)floor((layer - budget->heads * head) / neuron + 1e-9);
-    if (budget->neurons < 0) budget->neurons = 0;
-    if (budget->neurons < arch->ffn) return OLICA_OK;
-  }
-  return olica_error_set(env, OLICA_ERR_CONFIG,
-                         "[prune] sparsity = %g asks %s for a share of %.4f of attention and FFN, and leaves "
-                         "a layer no head or no FFN neuron; expected less: these are %.4f of the model",
-                         model->sparsity, method, budget->share,
-                         all * arch->layers / (double)model->parameters);
+  if (budget->share >= 1) return false;
+  budget->heads = (int)floor(budget->share * arch->kv_heads);
+  double neurons = floor((layer - budget->heads * head) / neuron + 1e-9);
+  if (neurons >= arch->ffn) return false;
+  budget->neurons = neurons > 0 ? (int)neurons : 0;
+  return true;
+}
+
+/* A model, and the parameters that go beside those of its sparsity. */
+typedef struct even_share {
+  const olica_method_model *model;
+  double extra;
+} even_share;
+
+static bool can_share(const void *self, double sparsity) {
+  const even_share *of = self;
+  olica_heads_budget budget;
+  return share_out(of->model, sparsity * (double)of->model->parameters + of->extra, &budget);
+}
+
+olica_status olica_heads_budget_make(olica_env *env, const olica_method_model *model, const char *method,
+                                     double wanted, olica_heads_budget *budget) {
+  if (share_out(model, wanted, budget)) return OLICA_OK;
+  const even_share of = {model, wanted - (double)model->parameters * model->sparsity};
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] sparsity = %g asks %s for a share of %.4f of attention and FFN, which leaves "
+      "a layer no head or no FFN neuron; expected a sparsity of at most %.4f",
+      model->sparsity, method, budget->share, olica_heads_most(can_share, &of));
 }
 
 void olica_heads_explain(const olica_method_model *model, const olica_heads_budget *budget, FILE *to) {

@@ -23,6 +23,9 @@ typedef struct olica_heads_budget {
 olica_status olica_heads_budget_make(olica_env *env, const olica_method_model *model, const char *method,
                                      double wanted, olica_heads_budget *budget);
 
+/* Returns the largest sparsity of four digits that can be: a rounding may forbid one below it, too. Pure. */
+double olica_heads_most(bool (*can_be)(const void *self, double sparsity), const void *self);
+
 /* Prints such a budget, for --check. */
 void olica_heads_explain(const olica_method_model *model, const olica_heads_budget *budget, FILE *to);
 

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "calib/fit_sums.h"
+#include "heads.h"
 #include "layer.h"
 #include "methods.h"
 #include "par/comm.h"
@@ -37,8 +38,8 @@ static double layer_numbers(const olica_method_model *model) {
   return numbers;
 }
 
-static double share_of(const olica_method_model *model) {
-  return (double)model->parameters * model->sparsity / (model->arch->layers * layer_numbers(model));
+static double share_of(const olica_method_model *model, double sparsity) {
+  return (double)model->parameters * sparsity / (model->arch->layers * layer_numbers(model));
 }
 
 /* Ranks are rounded up, and what a matrix so keeps too much is owed by the next: in sum at most a rank less
@@ -56,23 +57,33 @@ static void set_ranks(const olica_method_model *model, double share, double *owe
   }
 }
 
-static olica_status make_shapes(olica_env *env, const olica_method_model *model, olica_layer_shape *shapes) {
-  double share = share_of(model), owed = 0, most = 0;
+/* False: a matrix would have no rank left. shapes NULL: only asks. */
+static bool share_out(const olica_method_model *model, double sparsity, olica_layer_shape *shapes) {
+  double share = share_of(model, sparsity), owed = 0, most = 0;
   int out, in;
   for (int i = 0; i < model->arch->layers; i++) {
-    shapes[i] = model->dense[i];
-    set_ranks(model, share, &owed, &shapes[i]);
+    olica_layer_shape shape = model->dense[i];
+    set_ranks(model, share, &owed, &shape);
+    if (shapes) shapes[i] = shape;
   }
   for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
     olica_layer_shape_linear(model->arch, &model->dense[0], p, &out, &in);
     most = fmax(most, (double)out + in);
   }
-  if (share < 1 && owed < most) return OLICA_OK;
+  return share < 1 && owed < most;
+}
+
+static bool can_be(const void *model, double sparsity) {
+  return share_out(model, sparsity, NULL);
+}
+
+static olica_status make_shapes(olica_env *env, const olica_method_model *model, olica_layer_shape *shapes) {
+  if (share_out(model, model->sparsity, shapes)) return OLICA_OK;
   return olica_error_set(
       env, OLICA_ERR_CONFIG,
       "[prune] sparsity = %g asks svd-llm for a share of %.4f of every matrix, which leaves "
-      "one no rank; expected less: the matrices are %.4f of the model",
-      model->sparsity, share, layer_numbers(model) * model->arch->layers / (double)model->parameters);
+      "one no rank; expected a sparsity of at most %.4f",
+      model->sparsity, share_of(model, model->sparsity), olica_heads_most(can_be, model));
 }
 
 /* ---- a matrix ---- */
@@ -276,7 +287,7 @@ static olica_status plan(olica_env *env, const olica_method_model *model, const 
 static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
   const olica_arch *arch = model->arch;
   olica_layer_shape shape = model->dense[0];
-  double share = share_of(model), owed = 0;
+  double share = share_of(model, model->sparsity), owed = 0;
   (void)env;
   if (share >= 1) return;
   set_ranks(model, share, &owed, &shape);

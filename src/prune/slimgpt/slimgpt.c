@@ -24,14 +24,14 @@ static double weight_of(int i, int layers) {
   return layers > 1 ? FIRST + (1 - FIRST) * log(1 + i) / log(layers) : 1;
 }
 
-/* Share of the last layer. */
-static double last_share(const olica_method_model *model) {
+/* Share of the last layer at that sparsity. */
+static double last_share(const olica_method_model *model, double sparsity) {
   const olica_arch *arch = model->arch;
   double layer = (double)olica_heads_numbers(model) * arch->kv_heads +
                  (double)olica_heads_neuron_numbers(model) * arch->ffn;
   double weights = 0;
   for (int i = 0; i < arch->layers; i++) weights += weight_of(i, arch->layers);
-  return (double)model->parameters * model->sparsity / (layer * weights);
+  return (double)model->parameters * sparsity / (layer * weights);
 }
 
 static int within(double x, int most) {
@@ -39,17 +39,11 @@ static int within(double x, int most) {
 }
 
 /* The heads are rounded, and the neurons make up for that, from layer to layer: in sum at most a neuron less
- * than asked for goes. */
-static olica_status make_shapes(olica_env *env, const olica_method_model *model, olica_layer_shape *shapes) {
+ * than asked for goes. False: a layer would have no head or no neuron left. shapes NULL: only asks. */
+static bool share_out(const olica_method_model *model, double sparsity, olica_layer_shape *shapes) {
   const olica_arch *arch = model->arch;
   double head = (double)olica_heads_numbers(model), neuron = (double)olica_heads_neuron_numbers(model);
-  double layer = head * arch->kv_heads + neuron * arch->ffn, last = last_share(model), owed = 0;
-  if (last >= 1)
-    return olica_error_set(
-        env, OLICA_ERR_CONFIG,
-        "[prune] sparsity = %g asks slimgpt for a share of %.4f of the last layer, expected "
-        "less than 1: a sparsity below %.4f",
-        model->sparsity, last, model->sparsity / last);
+  double layer = head * arch->kv_heads + neuron * arch->ffn, last = last_share(model, sparsity), owed = 0;
   for (int i = 0; i < arch->layers; i++) {
     double share = last * weight_of(i, arch->layers);
     owed += share * layer;
@@ -57,15 +51,25 @@ static olica_status make_shapes(olica_env *env, const olica_method_model *model,
     owed -= heads * head;
     int neurons = within(floor(owed / neuron + 1e-9), arch->ffn - 1);
     owed -= neurons * neuron;
+    if (!shapes) continue;
     shapes[i] = model->dense[i];
     shapes[i].kv_heads -= heads;
     shapes[i].ffn -= neurons;
   }
-  if (owed < neuron) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_CONFIG,
-                         "[prune] sparsity = %g leaves slimgpt no head or no FFN neuron in the last layer, "
-                         "expected less",
-                         model->sparsity);
+  return last < 1 && owed < neuron;
+}
+
+static bool can_be(const void *model, double sparsity) {
+  return share_out(model, sparsity, NULL);
+}
+
+static olica_status make_shapes(olica_env *env, const olica_method_model *model, olica_layer_shape *shapes) {
+  if (share_out(model, model->sparsity, shapes)) return OLICA_OK;
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] sparsity = %g asks slimgpt for a share of %.4f of the last layer, which leaves "
+      "it no head or no FFN neuron; expected a sparsity of at most %.4f",
+      model->sparsity, last_share(model, model->sparsity), olica_heads_most(can_be, model));
 }
 
 /* ---- the plan ---- */
@@ -128,7 +132,7 @@ static void explain(olica_env *env, const olica_method_model *model, FILE *to) {
   if (OLICA_NEW(env, shapes, (size_t)arch->layers) != OLICA_OK) return;
   if (make_shapes(env, model, shapes) == OLICA_OK) {
     const olica_layer_shape *first = &shapes[0], *last = &shapes[arch->layers - 1];
-    double share = last_share(model);
+    double share = last_share(model, model->sparsity);
     fprintf(to,
             "budget       share removed of attention and FFN: %.4f in the first layer, %.4f in the last\n",
             share * weight_of(0, arch->layers), share);
