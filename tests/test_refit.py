@@ -298,3 +298,16 @@ def test_largest_sparsity_is_one(tmp_path):
     assert report["parameters"]["sparsity_reached"] == pytest.approx(most, abs=2e-3)
     done = mpirun(1, "--check", write_config(tmp_path / "more.ini", demo(tmp_path, sparsity=most + 0.01)))
     assert done.returncode == 2 and f"at most {most:.4f}" in done.stderr
+
+
+@pytest.mark.parametrize("prune", [{}, {"allocation": "influence"}, {"shape": "uniform"}, {"statistics": "dense"}],
+                         ids=["measured", "influence", "uniform", "dense"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_estimate_of_wide_layers(precision, prune, tmp_path):
+    """Of FFNs of more than 1024 neurons several ranks share a matrix."""
+    build(tmp_path / "model", config={"num_hidden_layers": 4, "hidden_size": 128, "intermediate_size": 1200, "max_position_embeddings": 96})
+    ids(tmp_path / "calibration.npy", (9, 64))
+    memory = run_job(tmp_path, 2, {"model": {"path": tmp_path / "model"}, "prune": {"method": "refit", "sparsity": 0.2, "probes": 4, **prune},
+                                   "calibration": {"tokens": tmp_path / "calibration.npy", "samples": 9, "length": 64},
+                                   "compute": {"precision": precision}})["memory"]
+    assert memory["counted"]["max"] <= memory["estimate"] <= 1.1 * memory["counted"]["max"]

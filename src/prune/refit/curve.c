@@ -1,5 +1,6 @@
 #include "curve.h"
 
+#include "down.h"
 #include "par/comm.h"
 
 #define RIDGE 1e-3
@@ -12,10 +13,6 @@ typedef struct factor {
   const float *down;
   int d, f;
 } factor;
-
-olica_problem olica_refit_curve_problem(const olica_arch *arch) {
-  return (olica_problem){.order = arch->ffn, .columns = arch->hidden};
-}
 
 static double weight(const void *data, int row, int col) {
   const factor *t = data;
@@ -34,7 +31,7 @@ static olica_status solve(factor *t, double mean, double *squares) {
 
 static olica_status place(const olica_method_job *job, factor *t) {
   olica_context *context = job->context;
-  const olica_problem problem = olica_refit_curve_problem(job->model.arch);
+  const olica_problem problem = olica_refit_down_problem(job->model.arch);
   olica_placement place;
   OLICA_AGREE(context, olica_solver_place(context->env, olica_pool_settings(job->pool).backend, context->size,
                                           1, &problem, &place));
@@ -77,7 +74,7 @@ olica_status olica_refit_curve(const olica_method_job *job, const olica_layer *d
 
 olica_status olica_refit_replay_curve(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
                                       const olica_arch *arch) {
-  const olica_problem problem = olica_refit_curve_problem(arch);
+  const olica_problem problem = olica_refit_down_problem(arch);
   olica_site at = {.block = site->block, .nodes = site->nodes};
   int d = arch->hidden, f = arch->ffn;
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));

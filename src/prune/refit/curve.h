@@ -14,9 +14,6 @@
 olica_status olica_refit_curve(const olica_method_job *job, const olica_layer *dense,
                                const olica_fit_sums *sums, const int32_t *order, double mean, double *curve);
 
-/* Returns the problem for olica_solver_place. Pure. */
-olica_problem olica_refit_curve_problem(const olica_arch *arch);
-
 /* Replays it on the ledger of the rank that needs most. OLICA_ERR_MEMORY. */
 olica_status olica_refit_replay_curve(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
                                       const olica_arch *arch);

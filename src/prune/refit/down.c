@@ -18,8 +18,8 @@ typedef struct refit {
   olica_matrix *change;  /* [kept x d] (W' - W_S)ᵀ */
 } refit;
 
-olica_problem olica_refit_down_problem(int hidden, int kept) {
-  return (olica_problem){.order = kept, .columns = hidden};
+olica_problem olica_refit_down_problem(const olica_arch *arch) {
+  return (olica_problem){.order = arch->ffn, .columns = arch->hidden};
 }
 
 static void list_rest(refit *r) {
@@ -33,7 +33,7 @@ static void list_rest(refit *r) {
 
 static olica_status begin(refit *r, const olica_method_job *job) {
   olica_env *env = r->context->env;
-  const olica_problem problem = olica_refit_down_problem(r->d, r->kept);
+  const olica_problem problem = olica_refit_down_problem(job->model.arch);
   olica_placement place;
   OLICA_AGREE(r->context, olica_solver_place(env, olica_pool_settings(job->pool).backend, r->context->size, 1,
                                              &problem, &place));
@@ -136,7 +136,7 @@ olica_status olica_refit_down(const olica_method_job *job, const olica_layer *de
 olica_status olica_refit_down_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
                                      const olica_arch *arch, int kept, olica_hold sums) {
   int d = arch->hidden, dropped = arch->ffn - kept;
-  const olica_problem problem = olica_refit_down_problem(d, kept);
+  const olica_problem problem = olica_refit_down_problem(arch);
   olica_site at = {.block = site->block, .nodes = site->nodes};
   if (dropped == 0) {
     olica_ledger_release(ledger, sums);

@@ -10,8 +10,9 @@
 
 #include "../collect.h"
 
-/* Returns the problem for olica_solver_place. Pure. */
-olica_problem olica_refit_down_problem(int hidden, int kept);
+/* Returns the problem for olica_solver_place: of the dense width, so that all widths of a layer have one
+ * place. Pure. */
+olica_problem olica_refit_down_problem(const olica_arch *arch);
 
 /* pruned's down := W' with its list ffn_kept; it holds W_S before. `sums` is C as the ranks have summed it on
  * their nodes, and is destroyed as soon as it has been read. *change := ||W' - W_S|| / ||W_S||, Frobenius

@@ -23,7 +23,7 @@ static void plan_work(const olica_method_model *model, const olica_method_site *
                       olica_method_plan *plan) {
   for (int i = 0; i < model->arch->layers; i++) {
     double d = model->arch->hidden, n = plan->shapes[i].ffn, gone = model->arch->ffn - n;
-    const olica_problem problem = olica_refit_down_problem(model->arch->hidden, plan->shapes[i].ffn);
+    const olica_problem problem = olica_refit_down_problem(model->arch);
     plan->solver_work += n * n * n / 3 + 2 * n * n * d + 2 * n * gone * d;
     plan->solver_seconds += olica_solver_seconds(&problem, 1);
   }
