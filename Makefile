@@ -234,6 +234,12 @@ figure: deps-check
 	@$(MAKE) --no-print-directory all
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/figure.py
 
+# The table of doc/quality.md: methods at equal parameters, several seeds (BENCH='--help': settings); a quarter of an hour.
+.PHONY: quality
+quality: deps-check
+	@$(MAKE) --no-print-directory all
+	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/quality.py $(BENCH)
+
 # Fuzzing with libFuzzer, each target (or one: FUZZ=tokenizer_json) for so many seconds; what is found stays
 # beside its corpus in build/fuzz.
 SECONDS = 600
@@ -339,6 +345,7 @@ help:
 	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON')"
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make figure      the figure of the README (doc/perplexity.svg) and its table"
+	@echo "make quality     methods at equal parameters on SmolLM2-135M, several seeds (BENCH='--help'; needs ../shared)"
 	@echo "make fuzz        libFuzzer on what reads files and texts (SECONDS=600 FUZZ=tokenizer_json)"
 	@echo "make install     PREFIX=/usr/local DESTDIR=; uninstall takes it away again"
 	@echo "make format      clang-format; make tidy: clang-format, clang-tidy, cppcheck, shellcheck must be clean"
