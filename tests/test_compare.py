@@ -7,6 +7,7 @@ from helpers import BINARY, HANGS, environment, mpirun, write_config
 from tiny_model import make_byte_model, make_ids
 
 LENGTH, OK, USAGE, STOPPED = 16, 0, 2, 75
+OWN = {"mlp_num": "olica", "ratio": "olica", "probes": "refit"}  # settings of one method
 METHODS, SPARSITIES = ["olica", "magnitude", "refit"], ["0.1", "0.2"]
 
 
@@ -20,7 +21,7 @@ class Place:
 
     def config(self, name="job", **sections):
         whole = {"model": {"path": "model"}, "calibration": {"tokens": "calibration.npy", "samples": 6, "length": LENGTH},
-                 "prune": {"method": ", ".join(METHODS), "sparsity": ", ".join(SPARSITIES), "mlp_num": 1, "ratio": 0.1},
+                 "prune": {"method": ", ".join(METHODS), "sparsity": ", ".join(SPARSITIES), "mlp_num": 1, "ratio": 0.1, "probes": 4},
                  "evaluate": {"text": "wiki:wiki.txt, ptb:ptb.txt", "length": LENGTH},
                  "output": {"checkpoint": f"{name}.h5", "report": f"{name}.json"}, "restart": {"cost": 1}}
         for section, keys in sections.items():
@@ -56,7 +57,7 @@ def compared(tmp_path_factory):
 @pytest.mark.parametrize("method, sparsity", pairs())
 def test_a_pair_is_a_job(compared, method, sparsity):
     """The figures and bytes of a pair are those of a job with that method and sparsity alone."""
-    own = {} if method == "olica" else {"mlp_num": None, "ratio": None}
+    own = {key: None for key, owner in OWN.items() if owner != method}
     compared.run("alone", prune={"method": method, "sparsity": sparsity, **own}, output={"overwrite": "yes"})
     row = next(r for r in compared.json("job")["pairs"] if (r["method"], r["sparsity"]) == (method, float(sparsity)))
     alone, pair = compared.json("alone"), f"job.{method}.{sparsity}"
@@ -217,10 +218,10 @@ def test_refused_before_any_work(what, tmp_path):
 
 
 def test_by_set_and_check(compared):
-    done = mpirun(2, "--check", "--set", "prune.sparsity=0.1,0.3", "--set", "output.checkpoint=other.h5", "--set", "output.report=other.json",
+    done = mpirun(2, "--check", "--set", "prune.sparsity=0.1,0.25", "--set", "output.checkpoint=other.h5", "--set", "output.report=other.json",
                   compared.dir / "job.ini", cwd=compared.dir)
     assert done.returncode == OK, done.stderr
-    assert re.findall(r"^method (\w+), sparsity (\S+)$", done.stdout, re.M) == [(m, s) for m in METHODS for s in ("0.1", "0.3")]
+    assert re.findall(r"^method (\w+), sparsity (\S+)$", done.stdout, re.M) == [(m, s) for m in METHODS for s in ("0.1", "0.25")]
     assert done.stdout.count("\nmemory") == 6 and not list(compared.dir.glob("other*"))
 
 

@@ -99,6 +99,7 @@ static olica_status run_pair(const compare *c, olica_context *context, int i, co
   olica_log_line(context->env, "pair %d of %d: method %s, sparsity %s", i + 1, c->pairs->count,
                  c->pairs->pair[i].method, c->pairs->pair[i].sparsity);
   OLICA_TRY(olica_session_check(context, &options, true));
+  olica_timer_stop(&context->env->timers); /* "start" */
   return olica_pipeline_run(context, &options, resident, answer);
 }
 

@@ -180,6 +180,7 @@ olica_status olica_place_create(olica *o, olica_context **context) {
       env ? OLICA_OK : olica_error_set(o->env, OLICA_ERR_MEMORY, "no memory for an environment");
   *context = NULL;
   OLICA_AGREE(o->context, status);
+  olica_timer_start(&env->timers, "start"); /* until the pipeline runs */
   env->log.speaks = o->env->log.speaks;
   env->log.quiet = o->env->log.quiet;
   if (env->log.speaks) olica_log_open(env);
