@@ -65,6 +65,34 @@ static void check_sum(tally *t, olica_matrix *m, int upper) {
   free(expected);
 }
 
+/* Elements picked from a symmetric matrix of which the nodes have upper triangles; `symmetric`: columns as
+ * rows. */
+static void check_picked(tally *t, olica_matrix *m, int symmetric) {
+  enum { ORDER = 160 };
+  int32_t row[ORDER], col[ORDER];
+  int nodes = t->context->nodes;
+  double *part = part_of(t->context->node_index, ORDER, ORDER, 1), *full = part_of(0, ORDER, ORDER, 1),
+         *expected = numbers(m->rows * m->cols);
+  for (int i = 0; i < ORDER; i++) {
+    row[i] = (7 * i + 3) % ORDER; /* 7 and 160 have no divisor in common, nor have 3 and 160 */
+    col[i] = symmetric ? row[i] : ORDER - 1 - 3 * i % ORDER;
+    for (int j = 0; j < i; j++) part[i * ORDER + j] = NAN; /* nobody may look there */
+  }
+  for (int i = 0; i < m->rows; i++)
+    for (int j = 0; j < m->cols; j++)
+      expected[i * m->cols + j] = full[row[i] * ORDER + col[j]] * nodes * (nodes + 1) / 2.0;
+  expect(t, olica_matrix_sum_picked(m, part, ORDER, row, symmetric ? NULL : col) == OLICA_OK, "picked sum");
+  if (olica_grid_member(m->grid)) {
+    double *got = collect(m);
+    expect(t, distance(m->rows * m->cols, got, expected) == 0, "%d x %d: picked sum, symmetric %d", m->rows,
+           m->cols, symmetric);
+    free(got);
+  }
+  free(part);
+  free(full);
+  free(expected);
+}
+
 /* Called by members alone. */
 static void check_operations(tally *t, const olica_grid *grid, int rows, int cols) {
   olica_matrix *a, *b;
@@ -137,6 +165,8 @@ static void check_grid(tally *t, int first, int rows, int cols) {
     check_distribution(t, grid, matrix);
     check_sum(t, matrix, 0);
     if (m == n) check_sum(t, matrix, 1);
+    check_picked(t, matrix, 0);
+    if (m == n) check_picked(t, matrix, 1);
     olica_matrix_destroy(matrix);
     if (!olica_grid_member(grid)) continue;
     check_operations(t, grid, m, n);
