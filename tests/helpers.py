@@ -23,7 +23,9 @@ def shared(*parts):
 
 
 def environment(**extra):
-    env = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMP_NUM_THREADS="1")
+    # pytest sets and removes PYTEST_CURRENT_TEST while the threads of test_wrong_input.py start programs.
+    env = {key: value for key in list(os.environ) if (value := os.environ.get(key)) is not None}
+    env |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
     env.update({k: str(v) for k, v in extra.items()})
     return env
 
