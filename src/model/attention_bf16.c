@@ -16,7 +16,7 @@ static int filled(int n) {
   return (n + OLICA_ROUND_ROWS - 1) / OLICA_ROUND_ROWS * OLICA_ROUND_ROWS;
 }
 
-/* What a thread works in. */
+/* Workspace of a thread. */
 typedef struct desk {
   uint16_t *key, *value;     /* [T x h], [T x n'] of one head, n' = n filled up */
   uint16_t *query, *weight;  /* [g·128 x h], [g·128 x 128] */

@@ -12,7 +12,7 @@ enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
 
 /* A thread's workspace: a group of blocks on its way. */
 typedef struct room {
-  char *input, *neurons; /* room for blocks [d], [f] */
+  char *input, *neurons; /* workspace for blocks [d], [f] */
   char *low, *more_low;  /* each [olica_pass_low_width]: two maps in low rank are at work side by side */
   float *normed;         /* [64 x d] */
   float *tiles, *other;  /* [GROUP_ROWS x PANEL] */

@@ -24,7 +24,7 @@ typedef struct olica_scratch_fp32 {
  * lies in the kernel's rooms. */
 typedef struct olica_scratch_bf16 {
   uint16_t *query, *key, *value; /* [R x H·h], [R x K·h], [R x K·h] */
-  uint16_t *mixed;               /* room for blocks [R x H·h] */
+  uint16_t *mixed;               /* workspace for blocks [R x H·h] */
   char *attention;               /* [threads x attention_bytes] */
   size_t attention_bytes;
   int values, group; /* of the layers that `mix` and `scores` are for: n, H/K */

@@ -78,7 +78,7 @@ static olica_status find_places(olica_context *context) {
   return OLICA_OK;
 }
 
-/* Before there is a context to agree in: a rank that has no room for one must not leave the others waiting.
+/* Before there is a context to agree in: a rank that has no memory for one must not leave the others waiting.
  */
 static olica_status make_room(olica_env *env, MPI_Comm parent, olica_context **context) {
   int lacks = OLICA_NEW(env, *context, 1) != OLICA_OK, any;

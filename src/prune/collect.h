@@ -7,7 +7,7 @@
 #include "calib/statistics.h"
 #include "prune/method.h"
 
-/* What is wanted beside the energies. */
+/* Collected on request, beside the energies. */
 typedef struct olica_collect_wish {
   bool ffn_input;         /* the FFN's inputs */
   bool advance;           /* the stream passes the layer; otherwise a copy of its states does */

@@ -1,4 +1,4 @@
-/* What methods share that remove whole attention heads and FFN neurons. The unit of the attention is a
+/* Shared by methods that remove whole attention heads and FFN neurons. The unit of the attention is a
  * key/value head with all query heads that use it: their rows of q, k and v and their columns of o. Private
  * to prune. */
 #ifndef OLICA_PRUNE_HEADS_H
@@ -10,7 +10,7 @@
 int64_t olica_heads_numbers(const olica_method_model *model);
 int64_t olica_heads_neuron_numbers(const olica_method_model *model);
 
-/* What goes from each layer at an even share. */
+/* Heads and neurons that every layer loses at an even share. */
 typedef struct olica_heads_budget {
   double share;       /* of the parameters of attention and FFN, before rounding */
   int heads, neurons; /* key/value heads; FFN neurons, which make up for the rounding of the heads */

@@ -106,7 +106,7 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
   return OLICA_OK;
 }
 
-/* What the dense layer lacks (a bias that a method adds) is zero. */
+/* A tensor that the dense layer lacks (a bias that a method adds) is zero. */
 static void copy_all(const float *from, float *to, size_t n) {
   if (to && from) memcpy(to, from, n * sizeof *to);
   if (to && !from) memset(to, 0, n * sizeof *to);

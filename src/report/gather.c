@@ -56,7 +56,7 @@ static olica_status mailbox_open(olica_env *env, MPI_Comm comm, mailbox *box) {
   return ROOM(env, box->offsets, box->ranks);
 }
 
-/* Makes room for all timers and warnings, once their numbers are known. */
+/* Allocates all timers and warnings, once their numbers are known. */
 static olica_status mailbox_extend(olica_env *env, mailbox *box) {
   size_t timers = 0, warnings = 0;
   if (!box->root) return OLICA_OK;

@@ -169,7 +169,7 @@ typedef struct olica_report {
 olica_status olica_report_create(olica_env *env, olica_report **report);
 void olica_report_destroy(olica_env *env, olica_report *report); /* NULL allowed */
 
-/* Makes room for the layers of a model that the method prunes in so many sweeps. OLICA_ERR_MEMORY. */
+/* Allocates the layers of a model that the method prunes in so many sweeps. OLICA_ERR_MEMORY. */
 olica_status olica_report_layers(olica_env *env, olica_report *report, const olica_arch *arch,
                                  const olica_method *method, int sweeps);
 

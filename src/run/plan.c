@@ -192,7 +192,7 @@ static olica_method_site site_of(const olica_setup *setup, olica_layout layout) 
                              .panel_rows = setup->source->panel_rows};
 }
 
-/* What pruning leaves. */
+/* Shapes and bytes after pruning. */
 static void plan_pruning(const olica_setup *setup, const olica_method_plan *method, olica_plan *plan) {
   const olica_arch *arch = &setup->source->arch;
   plan->checkpoint = (double)olica_checkpoint_bytes(arch, method->shapes, setup->dtype);

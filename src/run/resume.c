@@ -66,7 +66,7 @@ static olica_status load_place(olica_resume *resume, olica_position at, const ol
   return OLICA_OK;
 }
 
-/* Makes room for the checkpoint's progress, as large as it is in the file that was found. */
+/* Allocates the checkpoint's progress, as large as it is in the file that was found. */
 static olica_status make_progress(olica_resume *resume, olica_position from) {
   olica_snapshot *snapshot = &resume->snapshot;
   olica_env *env = resume->setup->context->env;

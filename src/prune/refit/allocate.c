@@ -5,7 +5,7 @@
 
 #define EPSILON 0.2 /* of the softmax: smaller numbers set layers further apart */
 
-/* What a step costs: the loss [L x (full + 1)], or the weights; the other is NULL. */
+/* Cost of a step: the loss [L x (full + 1)], or the weights; the other is NULL. */
 typedef struct costs {
   const double *loss, *weight;
 } costs;

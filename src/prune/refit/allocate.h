@@ -7,7 +7,7 @@
 
 #include "base/env.h"
 
-/* What the layers share. A width is `full`, or a multiple of `align` that is not below `least`. */
+/* Bounds that all layers share. A width is `full`, or a multiple of `align` that is not below `least`. */
 typedef struct olica_refit_shares {
   int layers, full, align, least;
   int64_t total; /* neurons to remove from all of them, at most; missed by less than `align` */

@@ -131,7 +131,7 @@ static void end_step(step *s) {
   olica_matrix_destroy(s->change);
 }
 
-/* What has gone is zero, and not rounding: rows and columns of H^-1, and columns of W. */
+/* Sets what was removed to zero, without rounding's rest: rows and columns of H^-1, and columns of W. */
 static void clear(const obs *o, int g) {
   for (int i = 0; i < g; i++) {
     int c = column_of(o, i);
