@@ -318,7 +318,8 @@ static void print_row(const olica_summary *summary, const json_t *row, const cha
   }
   if (has_member(summary, "tasks_mean")) cell(to, row, "tasks_mean", 4);
   cell(to, row, "wall_s", 1);
-  fprintf(to, "%s%s\n", *status && strcmp(status, "ok") ? "  " : "", strcmp(status, "ok") ? status : "");
+  bool failed = *status && strcmp(status, "ok") != 0;
+  fprintf(to, "%s%s\n", failed ? "  " : "", failed ? status : "");
 }
 
 void olica_summary_table(const olica_summary *summary, FILE *to) {
