@@ -6,6 +6,7 @@
  *     olica_attach ......... context; ranks agree that they belong together */
 #include "session.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -180,6 +181,7 @@ olica_status olica_place_create(olica *o, olica_context **context) {
       env ? OLICA_OK : olica_error_set(o->env, OLICA_ERR_MEMORY, "no memory for an environment");
   *context = NULL;
   OLICA_AGREE(o->context, status);
+  assert(env);
   olica_timer_start(&env->timers, "start"); /* until the pipeline runs */
   env->log.speaks = o->env->log.speaks;
   env->log.quiet = o->env->log.quiet;

@@ -45,10 +45,11 @@ static olica_status find(olica_env *env, const olica_arguments *arguments, const
   const char *found = find_in_file(ini, key);
   for (int i = 0; i < arguments->sets; i++) {
     char *set = olica_memory_string(env, arguments->set[i]), *given;
-    if (!set) return env->error.code;
+    if (!set) return OLICA_ERR_MEMORY;
     if ((given = value_of(set, key))) found = given;
   }
-  return (*value = olica_memory_string(env, found)) ? OLICA_OK : env->error.code;
+  *value = olica_memory_string(env, found);
+  return *value ? OLICA_OK : OLICA_ERR_MEMORY;
 }
 
 static bool same(const char *key, const char *a, const char *b) {

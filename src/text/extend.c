@@ -93,6 +93,7 @@ static olica_status begin(builder *b, const olica_added_token *more, size_t coun
 
 /* Appends a token with a new text. */
 static void push(builder *b, const olica_added_token *token, int32_t id) {
+  assert(b->added);
   olica_added_token *to = &b->added[b->count];
   *to = *token;
   to->id = id;
@@ -104,6 +105,7 @@ static void push(builder *b, const olica_added_token *token, int32_t id) {
 
 /* Merges a token whose text is in the list already. */
 static void merge(builder *b, size_t place, const olica_added_token *token) {
+  assert(b->added);
   olica_added_token *to = &b->added[place];
   bool of_file = place < b->old && !b->t->is_model;
   if (token->id < 0) { /* it has a role, so it is special, whatever the file of added tokens says */
