@@ -1,5 +1,7 @@
 #include "extend.h"
 
+#include <assert.h>
+
 /* ---- the tries ---- */
 
 /* Tokens with `normalized` are matched in their own normalized form. */
