@@ -1,5 +1,6 @@
 #include "snapshot.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static olica_status add_method(const olica_engine *engine, bool within, olica_se
   const char *name[OLICA_ARRAYS + OLICA_OWN_STREAMS];
   int arrays = olica_method_arrays(method, engine->state, array);
   int streams = olica_method_streams(method, engine->state, own);
+  assert(arrays >= 0 && streams >= 0);
   for (int i = 0; i < arrays; i++) name[i] = array[i].name;
   for (int i = 0; i < streams; i++) name[arrays + i] = own[i].name;
   OLICA_TRY(check_names(engine->setup, name, arrays + streams));
