@@ -232,10 +232,11 @@ static int list_layer(const olica_source *source, int layer, olica_layer *weight
   int count = 0;
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
     int64_t numbers = olica_tensors_numbers(&source->arch, &weights->shape, id);
-    if (numbers > 0 && !olica_tensors_row(id)->is_list)
-      span[count++] = (olica_span){.tensor = olica_bind_find(source, id, layer),
-                                   .count = numbers,
-                                   .to = *olica_tensors_weights(weights, id)};
+    if (numbers == 0 || olica_tensors_row(id)->is_list) continue;
+    span[count] = (olica_span){.tensor = olica_bind_find(source, id, layer),
+                               .count = numbers,
+                               .to = *olica_tensors_weights(weights, id)};
+    count++;
   }
   return count;
 }

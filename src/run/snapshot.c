@@ -31,7 +31,7 @@ static olica_status add_method(const olica_engine *engine, bool within, olica_se
   const olica_method *method = engine->setup->method;
   olica_array array[OLICA_ARRAYS];
   olica_own_stream own[OLICA_OWN_STREAMS];
-  const char *name[OLICA_ARRAYS + OLICA_OWN_STREAMS];
+  const char *name[OLICA_ARRAYS + OLICA_OWN_STREAMS] = {NULL};
   int arrays = olica_method_arrays(method, engine->state, array);
   int streams = olica_method_streams(method, engine->state, own);
   assert(arrays >= 0 && streams >= 0);
