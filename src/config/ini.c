@@ -11,8 +11,7 @@ static int is_space(char c) {
   return c == ' ' || c == '\t';
 }
 
-/* Cuts white space off both ends, in place. */
-static char *trim(char *text) {
+char *olica_ini_trim(char *text) {
   while (is_space(*text)) text++;
   size_t n = strlen(text);
   while (n > 0 && is_space(text[n - 1])) text[--n] = '\0';
@@ -59,9 +58,9 @@ static olica_status read_section(olica_env *env, const char *name, char *line, o
   if (close[1])
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "%s:%d: \"%.*s\" behind the section's ']', expected a new line", name, entry->line,
-                           SHOWN, trim(close + 1));
+                           SHOWN, olica_ini_trim(close + 1));
   *close = '\0';
-  entry->section = trim(line + 1);
+  entry->section = olica_ini_trim(line + 1);
   if (!*entry->section)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%s:%d: a section without a name, expected [section]", name,
                            entry->line);
@@ -79,8 +78,8 @@ static olica_status read_key(olica_env *env, const char *name, char *line, olica
                            "%s:%d: \"%.*s\" stands before any section, expected [section]", name, entry->line,
                            SHOWN, line);
   *equals = '\0';
-  entry->key = trim(line);
-  entry->value = trim(equals + 1);
+  entry->key = olica_ini_trim(line);
+  entry->value = olica_ini_trim(equals + 1);
   if (!*entry->key)
     return olica_error_set(env, OLICA_ERR_CONFIG, "%s:%d: nothing before the '=', expected key = value", name,
                            entry->line);
@@ -92,7 +91,7 @@ static olica_status read_lines(olica_env *env, const char *name, char *text, cha
   for (int line = 1; text; line++) {
     char *next = cut_line(text, end);
     cut_comment(text);
-    text = trim(text);
+    text = olica_ini_trim(text);
     if (*text) {
       olica_ini_entry *entry = &ini->entry[ini->count];
       *entry = (olica_ini_entry){.section = section, .value = "", .line = line};

@@ -36,4 +36,7 @@ olica_status olica_ini_parse(olica_env *env, const char *name, const char *text,
                              olica_ini *ini);
 void olica_ini_free(olica_env *env, olica_ini *ini);
 
+/* Cuts blanks and tabs off both ends of a word, in place, and returns its beginning. Pure. */
+char *olica_ini_trim(char *text);
+
 #endif

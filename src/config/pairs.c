@@ -13,19 +13,13 @@ typedef struct names {
   char *element[OLICA_PAIRS_MAX];
 } names;
 
-static char *trim(char *text) {
-  text += strspn(text, " \t");
-  for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]); n--) text[n - 1] = '\0';
-  return text;
-}
-
 /* Returns the value in "prune.key=value", or NULL if `set` is of another key. Changes `set`. */
 static char *value_of(char *set, const char *key) {
   char *equals = strchr(set, '='), *dot = strchr(set, '.');
   if (!equals || !dot || dot > equals) return NULL;
   *equals = *dot = '\0';
-  if (strcmp(trim(set), "prune") != 0 || strcmp(trim(dot + 1), key) != 0) return NULL;
-  return trim(equals + 1);
+  if (strcmp(olica_ini_trim(set), "prune") != 0 || strcmp(olica_ini_trim(dot + 1), key) != 0) return NULL;
+  return olica_ini_trim(equals + 1);
 }
 
 /* Finds the value of a key of [prune] as the file has it, or its default. */
@@ -65,7 +59,7 @@ static olica_status split(olica_env *env, const char *key, char *value, names *t
     if (to->count == OLICA_PAIRS_MAX)
       return olica_error_set(env, OLICA_ERR_CONFIG, "[prune] %s lists too many, expected at most %d", key,
                              OLICA_PAIRS_MAX);
-    char *element = to->element[to->count++] = trim(at);
+    char *element = to->element[to->count++] = olica_ini_trim(at);
     for (int i = 0; i + 1 < to->count; i++)
       if (same(key, to->element[i], element))
         return olica_error_set(env, OLICA_ERR_CONFIG, "[prune] %s lists %.40s twice, expected each once", key,

@@ -150,13 +150,6 @@ static olica_status take_file(reader *in, const olica_ini *ini) {
   return OLICA_OK;
 }
 
-/* Cuts white space off both ends of a word, in place. */
-static char *trim(char *text) {
-  text += strspn(text, " \t");
-  for (size_t n = strlen(text); n > 0 && strchr(" \t", text[n - 1]); n--) text[n - 1] = '\0';
-  return text;
-}
-
 /* Takes "section.key=value" of --set. */
 static olica_status take_set(reader *in, const char *given) {
   char *section = olica_memory_string(in->env, given);
@@ -171,7 +164,7 @@ static olica_status take_set(reader *in, const char *given) {
   if (!equals || !dot)
     return olica_error_set(in->env, OLICA_ERR_CONFIG, "--set \"%.80s\", expected section.key=value", given);
   *dot = '\0';
-  return take(in, 0, trim(section), trim(dot + 1), trim(equals + 1));
+  return take(in, 0, olica_ini_trim(section), olica_ini_trim(dot + 1), olica_ini_trim(equals + 1));
 }
 
 /* Returns the file that paths in the value of setting i are relative to: the config file; with --set none,
