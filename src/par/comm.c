@@ -1,6 +1,8 @@
 #include "par/comm.h"
 
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "par/partition.h"
 #include "par/watch.h"
@@ -93,4 +95,20 @@ olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_statu
   status = agree(context, comm, status);
   olica_watch_leave(context);
   return status;
+}
+
+olica_status olica_comm_share_text(olica_context *context, char *mine, const char *what, char **text,
+                                   size_t *bytes) {
+  int64_t length = mine ? (int64_t)strlen(mine) : -1;
+  olica_comm_bcast(context, context->comm, &length, sizeof length, 0);
+  *text = NULL;
+  olica_status status = length < 0
+                            ? olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for %s", what)
+                            : OLICA_NEW(context->env, *text, (size_t)length + 1);
+  if (status == OLICA_OK && mine) memcpy(*text, mine, (size_t)length);
+  free(mine);
+  OLICA_AGREE(context, status);
+  olica_comm_bcast(context, context->comm, *text, (size_t)length, 0);
+  *bytes = (size_t)length;
+  return OLICA_OK;
 }

@@ -40,4 +40,10 @@ olica_status olica_comm_agree(olica_context *context, MPI_Comm comm, olica_statu
     if (olica_mine_ != OLICA_OK) return olica_mine_;                                                         \
   } while (0)
 
+/* Gives every rank rank 0's text: `mine` from malloc, which is freed (elsewhere NULL), as a counted string
+ * *text of *bytes characters, the caller's. NULL on rank 0 is OLICA_ERR_MEMORY, for which `what` names it.
+ * Collective. */
+olica_status olica_comm_share_text(olica_context *context, char *mine, const char *what, char **text,
+                                   size_t *bytes);
+
 #endif

@@ -42,20 +42,12 @@ static char *provenance(const olica_engine *engine) {
       texts_of(engine->inputs), "kernel", olica_kernel_name(engine->kernel)));
 }
 
-/* Gives every rank rank 0's text (times and hosts differ), in counted memory; `shared` has its length. */
+/* Gives every rank rank 0's text: times and hosts differ. */
 static olica_status share_text(olica_context *context, char *mine, char **text,
                                olica_checkpoint_text *shared) {
-  int64_t bytes = mine ? (int64_t)strlen(mine) : -1;
-  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
-  *text = NULL;
-  olica_status status = bytes < 0
-                            ? olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for metadata")
-                            : OLICA_NEW(context->env, *text, (size_t)bytes + 1);
-  if (status == OLICA_OK && mine) memcpy(*text, mine, (size_t)bytes);
-  free(mine);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, *text, (size_t)bytes, 0);
-  *shared = (olica_checkpoint_text){*text, (size_t)bytes};
+  size_t bytes;
+  OLICA_TRY(olica_comm_share_text(context, mine, "metadata", text, &bytes));
+  *shared = (olica_checkpoint_text){*text, bytes};
   return OLICA_OK;
 }
 

@@ -166,22 +166,6 @@ olica_status olica_saved_foresee(olica_saved *saved, bool *reads) {
   return unusable ? give_up(saved, status, opened) : status;
 }
 
-/* Gives every rank rank 0's text, in counted memory. */
-static olica_status share_about(olica_saved *saved, char **about) {
-  olica_context *context = saved->setup->context;
-  char *mine = context->rank == 0 ? json_dumps(saved->about, JSON_INDENT(1)) : NULL;
-  int64_t bytes = mine ? (int64_t)strlen(mine) + 1 : 0;
-  *about = NULL;
-  olica_comm_bcast(context, context->comm, &bytes, sizeof bytes, 0);
-  olica_status status = bytes ? OLICA_NEW(context->env, *about, (size_t)bytes)
-                              : olica_error_set(context->env, OLICA_ERR_MEMORY, "memory: no room for a text");
-  if (*about && mine) memcpy(*about, mine, (size_t)bytes);
-  free(mine);
-  OLICA_AGREE(context, status);
-  olica_comm_bcast(context, context->comm, *about, (size_t)bytes, 0);
-  return OLICA_OK;
-}
-
 /* Rank 0 returns whether the file is the one that was found at the start, which may be replaced. */
 static bool is_found(const olica_saved *saved) {
   const struct stat *then = &saved->found;
@@ -202,7 +186,8 @@ static olica_status write_file(olica_saved *saved) {
     const char *key;
     json_decref(rider->ops->score(rider->self, NULL, &key, &survey.score[survey.scores++]));
   }
-  OLICA_TRY(share_about(saved, &about));
+  char *mine = context->rank == 0 ? json_dumps(saved->about, JSON_INDENT(1)) : NULL;
+  OLICA_TRY(olica_comm_share_text(context, mine, "a text", &about, &(size_t){0}));
   bool replace = context->rank == 0 && is_found(saved);
   OLICA_TRY(olica_survey_save(context, path, about, &survey, replace, &stays));
   olica_memory_free(context->env, about);
