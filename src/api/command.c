@@ -3,6 +3,7 @@
 
 #include "compare.h"
 #include "config/reader.h"
+#include "inspect/inspect.h"
 #include "par/comm.h"
 #include "par/watch.h"
 #include "run/outputs.h"
@@ -161,6 +162,10 @@ static olica_status command(olica *o, olica_context *context, const olica_argume
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)
     return olica_tokenize_reverse(context, arguments->tokenizer, arguments->file, arguments->special);
+  if (arguments->command == OLICA_COMMAND_INSPECT)
+    return olica_inspect(context, arguments->file, arguments->json, stdout);
+  if (arguments->command == OLICA_COMMAND_DIFF)
+    return olica_inspect_diff(context, arguments->other, arguments->file, arguments->json, stdout);
   if (arguments->command == OLICA_COMMAND_CHECK) return check(o, context, arguments);
   return olica_session_run(o, context, arguments, true, NULL);
 }

@@ -31,6 +31,11 @@ static const struct {
      INTO(COUNT, ranks_per_node)},
     {{"--verify", "FILE.h5", "re-reads a checkpoint: schema, shapes, checksums; at any rank count"},
      RUNS_ON(VERIFY, file)},
+    {{"--inspect", "PATH", "shows what a checkpoint, model, export, GGUF file or report holds"},
+     RUNS_ON(INSPECT, file)},
+    {{"--diff", "A B", "shows how two of them differ; reads the tensors that both have"},
+     RUNS_ON(DIFF, other)},
+    {{"--json", "", "with --inspect and --diff: prints JSON"}, INTO(FLAG, json)},
     {{"--quiet", "", "warnings and the closing table only"}, INTO(FLAG, quiet)},
     {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, INTO(FLAG, fresh)},
     {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"},
@@ -142,6 +147,9 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
     operand = argv[*i];
   }
+  if (operand && operand == argv[*i] && table[option].effect == COMMAND && is_option(operand))
+    return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it, found %s", known->name,
+                           known->operand, operand);
   if (strchr(known->operand, ' ')) {
     if (++*i >= argc || is_option(operand) || is_option(argv[*i]))
       return olica_error_set(env, OLICA_ERR_CONFIG, "%s needs %s behind it", known->name, known->operand);
@@ -174,6 +182,11 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
                            "--output belongs to a run or --check, and needs a directory; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
+  if ((out->command == OLICA_COMMAND_INSPECT || out->command == OLICA_COMMAND_DIFF) && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--inspect and --diff need no config file, found %s",
+                           out->config);
+  if (out->json && out->command != OLICA_COMMAND_INSPECT && out->command != OLICA_COMMAND_DIFF)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--json belongs to --inspect and --diff; try --help");
   if (out->tokenizer && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--tokenize and --detokenize need no config file, found %s",
                            out->config);

@@ -13,6 +13,8 @@ typedef enum olica_command {
   OLICA_COMMAND_VERIFY,     /* --verify FILE */
   OLICA_COMMAND_TOKENIZE,   /* --tokenize DIR FILE */
   OLICA_COMMAND_DETOKENIZE, /* --detokenize DIR FILE */
+  OLICA_COMMAND_INSPECT,    /* --inspect PATH */
+  OLICA_COMMAND_DIFF,       /* --diff A B */
   OLICA_COMMAND_LIST,       /* --list, --help, --version: no config, no MPI */
   OLICA_COMMAND_HELP,
   OLICA_COMMAND_VERSION
@@ -20,12 +22,15 @@ typedef enum olica_command {
 
 typedef struct olica_arguments {
   olica_command command;
-  const char *config;      /* RUN, CHECK: the config file as given, "-": standard input; else NULL */
-  const char *file;        /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids */
-  const char *tokenizer;   /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
-  bool special;            /* TOKENIZE, DETOKENIZE */
-  int ranks;               /* CHECK: plan for so many ranks, 0: for the present ones */
-  int ranks_per_node;      /* CHECK: 0: as at present; with `ranks` given: all on one node */
+  const char *config;    /* RUN, CHECK: the config file as given, "-": standard input; else NULL */
+  const char *file;      /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids; INSPECT,
+                            DIFF: what is shown, B */
+  const char *other;     /* DIFF: A */
+  bool json;             /* INSPECT, DIFF */
+  const char *tokenizer; /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
+  bool special;          /* TOKENIZE, DETOKENIZE */
+  int ranks;             /* CHECK: plan for so many ranks, 0: for the present ones */
+  int ranks_per_node;    /* CHECK: 0: as at present; with `ranks` given: all on one node */
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   const char *output;      /* RUN, CHECK: --output as given, NULL: none */

@@ -82,6 +82,11 @@ static void command_line_commands(void **state) {
   assert_int_equal(command(*state, "--verify x.h5", &a), OLICA_OK);
   assert_int_equal(a.command, OLICA_COMMAND_VERIFY);
   assert_string_equal(a.file, "x.h5");
+  assert_int_equal(command(*state, "--inspect x.h5 --json", &a), OLICA_OK);
+  assert_true(a.command == OLICA_COMMAND_INSPECT && a.json && strcmp(a.file, "x.h5") == 0);
+  assert_int_equal(command(*state, "--diff a b", &a), OLICA_OK);
+  assert_true(a.command == OLICA_COMMAND_DIFF && !a.json && strcmp(a.other, "a") == 0 &&
+              strcmp(a.file, "b") == 0);
   assert_int_equal(command(*state, "--list", &a), OLICA_OK);
   assert_int_equal(a.command, OLICA_COMMAND_LIST);
   assert_int_equal(command(*state, "--version", &a), OLICA_OK);
@@ -99,6 +104,10 @@ static void command_line_errors(void **state) {
   command_fails(*state, "x.ini --set", "--set needs section.key=value");
   command_fails(*state, "--quiet=3 x.ini", "takes no value");
   command_fails(*state, "--verify x.h5 x.ini", "needs no config");
+  command_fails(*state, "--inspect x.h5 x.ini", "need no config");
+  command_fails(*state, "--inspect --json x.h5", "--inspect needs PATH behind it, found --json");
+  command_fails(*state, "--diff a --json", "--diff needs A B behind it");
+  command_fails(*state, "--json x.ini", "--json belongs to --inspect and --diff");
   command_fails(*state, "--verify x.h5 --check x.ini", "--check beside another command");
   command_fails(*state, "--ranks 4 x.ini", "belong to --check");
   command_fails(*state, "--check --ranks 4x x.ini", "\"4x\", expected a whole number");
