@@ -82,9 +82,24 @@ def collected(m, layer, x):
     return y, u.T @ u, norm("up_proj") + norm("gate_proj") + down
 
 
-def order_of(importance, skipped):
-    rising = np.argsort(importance, kind="stable")
-    return np.concatenate([rising[:skipped], rising[skipped:][::-1]])
+BLOCK = 32  # neurons that select = obs takes at once
+
+
+def order_of(m, layer, C, importance, o, stay):
+    """The neurons, those that stay longest first; by OBS those behind `stay` have gone."""
+    if o["select"] == "olica":
+        rising, skipped = np.argsort(importance, kind="stable"), int(o["skip_lowest"] * len(C))
+        return np.concatenate([rising[:skipped], rising[skipped:][::-1]])
+    W, left, gone = m.get(layer, "down_proj/weight").astype(np.float64), np.arange(len(C)), np.array([], int)
+    P = np.linalg.inv(C + o["damping"] * np.diag(C).mean() * np.eye(len(C)))
+    while True:
+        left = left[np.argsort((W[:, left] ** 2).sum(0) / np.diag(P)[left], kind="stable")[::-1]]
+        count = min(BLOCK, len(left) - stay)
+        if count <= 0:
+            return np.concatenate([left, gone])
+        left, G, gone = left[:-count], left[-count:], np.concatenate([left[-count:], gone])
+        rows = np.linalg.solve(P[np.ix_(G, G)], P[G])
+        W, P = W - W[:, G] @ rows, P - P[:, G] @ rows
 
 
 def refitted(m, layer, C, kept, damping):
@@ -136,14 +151,14 @@ def convex(E):
 def measured(m, ids, o):
     """KL of the probes, curves and cosines of a pass over the dense model."""
     x = start = m.w["embed_tokens"][ids]
-    S, half, skipped = len(ids), m.f // 2, int(o["skip_lowest"] * m.f)
+    S, half = len(ids), m.f // 2
     probes = [S * k // o["probes"] for k in range(o["probes"])]
     cut, curves, influence = [], [], []
     for i in range(m.L):
         y, C, importance = collected(m, i, x)
         cos = (x * y).sum(-1) / np.linalg.norm(x, axis=-1) / np.linalg.norm(y, axis=-1)
         influence.append(1 - cos.mean())
-        order = order_of(importance, skipped)
+        order = order_of(m, i, C, importance, o, 1)
         curves.append(curve_of(m, i, C, order))
         cut.append(cut_copy(m, i, refitted(m, i, C, np.sort(order[:half]), o["damping"])))
         x = y
@@ -165,7 +180,7 @@ def cap_of(p, share):
 def least_and_total(m, o):
     neuron = 3 * m.d + sum(m.get(0, f"{name}_proj/bias") is not None for name in ("gate", "up"))
     total = int(m.parameters() * o["sparsity"] / neuron)
-    least = max((1 - (o.get("cap") or cap_of(o["sparsity"], total / m.L / m.f))) * m.f, int(o["skip_lowest"] * m.f), 1)
+    least = max((1 - (o.get("cap") or cap_of(o["sparsity"], total / m.L / m.f))) * m.f, int(o["skip_lowest"] * m.f) * (o["select"] == "olica"), 1)
     return int(np.ceil(least / o["align"] - 1e-9)) * o["align"], total
 
 
@@ -201,7 +216,7 @@ def prune_layers(m, ids, width, o):
     out, x = judge.Model(m.config, dict(m.w)), m.w["embed_tokens"][ids]
     for i in range(m.L):
         y, C, importance = collected(m, i, x)
-        kept = np.sort(order_of(importance, int(o["skip_lowest"] * m.f))[:width[i]])
+        kept = np.sort(order_of(out, i, C, importance, o, width[i])[:width[i]])
         for name, tensor in refitted(m, i, C, kept, o["damping"]).items():
             out.put(i, name, tensor)
         x = y if o["statistics"] == "dense" else judge.run_layer(out, i, x)[0]
@@ -209,12 +224,12 @@ def prune_layers(m, ids, width, o):
 
 
 SMALL = {"num_hidden_layers": 4, "intermediate_size": 44, "max_position_embeddings": 96}
-DEFAULTS = {"sparsity": 0.2, "allocation": "measured", "probes": 3, "damping": 0.1, "skip_lowest": 0.03, "statistics": "pruned", "align": 1}
+DEFAULTS = {"sparsity": 0.2, "allocation": "measured", "select": "olica", "probes": 3, "damping": 0.1, "skip_lowest": 0.03, "statistics": "pruned", "align": 1}
 
 
 def layerwise(directory, **prune):
-    biased = prune.pop("biased", False)
-    build(directory / "model", config=dict(SMALL, attention_bias=biased, mlp_bias=biased), biases=SEVEN if biased else ())
+    biased, f = prune.pop("biased", False), prune.pop("neurons", SMALL["intermediate_size"])
+    build(directory / "model", config=dict(SMALL, intermediate_size=f, attention_bias=biased, mlp_bias=biased), biases=SEVEN if biased else ())
     ids(directory / "calibration.npy", (9, 16))
     ids(directory / "evaluation.npy", (300,))
     return {"model": {"path": directory / "model"}, "prune": {"method": "refit", **DEFAULTS, **prune},
@@ -224,10 +239,12 @@ def layerwise(directory, **prune):
 
 CASES = [{}, {"align": 8}, {"biased": True, "sparsity": 0.3}, {"allocation": "influence"}, {"allocation": "uniform", "sparsity": 0.25},
          {"statistics": "dense", "cap": 0.6, "sparsity": 0.25}, {"allocation": "influence", "align": 8, "sparsity": 0.35}]
+OBS = [{"select": "obs", "neurons": 100, "sparsity": 0.4, "damping": 0.01}, {"select": "obs", "neurons": 70, "biased": True, "align": 8},
+       {"select": "obs", "neurons": 100, "sparsity": 0.4, "allocation": "uniform", "statistics": "dense"}]
+RUNS = [(case, ranks) for case in CASES + OBS for ranks in (1, 3)] + [(OBS[0], ranks) for ranks in (2, 4, 8)]
 
 
-@pytest.mark.parametrize("ranks", [1, 3])
-@pytest.mark.parametrize("prune", CASES, ids=lambda case: "-".join(map(str, case.values())) or "default")
+@pytest.mark.parametrize("prune, ranks", RUNS, ids=lambda it: "-".join(map(str, it.values())) or "default" if isinstance(it, dict) else str(it))
 def test_widths_by_layer_are_their_formulas(prune, ranks, tmp_path):
     """Probes, curves, influence, widths, kept neurons and down matrices."""
     sections = layerwise(tmp_path, **prune)
@@ -282,7 +299,7 @@ def test_widths_are_aligned(align, tmp_path):
     ({"damping": 0}, 'damping = "0", expected'),
     ({"probes": 9}, "probes = 9, expected at most [calibration] samples = 8"),
     ({"cap": 0.1}, "expected a larger cap, a smaller align, or a sparsity of at most 0."),
-    ({"select": "best"}, 'select = "best", expected one of olica'),
+    ({"select": "best"}, 'select = "best", expected one of olica, obs'),
 ])
 def test_refused_by_name(prune, why, tmp_path):
     done = mpirun(2, write_config(tmp_path / "job.ini", demo(tmp_path, **prune)))
@@ -300,8 +317,8 @@ def test_largest_sparsity_is_one(tmp_path):
     assert done.returncode == 2 and f"at most {most:.4f}" in done.stderr
 
 
-@pytest.mark.parametrize("prune", [{}, {"allocation": "influence"}, {"shape": "uniform"}, {"statistics": "dense"}],
-                         ids=["measured", "influence", "uniform", "dense"])
+@pytest.mark.parametrize("prune", [{}, {"allocation": "influence"}, {"shape": "uniform"}, {"statistics": "dense"}, {"select": "obs"}],
+                         ids=["measured", "influence", "uniform", "dense", "obs"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_estimate_of_wide_layers(precision, prune, tmp_path):
     """Of FFNs of more than 1024 neurons several ranks share a matrix."""

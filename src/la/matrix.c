@@ -341,10 +341,17 @@ static int local_of(int g, int block, int place, int places) {
   return g / block % places == place ? g / block / places * block + g % block : -1;
 }
 
+int olica_matrix_local_row(const olica_matrix *matrix, int row) {
+  return local_of(row, matrix->mb, matrix->grid->row, matrix->grid->rows);
+}
+
+int olica_matrix_local_col(const olica_matrix *matrix, int col) {
+  return local_of(col, matrix->nb, matrix->grid->col, matrix->grid->cols);
+}
+
 /* Returns the address of diagonal element k in this rank's local part, or NULL if another rank holds it. */
 static double *diagonal(const olica_matrix *matrix, int k) {
-  const olica_grid *grid = matrix->grid;
-  int i = local_of(k, matrix->mb, grid->row, grid->rows), j = local_of(k, matrix->nb, grid->col, grid->cols);
+  int i = olica_matrix_local_row(matrix, k), j = olica_matrix_local_col(matrix, k);
   return i >= 0 && j >= 0 ? column(matrix, j) + i : NULL;
 }
 

@@ -31,12 +31,16 @@ olica_status olica_matrix_create(const olica_grid *grid, int rows, int cols, int
                                  olica_matrix **matrix);
 void olica_matrix_destroy(olica_matrix *matrix); /* NULL allowed */
 
-/* Fills ScaLAPACK's array descriptor, for the back ends. Pure, like the two below. */
+/* Fills ScaLAPACK's array descriptor, for the back ends. Pure, like the four below. */
 void olica_matrix_describe(const olica_matrix *matrix, int descriptor[9]);
 
 /* Returns the global index of a local row or column of this rank. */
 int olica_matrix_global_row(const olica_matrix *matrix, int local);
 int olica_matrix_global_col(const olica_matrix *matrix, int local);
+
+/* Returns the local index of a global row or column; -1 if this rank has none of it. */
+int olica_matrix_local_row(const olica_matrix *matrix, int row);
+int olica_matrix_local_col(const olica_matrix *matrix, int col);
 
 /* Local part := value(data, i, j) for global indices i, j. Not collective: for data that every member
  * holds. */

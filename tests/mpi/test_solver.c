@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../../src/la/backend.h"
+#include "la/removal.h"
 #include "la_check.h"
 
 enum { BLOCK = 8 };
@@ -212,6 +213,67 @@ static void check_ridge(tally *t, olica_solver *solver, const char *where, int s
   golden_free(&g);
 }
 
+/* After two removals, of `first` and of 1 variable, P is the inverse of what is left of A, and W solves for
+ * the coefficients there. Row-major, of the variables left [m]. */
+static void check_left(tally *t, const char *where, const golden *g, int m, const int *left, const double *p,
+                       int d, const double *w, const double *before) {
+  int n = g->n;
+  double *a = numbers(m * m), *inverse = numbers(m * m), *now = numbers(d * m), *one = numbers(m * m);
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < m; j++) {
+      int row = left[i > j ? i : j], col = left[i > j ? j : i]; /* P's lower triangle */
+      a[i * m + j] = g->a[left[i] * n + left[j]];
+      inverse[i * m + j] = p[row * n + col];
+      one[i * m + j] = i == j;
+    }
+  for (int i = 0; i < d; i++)
+    for (int j = 0; j < m; j++) now[i * m + j] = w[i * n + left[j]];
+  double *product_one = product(m, m, m, 0, a, 0, inverse), *got = product(d, m, m, 0, now, 0, a);
+  double *all = product(d, n, n, 0, before, 0, g->a), *want = numbers(d * m);
+  for (int i = 0; i < d; i++)
+    for (int j = 0; j < m; j++) want[i * m + j] = all[i * n + left[j]];
+  expect(t, distance(m * m, product_one, one) <= 1e-11 * n, "%s: inverse of %d of %d", where, m, n);
+  expect(t, distance(d * m, got, want) <= 1e-11 * n, "%s: coefficients of %d of %d", where, m, n);
+  double *freed[] = {a, inverse, now, one, product_one, got, all, want};
+  for (int i = 0; i < 8; i++) free(freed[i]);
+}
+
+static void check_removal(tally *t, olica_solver *solver, const char *where, int n, int d, int first) {
+  olica_matrix *a, *p, *w;
+  olica_removal removal;
+  golden g = golden_of(RANDOM, n, 3);
+  for (int i = 0; i < n; i++) g.a[i * n + i] += 0.1;
+  if (olica_solver_matrix(solver, n, n, &a) || olica_solver_matrix(solver, n, n, &p) ||
+      olica_solver_matrix(solver, d, n, &w))
+    abort();
+  if (olica_solver_member(solver)) {
+    double zero = 0, *one = numbers(n * n), *before = random_matrix(d, n, 6);
+    int left[256], gone[256], m = 0;
+    for (int i = 0; i < n; i++) one[i * n + i] = 1;
+    for (int i = 0; i < first; i++) gone[i] = (i * 7 + 3) % n; /* 7 and n have no common factor */
+    int last = (first * 7 + 3) % n;
+    for (int i = 0; i < n; i++) {
+      int stays = i != last;
+      for (int k = 0; k < first; k++) stays &= gone[k] != i;
+      if (stays) left[m++] = i;
+    }
+    spread(a, g.a);
+    spread(p, one);
+    spread(w, before);
+    if (olica_solver_ridge(solver, where, a, &zero, p) || olica_removal_begin(p, w, first, &removal)) abort();
+    expect(t, olica_removal_take(&removal, first, gone) == OLICA_OK, "%s: removal", where);
+    expect(t, olica_removal_take(&removal, 1, &last) == OLICA_OK, "%s: removal of one more", where);
+    double *got_p = collect(p), *got_w = collect(w);
+    check_left(t, where, &g, m, left, got_p, d, got_w, before);
+    olica_removal_end(&removal);
+    double *freed[] = {one, before, got_p, got_w};
+    for (int i = 0; i < 4; i++) free(freed[i]);
+  }
+  olica_matrix *matrices[] = {a, p, w};
+  for (int i = 0; i < 3; i++) olica_matrix_destroy(matrices[i]);
+  golden_free(&g);
+}
+
 /* ---- failures: nobody hangs, all members say the same ---- */
 
 static void check_not_finite(tally *t, olica_solver *solver, const char *where) {
@@ -320,6 +382,8 @@ static void check_solver(tally *t, olica_pool *pool, olica_placement place) {
   }
   for (int spectrum = 0; spectrum < ZERO; spectrum++) check_algorithms(t, solver, where, spectrum, 40, 13);
   check_algorithms(t, solver, where, RANDOM, 5, 3); /* less than a block: some ranks hold nothing */
+  check_removal(t, solver, where, 10, 3, 4);
+  check_removal(t, solver, where, 150, 40, 64);
   check_not_finite(t, solver, where);
 }
 

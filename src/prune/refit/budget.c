@@ -66,6 +66,10 @@ static double cap_of(const olica_refit_options *options, double sparsity, double
   return fmax(line, share + (1 - share) / 8);
 }
 
+static int skipped_of(const olica_refit_options *options, int f) {
+  return options->select == OLICA_REFIT_BY_ENERGY ? (int)floor(options->skip_lowest * f) : 0;
+}
+
 static int round_up(double n, int align) {
   return (int)ceil(n / align - 1e-9) * align;
 }
@@ -85,8 +89,8 @@ static olica_status refuse(olica_env *env, const olica_method_model *model, cons
       env, OLICA_ERR_CONFIG,
       "[prune] sparsity = %g asks refit for %.0f of the %d FFN neurons of a layer, with %d that stay "
       "(skip_lowest = %g); expected a sparsity of at most %.4f: refit leaves the attention whole",
-      model->sparsity, wanted(model, 1), model->arch->ffn, least_left(b), options.skip_lowest,
-      most(model, least_left(b)));
+      model->sparsity, wanted(model, 1), model->arch->ffn, least_left(b),
+      options.select == OLICA_REFIT_BY_ENERGY ? options.skip_lowest : 0, most(model, least_left(b)));
 }
 
 /* Widths that differ must be able to lose what is asked for, but for less than a step. */
@@ -109,7 +113,7 @@ olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *m
   double gone = wanted(model, 1);
   *b = (olica_refit_budget){.share = wanted(model, model->arch->layers) / model->arch->layers / f,
                             .neuron = neuron_numbers(model),
-                            .skipped = (int)floor(options.skip_lowest * f)};
+                            .skipped = skipped_of(&options, f)};
   b->half = f / 2 > least_left(b) ? f / 2 : least_left(b);
   if (gone + least_left(b) > f) return refuse(env, model, b);
   int kept = round_up(f - gone, align);

@@ -14,7 +14,7 @@ typedef enum olica_refit_allocation {
   OLICA_REFIT_INFLUENCE,
   OLICA_REFIT_EVEN
 } olica_refit_allocation;
-typedef enum olica_refit_select { OLICA_REFIT_BY_ENERGY } olica_refit_select;
+typedef enum olica_refit_select { OLICA_REFIT_BY_ENERGY, OLICA_REFIT_BY_OBS } olica_refit_select;
 typedef enum olica_refit_statistics { OLICA_REFIT_PRUNED, OLICA_REFIT_DENSE } olica_refit_statistics;
 
 typedef struct olica_refit_options {
@@ -26,7 +26,7 @@ typedef struct olica_refit_options {
   double cap;         /* share of a layer's neurons that may go, at most; 0: by the sparsity */
   int64_t probes;     /* sequences of the probes */
   double damping;     /* lambda */
-  double skip_lowest; /* share of the least important neurons that is kept */
+  double skip_lowest; /* share of the least important neurons that is kept, of OLICA_REFIT_BY_ENERGY */
 } olica_refit_options;
 
 typedef struct olica_refit_budget {

@@ -3,8 +3,8 @@
  *   collect   pass the dense layer over the calibration stream: energies of all inputs, and the Gram of
  *             the FFN's neurons. Statistics of the pruned stream: a copy of its states passes. Of the dense
  *             one: the stream itself does, and stays dense          ../collect.c
- *   keep      rank 0 orders the neurons by importance; all ranks copy the kept ones   order.c
- *   refit     the down matrix makes up for the dropped neurons      down.c */
+ *   keep      order the neurons by importance, or by what their removal costs; copy the kept ones   order.c,
+ * obs.c refit     the down matrix makes up for the dropped neurons      down.c */
 #include "../layer.h"
 #include "../select.h"
 #include "down.h"
@@ -35,12 +35,14 @@ static olica_status refit(const olica_refit_state *state, const olica_layer *den
 }
 
 static olica_status keep(const olica_refit_state *state, const olica_layer *dense,
-                         const olica_energies *energies, olica_layer *pruned) {
+                         const olica_energies *energies, const olica_fit_sums *sums, olica_layer *pruned) {
   const olica_method_job *job = &state->job;
   olica_context *context = job->context;
+  const olica_refit_rule rule =
+      olica_refit_rule_of(state, olica_refit_mean_diagonal(job, energies), pruned->shape.ffn);
   int32_t *order;
   OLICA_AGREE(context, OLICA_NEW(context->env, order, (size_t)job->model.arch->ffn));
-  OLICA_TRY(olica_refit_order(job, dense, energies, state->budget.skipped, order));
+  OLICA_TIMED(context->env, "solve", olica_refit_order(job, dense, energies, sums, &rule, order));
   OLICA_TRY(olica_refit_keep(job, dense, order, pruned));
   olica_memory_free(context->env, order);
   return OLICA_OK;
@@ -59,7 +61,7 @@ olica_status olica_refit_cut(void *self, int index, olica_layer *dense, olica_la
   record->fact[OLICA_FACT_SILENT] = silent;
   record->advanced = state->options.statistics == OLICA_REFIT_DENSE;
   OLICA_TRY(olica_pruned_create(job, &job->shapes[index], &pruned));
-  OLICA_TRY(keep(state, dense, work.energies, pruned));
+  OLICA_TRY(keep(state, dense, work.energies, sums, pruned));
   OLICA_TRY(refit(state, dense, work.energies, sums, pruned, record));
   olica_collect_free(job, &work);
   *out = pruned;
@@ -75,7 +77,7 @@ olica_status olica_refit_replay_cut(olica_env *env, olica_ledger *ledger, const 
                                         site->pack_rows / site->tokens);
   olica_collected_hold work = olica_collect_replay(ledger, model, site, &model->dense[0], wish);
   olica_hold order = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(int32_t));
-  olica_refit_replay_order(ledger, arch);
+  OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
   olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
   olica_ledger_release(ledger, order);
   OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, shape->ffn, sums));

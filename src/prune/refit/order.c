@@ -5,6 +5,7 @@
 
 #include "../layer.h"
 #include "../select.h"
+#include "obs.h"
 #include "par/comm.h"
 
 static olica_status choose(const olica_method_job *job, const olica_layer *dense,
@@ -21,9 +22,12 @@ static olica_status choose(const olica_method_job *job, const olica_layer *dense
 
 /* Rank 0 decides, since the last bits of importances may differ. */
 olica_status olica_refit_order(const olica_method_job *job, const olica_layer *dense,
-                               const olica_energies *energies, int skipped, int32_t *order) {
+                               const olica_energies *energies, const olica_fit_sums *sums,
+                               const olica_refit_rule *rule, int32_t *order) {
   olica_context *context = job->context;
-  OLICA_AGREE(context, context->rank == 0 ? choose(job, dense, energies, skipped, order) : OLICA_OK);
+  if (rule->select == OLICA_REFIT_BY_OBS)
+    return olica_refit_obs(job, dense, sums, rule->delta, rule->stay, order);
+  OLICA_AGREE(context, context->rank == 0 ? choose(job, dense, energies, rule->skipped, order) : OLICA_OK);
   olica_comm_bcast(context, context->comm, order, (size_t)job->model.arch->ffn * sizeof *order, 0);
   return OLICA_OK;
 }
@@ -55,9 +59,14 @@ double olica_refit_mean_diagonal(const olica_method_job *job, const olica_energi
   return sum * (double)job->stream->sequences / energies->neurons;
 }
 
-void olica_refit_replay_order(olica_ledger *ledger, const olica_arch *arch) {
+olica_status olica_refit_replay_order(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
+                                      const olica_method_site *site) {
+  const olica_arch *arch = model->arch;
+  if (olica_refit_options_of(model).select == OLICA_REFIT_BY_OBS)
+    return olica_refit_obs_replay(env, ledger, site, arch);
   olica_hold importance = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(double));
   olica_select_replay_importance(ledger, arch->ffn);
   olica_select_replay_order(ledger, arch->ffn);
   olica_ledger_release(ledger, importance);
+  return OLICA_OK;
 }

@@ -1,6 +1,7 @@
 /* The shapes and the work of refit. Its memory is replayed beside the functions that allocate it. */
 #include "down.h"
 #include "influence.h"
+#include "obs.h"
 #include "order.h"
 #include "state.h"
 
@@ -19,6 +20,19 @@ static double sequence_work(const olica_method_model *model, const olica_method_
   return all * site->tokens;
 }
 
+/* Each layer's order, and where widths are measured one more. */
+static void plan_orders(const olica_method_model *model, olica_method_plan *plan) {
+  const olica_refit_options options = olica_refit_options_of(model);
+  const olica_arch *arch = model->arch;
+  const olica_problem inverse = {.order = arch->ffn, .columns = arch->ffn};
+  bool twice = olica_refit_passes(&options) && options.allocation == OLICA_REFIT_MEASURED;
+  for (int i = 0; i < arch->layers; i++) {
+    plan->solver_work += olica_refit_obs_work(arch, plan->shapes[i].ffn);
+    if (twice) plan->solver_work += olica_refit_obs_work(arch, 1);
+    plan->solver_seconds += (twice ? 2 : 1) * olica_solver_seconds(&inverse, 1);
+  }
+}
+
 static void plan_work(const olica_method_model *model, const olica_method_site *site,
                       olica_method_plan *plan) {
   for (int i = 0; i < model->arch->layers; i++) {
@@ -27,6 +41,7 @@ static void plan_work(const olica_method_model *model, const olica_method_site *
     plan->solver_work += n * n * n / 3 + 2 * n * n * d + 2 * n * gone * d;
     plan->solver_seconds += olica_solver_seconds(&problem, 1);
   }
+  if (olica_refit_options_of(model).select == OLICA_REFIT_BY_OBS) plan_orders(model, plan);
   plan->sequence = sequence_work(model, site, plan);
 }
 

@@ -24,7 +24,7 @@
 
 NAMES(shape_name, "layerwise", "uniform")
 NAMES(allocation_name, "measured", "influence", "uniform")
-NAMES(select_name, "olica")
+NAMES(select_name, "olica", "obs")
 NAMES(statistics_name, "pruned", "dense")
 
 #define SETTING(key_, kind_, fallback_, affects_, about_, ...)                                               \
@@ -42,12 +42,12 @@ static const olica_setting settings[] = {
           .choice = allocation_name),
   SETTING(probes, INTEGER, "8", SURVEY, "sequences of the probes of allocation = measured", IN(1, 4096), .unit = "sequences"),
   SETTING(cap, REAL, "0", RESULT, "share of a layer's neurons that may go, at most, of widths by layer; 0: by the sparsity", IN(0, 1), .open = "[)"),
-  SETTING(select, CHOICE, "olica", SURVEY, "which neurons stay; olica: by the norms of their weights, weighted by energies",
+  SETTING(select, CHOICE, "olica", SURVEY, "which neurons stay; olica: by the norms of their weights, weighted by energies; obs: Optimal Brain Surgeon",
           .choice = select_name),
   SETTING(statistics, CHOICE, "pruned", RESULT, "stream that a layer is cut by: of what was pruned before, or the dense model's",
           .choice = statistics_name),
   SETTING(damping, REAL, "0.1", SURVEY, "ridge of the down matrix's fit / mean of the Gram's diagonal", IN(0, 1e6), .open = "(]"),
-  SETTING(skip_lowest, REAL, "0.01", SURVEY, "share of an FFN's least important neurons that is kept", IN(0, 1), .open = "[)"),
+  SETTING(skip_lowest, REAL, "0.01", SURVEY, "share of an FFN's least important neurons that is kept, of select = olica", IN(0, 1), .open = "[)"),
   SETTING(align, CHOICE, "1", RESULT, "the FFN's width stays a multiple of it", .choice = olica_refit_align_name),
   OLICA_SETTINGS_END
 };

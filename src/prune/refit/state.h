@@ -4,6 +4,7 @@
 #define OLICA_PRUNE_REFIT_STATE_H
 
 #include "budget.h"
+#include "order.h"
 #include "probe.h"
 #include "prune/method.h"
 
@@ -18,6 +19,12 @@ typedef struct olica_refit_state {
 
 /* The facts of a cut, in the order of the table. */
 enum { OLICA_FACT_DOWN_CHANGE, OLICA_FACT_SILENT };
+
+/* Returns the rule of a layer's order, with this mean of C's diagonal, when `stay` neurons are left. */
+static inline olica_refit_rule olica_refit_rule_of(const olica_refit_state *state, double mean, int stay) {
+  return (olica_refit_rule){state->options.select, state->budget.skipped, state->options.damping * mean,
+                            stay};
+}
 
 /* Returns the largest number of sequences in a pack. */
 static inline int olica_refit_pack(const olica_method_job *job) {

@@ -59,7 +59,8 @@ static olica_status measure(const olica_refit_state *state, const olica_maps *ma
   OLICA_TRY(collect(state, maps, &work, &sums));
   double mean = olica_refit_mean_diagonal(job, work.energies);
   OLICA_AGREE(context, OLICA_NEW(context->env, order, f));
-  OLICA_TRY(olica_refit_order(job, dense, work.energies, state->budget.skipped, order));
+  const olica_refit_rule rule = olica_refit_rule_of(state, mean, 1);
+  OLICA_TIMED(context->env, "solve", olica_refit_order(job, dense, work.energies, sums, &rule, order));
   OLICA_TIMED(context->env, "solve", olica_refit_curve(job, dense, sums, order, mean, curve));
   OLICA_TIMED(context->env, "solve", make_half(state, dense, order, mean, sums, &half));
   olica_memory_free(context->env, order);
@@ -118,7 +119,7 @@ olica_status olica_refit_replay_measure(olica_env *env, olica_ledger *ledger, co
                                         site->pack_rows / site->tokens);
   olica_hold energies = olica_energies_hold(ledger, arch, site->threads);
   olica_hold order = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(int32_t));
-  olica_refit_replay_order(ledger, arch);
+  OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
   OLICA_TRY(olica_refit_replay_curve(env, ledger, site, arch));
   olica_select_hold_lists(ledger, arch, &half);
   OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, half.ffn, sums));
