@@ -20,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # From the ground up: a room may include the rooms to its left.
-ROOMS = "base par la io text model calib prune eval store config inspect report run api".split()
+ROOMS = "base par la io text model calib prune eval store config inspect plot report run api".split()
 
 # Each exception with its reason.
 PRIVATE_HEADERS = {  # (file, what it includes)

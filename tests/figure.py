@@ -1,29 +1,16 @@
 #!/usr/bin/env python3
 """figure.py [SVG]: draws the figure of the README. Prunes the demo model with every method of METHODS to every sparsity of
-SPARSITIES on two ranks, Olica with one saved survey for all, prints a Markdown table of what came out, and has gnuplot
-draw perplexity over the sparsity that was reached into doc/perplexity.svg (or SVG, with a PNG of the same beside it)."""
-import json, subprocess, sys
+SPARSITIES on two ranks, Olica with one saved survey for all, prints a Markdown table of what came out, and has
+`olica_mpi --plot` draw it: its picture `perplexity` becomes doc/perplexity.svg (or SVG)."""
+import json, shutil, subprocess, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from helpers import DEMO, ROOT, mpirun
+from helpers import BINARY, DEMO, ROOT, mpirun
 
 WORK = ROOT / "build" / "figure"
 METHODS = ("olica", "magnitude")
 SPARSITIES = (0.1, 0.2, 0.3, 0.4)
-# A colour and a point for each method: Okabe and Ito's scheme, which the colour-blind can tell apart.
-STYLES = {"olica": ("#0072b2", 7), "magnitude": ("#d55e00", 5)}
-PLOT = """set encoding utf8
-set title "Demo model (3.2 million parameters): perplexity of 51 689 tokens after pruning"
-set xlabel "reached sparsity: share of all parameters that was removed (%)"
-set ylabel "perplexity (logarithmic; lower is better)"
-set border 3
-set tics nomirror out
-set grid linecolor rgb "#dddddd" linetype 1
-set key inside top left reverse Left spacing 1.3
-set xrange [-1:42]
-set logscale y
-"""
 
 
 def config(method):
@@ -41,6 +28,10 @@ def prune(method, sparsity):
                 "calibration.save": WORK / "survey.h5" if method == "olica" else "", "restart.every": "off"}
     done = mpirun(2, "--quiet", *(f"--set={name}={value}" for name, value in settings.items()), config(method), timeout=3600)
     assert done.returncode == 0, done.stderr
+    return report
+
+
+def load(report):
     return json.loads(report.read_text())
 
 
@@ -58,26 +49,13 @@ def print_table(curves):
         print(f"| {sparsity} |" + "".join(f" {curves[m][i][0]:.1f} % | {curves[m][i][1]:.2f} |" for m in METHODS))
 
 
-def draw(curves, svg):
-    lines = [PLOT]
-    for method, points in curves.items():
-        lines += [f"${method} << EOD", *(f"{x:.6g} {y:.6g}" for x, y in points), "EOD"]
-    top = max(y for points in curves.values() for _, y in points)
-    bottom = min(y for points in curves.values() for _, y in points)
-    ticks = [m * 10**d for d in range(5) for m in (1, 2, 5)]
-    lines += [f"set yrange [{bottom * 0.85:.6g}:{top * 1.2:.6g}]", f"set ytics ({', '.join(map(str, ticks))})"]
-    plots = [f'${m} using 1:2 with linespoints linecolor rgb "{STYLES[m][0]}" linewidth 2 pointtype {STYLES[m][1]} pointsize 1 title "method = {m}"' for m in curves]
-    for terminal, path in (('svg size 720,450 font "DejaVu Sans,14" background "white"', svg),
-                           ('pngcairo size 1080,675 font "DejaVu Sans,15"', WORK / "perplexity.png")):
-        lines += [f"set terminal {terminal}", f'set output "{path}"', "plot " + ", ".join(plots)]
-    subprocess.run(["gnuplot"], input="\n".join([*lines, "unset output"]) + "\n", text=True, check=True)
-
-
 def main():
-    WORK.mkdir(parents=True, exist_ok=True)
-    curves = {method: curve([prune(method, sparsity) for sparsity in SPARSITIES]) for method in METHODS}
-    print_table(curves)
-    draw(curves, Path(sys.argv[1]) if sys.argv[1:] else ROOT / "doc" / "perplexity.svg")
+    shutil.rmtree(WORK, ignore_errors=True)
+    WORK.mkdir(parents=True)
+    reports = {method: [prune(method, sparsity) for sparsity in SPARSITIES] for method in METHODS}
+    print_table({method: curve(list(map(load, paths))) for method, paths in reports.items()})
+    subprocess.run([BINARY, "--plot", WORK / "pictures", *(path for paths in reports.values() for path in paths)], check=True)
+    shutil.copy(WORK / "pictures" / "perplexity.svg", sys.argv[1] if sys.argv[1:] else ROOT / "doc" / "perplexity.svg")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@
 #include "io/hdf5.h"
 #include "la/blas_start.h"
 #include "par/comm.h"
+#include "plot/plot.h"
 
 const char *olica_version(void) {
   return olica_usage_release();
@@ -107,6 +108,15 @@ static bool computes(const olica *o) {
   return o->arguments.command == OLICA_COMMAND_RUN || o->arguments.command == OLICA_COMMAND_CHECK;
 }
 
+/* One process draws: before MPI starts, since gnuplot is a process of its own. Under mpirun it is rank 0. */
+static olica_status plot(olica_env *env, const olica_arguments *arguments) {
+  const char *rank = getenv("OMPI_COMM_WORLD_RANK");
+  env->log.speaks = true;
+  env->log.quiet = arguments->quiet;
+  if (rank && atol(rank) > 0) return OLICA_OK;
+  return olica_plot_run(env, arguments->plot, arguments->words, arguments->word);
+}
+
 bool olica_start(olica *o, int argc, char **argv) {
   olica_env *env = o->env;
   o->argc = argc;
@@ -116,6 +126,8 @@ bool olica_start(olica *o, int argc, char **argv) {
   if (argc > 0) o->status = olica_arguments_parse(env, argc, argv, &o->arguments);
   if (o->status == OLICA_OK && argc > 0 && olica_usage_answer(o->arguments.command, stdout))
     return end_early(o, OLICA_OK);
+  if (o->status == OLICA_OK && argc > 0 && o->arguments.command == OLICA_COMMAND_PLOT)
+    return end_early(o, plot(env, &o->arguments));
   if (o->status == OLICA_OK) {
     olica_status status = olica_launch_check_session(env, &o->launch);
     if (status != OLICA_OK) return end_early(o, status);

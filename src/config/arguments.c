@@ -52,6 +52,9 @@ static const struct {
      INTO(TEXT, predictions)},
     {{"--output", "DIR", "checkpoint and report go into DIR, under their own names; made if it is not there"},
      INTO(TEXT, output)},
+    {{"--plot", "OUTDIR",
+      "draws the reports that follow (report.json...) into OUTDIR, with a page of them; no mpirun"},
+     RUNS_ON(PLOT, plot)},
     {{"--list", "", "every setting, and the methods, solvers, model families and tasks known"}, RUNS(LIST)},
     {{"--help", "", "this text"}, RUNS(HELP)},
     {{"--version", "", "version, git hash, libraries"}, RUNS(VERSION)},
@@ -158,11 +161,18 @@ static olica_status take_option(olica_env *env, int argc, char **argv, int *i, o
   return take(env, option, operand, out);
 }
 
-static olica_status take_config(olica_env *env, const char *word, olica_arguments *out) {
-  if (out->config)
-    return olica_error_set(env, OLICA_ERR_CONFIG, "two config files, %s and %s, expected one", out->config,
-                           word);
-  out->config = word;
+/* The words that are no options: one config file, or reports to plot. */
+static olica_status check_words(olica_env *env, olica_arguments *out) {
+  if (out->command == OLICA_COMMAND_PLOT)
+    return out->words > 0
+               ? OLICA_OK
+               : olica_error_set(env, OLICA_ERR_CONFIG,
+                                 "--plot needs reports behind its directory, expected olica_mpi --plot "
+                                 "OUTDIR report.json...; try --help");
+  if (out->words > 1)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "two config files, %s and %s, expected one", out->word[0],
+                           out->word[1]);
+  if (out->words == 1) out->config = out->word[0];
   return OLICA_OK;
 }
 
@@ -244,8 +254,13 @@ olica_status olica_arguments_parse(olica_env *env, int argc, char **argv, olica_
   }
   OLICA_TRY(take_command_line(env, argc, argv, arguments));
   OLICA_TRY(OLICA_NEW(env, arguments->set, (size_t)(argc > 0 ? argc : 1)));
-  for (int i = 1; i < argc; i++)
-    OLICA_TRY(argv[i][0] == '-' && argv[i][1] ? take_option(env, argc, argv, &i, arguments)
-                                              : take_config(env, argv[i], arguments));
+  OLICA_TRY(OLICA_NEW(env, arguments->word, (size_t)(argc > 0 ? argc : 1)));
+  for (int i = 1; i < argc; i++) {
+    if (argv[i][0] == '-' && argv[i][1])
+      OLICA_TRY(take_option(env, argc, argv, &i, arguments));
+    else
+      arguments->word[arguments->words++] = argv[i];
+  }
+  OLICA_TRY(check_words(env, arguments));
   return check_whole(env, arguments);
 }

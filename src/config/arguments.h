@@ -15,6 +15,7 @@ typedef enum olica_command {
   OLICA_COMMAND_DETOKENIZE, /* --detokenize DIR FILE */
   OLICA_COMMAND_INSPECT,    /* --inspect PATH */
   OLICA_COMMAND_DIFF,       /* --diff A B */
+  OLICA_COMMAND_PLOT,       /* --plot OUTDIR report.json...: no MPI */
   OLICA_COMMAND_LIST,       /* --list, --help, --version: no config, no MPI */
   OLICA_COMMAND_HELP,
   OLICA_COMMAND_VERSION
@@ -31,6 +32,9 @@ typedef struct olica_arguments {
   bool special;          /* TOKENIZE, DETOKENIZE */
   int ranks;             /* CHECK: plan for so many ranks, 0: for the present ones */
   int ranks_per_node;    /* CHECK: 0: as at present; with `ranks` given: all on one node */
+  const char *plot;      /* PLOT: the directory as given */
+  int words;             /* words that are no options, in order: the config file; PLOT: the reports */
+  const char **word;     /* [words] */
   const char *dump_tokens; /* RUN, CHECK: --dump-tokens as given, NULL: none */
   const char *predictions; /* RUN, CHECK: --predictions as given, NULL: none */
   const char *output;      /* RUN, CHECK: --output as given, NULL: none */

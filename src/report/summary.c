@@ -9,6 +9,7 @@
 #include "config/usage.h"
 #include "io/file.h"
 #include "io/json.h"
+#include "plot/style.h"
 
 enum { LARGEST = 64 << 20 };
 
@@ -239,20 +240,23 @@ static void csv(const olica_summary *summary, FILE *to) {
 /* A line for each method: perplexity of the first text over the sparsity that was reached. */
 static void script(const olica_summary *summary, const char *stem, FILE *to) {
   const char *slash = strrchr(stem, '/'), *bare = slash ? slash + 1 : stem, *drawn = "";
+  char *data = NULL;
   json_t *row;
   size_t i;
-  fprintf(to,
-          "# gnuplot %s.gp    draws %s.svg\nset terminal svg size 640,440\nset output '%s.svg'\n"
-          "set datafile separator ','\nset xlabel 'sparsity'\nset ylabel 'perplexity'\nset key left top\nset "
-          "grid\n"
-          "plot for [m in \"",
-          bare, bare, bare);
+  if (asprintf(&data, "%s.csv", bare) < 0) return;
+  olica_style_begin(to, bare, data, "Perplexity and sparsity");
+  free(data);
+  fprintf(to, "set datafile separator ','\nset xlabel \"reached sparsity: share of the parameters that is "
+              "removed\"\nset ylabel \"perplexity (lower is better)\"\n");
+  olica_style_draw(to, bare, OLICA_STYLE_HEIGHT);
+  fprintf(to, "  plot for [m in \"");
   json_array_foreach(rows(summary), i, row) {
     if (strcmp(text_of(row, "method"), drawn) != 0)
       fprintf(to, "%s%s", *drawn ? " " : "", text_of(row, "method"));
     drawn = text_of(row, "method");
   }
   fprintf(to, "\"] '%s.csv' skip 1 using (strcol(1) eq m ? $4 : NaN):6 with linespoints title m\n", bare);
+  olica_style_end(to);
 }
 
 typedef void content(const olica_summary *summary, const char *stem, FILE *to);

@@ -87,6 +87,11 @@ static void command_line_commands(void **state) {
   assert_int_equal(command(*state, "--diff a b", &a), OLICA_OK);
   assert_true(a.command == OLICA_COMMAND_DIFF && !a.json && strcmp(a.other, "a") == 0 &&
               strcmp(a.file, "b") == 0);
+  assert_int_equal(command(*state, "a.json --plot out b.json --quiet", &a), OLICA_OK);
+  assert_true(a.command == OLICA_COMMAND_PLOT && a.quiet && a.words == 2 && !a.config);
+  assert_string_equal(a.plot, "out");
+  assert_string_equal(a.word[0], "a.json");
+  assert_string_equal(a.word[1], "b.json");
   assert_int_equal(command(*state, "--list", &a), OLICA_OK);
   assert_int_equal(a.command, OLICA_COMMAND_LIST);
   assert_int_equal(command(*state, "--version", &a), OLICA_OK);
@@ -117,6 +122,8 @@ static void command_line_errors(void **state) {
   command_fails(*state, "--tokenize dir", "--tokenize needs DIR FILE behind it");
   command_fails(*state, "--detokenize dir file x.ini", "need no config file");
   command_fails(*state, "--special x.ini", "--special belongs to");
+  command_fails(*state, "--plot out", "--plot needs reports");
+  command_fails(*state, "--plot out r.json --output d", "--output belongs to a run");
   command_fails(*state, "x.ini --dump-tokens", "--dump-tokens needs FILE.npy");
   command_fails(*state, "--dump-tokens= x.ini", "needs a file's name");
   command_fails(*state, "--dump-tokens d.npy --verify x.h5", "belongs to a run or --check");
