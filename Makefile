@@ -273,7 +273,7 @@ check-nodes: deps-check
 
 # What goes where. Documents keep their folders, so that their links lead somewhere. The manual and the module file are
 # made for a PREFIX, so they are not kept.
-read_too   = jobs/README.md packaging/README.md tests/README.md LICENSE CITATION.cff CONTRIBUTING.md
+read_too   = jobs/README.md packaging/README.md tests/README.md python/README.md LICENSE CITATION.cff CONTRIBUTING.md
 share      = $(DESTDIR)$(PREFIX)/share
 examples   = $(share)/olica_mpi
 documents  = $(share)/doc/olica_mpi

@@ -339,4 +339,5 @@ void olica_summary_table(const olica_summary *summary, FILE *to) {
   fprintf(to, " %12s\n", "seconds");
   print_row(summary, json_object_get(summary->root, "dense"), "dense", to);
   json_array_foreach(rows(summary), i, row) print_row(summary, row, text_of(row, "method"), to);
+  if (*summary->path) fprintf(to, "%-22s %s\n", "report", summary->path);
 }
