@@ -6,6 +6,7 @@
 #include "inspect/inspect.h"
 #include "par/comm.h"
 #include "par/watch.h"
+#include "run/exports.h"
 #include "run/outputs.h"
 #include "run/pipeline.h"
 #include "run/tokenize.h"
@@ -155,9 +156,18 @@ static olica_status check(olica *o, olica_context *context, const olica_argument
   return olica_compare_check(o, context, arguments, &config, &pairs);
 }
 
+static olica_status export(olica_context *context, const olica_arguments *arguments) {
+  olica_session_config config;
+  olica_options options = {0};
+  OLICA_TRY(olica_session_load(context, arguments, &config));
+  OLICA_TRY(olica_session_options(context, arguments, &config, &options));
+  return olica_exports_command(context, &options, arguments->export, arguments->file);
+}
+
 static olica_status command(olica *o, olica_context *context, const olica_arguments *arguments) {
   OLICA_AGREE(context, olica_watch_start(context, STALL));
   if (arguments->command == OLICA_COMMAND_VERIFY) return verify(context, arguments->file);
+  if (arguments->command == OLICA_COMMAND_EXPORT) return export(context, arguments);
   if (arguments->command == OLICA_COMMAND_TOKENIZE)
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);
   if (arguments->command == OLICA_COMMAND_DETOKENIZE)

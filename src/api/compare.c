@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/targets.h"
 #include "identity.h"
 #include "io/file.h"
 #include "io/json.h"
@@ -48,6 +49,13 @@ static olica_status rename_output(olica_env *env, const olica_pair *pair, const 
   return OLICA_OK;
 }
 
+static olica_status rename_exports(olica_env *env, const olica_pair *pair, const char **list) {
+  char *renamed;
+  OLICA_TRY(olica_targets_name(env, pair, *list, &renamed));
+  *list = renamed;
+  return OLICA_OK;
+}
+
 /* The statistics that a method's pairs share; "" where there is one pair, or no calibration. */
 static olica_status name_statistics(const compare *c, olica_env *env, const olica_pair *pair,
                                     const olica_options *options, const char **name) {
@@ -76,6 +84,7 @@ static olica_status adapt(const compare *c, olica_env *env, int i, olica_options
   OLICA_TRY(rename_output(env, pair, &options->output.checkpoint));
   OLICA_TRY(rename_output(env, pair, &options->output.report));
   OLICA_TRY(rename_output(env, pair, &options->predictions));
+  OLICA_TRY(rename_exports(env, pair, &options->output.export));
   if (i > 0) options->dump_tokens = NULL; /* all pairs calibrate on the same */
   if (dense_known && !options->evaluate.kl) options->evaluate.dense = false;
   if (options->run.walltime > 0) {

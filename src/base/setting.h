@@ -21,6 +21,7 @@ typedef enum olica_kind {
   OLICA_KIND_BOOL,     /* bool: yes, no, true, false, on, off */
   OLICA_KIND_CHOICE,   /* int (or an enum): position in the list of choices */
   OLICA_KIND_SIZE,     /* int64_t bytes, "512MiB", "1.5 GiB", "auto" = 0 */
+  OLICA_KIND_DISK,     /* int64_t bytes, "5GB" (of 10^9), "512MiB" */
   OLICA_KIND_DURATION, /* int64_t seconds, "[D-]HH:MM:SS", "off" = 0, "auto" = -1 */
   OLICA_KIND_CADENCE   /* olica_cadence: "2 layers", "10 min", "off" */
 } olica_kind;

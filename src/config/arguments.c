@@ -36,6 +36,9 @@ static const struct {
     {{"--diff", "A B", "shows how two of them differ; reads the tensors that both have"},
      RUNS_ON(DIFF, other)},
     {{"--json", "", "with --inspect and --diff: prints JSON"}, INTO(FLAG, json)},
+    {{"--export", "KIND:PATH FILE.h5",
+      "writes a checkpoint for other tools (doc/export.md), KIND:PATH as hf:DIR; at any rank count"},
+     RUNS_ON(EXPORT, export)},
     {{"--quiet", "", "warnings and the closing table only"}, INTO(FLAG, quiet)},
     {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, INTO(FLAG, fresh)},
     {{"--tokenize", "DIR FILE", "prints the ids of a text as the model's tokenizer gives them"},
@@ -176,6 +179,23 @@ static olica_status check_words(olica_env *env, olica_arguments *out) {
   return OLICA_OK;
 }
 
+/* Of the settings, --export takes those that concern it. */
+static olica_status check_export_sets(olica_env *env, const olica_arguments *out) {
+  static const char *const known[] = {
+      "output.export_dtype=", "output.shard=", "output.overwrite=", "model.path=", "output.report="};
+  for (int i = 0; out->command == OLICA_COMMAND_EXPORT && i < out->sets; i++) {
+    size_t k = 0, count = sizeof known / sizeof *known;
+    while (k < count && strncmp(out->set[i], known[k], strlen(known[k])) != 0) k++;
+    if (k == count)
+      return olica_error_set(env, OLICA_ERR_CONFIG,
+                             "--set %.80s with --export, expected output.export_dtype, output.shard, "
+                             "output.overwrite, model.path (the source model's directory) or output.report "
+                             "(the job's report)",
+                             out->set[i]);
+  }
+  return OLICA_OK;
+}
+
 static olica_status check_whole(olica_env *env, const olica_arguments *out) {
   bool needs_config = out->command == OLICA_COMMAND_RUN || out->command == OLICA_COMMAND_CHECK;
   if (needs_config && !out->config)
@@ -197,6 +217,9 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
                            out->config);
   if (out->json && out->command != OLICA_COMMAND_INSPECT && out->command != OLICA_COMMAND_DIFF)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--json belongs to --inspect and --diff; try --help");
+  if (out->command == OLICA_COMMAND_EXPORT && out->config)
+    return olica_error_set(env, OLICA_ERR_CONFIG, "--export needs no config file, found %s", out->config);
+  OLICA_TRY(check_export_sets(env, out));
   if (out->tokenizer && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--tokenize and --detokenize need no config file, found %s",
                            out->config);

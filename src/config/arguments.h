@@ -11,6 +11,7 @@ typedef enum olica_command {
   OLICA_COMMAND_RUN,
   OLICA_COMMAND_CHECK,      /* --check: the plan; nothing is written */
   OLICA_COMMAND_VERIFY,     /* --verify FILE */
+  OLICA_COMMAND_EXPORT,     /* --export KIND:PATH FILE */
   OLICA_COMMAND_TOKENIZE,   /* --tokenize DIR FILE */
   OLICA_COMMAND_DETOKENIZE, /* --detokenize DIR FILE */
   OLICA_COMMAND_INSPECT,    /* --inspect PATH */
@@ -24,8 +25,9 @@ typedef enum olica_command {
 typedef struct olica_arguments {
   olica_command command;
   const char *config;    /* RUN, CHECK: the config file as given, "-": standard input; else NULL */
-  const char *file;      /* VERIFY: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids; INSPECT,
-                            DIFF: what is shown, B */
+  const char *export;    /* EXPORT: the list of outputs as given */
+  const char *file;      /* VERIFY, EXPORT: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids;
+                            INSPECT,      DIFF: what is shown, B */
   const char *other;     /* DIFF: A */
   bool json;             /* INSPECT, DIFF */
   const char *tokenizer; /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */

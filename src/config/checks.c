@@ -98,6 +98,10 @@ static olica_status check_together(const checks *in) {
                   method->name);
   if (prunes && !*o->output.checkpoint)
     return refuse(in, "[output] checkpoint is empty, expected the file to write the pruned model to");
+  if (!prunes && *o->output.export)
+    return refuse(in,
+                  "[output] export with [prune] method = none: nothing is written that could be exported; "
+                  "olica_mpi --export KIND:PATH FILE.h5 exports a checkpoint that is there");
   if (!prunes && !olica_options_evaluates(o))
     return refuse(in, "nothing to do: [prune] method = none, and [evaluate] has no tokens, text or tasks");
   if (o->predictions && !*o->evaluate.tasks)

@@ -73,6 +73,9 @@ typedef struct olica_options {
     int dtype;          /* 0: as the input; see olica_options_dtype */
     const char *report; /* "": none is written */
     bool overwrite;
+    const char *export; /* "KIND:PATH, KIND:PATH"; "": none */
+    int export_dtype;   /* 0: as the checkpoint; else 1 + olica_export_type */
+    int64_t shard;      /* bytes */
   } output;
   struct {
     olica_cadence every;

@@ -11,6 +11,7 @@
 #include "config/ini.h"
 #include "config/pairs.h"
 #include "config/settings.h"
+#include "config/targets.h"
 #include "config/value.h"
 #include "eval/text_files.h"
 #include "io/file.h"
@@ -216,6 +217,16 @@ static olica_status resolve_paths(reader *in) {
   return OLICA_OK;
 }
 
+/* Does the same to the paths of [output] export. */
+static olica_status resolve_exports(reader *in) {
+  int i = olica_settings_index(olica_settings_find("output", "export", OLICA_METHOD_NONE));
+  const char *directory = is_moved(in, i) ? in->options->directory : NULL;
+  char *resolved;
+  OLICA_TRY(olica_targets_resolve(in->env, base_of(in, i), directory, in->options->output.export, &resolved));
+  in->options->output.export = resolved;
+  return OLICA_OK;
+}
+
 static const char *base_named(const reader *in, const char *section, const char *key) {
   return base_of(in, olica_settings_index(olica_settings_find(section, key, OLICA_METHOD_NONE)));
 }
@@ -301,6 +312,7 @@ olica_status olica_options_read(olica_env *env, const olica_arguments *arguments
   options->evaluate.text_base = base_named(&in, "evaluate", "text");
   OLICA_TRY(take_command_paths(&in, arguments));
   OLICA_TRY(resolve_paths(&in));
+  OLICA_TRY(resolve_exports(&in));
   options->whole = true;
-  return olica_checks_options(env, options, in.line);
+  return arguments->command == OLICA_COMMAND_EXPORT ? OLICA_OK : olica_checks_options(env, options, in.line);
 }

@@ -35,6 +35,8 @@ static const char *dtypes(int i) {
   return i > 0 && i <= OLICA_DTYPES ? olica_number_name((olica_dtype)(i - 1)) : NULL;
 }
 
+CHOICES(export_types, "as-checkpoint", "fp32", "fp16", "bf16", "q8_0")
+
 /* The names in the file are the names of the fields. */
 #define SETTING(section_, key_, kind_, fallback_, affects_, about_, ...)                                     \
   {                                                                                                          \
@@ -87,6 +89,9 @@ static const olica_setting table[] = {
   SETTING(output, dtype, CHOICE, "as-input", RESULT, "format of the weights", .choice = dtypes),
   SETTING(output, report, PATH, "report.json", NOTHING, "the report; empty: none"),
   SETTING(output, overwrite, BOOL, "no", NOTHING, "replace a checkpoint that is there"),
+  SETTING(output, export, FILES, "", NOTHING, "the pruned model for other tools, doc/export.md: hf:DIR"),
+  SETTING(output, export_dtype, CHOICE, "as-checkpoint", NOTHING, "format of an export's numbers; q8_0: of gguf alone", .choice = export_types),
+  SETTING(output, shard, DISK, "5GB", NOTHING, "most bytes of a file of tensors in an exported directory", IN(1e6, 1e15)),
 
   SETTING(restart, every, CADENCE, "1 layer", NOTHING, "how often a restart file is written, at most; off: never, but an existing one is resumed", IN(1, 1e6)),
   SETTING(restart, cost, REAL, "0.02", NOTHING, "share of the run's time that restart files may take; 1: any", IN(0, 1), .open = "(]"),

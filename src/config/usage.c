@@ -55,6 +55,7 @@ void olica_usage_help(FILE *to) {
         "       mpirun -n P olica_mpi [options] -                (the config is read from standard input)\n"
         "       olica_mpi --check [--ranks N --ranks-per-node M] config.ini\n"
         "       mpirun -n P olica_mpi --verify FILE.h5\n"
+        "       mpirun -n P olica_mpi --export KIND:PATH FILE.h5\n"
         "       olica_mpi --inspect PATH | --diff A B [--json]\n"
         "       olica_mpi --plot OUTDIR report.json...\n\n"
         "options\n",

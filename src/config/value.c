@@ -59,15 +59,19 @@ static bool read_choice(const olica_setting *setting, const char *text, int *val
   return false;
 }
 
-/* Reads "512MiB", "1.5 GiB". Refuses a bare number: it is more often a forgotten unit than bytes. */
+/* Reads "512MiB", "1.5 GiB"; on a disk also "5GB", as Hugging Face counts. Refuses a bare number: it is more
+ * often a forgotten unit than bytes. */
 static bool read_size(const olica_setting *setting, const char *text, int64_t *value) {
   static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  static const char *const decimal[] = {"B", "KB", "MB", "GB", "TB"};
   char *end;
-  double number, scale = 1;
+  double number, scale = 1, thousands = 1;
   if (!read_decimal(text, &number, &end)) return false;
   while (*end == ' ') end++;
-  for (int i = 0; i < 5; i++, scale *= 1024) {
-    if (strcasecmp(end, units[i]) != 0) continue;
+  for (int i = 0; i < 5; i++, scale *= 1024, thousands *= 1000) {
+    bool is_decimal = setting->kind == OLICA_KIND_DISK && strcasecmp(end, decimal[i]) == 0;
+    if (is_decimal) scale = thousands;
+    if (!is_decimal && strcasecmp(end, units[i]) != 0) continue;
     if (!in_range(setting, number * scale)) return false;
     *value = (int64_t)(number * scale);
     return true;
@@ -158,6 +162,7 @@ static bool read_value(const olica_setting *setting, const char *text, void *to)
   case OLICA_KIND_CHOICE:
     return read_choice(setting, text, to);
   case OLICA_KIND_SIZE:
+  case OLICA_KIND_DISK:
     return read_size(setting, text, to);
   case OLICA_KIND_DURATION:
     return read_duration(text, to);
@@ -229,6 +234,10 @@ const char *olica_value_expected(const olica_setting *setting, char *text) {
     return expect_choice(setting, text);
   case OLICA_KIND_SIZE:
     return expect_size(setting, text);
+  case OLICA_KIND_DISK:
+    snprintf(text, OLICA_VALUE_TEXT, "a size from %.10gMB to %.10gTB, as 5GB or 512MiB", setting->low / 1e6,
+             setting->high / 1e12);
+    return text;
   case OLICA_KIND_DURATION:
     return expect_words("auto, off or a time as HH:MM:SS", text);
   case OLICA_KIND_CADENCE:
@@ -288,6 +297,7 @@ json_t *olica_value_json(const olica_setting *setting, const void *from) {
   case OLICA_KIND_TEXTS:
     return olica_value_string(*(const char *const *)from);
   case OLICA_KIND_INTEGER:
+  case OLICA_KIND_DISK:
     return json_integer(*(const int64_t *)from);
   case OLICA_KIND_COUNT:
   case OLICA_KIND_SIZE:

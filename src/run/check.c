@@ -56,6 +56,7 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
              olica_log_plural(o->restart.keep), olica_mib(plan->restart),
              *o->restart.path ? "in " : "beside the checkpoint", o->restart.path);
   }
+  if (olica_setup_prunes(&job->setup) && *o->output.export) printf("export       %s\n", o->output.export);
   if (olica_setup_prunes(&job->setup) && *o->calibration.save)
     printf("statistics   %s\n", o->calibration.save);
   print_texts(job);

@@ -10,6 +10,7 @@
 
 #include "eval/task_files.h"
 #include "eval/text_files.h"
+#include "exports.h"
 #include "io/file.h"
 #include "par/comm.h"
 #include "prune/method.h"
@@ -18,7 +19,7 @@
 
 #define REPORT "[output] report"
 
-enum { OUTPUTS_MAX = 6 };
+enum { OUTPUTS_MAX = 6 + OLICA_EXPORTS_MAX };
 
 /* A file with its setting: the canonical path of its directory, and its name there. */
 typedef struct place {
@@ -172,6 +173,13 @@ static olica_status check_evaluation_texts(const outputs *o) {
   return status;
 }
 
+static olica_status add_exports(outputs *o) {
+  olica_export_list list;
+  OLICA_TRY(olica_exports_list(o->env, o->options, &list));
+  for (int i = 0; i < list.count; i++) OLICA_TRY(add_locked(o, "[output] export", list.target[i].path));
+  return OLICA_OK;
+}
+
 static olica_status add_all(outputs *o) {
   const olica_options *options = o->options;
   bool prunes = options->prune.method != OLICA_METHOD_NONE;
@@ -180,6 +188,7 @@ static olica_status add_all(outputs *o) {
   OLICA_TRY(add(o, "--dump-tokens", options->dump_tokens));
   if (!prunes) return OLICA_OK;
   OLICA_TRY(add_locked(o, "[output] checkpoint", options->output.checkpoint));
+  OLICA_TRY(add_exports(o));
   OLICA_TRY(add_locked(o, "[calibration] save", options->calibration.save));
   return find_place(o->env, "a restart file", o->restart_name, &o->restart);
 }

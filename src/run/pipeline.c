@@ -7,6 +7,7 @@
 #include "advice.h"
 #include "config/fields.h"
 #include "config/value.h"
+#include "exports.h"
 #include "io/lock.h"
 #include "job.h"
 #include "la/product.h"
@@ -175,7 +176,9 @@ static olica_status run_reported(olica_context *context, const olica_options *op
   olica_lock_release(context->env, options->output.checkpoint, job.lock);
   /* After a failure the environment frees the memory: closing grids and solvers is collective. */
   if (status == OLICA_OK) olica_job_close(&job);
-  return status;
+  return status == OLICA_OK && olica_method_prunes(olica_method_at(options->prune.method))
+             ? olica_exports_write(context, options, report)
+             : status;
 }
 
 /* Logs the warnings that rank 0 does not have itself. */

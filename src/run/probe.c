@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "export/kinds.h"
+#include "exports.h"
 #include "io/file.h"
 #include "io/filesystem.h"
 #include "par/comm.h"
@@ -57,6 +59,13 @@ static olica_status check_names(const olica_setup *setup) {
   return olica_writer_check_name(env, OLICA_FORMAT_HDF5, "[calibration] save", options->calibration.save);
 }
 
+static olica_status probe_exports(const olica_setup *setup) {
+  olica_export_list list;
+  if (!olica_setup_prunes(setup)) return OLICA_OK;
+  OLICA_TRY(olica_exports_list(setup->context->env, setup->options, &list));
+  return olica_export_probe(setup->context->env, "[output] export", &list, setup->options->output.overwrite);
+}
+
 olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool touch) {
   const olica_options *options = setup->options;
   olica_context *context = setup->context;
@@ -77,6 +86,7 @@ olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool to
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
   bool saves = context->rank == 0 && *options->calibration.save && olica_setup_passes(setup) > 0;
   OLICA_AGREE(context, saves ? olica_saved_probe(context->env, options->calibration.save, touch) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0 ? probe_exports(setup) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;

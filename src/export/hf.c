@@ -1,0 +1,273 @@
+/* Kind hf: a directory of a stock class of transformers, which every tool that opens Hugging Face models
+ * opens. Layers are padded to one shape (export/stock.h). */
+#include <stdio.h>
+#include <string.h>
+
+#include "card.h"
+#include "hf_config.h"
+#include "kind.h"
+#include "origin.h"
+#include "safetensors.h"
+#include "stock.h"
+
+typedef struct hf {
+  olica_stock_form form;
+  bool as_llama;                /* saved as LlamaForCausalLM, which the source is not */
+  bool bias[OLICA_PROJECTIONS]; /* every layer's projection has one in the output */
+} hf;
+
+/* Families whose layers compute what LlamaForCausalLM's do, apart from windows. */
+static bool is_plain(const olica_family *family) {
+  static const char *const names[] = {"llama", "mistral", "qwen2"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(family->name, names[i]) == 0) return true;
+  return false;
+}
+
+static bool has_window(const olica_arch *arch) {
+  for (int l = 0; l < arch->layers; l++)
+    if (arch->layer[l].window > 0 && arch->layer[l].window < arch->context) return true;
+  return false;
+}
+
+/* ---- the form ---- */
+
+/* transformers 5 wants a number of heads that divides the hidden size, and older ones of qwen2 a head size of
+ * hidden/heads: there no head is left out. */
+static bool heads_fit(const olica_export *e, int kv_heads) {
+  const olica_arch *arch = &e->source->arch;
+  if (kv_heads == arch->kv_heads) return true;
+  bool free_size = strcmp(arch->family->name, "llama") == 0 || strcmp(arch->family->name, "mistral") == 0;
+  return free_size && arch->hidden % (kv_heads * arch->group) == 0;
+}
+
+static olica_status choose_form(olica_export *e, hf *own) {
+  const olica_arch *arch = &e->source->arch;
+  own->form.one = olica_stock_one(e->type);
+  for (int l = 0; l < arch->layers; l++) {
+    const olica_layer_shape *shape = olica_export_shape(e, l);
+    if (shape->group != arch->group)
+      return olica_export_refuse(e,
+                                 "layer %d has %d query heads for each key/value head, layer 0 has %d: no "
+                                 "stock class has layers that differ so; the way out is gguf:FILE",
+                                 l, shape->group, arch->group);
+    if (shape->kv_heads > own->form.kv_heads) own->form.kv_heads = shape->kv_heads;
+    if (olica_stock_ffn(shape) > own->form.ffn) own->form.ffn = olica_stock_ffn(shape);
+  }
+  while (!heads_fit(e, own->form.kv_heads)) own->form.kv_heads++;
+  return OLICA_OK;
+}
+
+/* Chooses the class: the source's own, if it has the biases that the layers need. */
+static olica_status choose_class(olica_export *e, hf *own) {
+  const olica_arch *arch = &e->source->arch;
+  const olica_family *family = arch->family;
+  bool needs[OLICA_PROJECTIONS] = {0}, attention = false, mlp = false;
+  for (int l = 0; l < arch->layers; l++)
+    for (int p = 0; p < OLICA_PROJECTIONS; p++) needs[p] |= olica_stock_biased(e, l, p);
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
+    own->bias[p] = needs[p];
+    if (p <= OLICA_O) attention |= needs[p];
+    if (p > OLICA_O) mlp |= needs[p];
+    bool may = family->config_bias || (p <= OLICA_O && family->attention_bias[p]);
+    own->as_llama |= needs[p] && !may;
+  }
+  if (own->as_llama && (!is_plain(family) || has_window(arch)))
+    return olica_export_refuse(e,
+                               "%s has no bias where this model needs one (for the branch, or one that the "
+                               "method has added), and LlamaForCausalLM does not compute %s; the way out is "
+                               "compact:DIR",
+                               family->name, has_window(arch) ? "sliding windows" : "what it does");
+  bool free_biases = own->as_llama || family->config_bias;
+  for (int p = 0; p < OLICA_PROJECTIONS; p++) {
+    if (free_biases)
+      own->bias[p] = p <= OLICA_O ? attention : mlp; /* the class has them all or none */
+    else if (p <= OLICA_O && family->attention_bias[p])
+      own->bias[p] = true;
+  }
+  return OLICA_OK;
+}
+
+/* ---- items ---- */
+
+static bool is_linear(olica_tensor_id id, olica_projection *p, olica_part *part) {
+  if (id < OLICA_TENSOR_LINEAR || id >= OLICA_TENSOR_LINEAR + (int)OLICA_PARTS * (int)OLICA_PROJECTIONS)
+    return false;
+  *p = (olica_projection)((id - OLICA_TENSOR_LINEAR) / OLICA_PARTS);
+  *part = (olica_part)((id - OLICA_TENSOR_LINEAR) % OLICA_PARTS);
+  return true;
+}
+
+static olica_status fill(olica_export *e, const olica_export_item *item, int64_t first, int64_t count,
+                         float *rows) {
+  const hf *own = e->own;
+  olica_projection p;
+  olica_part part;
+  if (!is_linear((olica_tensor_id)item->what, &p, &part))
+    return olica_export_rows(e, (olica_tensor_id)item->what, item->layer, first, count, rows);
+  if (part == OLICA_PART_BIAS) return olica_stock_bias(e, &own->form, item->layer, p, first, count, rows);
+  return olica_stock_rows(e, &own->form, item->layer, p, first, count, rows);
+}
+
+static olica_status add(olica_export *e, olica_tensor_id id, int layer, int dims, int64_t rows,
+                        int64_t columns) {
+  olica_export_item item = {
+      .type = e->type, .dims = dims, .shape = {rows, columns}, .fill = fill, .layer = layer, .what = id};
+  olica_tensors_name(&e->source->arch, OLICA_NAMING_PUBLISHED, id, layer, item.name);
+  return olica_export_add(e, &item);
+}
+
+/* A tensor that is copied as it is. */
+static olica_status add_plain(olica_export *e, olica_tensor_id id, int layer) {
+  const olica_layer_shape *shape = id < OLICA_TENSORS_MODEL ? NULL : olica_export_shape(e, layer);
+  int64_t extent[2];
+  if (!olica_tensors_row(id)->published || olica_tensors_row(id)->is_list) return OLICA_OK;
+  if (!olica_tensors_present(&e->source->arch, shape, id)) return OLICA_OK;
+  int dims = olica_tensors_extents(&e->source->arch, shape, id, extent);
+  return add(e, id, layer, dims, extent[0], extent[1]);
+}
+
+static olica_status add_projection(olica_export *e, int layer, olica_projection p) {
+  const hf *own = e->own;
+  int64_t rows, columns;
+  olica_stock_extents(e, &own->form, layer, p, &rows, &columns);
+  OLICA_TRY(add(e, olica_tensors_linear(p, OLICA_PART_WEIGHT), layer, 2, rows, columns));
+  return own->bias[p] ? add(e, olica_tensors_linear(p, OLICA_PART_BIAS), layer, 1, rows, 1) : OLICA_OK;
+}
+
+static olica_status add_layer(olica_export *e, int layer) {
+  olica_projection p;
+  olica_part part;
+  for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
+    if (!is_linear(id, &p, &part)) OLICA_TRY(add_plain(e, id, layer));
+  for (p = 0; p < OLICA_PROJECTIONS; p++) OLICA_TRY(add_projection(e, layer, p));
+  return OLICA_OK;
+}
+
+/* ---- what is told ---- */
+
+static void note_ffn(olica_export *e, const hf *own) {
+  const olica_arch *arch = &e->source->arch;
+  int64_t added = 0;
+  int least = own->form.ffn;
+  for (int l = 0; l < arch->layers; l++) {
+    int used = olica_stock_ffn(olica_export_shape(e, l));
+    added += own->form.ffn - used;
+    if (used < least) least = used;
+  }
+  if (added == 0) return;
+  olica_export_note(
+      e,
+      "The FFNs of all layers have %d neurons, as many as the widest needs; the narrowest needs "
+      "%d. %lld neurons are zeros: %.2f M numbers. One width for all layers ([prune] shape = "
+      "uniform of method refit) would leave nothing to pad; compact and gguf keep the widths.",
+      own->form.ffn, least, (long long)added, 3e-6 * (double)added * arch->hidden);
+}
+
+static void note_attention(olica_export *e, const hf *own) {
+  const olica_arch *arch = &e->source->arch;
+  int values = 0, heads = 0, factors = 0;
+  double grown = 0; /* numbers */
+  for (int l = 0; l < arch->layers; l++) {
+    const olica_layer_shape *shape = olica_export_shape(e, l);
+    values += shape->values < arch->head;
+    heads += shape->kv_heads < own->form.kv_heads;
+    for (olica_projection p = 0; p < OLICA_PROJECTIONS; p++) {
+      int64_t rows, columns;
+      olica_stock_extents(e, &own->form, l, p, &rows, &columns);
+      factors += shape->rank[p] > 0;
+      if (p <= OLICA_O || shape->rank[p] > 0)
+        grown += (double)(rows * columns - olica_layer_shape_numbers(arch, shape, p));
+    }
+  }
+  if (factors > 0)
+    olica_export_note(
+        e, "%d matrices that the checkpoint has in low rank, as a product of two, are multiplied out.",
+        factors);
+  if (values > 0)
+    olica_export_note(e, "Value heads that were narrowed are whole again, with zeros, in %d of %d layers.",
+                      values, arch->layers);
+  if (heads > 0)
+    olica_export_note(e, "Key/value heads that were cut are zeros in %d of %d layers.", heads, arch->layers);
+  if (factors + values + heads > 0)
+    olica_export_note(e, "That takes %.2f M numbers more than the checkpoint; compact:DIR keeps them away.",
+                      1e-6 * grown);
+}
+
+static void note_biases(olica_export *e, const hf *own) {
+  int branches = 0, rank = 0;
+  for (int l = 0; l < e->source->arch.layers; l++) {
+    branches += olica_export_shape(e, l)->branch > 0;
+    if (olica_export_shape(e, l)->branch > rank) rank = olica_export_shape(e, l)->branch;
+  }
+  if (branches > 0)
+    olica_export_note(
+        e,
+        "The linear calibration of %d layer%s (rank up to %d) is made of FFN neurons behind the "
+        "real ones, with a bias in gate_proj.",
+        branches, olica_log_plural(branches), rank);
+  if (own->bias[OLICA_GATE])
+    olica_export_note(
+        e, "SGLang, MLC and TensorRT-LLM leave biases of the FFN out without a word: there the model "
+           "would be another, worse one.");
+  if (own->as_llama)
+    olica_export_note(e,
+                      "The class is LlamaForCausalLM, because %s has no such biases; it computes the same.",
+                      e->source->arch.family->name);
+}
+
+static olica_status plan(olica_export *e) {
+  hf *own;
+  OLICA_TRY(OLICA_NEW(e->env, own, 1));
+  e->own = own;
+  OLICA_TRY(choose_form(e, own));
+  OLICA_TRY(choose_class(e, own));
+  for (olica_tensor_id id = 0; id < OLICA_TENSORS_MODEL; id++) OLICA_TRY(add_plain(e, id, 0));
+  for (int l = 0; l < e->source->arch.layers; l++) OLICA_TRY(add_layer(e, l));
+  note_ffn(e, own);
+  note_attention(e, own);
+  note_biases(e, own);
+  return OLICA_OK;
+}
+
+/* ---- beside the tensors ---- */
+
+static json_t *make_config(const olica_export *e) {
+  const hf *own = e->own;
+  const olica_arch *arch = &e->source->arch;
+  json_t *config = olica_hf_config(e);
+  bool llama = own->as_llama || strcmp(arch->family->name, "llama") == 0;
+  json_object_set_new(config, "intermediate_size", json_integer(own->form.ffn));
+  json_object_set_new(config, "num_key_value_heads", json_integer(own->form.kv_heads));
+  json_object_set_new(config, "num_attention_heads",
+                      json_integer((json_int_t)own->form.kv_heads * arch->group));
+  if (llama || own->form.kv_heads != arch->kv_heads || json_object_get(config, "head_dim"))
+    json_object_set_new(config, "head_dim", json_integer(arch->head));
+  if (!llama) return config;
+  json_object_set_new(config, "model_type", json_string("llama"));
+  json_object_set_new(config, "architectures", json_pack("[s]", "LlamaForCausalLM"));
+  json_object_set_new(config, "attention_bias", json_boolean(own->bias[OLICA_O]));
+  json_object_set_new(config, "mlp_bias", json_boolean(own->bias[OLICA_GATE]));
+  return config;
+}
+
+static olica_status beside(olica_export *e) {
+  json_t *config = make_config(e);
+  olica_status status = olica_export_save_json(e, "config.json", config, false);
+  json_decref(config);
+  if (status == OLICA_OK) status = olica_export_safetensors_index(e);
+  if (status == OLICA_OK) status = olica_origin_copy(e);
+  return status == OLICA_OK ? olica_export_card(e) : status;
+}
+
+const olica_export_kind olica_export_hf = {
+    .name = "hf",
+    .about = "directory of a stock class of transformers, padded to one shape for all layers",
+    .directory = true,
+    .types = 1u << OLICA_EXPORT_FP32 | 1u << OLICA_EXPORT_FP16 | 1u << OLICA_EXPORT_BF16,
+    .align = 1,
+    .head_align = 8,
+    .pad = ' ',
+    .plan = plan,
+    .head = olica_export_safetensors_head,
+    .beside = beside};

@@ -1,0 +1,17 @@
+/* The temporary name of an output, and its final one. Of rank 0; not collective. Private to export. */
+#ifndef OLICA_EXPORT_PART_H
+#define OLICA_EXPORT_PART_H
+
+#include "kind.h"
+
+/* Checks the names and makes the directory of e->part, with a mark in it that it is ours; what an export that
+ * was killed has left there is removed. A directory without that mark is OLICA_ERR_IO, and stays. */
+olica_status olica_export_part_begin(olica_export *e);
+
+/* Syncs, and gives the output its final name. */
+olica_status olica_export_part_publish(olica_export *e);
+
+/* Removes what was written, after a failure. */
+void olica_export_part_remove(olica_export *e);
+
+#endif
