@@ -106,7 +106,24 @@ INPUTS = [
     ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling: type|rn|expected default"),
     ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json: rope_scaling: factor is missing"),
     ("rope is a number", config(rope_scaling=5), INPUT, "config.json|rope_scaling|is 5|an object"),
-    ("rope yarn in parameters", config(rope_parameters={"rope_type": "yarn"}), INPUT, "rope_parameters|yarn|expected default"),
+    ("rope yarn in parameters", config(rope_parameters={"rope_type": "yarn"}), INPUT, "rope_parameters: factor is missing"),
+    ("rope yarn, truncate within", config(rope_parameters={"full_attention": {"rope_type": "yarn", "factor": 2, "truncate": False}}),
+     INPUT, "rope_parameters: full_attention: has truncate|beside the kinds"),
+    ("rope dynamic, no factor", config(rope_scaling={"type": "dynamic"}), INPUT, "rope_scaling: factor is missing"),
+    ("rope longrope, no lists", config(rope_scaling={"type": "longrope"}), INPUT, "short_factor is missing|a list of 4"),
+    ("rope longrope, short list", config(rope_scaling={"type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [1, 2, 3]}),
+     INPUT, "long_factor is an array with 3 elements|a list of 4"),
+    ("rope longrope, a zero", config(rope_scaling={"type": "longrope", "short_factor": [1, 1, 0, 1], "long_factor": [1, 2, 3, 4]}),
+     INPUT, "short_factor[2] is 0|a positive number"),
+    ("rope longrope, its old name", config(rope_scaling={"type": "su", "short_factor": [1] * 4, "long_factor": [1] * 4}), INPUT,
+     'rope_scaling: type is "su"|expected default'),
+    ("layers without rope, too few", config(model_type="smollm3", no_rope_layers=[1]), INPUT,
+     "no_rope_layers has 1 elements|num_hidden_layers = 2"),
+    ("layers without rope, a word", config(model_type="smollm3", no_rope_layers=[1, "no"]), INPUT,
+     'no_rope_layers[1] is the string "no"|0 or 1'),
+    ("ministral3 without rope", config(model_type="ministral3"), INPUT, "rope_parameters is missing|ministral3"),
+    ("ministral3 without growth", config(model_type="ministral3", rope_parameters={"rope_type": "default"}), INPUT,
+     "rope_parameters: llama_4_scaling_beta is missing"),
     ("rope twice, factors", config(rope_scaling={"type": "linear", "factor": 2}, rope_parameters={
         "rope_type": "linear", "factor": 4, "rope_theta": 1e4}), INPUT, "config.json|rope_parameters|rope_scaling|contradict"),
     ("rope twice, thetas", config(rope_scaling={"rope_type": "default", "rope_theta": 2e4},
@@ -122,8 +139,8 @@ INPUTS = [
     ("rope by layer, wrong", config(rope_parameters={"full_attention": {"rope_type": "linear"}}), INPUT,
      "config.json: rope_parameters: full_attention: factor is missing"),
     ("rope by layer, mixed layers", config(model_type="qwen2", use_sliding_window=True, sliding_window=8, max_window_layers=1,
-     rope_parameters={"full_attention": {"rope_theta": 1e4}, "sliding_attention": {"rope_theta": 1e5}}), INPUT,
-     "config.json: rope_parameters: differs by layer|from layer 1 on"),
+     rope_parameters={"full_attention": {"rope_theta": 1e4}}), INPUT,
+     "config.json: rope_parameters: sliding_attention is missing|an object"),
     ("layers of another type", config(layer_types=["full_attention", "sliding_attention"]), INPUT,
      'config.json: layer_types[1] is the string "sliding_attention"|expected "full_attention"'),
     ("layers of no type", config(layer_types=["full_attention"]), INPUT, "layer_types has 1 elements|num_hidden_layers = 2"),
@@ -182,7 +199,7 @@ FEATURES = {"partial_rotary_factor": 0.5, "rope_interleaved": True, "no_rope_lay
             "final_logit_softcapping": 30, "logit_scale": 0.25, "logits_scaling": 8, "residual_multiplier": 0.22,
             "embedding_multiplier": 12, "attention_multiplier": 0.015625, "query_pre_attn_scalar": 256, "qk_layernorm": True,
             "qk_norm": True, "use_qk_norm": True, "clip_qkv": 8, "parallel_attn": True, "num_experts": 8, "num_local_experts": 8,
-            "quantization_config": {"quant_method": "gptq"}}
+            "quantization_config": {"quant_method": "gptq"}, "llama_4_scaling_beta": 0.1, "use_bidirectional_attention": True}
 INPUTS += [(key, config(**{key: value}), INPUT, f"config.json: {key} is |expected ") for key, value in FEATURES.items()]
 # The command line and the config file: no report, since nobody knows where.
 SETTINGS = [
@@ -538,7 +555,7 @@ def test_features_that_are_none(tmp_path):
             "final_logit_softcapping": None, "logit_scale": 1, "logits_scaling": 1.0, "residual_multiplier": 1.0,
             "embedding_multiplier": 1, "attention_multiplier": 0.353553, "query_pre_attn_scalar": 8, "qk_layernorm": False,
             "qk_norm": False, "use_qk_norm": None, "clip_qkv": None, "parallel_attn": False, "num_experts": 0,
-            "num_local_experts": None, "quantization_config": None}
+            "num_local_experts": None, "quantization_config": None, "llama_4_scaling_beta": 0, "use_bidirectional_attention": None}
     assert none.keys() == FEATURES.keys()
     config(**none, pretraining_tp=2, layer_types=["full_attention"] * 2, rope_scaling={},
            rope_parameters={"partial_rotary_factor": 1})(job)

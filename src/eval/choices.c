@@ -52,7 +52,7 @@ static void put_question(filler *f, const olica_question *question) {
   const olica_choice *choice = f->questions->choice + question->first_choice;
   int base = (int)(f->used.rows - f->pack->row), prefix = question->prefix;
   put_rows(f, choice[0].id, prefix);
-  put_segment(f, (olica_segment){.first = base, .count = prefix});
+  put_segment(f, (olica_segment){.first = base, .count = prefix, .length = choice[0].tokens - 1});
   int64_t prefix_scored = put_scored(f, prefix, question->from);
   for (int c = 0; c < question->choices; c++) {
     int own = olica_choice_rows(question, &choice[c]);

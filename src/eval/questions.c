@@ -232,8 +232,16 @@ int olica_choice_from(const olica_question *question, const olica_choice *choice
   return from > 0 ? from : 0;
 }
 
-static void measure(olica_question *question, const olica_choice *choice) {
-  question->prefix = question->from = common_prefix(choice, question->choices);
+/* Tells whether the rows of all choices lie on one side of `turn`. */
+static bool on_one_side(const olica_question *question, const olica_choice *choice, int turn) {
+  for (int c = 1; turn && c < question->choices; c++)
+    if ((choice[c].tokens - 1 > turn) != (choice[0].tokens - 1 > turn)) return false;
+  return true;
+}
+
+static void measure(olica_question *question, const olica_choice *choice, int turn) {
+  if (on_one_side(question, choice, turn)) question->prefix = common_prefix(choice, question->choices);
+  question->from = question->prefix;
   for (int c = 0; c < question->choices; c++) {
     int from = choice[c].tokens - 1 - choice[c].scored, own = olica_choice_rows(question, &choice[c]);
     if (from < question->from) question->from = from;
@@ -262,7 +270,7 @@ static const int32_t *unpack(olica_questions *q, int task, olica_question *quest
     count_cut(&q->truncated[task], at[3]);
     at += CHOICE_WORDS + choice->tokens;
   }
-  measure(question, q->choice + question->first_choice);
+  measure(question, q->choice + question->first_choice, q->turn);
   return at;
 }
 
@@ -329,6 +337,7 @@ olica_status olica_questions_open(olica_context *context, olica_encoder *encoder
   OLICA_AGREE(context, OLICA_NEW(env, q, 1));
   q->context = context;
   q->tasks = options->files->count;
+  q->turn = options->turn;
   reader r = {.env = env, .encoder = encoder, .options = options};
   olica_tokens gathered = {0};
   for (int task = 0; task < q->tasks; task++) {

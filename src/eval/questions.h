@@ -38,7 +38,7 @@ typedef struct olica_truncation {
 
 typedef struct olica_questions {
   olica_context *context;
-  int tasks;
+  int tasks, turn; /* options.turn */
   olica_truncation truncated[OLICA_TASKS_MAX];
   int64_t prepared[OLICA_TASKS_MAX], unusual[OLICA_TASKS_MAX]; /* questions of such rows */
   int64_t first[OLICA_TASKS_MAX + 1]; /* task t has the questions [first[t], first[t + 1]) */
@@ -53,7 +53,9 @@ typedef struct olica_questions_options {
   int64_t limit; /* first questions of a file, 0: all */
   int context;   /* longest sequence of the model. A pair may have one token more, since its last is no input;
                     longer ones lose tokens at their beginning */
-  bool bos;      /* BOS in front of every pair */
+  int turn; /* longer sequences are rotated otherwise in all their positions (olica_arch_turn): choices on
+               both sides of it share no prefix. 0: none are */
+  bool bos; /* BOS in front of every pair */
 } olica_questions_options;
 
 /* Reads, tokenizes and gathers. A file that is missing or has no question, a row that is no question of its

@@ -50,6 +50,10 @@ typedef struct olica_arch {
   int ffn;                      /* f: the most of any layer */
   int vocabulary;               /* V */
   int context;                  /* longest sequence the model was made for */
+  double score_scale;           /* of attention; 0: 1 / sqrt(h) */
+  double score_cap;             /* scores s become cap tanh(s / cap); 0: they stay */
+  olica_qk_norm qk_norm;        /* of queries and keys, */
+  bool qk_norm_last;            /* after RoPE; else before */
   double eps;                   /* of RMSNorm */
   bool tied;                    /* lm_head is embed_tokens */
   bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
@@ -60,6 +64,17 @@ typedef struct olica_arch {
 
 /* Returns a layer with the heads and the width of `arch`, without a window, with RoPE 0. Pure. */
 olica_arch_layer olica_arch_plain_layer(const olica_arch *arch);
+
+/* Returns what the scores of attention are multiplied by. Pure. */
+float olica_arch_score_scale(const olica_arch *arch);
+
+/* Returns the most tokens of a sequence: the context, or without a bound (INT_MAX) where RoPE grows with the
+ * sequence. Pure. */
+int olica_arch_longest(const olica_arch *arch);
+
+/* Returns the tokens beyond which a sequence is rotated otherwise in all its positions; 0: there is no such
+ * number. Pure. */
+int olica_arch_turn(const olica_arch *arch);
 
 /* Returns the first layer whose heads or FFN width are not those of layer 0; L: there is none. Pure. */
 int olica_arch_unlike(const olica_arch *arch);

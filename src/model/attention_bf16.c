@@ -2,8 +2,9 @@
  * that their scores are one product. Keys come in chunks of 128 with a running softmax: no row of scores is
  * ever longer, however long the sequence.
  *
- * With s = q·k / sqrt(h), top and sum of the chunks so far, and y = Σ exp(s - top) v, a chunk gives
- *     top' = max(top, max s),  y' = exp(top - top') y + Σ exp(s - top') v,  the sum likewise. */
+ * With s = q·k / sqrt(h) (or the model's factor, and its cap), top and sum of the chunks so far, and y = Σ
+ * exp(s - top) v, a chunk gives top' = max(top, max s),  y' = exp(top - top') y + Σ exp(s - top') v,  the sum
+ * likewise. */
 #include <math.h>
 #include <omp.h>
 
@@ -23,6 +24,7 @@ typedef struct desk {
   float *scores;             /* [g·128 x 128] */
   float *mix, *sum_mix;      /* [g·128 x n'] of a chunk, of all so far */
   float *top, *sum, *shrink; /* [g·128] */
+  float *head;               /* [h] a query or a key on its way */
 } desk;
 
 static size_t lay_out(const olica_arch *arch, int tokens, desk *d, void *block) {
@@ -39,6 +41,7 @@ static size_t lay_out(const olica_arch *arch, int tokens, desk *d, void *block) 
   OLICA_TAKE(&arena, d->top, rows);
   OLICA_TAKE(&arena, d->sum, rows);
   OLICA_TAKE(&arena, d->shrink, rows);
+  OLICA_TAKE(&arena, d->head, h);
   return arena.used;
 }
 
@@ -57,15 +60,8 @@ typedef struct head_work {
   int values, wide;           /* n, n' */
 } head_work;
 
-/* Copies a head of one row, rotated by its position if the layer has RoPE. */
-static void rotate(const head_work *w, int position, const uint16_t *from, uint16_t *to) {
-  const olica_forward *f = w->pass->f;
-  int pairs = f->arch->head / 2, rope = olica_pass_layer(w->pass)->rope;
-  if (rope == OLICA_ROPE_NONE) {
-    memcpy(to, from, (size_t)f->arch->head * sizeof *to);
-    return;
-  }
-  const float *c = f->cosine[rope] + (size_t)position * pairs, *s = f->sine[rope] + (size_t)position * pairs;
+/* Copies a head of one row, whose halves are rotated by its position. */
+static void rotate_halves(const float *c, const float *s, int pairs, const uint16_t *from, uint16_t *to) {
 #pragma omp simd
   for (int i = 0; i < pairs; i++) {
     float a = olica_number_from_bf16(from[i]), b = olica_number_from_bf16(from[pairs + i]);
@@ -74,16 +70,63 @@ static void rotate(const head_work *w, int position, const uint16_t *from, uint1
   }
 }
 
-/* Gathers keys (rotated) and values of all positions, dense; zeros up to a full chunk of 32. */
+/* Queries or keys of a layer: how they are placed. */
+typedef struct placing {
+  const float *gains;  /* of their norm: of a head, or of all; NULL: there is none */
+  const float *scales; /* [R] 1 / the root mean square of each row, where all heads are normed together */
+  bool grows;          /* they grow with their position */
+} placing;
+
+static void norm_head(const head_work *w, const placing *p, size_t row, int head, float *x) {
+  const olica_arch *arch = w->pass->f->arch;
+  if (!p->scales) {
+    olica_pass_norm_row(arch, arch->head, x, p->gains, x);
+    return;
+  }
+  const float *gains = p->gains + (size_t)head * (size_t)arch->head;
+  for (int i = 0; i < arch->head; i++) x[i] *= p->scales[row] * gains[i];
+}
+
+/* Copies head `head` of a row of x [R x heads·h], normed, rotated by its position and scaled, as the layer
+ * has it. */
+static void place(const head_work *w, const placing *p, const uint16_t *x, int heads, size_t row, int head,
+                  int position, uint16_t *to) {
+  const olica_forward *f = w->pass->f;
+  const olica_rope *rope = olica_pass_rope(w->pass);
+  int h = f->arch->head, index = olica_pass_layer(w->pass)->rope,
+      pairs = rope ? olica_rope_pairs(rope, h) : 0;
+  const float *c = rope ? f->cosine[index] + (size_t)position * pairs : NULL,
+              *s = rope ? f->sine[index] + (size_t)position * pairs : NULL;
+  const uint16_t *from = x + (row * (size_t)heads + (size_t)head) * (size_t)h;
+  bool last = f->arch->qk_norm_last, simple = !p->gains && !p->grows;
+  if (simple && !rope) {
+    memcpy(to, from, (size_t)h * sizeof *to);
+    return;
+  }
+  if (simple && 2 * pairs == h && !rope->interleaved) {
+    rotate_halves(c, s, pairs, from, to);
+    return;
+  }
+  float *own = w->desk.head;
+  for (int i = 0; i < h; i++) own[i] = olica_number_from_bf16(from[i]);
+  if (p->gains && !last) norm_head(w, p, row, head, own);
+  if (rope) olica_rope_turn(c, s, pairs, rope->interleaved, own);
+  if (p->gains && last) norm_head(w, p, row, head, own);
+  float scale = p->grows ? olica_rope_query_scale(rope, position) : 1.0f;
+  for (int i = 0; i < h; i++) to[i] = olica_number_to_bf16(own[i] * scale);
+}
+
+/* Gathers keys (placed) and values of all positions, dense; zeros up to a full chunk of 32. */
 static void gather_keys(const head_work *w) {
   const olica_forward *f = w->pass->f;
   const olica_segment *s = w->segment;
+  const placing how = {.gains = w->pass->maps->layer->k_norm, .scales = f->bf16.key_scale};
   size_t h = (size_t)f->arch->head, heads = (size_t)w->kv_heads, n = (size_t)w->values;
   int keys = s->prefix + s->count;
   for (int p = 0; p < keys; p++) {
     size_t row = (size_t)(p < s->prefix ? s->base + p : s->first + p - s->prefix);
     uint16_t *value = w->desk.value + (size_t)p * (size_t)w->wide;
-    rotate(w, p, f->bf16.key + (row * heads + (size_t)w->kv) * h, w->desk.key + (size_t)p * h);
+    place(w, &how, f->bf16.key, w->kv_heads, row, w->kv, p, w->desk.key + (size_t)p * h);
     memcpy(value, f->bf16.value + (row * heads + (size_t)w->kv) * n, n * sizeof *value);
     if (n < (size_t)w->wide) memset(value + n, 0, ((size_t)w->wide - n) * sizeof *value);
   }
@@ -95,14 +138,14 @@ static void gather_keys(const head_work *w) {
 /* Queries [first, first + rows) of the segment, of all heads of the group; `full` rows of each. */
 static void gather_queries(const head_work *w, int first, int rows, int full) {
   const olica_forward *f = w->pass->f;
-  size_t h = (size_t)f->arch->head, heads = (size_t)w->heads;
+  const olica_rope *rope = olica_pass_rope(w->pass);
+  const placing how = {.gains = w->pass->maps->layer->q_norm,
+                       .scales = f->bf16.query_scale,
+                       .grows = rope && rope->query_growth != 0};
   for (int i = 0; i < w->group; i++)
-    for (int t = 0; t < rows; t++) {
-      size_t row = (size_t)(w->segment->first + first + t);
-      rotate(w, w->segment->prefix + first + t,
-             f->bf16.query + (row * heads + (size_t)(w->kv * w->group + i)) * h,
-             w->desk.query + (size_t)(i * full + t) * h);
-    }
+    for (int t = 0; t < rows; t++)
+      place(w, &how, f->bf16.query, w->heads, (size_t)(w->segment->first + first + t), w->kv * w->group + i,
+            w->segment->prefix + first + t, w->desk.query + (size_t)(i * full + t) * (size_t)f->arch->head);
 }
 
 /* Returns the largest of a vector's numbers. */
@@ -162,15 +205,32 @@ static void soften(const desk *d, int row, int from, int until, int width, float
   d->top[row] = top;
 }
 
+/* Multiplies the scores of a chunk, caps them, and leads to powers of two. */
+static void cap_scores(float *s, size_t n, float scale, float cap) {
+  float twice = 2.0f * scale / cap;
+#pragma omp simd
+  for (size_t j = 0; j < n; j++) {
+    /* tanh x = 1 - 2 / (exp(2x) + 1); beyond 60 it is 1. */
+    float x = s[j] * twice;
+    x = x > 60.0f ? 60.0f : x < -60.0f ? -60.0f : x;
+    s[j] = cap * (1.0f - 2.0f / (olica_product_exp(x) + 1.0f));
+  }
+}
+
 /* The chunk of `width` keys from position `chunk` on, for queries at positions [at, at + rows). */
 static void attend_chunk(const head_work *w, int at, int rows, int full, int chunk, int width, bool begins) {
   const olica_forward *f = w->pass->f;
   const desk *d = &w->desk;
   int g = w->group, window = olica_pass_layer(w->pass)->window;
   int r = full / OLICA_ROUND_ROWS - 1, c = width / OLICA_ROUND_ROWS - 1;
-  float scale = 1.44269504f / sqrtf((float)f->arch->head); /* 2^(x / ln 2) = exp(x) */
+  float cap = (float)f->arch->score_cap, scale = 1.44269504f / sqrtf((float)f->arch->head);
+  if (f->arch->score_scale > 0) scale = 1.44269504f * (float)f->arch->score_scale; /* 2^(x / ln 2) = exp(x) */
   olica_matmul_run(f->bf16.scores[r][c], w->thread, d->query, NULL, d->key + (size_t)chunk * f->arch->head,
                    d->scores);
+  if (cap > 0) {
+    cap_scores(d->scores, (size_t)g * (size_t)full * (size_t)width, olica_arch_score_scale(f->arch), cap);
+    scale = 1.44269504f;
+  }
   for (int row = 0; row < g * full; row++) {
     int position = at + row % full, from = 0, until = row % full < rows ? position + 1 - chunk : 0;
     if (window && position - window + 1 > chunk) from = position - window + 1 - chunk;
@@ -225,6 +285,17 @@ static void attend_queries(const head_work *w, int first, int rows) {
   put_away(w, first, rows, full);
 }
 
+/* 1 / the root mean square of this thread's rows of x [rows x n]: they are normed over all heads. */
+static void measure_rows(const olica_arch *arch, const uint16_t *x, int rows, size_t n, float *scale) {
+#pragma omp for schedule(static) nowait
+  for (int row = 0; row < rows; row++) {
+    const uint16_t *from = x + (size_t)row * n;
+    float sum = 0.0f;
+    for (size_t i = 0; i < n; i++) sum += olica_number_from_bf16(from[i]) * olica_number_from_bf16(from[i]);
+    scale[row] = isfinite(sum) ? 1.0f / sqrtf(sum / (float)n + (float)arch->eps) : NAN;
+  }
+}
+
 void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
   const olica_forward *f = pass->f;
   const olica_layer_shape *shape = olica_pass_shape(pass);
@@ -238,6 +309,12 @@ void olica_attention_bf16(const olica_pass *pass, const olica_blocks *mixed) {
                  .values = shape->values,
                  .wide = filled(shape->values)};
   lay_out(f->arch, f->tokens, &w.desk, f->bf16.attention + (size_t)w.thread * f->bf16.attention_bytes);
+  if (f->bf16.query_scale) {
+    size_t h = (size_t)f->arch->head;
+    measure_rows(f->arch, f->bf16.query, pass->pack->rows, (size_t)w.heads * h, f->bf16.query_scale);
+    measure_rows(f->arch, f->bf16.key, pass->pack->rows, (size_t)w.kv_heads * h, f->bf16.key_scale);
+#pragma omp barrier
+  }
 #pragma omp for schedule(dynamic)
   for (int i = 0; i < pass->pack->segments * heads; i++) {
     w.segment = &pass->pack->segment[i / heads];

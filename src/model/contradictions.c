@@ -86,12 +86,19 @@ static void warn_of_rope(const warner *t) {
   }
 }
 
+/* Tells whether the key says of a projection of the family that it has a bias. */
+static bool takes_bias(const olica_family *family, const char *key) {
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    if (family->bias[p].key && strcmp(family->bias[p].key, key) == 0) return true;
+  return false;
+}
+
 /* Warns of keys that count in other families only. */
 static void warn_of_idle(const warner *t) {
   static const char *const biases[] = {"attention_bias", "mlp_bias"};
   const olica_family *family = t->source->arch.family;
-  for (int i = 0; i < 2 && !family->config_bias; i++)
-    if (json_is_true(json_object_get(t->root, biases[i])))
+  for (int i = 0; i < 2; i++)
+    if (!takes_bias(family, biases[i]) && json_is_true(json_object_get(t->root, biases[i])))
       olica_log_warn(t->env, "%s: %s is true, and does not count in %s, as in transformers", t->name,
                      biases[i], family->name);
   const json_t *window = json_object_get(t->root, "sliding_window");

@@ -3,39 +3,86 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Another family that differs only in names and numbers is one more line. */
+/* Biases as the config's keys say: in attention and FFN, in attention alone. */
+#define BY_CONFIG                                                                                            \
+  {                                                                                                          \
+    {"attention_bias", 0}, {"attention_bias", 0}, {"attention_bias", 0}, {"attention_bias", 0},              \
+        {"mlp_bias", 0}, {"mlp_bias", 0}, {                                                                  \
+      "mlp_bias", 0                                                                                          \
+    }                                                                                                        \
+  }
+#define ATTENTION_BY_CONFIG                                                                                  \
+  {                                                                                                          \
+    {"attention_bias", 0}, {"attention_bias", 0}, {"attention_bias", 0}, {                                   \
+      "attention_bias", 0                                                                                    \
+    }                                                                                                        \
+  }
+/* The names of LLaMA's tensors. */
+#define LLAMA_NAMES                                                                                          \
+  .prefix = "model.", .layers = "model.layers.%d.", .attention = "self_attn.", .mlp = "mlp.",                \
+  .head = "lm_head.weight"
+
+/* Another family that differs by switches and names is one more line. Defaults are those of its class in
+ * transformers. */
 static const olica_family families[] = {
     {.name = "llama",
      .about = "LLaMA 1-3, SmolLM, TinyLlama",
-     .prefix = "model.",
-     .layers = "model.layers.%d.",
-     .attention = "self_attn.",
-     .mlp = "mlp.",
-     .head = "lm_head.weight",
-     .config_bias = 1,
+     LLAMA_NAMES,
+     .bias = BY_CONFIG,
      .window = OLICA_WINDOW_NEVER,
      .context = 2048},
     {.name = "mistral",
      .about = "Mistral 7B and its kin",
-     .prefix = "model.",
-     .layers = "model.layers.%d.",
-     .attention = "self_attn.",
-     .mlp = "mlp.",
-     .head = "lm_head.weight",
+     LLAMA_NAMES,
      .window = OLICA_WINDOW_ALWAYS,
+     .window_size = 4096,
      .kv_heads = 8,
      .context = 131072},
+    {.name = "ministral3",
+     .about = "Ministral 3: queries grow with their position",
+     LLAMA_NAMES,
+     .window = OLICA_WINDOW_ALWAYS,
+     .query_growth = 1,
+     .kv_heads = 8,
+     .context = 262144},
     {.name = "qwen2",
      .about = "Qwen2 and Qwen2.5, biases on q, k, v",
-     .prefix = "model.",
-     .layers = "model.layers.%d.",
-     .attention = "self_attn.",
-     .mlp = "mlp.",
-     .head = "lm_head.weight",
-     .attention_bias = {1, 1, 1, 0},
+     LLAMA_NAMES,
+     .bias = {{NULL, 1}, {NULL, 1}, {NULL, 1}},
      .window = OLICA_WINDOW_ON_DEMAND,
+     .window_size = 4096,
      .kv_heads = 32,
      .context = 32768},
+    {.name = "qwen3",
+     .about = "Qwen3, queries and keys normed by head",
+     LLAMA_NAMES,
+     .bias = ATTENTION_BY_CONFIG,
+     .window = OLICA_WINDOW_ON_DEMAND,
+     .window_size = 4096,
+     .qk_norm = OLICA_QK_NORM_HEAD,
+     .kv_heads = 32,
+     .context = 32768},
+    {.name = "smollm3",
+     .about = "SmolLM3, every fourth layer without RoPE",
+     LLAMA_NAMES,
+     .bias = BY_CONFIG,
+     .window = OLICA_WINDOW_WITHOUT_ROPE,
+     .rope = OLICA_ROPE_LISTED,
+     .theta = 2000000,
+     .kv_heads = 4,
+     .context = 32768},
+    {.name = "seed_oss",
+     .about = "Seed-OSS, biases on q, k, v",
+     LLAMA_NAMES,
+     .bias = {{"attention_bias", 1},
+              {"attention_bias", 1},
+              {"attention_bias", 1},
+              {"attention_out_bias", 0},
+              {"mlp_bias", 0},
+              {"mlp_bias", 0},
+              {"mlp_bias", 0}},
+     .kv_heads = 8,
+     .context = 524288},
 };
 
 const olica_family *olica_family_at(int i) {

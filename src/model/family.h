@@ -3,12 +3,44 @@
 #ifndef OLICA_MODEL_FAMILY_H
 #define OLICA_MODEL_FAMILY_H
 
-/* Says when the config's sliding_window counts. */
+/* Says when the config's sliding_window counts. The config's layer_types, where it has them, come first in
+ * the last three. */
 typedef enum olica_family_window {
   OLICA_WINDOW_NEVER,
-  OLICA_WINDOW_ALWAYS,   /* in all layers */
-  OLICA_WINDOW_ON_DEMAND /* if use_sliding_window, from layer max_window_layers on */
+  OLICA_WINDOW_ALWAYS,      /* in all layers */
+  OLICA_WINDOW_ON_DEMAND,   /* if use_sliding_window, from layer max_window_layers on */
+  OLICA_WINDOW_PATTERN,     /* in all layers but each window_pattern-th */
+  OLICA_WINDOW_WITHOUT_ROPE /* if use_sliding_window, in layers without RoPE */
 } olica_family_window;
+
+/* Says which layers have RoPE. */
+typedef enum olica_family_rope {
+  OLICA_ROPE_EVERYWHERE,
+  OLICA_ROPE_LISTED,         /* by no_rope_layers, or all but each no_rope_layer_interval-th */
+  OLICA_ROPE_WINDOWED,       /* those with a window */
+  OLICA_ROPE_WINDOWED_IF_ANY /* likewise; all if the config's sliding_window is null */
+} olica_family_rope;
+
+/* Says what the scores of attention are multiplied by. */
+typedef enum olica_family_scale {
+  OLICA_SCALE_HEAD,      /* 1 / the square root of the size of a head */
+  OLICA_SCALE_SCALAR,    /* 1 / the square root of query_pre_attn_scalar */
+  OLICA_SCALE_MULTIPLIER /* attention_multiplier */
+} olica_family_scale;
+
+/* Says over what queries and keys are normed. */
+typedef enum olica_qk_norm {
+  OLICA_QK_NORM_NONE,
+  OLICA_QK_NORM_HEAD, /* each head alone */
+  OLICA_QK_NORM_WIDTH /* all heads together */
+} olica_qk_norm;
+
+/* The bias of a projection: there if the config's `key` says so, by default `otherwise`; without a key
+ * `otherwise` tells. */
+typedef struct olica_family_bias {
+  const char *key;
+  int otherwise;
+} olica_family_bias;
 
 typedef struct olica_family {
   const char *name;      /* model_type in config.json */
@@ -21,11 +53,31 @@ typedef struct olica_family {
   /* [OLICA_TENSORS] published names that are not those of the table in src/model/tensors.c, behind the prefix
    * of their place: of a projection's bias "dense.bias". NULL: as the table has it; of all. */
   const char *const *published;
-  int attention_bias[4]; /* q, k, v, o always have a bias, whatever the config says */
-  int config_bias;       /* 1: the config's attention_bias and mlp_bias count */
+  olica_family_bias bias[7]; /* [OLICA_PROJECTIONS] */
+  int kv_heads, context;     /* where the config has no num_key_value_heads (0: as many as query heads) or
+                                max_position_embeddings */
+
+  /* attention */
   olica_family_window window;
-  int kv_heads, context; /* where the config has no num_key_value_heads (0: as many as query heads) or
-                            max_position_embeddings */
+  int window_size;                /* where the config has no sliding_window; 0: then there is none */
+  int window_pattern;             /* where the config has none of its own */
+  const char *window_pattern_key; /* of the config's own; NULL: it has none */
+  olica_family_rope rope;
+  double theta;       /* where the config has none; 0: 10000 */
+  int rope_by_kind;   /* 1: full and sliding layers have a RoPE of their own; rope_scaling is of full ones */
+  double local_theta; /* of sliding layers, where the config has none */
+  const char *local_theta_key; /* of the config's; NULL: there is none beside rope_theta */
+  double partial;          /* share of a head that turns, where the config has none; 0: the whole always */
+  int interleaved;         /* 1: pairs are neighbours; else half of the dimensions that turn apart */
+  int su_is_longrope;      /* 1: the RoPE types "su" and "yarn" mean longrope */
+  double original_context; /* where the config has no original_max_position_embeddings; 0: its context */
+  int query_growth;        /* 1: llama_4_scaling_beta makes queries grow with their position */
+  olica_family_scale scale;
+  double scale_default; /* of query_pre_attn_scalar or attention_multiplier, where the config has none */
+  int score_cap;        /* 1: attn_logit_softcapping caps the scores */
+  double score_cap_default;
+  olica_qk_norm qk_norm;
+  int qk_norm_last; /* 1: queries and keys are normed after RoPE, else before */
 } olica_family;
 
 /* Return the family of that name, or NULL; and number i of the table, or NULL past its end. */

@@ -9,10 +9,10 @@
 /* Lays out the tables and the scratch of a pass. */
 static size_t lay_out(olica_forward *f, void *block) {
   olica_arena arena = {.block = block};
-  size_t pairs = (size_t)f->tokens * (size_t)(f->arch->head / 2);
   for (int i = 0; i < f->arch->ropes; i++) {
-    OLICA_TAKE(&arena, f->cosine[i], pairs);
-    OLICA_TAKE(&arena, f->sine[i], pairs);
+    size_t numbers = (size_t)f->tokens * (size_t)olica_rope_pairs(&f->arch->rope[i], f->arch->head);
+    OLICA_TAKE(&arena, f->cosine[i], numbers);
+    OLICA_TAKE(&arena, f->sine[i], numbers);
   }
   if (f->precision == OLICA_FP32)
     olica_pass_fp32_lay_out(f, &arena);
@@ -29,10 +29,15 @@ olica_hold olica_forward_hold(olica_ledger *ledger, const olica_arch *arch, int 
   return olica_ledger_hold(ledger, lay_out(&f, NULL));
 }
 
+/* Fills the tables of a RoPE for sequences of a regime. */
+static void tabulate(olica_forward *f, int rope, int regime) {
+  olica_rope_tables(&f->arch->rope[rope], f->arch->head, regime, f->tokens, f->cosine[rope], f->sine[rope]);
+  f->regime[rope] = regime;
+}
+
 static olica_status create(olica_forward *f) {
   OLICA_TRY(OLICA_LAY_OUT(f->env, "scratch of the forward pass", f->block, lay_out, f));
-  for (int i = 0; i < f->arch->ropes; i++)
-    olica_rope_tables(&f->arch->rope[i], f->arch->head, f->tokens, f->cosine[i], f->sine[i]);
+  for (int i = 0; i < f->arch->ropes; i++) tabulate(f, i, 0);
   return f->precision == OLICA_FP32 ? OLICA_OK
                                     : olica_kernel_reserve(f->kernel, olica_pass_bf16_workspace(f->arch));
 }
@@ -79,13 +84,62 @@ double olica_pass_pairs(const olica_pack *pack) {
   return all;
 }
 
+/* Returns the regime that the layer's RoPE has in a segment. */
+static int regime_of(const olica_pass *pass, const olica_segment *segment) {
+  int length = segment->length > 0 ? segment->length : segment->prefix + segment->count;
+  return olica_rope_regime(olica_pass_rope(pass), length);
+}
+
+static olica_status pass_pack(const olica_pass *pass) {
+  if (pass->f->precision != OLICA_FP32) return olica_pass_bf16(pass);
+  olica_pass_fp32(pass);
+  return OLICA_OK;
+}
+
+/* Passes segments [first, until) of the pack, which lie behind each other, as a pack of their own. */
+static olica_status pass_part(const olica_pass *pass, int first, int until) {
+  const olica_segment *all = pass->pack->segment;
+  int row = all[first].first, count = until - first;
+  olica_segment *part;
+  OLICA_TRY(OLICA_NEW(pass->f->env, part, (size_t)count));
+  for (int i = 0; i < count; i++) {
+    part[i] = all[first + i];
+    part[i].first -= row;
+    if (part[i].prefix) part[i].base -= row;
+  }
+  const olica_pack pack = {
+      .rows = part[count - 1].first + part[count - 1].count, .segments = count, .segment = part};
+  olica_pass own = *pass;
+  own.pack = &pack;
+  own.x += (size_t)row * (size_t)pass->f->arch->hidden;
+  olica_status status = pass_pack(&own);
+  olica_memory_free(pass->f->env, part);
+  return status;
+}
+
+/* Passes the segments of each regime together, as far as they follow each other. */
+static olica_status pass_by_regime(const olica_pass *pass) {
+  const olica_pack *pack = pass->pack;
+  olica_forward *f = pass->f;
+  int rope = olica_pass_layer(pass)->rope;
+  for (int first = 0, until; first < pack->segments; first = until) {
+    int regime = regime_of(pass, &pack->segment[first]);
+    for (until = first + 1; until < pack->segments; until++)
+      if (regime_of(pass, &pack->segment[until]) != regime) break;
+    if (regime != f->regime[rope]) tabulate(f, rope, regime);
+    assert(until - first == pack->segments || !pass->observer);
+    OLICA_TRY(until - first == pack->segments ? pass_pack(pass) : pass_part(pass, first, until));
+  }
+  return OLICA_OK;
+}
+
 olica_status olica_forward_pass(olica_forward *f, const olica_maps *maps, const olica_pack *pack, float *x,
                                 const olica_observer *observer) {
   const olica_pass pass = {.f = f, .maps = maps, .pack = pack, .x = x, .observer = observer};
   assert(pack->rows <= f->rows && maps->kernel == f->kernel);
-  if (f->precision != OLICA_FP32) return olica_pass_bf16(&pass);
-  olica_pass_fp32(&pass);
-  return OLICA_OK;
+  const olica_rope *rope = olica_pass_rope(&pass);
+  bool by_length = rope && (rope->kind == OLICA_ROPE_DYNAMIC || rope->kind == OLICA_ROPE_LONG);
+  return by_length ? pass_by_regime(&pass) : pass_pack(&pass);
 }
 
 void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, float *y) {

@@ -40,6 +40,8 @@ typedef struct olica_observer {
 typedef struct olica_segment {
   int first, count; /* rows [first, first + count) of the pack */
   int base, prefix; /* rows [base, base + prefix) come before them; 0: they begin the sequence */
+  int length; /* of the sequences that it belongs to, where RoPE goes by it (olica_rope_regime), and it is
+                 a beginning that others continue; 0: prefix + count */
 } olica_segment;
 
 /* Several sequences that pass a layer together, so that its products are large. Every row lies in one
@@ -66,7 +68,9 @@ void olica_forward_destroy(olica_forward *forward); /* NULL allowed */
 int olica_forward_rows(const olica_forward *forward);
 int olica_forward_threads(const olica_forward *forward);
 
-/* x [pack->rows x d] := the layer applied to x, in place; observer NULL: none. OLICA_ERR_MEMORY. */
+/* x [pack->rows x d] := the layer applied to x, in place; observer NULL: none. Where RoPE goes by the length
+ * of sequences, those that are observed are equally long, and a prefix has the regime of what continues it.
+ * OLICA_ERR_MEMORY. */
 olica_status olica_forward_pass(olica_forward *forward, const olica_maps *maps, const olica_pack *pack,
                                 float *x, const olica_observer *observer);
 

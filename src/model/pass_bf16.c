@@ -43,6 +43,10 @@ void olica_pass_bf16_lay_out(olica_forward *f, olica_arena *arena) {
   OLICA_TAKE(arena, s->query, rows * (size_t)queries);
   OLICA_TAKE(arena, s->key, rows * keys);
   OLICA_TAKE(arena, s->value, rows * keys);
+  if (arch->qk_norm == OLICA_QK_NORM_WIDTH) {
+    OLICA_TAKE(arena, s->query_scale, rows);
+    OLICA_TAKE(arena, s->key_scale, rows);
+  }
   OLICA_TAKE(arena, s->mixed, olica_blocks_bytes(f->rows, queries) / sizeof *s->mixed);
   OLICA_TAKE(arena, s->attention, (size_t)f->threads * s->attention_bytes);
 }

@@ -83,6 +83,11 @@ static view look_back(const olica_segment *segment, const piece *p) {
   return v;
 }
 
+/* Caps n scores. */
+static void cap_scores(float *s, int n, float cap) {
+  for (int j = 0; j < n; j++) s[j] = cap * tanhf(s[j] / cap);
+}
+
 /* Scores of the queries against the keys up to their own position, softmax, mix of the values; keys and
  * values first of the prefix, then of the segment itself. */
 static void attend_piece(const olica_pass *pass, const olica_segment *segment, const piece *p) {
@@ -97,7 +102,7 @@ static void attend_piece(const olica_pass *pass, const olica_segment *segment, c
   const float *q = f->fp32.query + query * q_stride + p->head * h, *k = f->fp32.key + kv * h;
   const float *x = f->fp32.value + kv * p->values;
   float *s = p->scores, *y = f->fp32.mixed + query * heads * p->values + p->head * p->values;
-  float scale = 1.0f / sqrtf((float)h);
+  float scale = olica_arch_score_scale(f->arch), cap = (float)f->arch->score_cap;
   if (v.shared)
     olica_product_piece(1, p->rows, v.shared, h, scale, q, q_stride, k + before * k_stride, k_stride, 0.0f, s,
                         width);
@@ -106,6 +111,7 @@ static void attend_piece(const olica_pass *pass, const olica_segment *segment, c
   for (int t = 0; t < p->rows; t++) {
     int at = segment->prefix + p->first + t; /* the query's position */
     int from = p->window && at - p->window + 1 > v.start ? at - p->window + 1 : v.start;
+    if (cap > 0) cap_scores(s + (size_t)t * width + from - v.start, at + 1 - from, cap);
     softmax(s + (size_t)t * width, from - v.start, at + 1 - v.start, width);
   }
   if (v.shared)
@@ -138,12 +144,44 @@ static void attend(const olica_pass *pass) {
 /* Rotates every row of x [rows x heads·h] by its position in its sequence, if the layer has RoPE. */
 static void rotate(const olica_pass *pass, int heads, float *x) {
   const olica_forward *f = pass->f;
-  int head = f->arch->head, rope = olica_pass_layer(pass)->rope;
-  for (int i = 0; rope != OLICA_ROPE_NONE && i < pass->pack->segments; i++) {
+  const olica_rope *rope = olica_pass_rope(pass);
+  int head = f->arch->head, index = olica_pass_layer(pass)->rope;
+  for (int i = 0; rope && i < pass->pack->segments; i++) {
     const olica_segment *s = &pass->pack->segment[i];
-    size_t from = (size_t)s->prefix * (size_t)(head / 2);
-    olica_rope_apply(f->cosine[rope] + from, f->sine[rope] + from, s->count, heads, head,
+    size_t from = (size_t)s->prefix * (size_t)olica_rope_pairs(rope, head);
+    olica_rope_apply(rope, f->cosine[index] + from, f->sine[index] + from, s->count, heads, head,
                      x + (size_t)s->first * heads * head);
+  }
+}
+
+/* Norms queries or keys x [rows x heads·h], by head or over all heads. */
+static void norm_heads(const olica_pass *pass, int heads, const float *gains, float *x) {
+  const olica_arch *arch = pass->f->arch;
+  bool wide = arch->qk_norm == OLICA_QK_NORM_WIDTH;
+  int n = wide ? heads * arch->head : arch->head, count = pass->pack->rows * (wide ? 1 : heads);
+#pragma omp parallel for schedule(static) if ((double)count * n >= OLICA_PRODUCT_PARALLEL)
+  for (int i = 0; i < count; i++) olica_pass_norm_row(arch, n, x + (size_t)i * n, gains, x + (size_t)i * n);
+}
+
+/* Norm and RoPE of queries or keys, in the model's order. */
+static void place(const olica_pass *pass, int heads, const float *gains, float *x) {
+  const olica_arch *arch = pass->f->arch;
+  if (arch->qk_norm && !arch->qk_norm_last) norm_heads(pass, heads, gains, x);
+  rotate(pass, heads, x);
+  if (arch->qk_norm && arch->qk_norm_last) norm_heads(pass, heads, gains, x);
+}
+
+/* Multiplies queries x [rows x width] by what grows with their position. */
+static void grow_queries(const olica_pass *pass, int width, float *x) {
+  const olica_rope *rope = olica_pass_rope(pass);
+  if (!rope || rope->query_growth == 0) return;
+  for (int i = 0; i < pass->pack->segments; i++) {
+    const olica_segment *s = &pass->pack->segment[i];
+    for (int t = 0; t < s->count; t++) {
+      float *row = x + (size_t)(s->first + t) * (size_t)width,
+            scale = olica_rope_query_scale(rope, s->prefix + t);
+      for (int j = 0; j < width; j++) row[j] *= scale;
+    }
   }
 }
 
@@ -176,8 +214,9 @@ static void attention(const olica_pass *pass) {
   apply(pass, OLICA_Q, s->normed, s->query);
   apply(pass, OLICA_K, s->normed, s->key);
   apply(pass, OLICA_V, s->normed, s->value);
-  rotate(pass, heads, s->query);
-  rotate(pass, layer->shape.kv_heads, s->key);
+  place(pass, heads, layer->q_norm, s->query);
+  place(pass, layer->shape.kv_heads, layer->k_norm, s->key);
+  grow_queries(pass, heads * a->head, s->query);
   attend(pass);
   observe(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
   apply(pass, OLICA_O, s->mixed, s->added);

@@ -23,9 +23,10 @@ typedef struct olica_scratch_fp32 {
 /* Scratch in bf16: what attention needs of a whole pack, and what a thread's attention works in. All else
  * lies in the kernel's rooms. */
 typedef struct olica_scratch_bf16 {
-  uint16_t *query, *key, *value; /* [R x H·h], [R x K·h], [R x K·h] */
-  uint16_t *mixed;               /* workspace for blocks [R x H·h] */
-  char *attention;               /* [threads x attention_bytes] */
+  uint16_t *query, *key, *value;  /* [R x H·h], [R x K·h], [R x K·h] */
+  float *query_scale, *key_scale; /* [R] of their norm; NULL: it is not over all heads */
+  uint16_t *mixed;                /* workspace for blocks [R x H·h] */
+  char *attention;                /* [threads x attention_bytes] */
   size_t attention_bytes;
   int values, group; /* of the layers that `mix` and `scores` are for: n, H/K */
   const olica_matmul *scores[OLICA_ROUNDS][OLICA_ROUNDS], *mix[OLICA_ROUNDS][OLICA_ROUNDS];
@@ -39,7 +40,8 @@ struct olica_forward {
   int threads;
   olica_dtype precision;                          /* the kernel's */
   void *block;                                    /* of all arrays: */
-  float *cosine[OLICA_ROPES], *sine[OLICA_ROPES]; /* [T x h/2] */
+  float *cosine[OLICA_ROPES], *sine[OLICA_ROPES]; /* [T x pairs] */
+  int regime[OLICA_ROPES];                        /* of the sequences that they are for */
   olica_scratch_fp32 fp32;
   olica_scratch_bf16 bf16;
 };
@@ -88,6 +90,12 @@ void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const fl
 static inline int olica_pass_low_width(const olica_arch *arch) {
   int queries = arch->heads * arch->head;
   return arch->hidden > queries ? arch->hidden : queries;
+}
+
+/* Returns the RoPE of the layer; NULL: it has none. */
+static inline const olica_rope *olica_pass_rope(const olica_pass *pass) {
+  int rope = olica_pass_layer(pass)->rope;
+  return rope == OLICA_ROPE_NONE ? NULL : &pass->f->arch->rope[rope];
 }
 
 /* Pairs of a query and a key. */

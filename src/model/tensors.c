@@ -29,6 +29,12 @@ static bool biased(const olica_arch *arch, const olica_layer_shape *shape, olica
   return shape->bias[projection];
 }
 
+static bool norms_queries(const olica_arch *arch, const olica_layer_shape *shape,
+                          olica_projection projection) {
+  (void)shape, (void)projection;
+  return arch->qk_norm != OLICA_QK_NORM_NONE;
+}
+
 static bool fewer_heads(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
   (void)arch, (void)projection;
   return shape->kv_heads < shape->kv_before;
@@ -73,6 +79,8 @@ static const olica_tensor_row table[OLICA_TENSORS] = {
     LAYER(INPUT_NORM, "input_layernorm", "input_layernorm.weight", LAYER, HIDDEN, NONE, always, input_norm),
     LAYER(FFN_NORM, "post_attention_layernorm", "post_attention_layernorm.weight", LAYER, HIDDEN, NONE,
           always, ffn_norm),
+    LAYER(Q_NORM, "q_norm", "q_norm.weight", ATTENTION, QUERIES, NONE, norms_queries, q_norm),
+    LAYER(K_NORM, "k_norm", "k_norm.weight", ATTENTION, KEYS, NONE, norms_queries, k_norm),
     LINEAR(Q, ATTENTION),
     LINEAR(K, ATTENTION),
     LINEAR(V, ATTENTION),
@@ -101,6 +109,11 @@ bool olica_tensors_present(const olica_arch *arch, const olica_layer_shape *shap
   return table[id].present(arch, shape, table[id].projection);
 }
 
+/* Returns over how many numbers queries or keys of that many heads are normed. */
+static int normed(const olica_arch *arch, int heads) {
+  return arch->qk_norm == OLICA_QK_NORM_WIDTH ? heads * arch->head : arch->head;
+}
+
 static int size_of(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection,
                    olica_extent extent) {
   int out, in;
@@ -109,6 +122,10 @@ static int size_of(const olica_arch *arch, const olica_layer_shape *shape, olica
     return arch->vocabulary;
   case OLICA_EXTENT_HIDDEN:
     return arch->hidden;
+  case OLICA_EXTENT_QUERIES:
+    return normed(arch, olica_layer_shape_heads(shape));
+  case OLICA_EXTENT_KEYS:
+    return normed(arch, shape->kv_heads);
   case OLICA_EXTENT_OUT:
   case OLICA_EXTENT_IN:
     olica_layer_shape_linear(arch, shape, projection, &out, &in);

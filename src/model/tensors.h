@@ -33,6 +33,8 @@ typedef enum olica_tensor_id {
   OLICA_TENSORS_MODEL, /* number of tensors outside of the layers, and id of the first in a layer */
   OLICA_TENSOR_INPUT_NORM = OLICA_TENSORS_MODEL,
   OLICA_TENSOR_FFN_NORM,
+  OLICA_TENSOR_Q_NORM,
+  OLICA_TENSOR_K_NORM,
   OLICA_TENSOR_LINEAR, /* four of each projection: olica_tensors_linear */
   OLICA_TENSOR_HEADS_KEPT = OLICA_TENSOR_LINEAR + OLICA_PARTS * OLICA_PROJECTIONS,
   OLICA_TENSOR_VALUES_KEPT,
@@ -60,6 +62,8 @@ typedef enum olica_extent {
   OLICA_EXTENT_NONE, /* as the second: a vector */
   OLICA_EXTENT_VOCABULARY,
   OLICA_EXTENT_HIDDEN,
+  OLICA_EXTENT_QUERIES, /* over which queries are normed: a head, or all of the layer */
+  OLICA_EXTENT_KEYS,
   OLICA_EXTENT_OUT, /* of the projection */
   OLICA_EXTENT_IN,
   OLICA_EXTENT_RANK,

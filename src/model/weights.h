@@ -31,6 +31,7 @@ typedef struct olica_layer_shape {
 typedef struct olica_layer {
   olica_layer_shape shape;
   float *input_norm, *ffn_norm; /* [d] */
+  float *q_norm, *k_norm;       /* [h], or of all heads (arch.qk_norm); NULL: none */
   olica_linear linear[OLICA_PROJECTIONS];
   float *branch_a, *branch_b; /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
   int32_t *heads_kept;        /* [K'] key/value heads, ascending, NULL: all */

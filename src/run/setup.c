@@ -74,7 +74,7 @@ int olica_setup_pack_rows(const olica_setup *setup, int tokens) {
 }
 
 olica_status olica_setup_check_length(const olica_setup *setup, const char *section, int64_t length) {
-  if (length <= setup->source->arch.context) return OLICA_OK;
+  if (length <= olica_arch_longest(&setup->source->arch)) return OLICA_OK;
   return olica_error_set(setup->context->env, OLICA_ERR_CONFIG,
                          "[%s] length = %lld, expected at most max_position_embeddings = %d of %s", section,
                          (long long)length, setup->source->arch.context, setup->options->model.path);

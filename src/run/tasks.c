@@ -50,6 +50,7 @@ static olica_status open_tasks(void *all, const olica_inputs *inputs) {
   const olica_questions_options options = {.files = &self->files,
                                            .limit = setup->options->evaluate.limit,
                                            .context = setup->source->arch.context,
+                                           .turn = olica_arch_turn(&setup->source->arch),
                                            .bos = setup->options->evaluate.bos == OLICA_BOS_YES};
   if (self->files.count == 0) return OLICA_OK;
   olica_timer_start(&context->env->timers, "read.tasks");
