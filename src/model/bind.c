@@ -124,13 +124,14 @@ static olica_status check_no_more_layers(const olica_source *source) {
                          olica_catalog_file(source->catalog, tensor), tensor->name, layers);
 }
 
-/* Returns true if the tensor is one of the table, in that layer, or a table of the rotary embedding, which
- * old models store although it follows from the config. */
+/* Returns true if the tensor is one of the table that the layer has, or a table of the rotary embedding,
+ * which old models store although it follows from the config. */
 static bool belongs_to_layer(const olica_source *source, const char *tensor, int layer) {
   const olica_family *family = source->arch.family;
   char name[OLICA_TENSOR_NAME];
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++)
-    if (olica_tensors_name(&source->arch, OLICA_NAMING_PUBLISHED, id, layer, name) &&
+    if (olica_tensors_present(&source->arch, &source->shape[layer], id) &&
+        olica_tensors_name(&source->arch, OLICA_NAMING_PUBLISHED, id, layer, name) &&
         strcmp(tensor, name) == 0)
       return true;
   int used = snprintf(name, sizeof name, family->layers, layer);
