@@ -251,7 +251,10 @@ def test_report_of_a_run(tmp_path):
     done = plot(tmp_path / "pictures", job.out / "report.json")
     assert "ERROR" not in done.stderr
     names = {path.stem for path in (tmp_path / "pictures").glob("*.dat")}
-    assert {"widths", "linearity", "time", "layer-times", "speed", "perplexity"} <= names
+    assert {"widths", "linearity", "time", "layer-times", "speed", "perplexity", "spectra", "importance"} <= names
+    for layer in report["layers"]:
+        assert layer["ffn_importance"] == sorted(layer["ffn_importance"]) and layer["q_spectrum"] == sorted(layer["q_spectrum"], reverse=True)
+        assert len(layer["ffn_importance"]) == len(layer["k_spectrum"]) == POINTS and 0 < layer["q_energy"] <= 1 + 1e-6
     summary = {"olica_mpi": "0", "status": "ok", "dense": {}, "pairs": [{"method": "olica", "report": "report.json"}, {"method": "refit", "status": "config"}]}
     write(job.out / "summary.json", summary)
     done = plot(tmp_path / "compared", job.out / "summary.json")

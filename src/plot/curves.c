@@ -1,5 +1,6 @@
 /* Pictures of one report in which every layer is a curve: spectra, importance of the neurons. */
 #include <math.h>
+#include <string.h>
 
 #include "pictures.h"
 #include "plot/style.h"
@@ -35,8 +36,21 @@ static void colours(const olica_picture_of *of, FILE *to) {
 
 /* ---- importance ---- */
 
+/* Returns the member NAME_importance of the layers, whatever the method; NULL: there is none. */
+static const char *importance_key(const olica_picture_of *of) {
+  static const char end[] = "_importance";
+  const char *key;
+  json_t *value;
+  for (size_t i = 0; i < rows_of(of); i++) json_object_foreach((json_t *)row_at(of, i), key, value) {
+      size_t length = strlen(key);
+      if (json_is_array(value) && length >= sizeof end && strcmp(key + length - (sizeof end - 1), end) == 0)
+        return key;
+    }
+  return NULL;
+}
+
 static bool has_importance(const olica_picture_of *of) {
-  return has_curves(of, "ffn_importance");
+  return importance_key(of) && has_curves(of, importance_key(of));
 }
 
 /* Returns the importance at a share of the order, between the points of the curve. */
@@ -53,7 +67,7 @@ static void importance_data(const olica_picture_of *of, FILE *to) {
               "second: the same where the cut is\n");
   for (int cut = 0; cut < 2; cut++) {
     for (size_t i = 0; i < rows_of(of); i++) {
-      const json_t *curve = curve_at(of, i, "ffn_importance");
+      const json_t *curve = curve_at(of, i, importance_key(of));
       double layer = olica_reports_in(row_at(of, i), "layer"), median = curve ? between(curve, 0.5) : 0;
       double gone =
           1 - olica_reports_in(row_at(of, i), "ffn_width") / olica_reports_number(of->report, "model", "ffn");
@@ -98,25 +112,42 @@ const olica_picture olica_picture_importance = {
 
 /* ---- spectra ---- */
 
+/* The matrices whose spectra may be there: their members of a layer are NAME_spectrum, NAME_rank,
+ * NAME_energy. */
 static const struct {
-  const char *key, *rank, *heads, *title;
-} matrices[] = {{"q_spectrum", "q_rank", "heads", "query"}, {"k_spectrum", "k_rank", "kv_heads", "key"}};
-enum { MATRICES = 2 };
+  const char *name, *heads, *title;
+} matrices[] = {{"q", "heads", "query"}, {"k", "kv_heads", "key"}};
+enum { MATRICES = 2, KEY = 32 };
+
+static const char *key_of(int m, const char *what, char key[KEY]) {
+  snprintf(key, KEY, "%s_%s", matrices[m].name, what);
+  return key;
+}
+
+static bool has_spectrum(const olica_picture_of *of, int m) {
+  char key[KEY];
+  return has_curves(of, key_of(m, "spectrum", key));
+}
 
 static bool has_spectra(const olica_picture_of *of) {
-  return has_curves(of, matrices[0].key) || has_curves(of, matrices[1].key);
+  return has_spectrum(of, 0) || has_spectrum(of, 1);
+}
+
+static double rank_of(const olica_picture_of *of, size_t i, int m) {
+  char key[KEY];
+  return olica_reports_in(row_at(of, i), key_of(m, "rank", key));
 }
 
 /* A curve ends at the rank that is kept. */
 static void spectra_data(const olica_picture_of *of, FILE *to) {
   fprintf(to, "# first query, second key: layer, component (%% of the matrix's), eigenvalue / the largest\n");
   for (int m = 0; m < MATRICES; m++) {
+    char key[KEY];
     double size = olica_reports_number(of->report, "model", matrices[m].heads) *
                   olica_reports_number(of->report, "model", "head");
     for (size_t i = 0; i < rows_of(of); i++) {
-      const json_t *curve = curve_at(of, i, matrices[m].key);
-      double layer = olica_reports_in(row_at(of, i), "layer"),
-             rank = olica_reports_in(row_at(of, i), matrices[m].rank);
+      const json_t *curve = curve_at(of, i, key_of(m, "spectrum", key));
+      double layer = olica_reports_in(row_at(of, i), "layer"), rank = rank_of(of, i, m);
       double points = (double)json_array_size(curve), first = olica_reports_at(curve, 0);
       for (double p = 0; curve && first > 0 && p < points; p++)
         fprintf(to, "%g %.6g %.6g\n", layer, 100 * (1 + p * (rank - 1) / (points - 1)) / size,
@@ -135,19 +166,18 @@ static void spectra_settings(const olica_picture_of *of, FILE *to) {
 
 /* Returns the mean over the layers of the energy beyond the cut, in per cent; NAN: not known. */
 static double beyond(const olica_picture_of *of, int m) {
-  const char *const keys[] = {"q_energy", "k_energy"};
+  char key[KEY];
   double sum = 0, count = 0;
   for (size_t i = 0; i < rows_of(of); i++) {
-    double kept = olica_reports_in(row_at(of, i), keys[m]);
+    double kept = olica_reports_in(row_at(of, i), key_of(m, "energy", key));
     if (isfinite(kept)) sum += 100 * (1 - kept), count++;
   }
   return count > 0 ? sum / count : NAN;
 }
 
 static void panel(const olica_picture_of *of, int m, FILE *to) {
-  double rank = olica_reports_in(row_at(of, 0), matrices[m].rank),
-         size = olica_reports_number(of->report, "model", matrices[m].heads) *
-                olica_reports_number(of->report, "model", "head");
+  double rank = rank_of(of, 0, m), size = olica_reports_number(of->report, "model", matrices[m].heads) *
+                                          olica_reports_number(of->report, "model", "head");
   fprintf(to, "    set title \"%s: %.3g %% of the energy is cut\"\n    unset arrow\n", matrices[m].title,
           beyond(of, m));
   if (rank > 0)
@@ -157,7 +187,7 @@ static void panel(const olica_picture_of *of, int m, FILE *to) {
             100 * rank / size, 100 * rank / size);
   fprintf(to, "    set %s\n    %s colorbox\n", m == 0 ? "ylabel \"eigenvalue / largest\"" : "ylabel \"\"",
           m == 0 ? "unset" : "set");
-  if (has_curves(of, matrices[m].key))
+  if (has_spectrum(of, m))
     fprintf(
         to,
         "    plot data index %d using 2:($3 > 0 ? $3 : NaN):1 with lines linewidth 1.5 linecolor palette\n",
@@ -165,10 +195,10 @@ static void panel(const olica_picture_of *of, int m, FILE *to) {
 }
 
 static void spectra_plot(const olica_picture_of *of, FILE *to) {
-  int panels = has_curves(of, matrices[0].key) + has_curves(of, matrices[1].key);
+  int panels = has_spectrum(of, 0) + has_spectrum(of, 1);
   fprintf(to, "  set multiplot layout 1,%d\n", panels);
   for (int m = 0; m < MATRICES; m++)
-    if (has_curves(of, matrices[m].key)) panel(of, m, to);
+    if (has_spectrum(of, m)) panel(of, m, to);
   fprintf(to, "  unset multiplot\n");
 }
 

@@ -107,7 +107,7 @@ static olica_status cut(void *self, int index, olica_layer *dense, olica_layer *
   OLICA_AGREE(context, make_ones(context->env, job->model.arch, &ones));
   olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
   olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
-  OLICA_TRY(olica_select_neurons(context, job->model.arch, dense, ones, 0, pruned));
+  OLICA_TRY(olica_select_neurons(context, job->model.arch, dense, ones, 0, pruned, NULL));
   olica_energies_destroy(context->env, ones);
   snprintf(record->line, sizeof record->line, "%d value neurons a head, %d FFN neurons", shape->values,
            shape->ffn);

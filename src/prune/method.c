@@ -1,5 +1,7 @@
 #include "prune/method.h"
 
+#include <math.h>
+
 #include "methods.h"
 #include "par/comm.h"
 
@@ -22,6 +24,14 @@ _Static_assert(sizeof methods / sizeof *methods <= OLICA_METHODS_MAX,
 
 const olica_method *olica_method_at(int i) {
   return i >= 0 && (size_t)i < sizeof methods / sizeof *methods ? methods[i] : NULL;
+}
+
+olica_cut_record olica_cut_unknown(void) {
+  olica_cut_record record = {0};
+  for (int i = 0; i < OLICA_FACTS; i++) record.fact[i] = NAN;
+  for (int i = 0; i < OLICA_CURVES; i++)
+    for (int p = 0; p < OLICA_CURVE; p++) record.curve[i][p] = NAN;
+  return record;
 }
 
 int olica_method_passes(const olica_method *method, const void *settings) {

@@ -122,12 +122,28 @@ typedef struct olica_fact {
 } olica_fact;
 enum { OLICA_FACTS = 8 };
 
+/* A sorted quantity of a layer that a method reports in the same way, at OLICA_CURVE places: the first, the
+ * last, and those evenly between (doc/report.md). Known on rank 0. */
+typedef struct olica_curve {
+  const char *name, *about;
+} olica_curve;
+enum { OLICA_CURVES = 3, OLICA_CURVE = 17 };
+
+/* Returns the place of point i among `count` sorted numbers. Pure. */
+static inline int olica_curve_place(int i, int count) {
+  return (int)(((int64_t)i * (count - 1) + (OLICA_CURVE - 1) / 2) / (OLICA_CURVE - 1));
+}
+
 /* The record of a layer's cut. */
 typedef struct olica_cut_record {
-  double fact[OLICA_FACTS]; /* in the order of the method's facts; NaN: unknown */
-  bool advanced;            /* the cut has advanced the calibration stream itself, through the dense layer */
-  char line[96];            /* for the log: "query error 0.0712, key error 0.0534" */
+  double fact[OLICA_FACTS];                /* in the order of the method's facts; NaN: unknown */
+  double curve[OLICA_CURVES][OLICA_CURVE]; /* in the order of the method's curves; first NaN: unknown */
+  bool advanced; /* the cut has advanced the calibration stream itself, through the dense layer */
+  char line[96]; /* for the log: "query error 0.0712, key error 0.0534" */
 } olica_cut_record;
+
+/* Returns a record of which nothing is known. Pure. */
+olica_cut_record olica_cut_unknown(void);
 
 /* A result of the passes for the whole model, for report and table. */
 typedef enum olica_finding_kind { OLICA_FINDING_NUMBERS, OLICA_FINDING_LAYERS } olica_finding_kind;
@@ -155,6 +171,8 @@ struct olica_method {
   int (*passes_of)(const void *settings);
   const olica_fact *facts; /* [fact_count] facts of a cut */
   int fact_count;
+  const olica_curve *curves; /* [curve_count] curves of a cut */
+  int curve_count;
 
   /* Checks the settings against the model, and fills the plan. Pure, except for the failure's message:
    * OLICA_ERR_CONFIG names the setting; OLICA_ERR_MEMORY. */

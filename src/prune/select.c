@@ -50,6 +50,16 @@ olica_status olica_select_kept(olica_env *env, const double *importance, int n, 
   return OLICA_OK;
 }
 
+olica_status olica_select_curve(olica_env *env, const double *importance, int n, double *curve) {
+  candidate *all;
+  OLICA_TRY(OLICA_NEW(env, all, (size_t)n));
+  for (int i = 0; i < n; i++) all[i] = (candidate){importance[i], i};
+  qsort(all, (size_t)n, sizeof *all, compare);
+  for (int i = 0; i < OLICA_CURVE; i++) curve[i] = all[olica_curve_place(i, n)].importance;
+  olica_memory_free(env, all);
+  return OLICA_OK;
+}
+
 olica_status olica_select_order(olica_env *env, const double *importance, int n, int skipped,
                                 int32_t *order) {
   candidate *all;
@@ -209,7 +219,7 @@ static size_t importances(const olica_arch *arch) {
 
 /* Fills the lists, on rank 0. */
 static olica_status choose(olica_env *env, const olica_arch *arch, const olica_layer *dense,
-                           const olica_energies *energies, int skipped, olica_layer *pruned) {
+                           const olica_energies *energies, int skipped, olica_layer *pruned, double *curve) {
   int h = arch->head, n = pruned->shape.values;
   double *importance;
   OLICA_TRY(OLICA_NEW(env, importance, importances(arch)));
@@ -217,6 +227,7 @@ static olica_status choose(olica_env *env, const olica_arch *arch, const olica_l
   for (int j = 0; j < arch->kv_heads; j++)
     OLICA_TRY(olica_select_kept(env, importance + j * h, h, 0, h - n, pruned->values_kept + j * n));
   OLICA_TRY(olica_select_neuron_importance(env, arch, dense, energies, importance));
+  if (curve) OLICA_TRY(olica_select_curve(env, importance, arch->ffn, curve));
   OLICA_TRY(olica_select_kept(env, importance, arch->ffn, skipped, arch->ffn - pruned->shape.ffn,
                               pruned->ffn_kept));
   olica_memory_free(env, importance);
@@ -224,11 +235,13 @@ static olica_status choose(olica_env *env, const olica_arch *arch, const olica_l
 }
 
 olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                                  const olica_energies *energies, int skipped, olica_layer *pruned) {
+                                  const olica_energies *energies, int skipped, olica_layer *pruned,
+                                  double *curve) {
   size_t values = (size_t)arch->kv_heads * (size_t)pruned->shape.values, neurons = (size_t)pruned->shape.ffn;
   OLICA_AGREE(context, olica_select_lists(context->env, arch, pruned));
-  OLICA_AGREE(context,
-              context->rank == 0 ? choose(context->env, arch, dense, energies, skipped, pruned) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0
+                           ? choose(context->env, arch, dense, energies, skipped, pruned, curve)
+                           : OLICA_OK);
   olica_comm_bcast(context, context->comm, pruned->values_kept, values * sizeof *pruned->values_kept, 0);
   olica_comm_bcast(context, context->comm, pruned->ffn_kept, neurons * sizeof *pruned->ffn_kept, 0);
   olica_select_copy(context, arch, dense, pruned);

@@ -5,6 +5,7 @@
 
 #include "calib/statistics.h"
 #include "model/weights.h"
+#include "prune/method.h"
 
 /* kept [n - dropped] := the indices, ascending, of the neurons that stay when, of n sorted by importance, the
  * `dropped` least important after the first `skipped` are removed; of equal importances the lower index
@@ -15,6 +16,9 @@ olica_status olica_select_kept(olica_env *env, const double *importance, int n, 
 /* order [n] := all neurons, those that stay longest first: for every number of dropped ones
  * olica_select_kept keeps the first of them. OLICA_ERR_MEMORY only. */
 olica_status olica_select_order(olica_env *env, const double *importance, int n, int skipped, int32_t *order);
+
+/* curve [OLICA_CURVE] := n importances in rising order, at its places. OLICA_ERR_MEMORY only. */
+olica_status olica_select_curve(olica_env *env, const double *importance, int n, double *curve);
 
 /* importance [K x h] of the value neurons: from their row of W_v and their columns of W_o, over the heads of
  * the group. */
@@ -29,9 +33,11 @@ olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *ar
  * `skipped` of the FFN's least important ones are kept nevertheless. Makes the lists values_kept [K x n] and
  * ffn_kept [f'], rank 0's on all ranks so that ties break alike, and fills v, o, gate, up, down, their biases
  * and the norms of `pruned` from `dense`. Both lie in memory of the node, whose ranks copy a share each.
- * Collective on the context. OLICA_ERR_MEMORY. */
+ * curve, if not NULL: on rank 0 that of the FFN's importances. Collective on the context.
+ * OLICA_ERR_MEMORY. */
 olica_status olica_select_neurons(olica_context *context, const olica_arch *arch, const olica_layer *dense,
-                                  const olica_energies *energies, int skipped, olica_layer *pruned);
+                                  const olica_energies *energies, int skipped, olica_layer *pruned,
+                                  double *curve);
 
 /* Copies the norms: all vectors that belong to no projection. For the node's first rank; not collective. */
 void olica_select_norms(const olica_arch *arch, const olica_layer *dense, olica_layer *pruned);

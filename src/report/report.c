@@ -67,10 +67,11 @@ void olica_report_model(olica_report *report, const olica_arch *arch, const char
                             "vocabulary", arch->vocabulary, "context", arch->context, "tied", arch->tied);
 }
 
-void olica_report_cut(olica_report *report, int layer, const double *fact) {
+void olica_report_cut(olica_report *report, int layer, const olica_cut_record *record) {
   assert(layer >= 0 && layer < report->layers);
   report->layer[layer].cut = true;
-  memcpy(report->layer[layer].fact, fact, sizeof report->layer[layer].fact);
+  memcpy(report->layer[layer].fact, record->fact, sizeof record->fact);
+  memcpy(report->layer[layer].curve, record->curve, sizeof record->curve);
 }
 
 const char *olica_report_name(const olica_report *report, bool pruned) {

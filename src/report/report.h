@@ -14,7 +14,7 @@
  *     olica_report_model(report, &arch, "huggingface");
  *     OLICA_TRY(olica_report_layers(env, report, &arch, method, sweeps));
  *     OLICA_TRY(olica_report_choice(env, report, shapes, state));   // as the work goes on
- *     olica_report_cut(report, l, record.fact);
+ *     olica_report_cut(report, l, &record);
  *     report->text[0].dense = ...;
  *     ...
  *     olica_report_end(env, report, status);                 // whatever the status, agreed on by all ranks
@@ -44,9 +44,10 @@
 
 /* A pruned layer. */
 typedef struct olica_report_layer {
-  bool cut;                 /* has been cut */
-  olica_layer_shape shape;  /* once chosen */
-  double fact[OLICA_FACTS]; /* the method's facts of its cut; NaN: not known */
+  bool cut;                                /* has been cut */
+  olica_layer_shape shape;                 /* once chosen */
+  double fact[OLICA_FACTS];                /* the method's facts of its cut; NaN: not known */
+  double curve[OLICA_CURVES][OLICA_CURVE]; /* and its curves */
 } olica_report_layer;
 
 /* A finding of the method in the whole model. */
@@ -180,8 +181,8 @@ olica_status olica_report_choice(olica_env *env, olica_report *report, const oli
 /* Fills `model` from the architecture; kind: its source, "huggingface" or "checkpoint". */
 void olica_report_model(olica_report *report, const olica_arch *arch, const char *kind);
 
-/* Keeps the facts of a layer's cut: fact [OLICA_FACTS]. */
-void olica_report_cut(olica_report *report, int layer, const double *fact);
+/* Keeps the facts and curves of a layer's cut. */
+void olica_report_cut(olica_report *report, int layer, const olica_cut_record *record);
 
 /* Returns the name of the dense (pruned) model's figures: "dense", "pruned", or "model" in a run that prunes
  * nothing. */

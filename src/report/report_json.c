@@ -1,5 +1,6 @@
 /* The report as JSON: report.json, and the answer of a library's job. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -124,6 +125,20 @@ static void put_facts(json_t *object, const olica_method *method, const double *
   }
 }
 
+/* Puts a layer's curves that are known, to six digits: they are for the eye. */
+static void put_curves(json_t *object, const olica_method *method, const olica_report_layer *layer) {
+  for (int i = 0; i < method->curve_count; i++) {
+    json_t *array = json_array();
+    for (int p = 0; p < OLICA_CURVE && isfinite(layer->curve[i][p]); p++) {
+      char text[32];
+      snprintf(text, sizeof text, "%.6g", layer->curve[i][p]);
+      json_array_append_new(array, json_real(strtod(text, NULL)));
+    }
+    if (json_array_size(array) == OLICA_CURVE) json_object_set(object, method->curves[i].name, array);
+    json_decref(array);
+  }
+}
+
 static json_t *checkpoint_json(const olica_report *report) {
   json_t *object = json_object();
   put_text(object, "path", report->checkpoint);
@@ -154,6 +169,7 @@ static json_t *layers_json(const olica_report *report) {
     if (shape->kv_heads < report->kv_heads) put_integer(object, "kv_heads", shape->kv_heads);
     put_ranks(object, shape);
     put_facts(object, report->method, layer->fact);
+    put_curves(object, report->method, layer);
     json_array_append_new(array, object);
   }
   return array;

@@ -166,13 +166,13 @@ static void replay_run(replay *r) {
 /* ---- the plan ---- */
 
 /* Returns the most bytes of a restart file (snapshot.c): calibration stream, riders' sections, the method's
- * arrays and facts of each layer. */
+ * arrays, facts and curves of each layer. */
 static double restart_file_bytes(const olica_setup *setup, double arrays, double riders) {
   const olica_options *o = setup->options;
   const olica_arch *arch = &setup->source->arch;
   double rows = 0;
   if (setup->method->calibrates) rows += (double)o->calibration.samples * (double)o->calibration.length;
-  return 4.0 * arch->hidden * rows + riders + arrays + (64 << 10) + 1024.0 * arch->layers;
+  return 4.0 * arch->hidden * rows + riders + arrays + (64 << 10) + 2560.0 * arch->layers;
 }
 
 static olica_method_site site_of(const olica_setup *setup, olica_layout layout) {

@@ -64,7 +64,23 @@ olica_status olica_snapshot_sections(olica_snapshot *snapshot, olica_position at
 
 /* ---- the report ---- */
 
-/* Returns the method's facts of the pruned layers: [{"layer": 0, "NAME OF A FACT": 0.07, ...}, ...]. */
+/* A curve's known points. */
+static json_t *curve_json(const double *curve) {
+  json_t *array = json_array();
+  for (int p = 0; p < OLICA_CURVE && isfinite(curve[p]); p++)
+    json_array_append_new(array, json_real(curve[p]));
+  return array;
+}
+
+static void recall_curve(const json_t *array, double *curve) {
+  for (size_t p = 0; p < OLICA_CURVE; p++) {
+    const json_t *value = json_array_get(array, p);
+    if (json_is_number(value)) curve[p] = json_number_value(value);
+  }
+}
+
+/* Returns the method's facts and curves of the pruned layers: [{"layer": 0, "NAME OF A FACT": 0.07, ...},
+ * ...]. */
 static json_t *cuts_json(const olica_report *report) {
   json_t *array = json_array();
   for (int l = 0; l < report->layers; l++) {
@@ -73,6 +89,8 @@ static json_t *cuts_json(const olica_report *report) {
     for (int i = 0; cut && i < report->method->fact_count; i++)
       if (isfinite(report->layer[l].fact[i]))
         json_object_set_new(cut, report->method->facts[i].name, json_real(report->layer[l].fact[i]));
+    for (int i = 0; cut && i < report->method->curve_count; i++)
+      json_object_set_new(cut, report->method->curves[i].name, curve_json(report->layer[l].curve[i]));
     json_array_append_new(array, cut);
   }
   return array;
@@ -83,13 +101,14 @@ static void recall_cuts(olica_report *report, const json_t *array) {
   json_t *cut;
   json_array_foreach(array, n, cut) {
     json_int_t layer = json_integer_value(json_object_get(cut, "layer"));
-    double fact[OLICA_FACTS];
-    for (int i = 0; i < OLICA_FACTS; i++) {
-      const json_t *value =
-          i < report->method->fact_count ? json_object_get(cut, report->method->facts[i].name) : NULL;
-      fact[i] = json_is_number(value) ? json_number_value(value) : NAN;
+    olica_cut_record record = olica_cut_unknown();
+    for (int i = 0; i < report->method->fact_count; i++) {
+      const json_t *value = json_object_get(cut, report->method->facts[i].name);
+      if (json_is_number(value)) record.fact[i] = json_number_value(value);
     }
-    if (layer >= 0 && layer < report->layers) olica_report_cut(report, (int)layer, fact);
+    for (int i = 0; i < report->method->curve_count; i++)
+      recall_curve(json_object_get(cut, report->method->curves[i].name), record.curve[i]);
+    if (layer >= 0 && layer < report->layers) olica_report_cut(report, (int)layer, &record);
   }
 }
 

@@ -165,7 +165,7 @@ static olica_status prune_layer(olica_engine *engine, int index, olica_cut_recor
   OLICA_TRY(engine->setup->method->cut(engine->state, index, dense, &pruned, record));
   olica_layer_destroy(env, dense);
   olica_timer_stop(&env->timers);
-  olica_report_cut(engine->report, index, record->fact);
+  olica_report_cut(engine->report, index, record);
   olica_timer_start(&env->timers, "write");
   olica_status status = olica_checkpoint_write_layer(engine->checkpoint, index, pruned);
   olica_timer_stop(&env->timers);
@@ -181,12 +181,6 @@ static olica_status prune_layer(olica_engine *engine, int index, olica_cut_recor
   return OLICA_OK;
 }
 
-static olica_cut_record unknown_facts(void) {
-  olica_cut_record record = {0};
-  for (int i = 0; i < OLICA_FACTS; i++) record.fact[i] = NAN;
-  return record;
-}
-
 olica_status olica_sweep_prune(olica_job *job) {
   olica_env *env = job->setup.context->env;
   int layers = job->setup.source->arch.layers, sweep = olica_setup_last_sweep(&job->setup);
@@ -195,7 +189,7 @@ olica_status olica_sweep_prune(olica_job *job) {
   const olica_table_use embed = {.table = OLICA_TABLE_EMBED, .embed = true, .round = true, .write = true};
   if (first == 0) OLICA_TRY(olica_tables_pass(&job->engine, &embed));
   for (int i = first; i < layers; i++) {
-    olica_cut_record record = unknown_facts();
+    olica_cut_record record = olica_cut_unknown();
     olica_passages_begin(&job->engine.report->passages);
     olica_status status = prune_layer(&job->engine, i, &record);
     if (status != OLICA_OK) return olica_error_context(env, "layer %d: ", i);

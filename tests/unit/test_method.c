@@ -84,6 +84,7 @@ static void table_is_sound(void **state) {
     assert_true(method->passes == 0 || (method->observe && method->arrays));
     assert_true(!method->create == !method->destroy);
     assert_in_range(method->fact_count, 0, OLICA_FACTS);
+    assert_in_range(method->curve_count, 0, OLICA_CURVES);
     for (int i = 0; i < m; i++) assert_string_not_equal(method->name, olica_method_at(i)->name);
     /* Members that a layer of the report has of any method. */
     static const char *const taken[] = {"layer", "q_rank", "k_rank", "vo_width", "ffn_width", "branch_rank"};

@@ -19,7 +19,13 @@ static int findings(void *state, olica_finding finding[OLICA_FINDINGS]) {
 }
 
 static const olica_fact facts[] = {{"q_error", "", false}, {"silent_channels", "", true}};
-static const olica_method method = {.name = "test", .facts = facts, .fact_count = 2, .findings = findings};
+static const olica_curve curves[] = {{"ffn_importance", ""}, {"q_spectrum", ""}};
+static const olica_method method = {.name = "test",
+                                    .facts = facts,
+                                    .fact_count = 2,
+                                    .curves = curves,
+                                    .curve_count = 2,
+                                    .findings = findings};
 static const olica_family family = {.name = "llama"};
 static const olica_arch arch = {
     .family = &family, .layers = LAYERS, .hidden = 64, .heads = 8, .kv_heads = 4, .head = 8};
@@ -46,7 +52,13 @@ static olica_report *fill(fixture *f) {
   for (int l = 0; l < LAYERS; l++)
     shapes[l] = (olica_layer_shape){.rank = {[OLICA_Q] = 20}, .kv_heads = 4, .values = 6};
   assert_int_equal(olica_report_choice(f->env, report, shapes, NULL), OLICA_OK);
-  for (int l = 0; l < LAYERS; l++) olica_report_cut(report, l, (const double[OLICA_FACTS]){0.125, l});
+  for (int l = 0; l < LAYERS; l++) {
+    olica_cut_record record = olica_cut_unknown();
+    record.fact[0] = 0.125;
+    record.fact[1] = l;
+    for (int p = 0; p < OLICA_CURVE && l != 1; p++) record.curve[0][p] = 1 + p / 3.0;
+    olica_report_cut(report, l, &record);
+  }
   report->checkpoint = "out/pruned.h5";
   report->checkpoint_bytes = 215.3 * 1024 * 1024;
   report->estimate = 1.5 * 1024 * 1024 * 1024;
@@ -115,6 +127,13 @@ static void has_every_member(void **state) {
   assert_true(json_real_value(json_object_get(layer, "q_error")) == 0.125);
   assert_true(json_is_integer(json_object_get(layer, "silent_channels")));
   assert_null(json_object_get(json_array_get(at(root, "layers", NULL), 0), "silent_channels")); /* 0 */
+  const json_t *first = json_array_get(at(root, "layers", NULL), 0),
+               *second = json_array_get(at(root, "layers", NULL), 1),
+               *curve = json_object_get(first, "ffn_importance");
+  assert_int_equal(json_array_size(curve), OLICA_CURVE);
+  assert_true(json_real_value(json_array_get(curve, 1)) == 1.33333); /* six digits */
+  assert_null(json_object_get(first, "q_spectrum"));                 /* not known */
+  assert_null(json_object_get(second, "ffn_importance"));
   assert_true(json_real_value(at(root, "perplexity", "pruned")) == 25.5);
   assert_int_equal(
       json_integer_value(json_object_get(json_array_get(at(root, "ranks", NULL), 0), "sequences")), 256);
@@ -188,7 +207,8 @@ static void unknown_numbers_are_left_out(void **state) {
   report->text[0].pruned = INFINITY; /* is known: beyond any number */
   report->text[0].windows = 1;
   report->texts = 1;
-  olica_report_cut(report, 1, (const double[OLICA_FACTS]){NAN, NAN});
+  const olica_cut_record unknown = olica_cut_unknown();
+  olica_report_cut(report, 1, &unknown);
   olica_error_set(f->env, OLICA_STOPPED, "SIGUSR1 in layer 2");
   json_t *root = finish(f, report, OLICA_STOPPED);
   assert_string_equal(json_string_value(at(root, "status", NULL)), "stopped");

@@ -117,11 +117,17 @@ static olica_status rotate(const olica_state *state, int index, olica_layer *den
   return OLICA_OK;
 }
 
-/* Rounds the layer and records the relative errors of query and key. */
-static olica_status finish(const olica_state *state, const olica_layer *dense, olica_layer *pruned,
-                           olica_cut_record *record) {
+/* Rounds the layer and records spectra and relative errors of query and key. */
+static olica_status finish(const olica_state *state, const olica_layer *dense, const olica_energies *energies,
+                           olica_layer *pruned, olica_cut_record *record) {
   const olica_method_job *job = &state->job;
   double *fact = record->fact;
+  if (job->context->rank == 0) {
+    olica_lowrank_spectrum(energies->attention, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q],
+                           record->curve[OLICA_CURVE_Q], &fact[OLICA_FACT_Q_ENERGY]);
+    olica_lowrank_spectrum(energies->attention, &dense->linear[OLICA_K], &pruned->linear[OLICA_K],
+                           record->curve[OLICA_CURVE_K], &fact[OLICA_FACT_K_ENERGY]);
+  }
   OLICA_TRY(olica_pruned_round(job, pruned));
   OLICA_TRY(olica_lowrank_error(job->context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q],
                                 &fact[OLICA_FACT_Q_ERROR]));
@@ -150,11 +156,12 @@ olica_status olica_olica_cut(void *self, int index, olica_layer *dense, olica_la
   record->fact[OLICA_FACT_SILENT] = silent;
   OLICA_TRY(olica_pruned_create(job, &shape, &pruned));
   OLICA_TRY(olica_select_neurons(job->context, job->model.arch, dense, work.energies,
-                                 state->budget.neurons_skipped, pruned));
+                                 state->budget.neurons_skipped, pruned,
+                                 record->curve[OLICA_CURVE_IMPORTANCE]));
   if (shape.branch > 0) OLICA_TIMED(env, "collect", collect_residual(state, dense, pruned, &work, &sums));
   OLICA_FREE(env, work.ffn_input);
   OLICA_TIMED(env, "solve", decompose(state, dense, work.energies, sums, pruned));
-  OLICA_TRY(finish(state, dense, pruned, record));
+  OLICA_TRY(finish(state, dense, work.energies, pruned, record));
   olica_collect_free(job, &work);
   *out = pruned;
   return OLICA_OK;

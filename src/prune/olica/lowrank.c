@@ -71,6 +71,26 @@ void olica_lowrank_replay_end(olica_ledger *ledger, const olica_site *at, const 
   olica_solver_replay_replicate(ledger, at, p->wanted, p->inner);
 }
 
+/* Returns sum_c (w[c]² s[c]). */
+static double energy_of(const float *w, const double *s, int n) {
+  double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+  for (int c = 0; c < n; c++) sum += (double)w[c] * w[c] * s[c];
+  return sum;
+}
+
+void olica_lowrank_spectrum(const double *s, const olica_linear *dense, const olica_linear *pruned,
+                            double *curve, double *energy) {
+  int in = dense->in, rank = pruned->rank;
+  double kept = 0, all = 0;
+  if (rank == 0) return;
+  for (int i = 0; i < rank; i++) kept += energy_of(pruned->a + (size_t)i * (size_t)in, s, in);
+  for (int i = 0; i < dense->out; i++) all += energy_of(dense->weight + (size_t)i * (size_t)in, s, in);
+  for (int i = 0; i < OLICA_CURVE; i++)
+    curve[i] = energy_of(pruned->a + (size_t)olica_curve_place(i, rank) * (size_t)in, s, in);
+  *energy = all > 0 ? kept / all : 1;
+}
+
 olica_status olica_lowrank_error(olica_context *context, const olica_linear *dense,
                                  const olica_linear *pruned, double *error) {
   enum { ROWS = 64 };

@@ -5,6 +5,7 @@
 
 #include "la/solver.h"
 #include "model/weights.h"
+#include "prune/method.h"
 
 /* The decomposition of q or k at rank r: with s [d] the input energy, the eigenvectors of the r largest
  * eigenvalues of G = W diag(s) Wᵀ are b = U_r [out x r], and a = U_rᵀ W [r x d]. */
@@ -31,6 +32,12 @@ olica_status olica_lowrank_end(olica_lowrank *lowrank, float *b, float *a);
 void olica_lowrank_replay_begin(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
 void olica_lowrank_replay_solve(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
 void olica_lowrank_replay_end(olica_ledger *ledger, const olica_site *at, const olica_problem *problem);
+
+/* The spectrum of W diag(s) Wᵀ as far as the rank of a factored projection keeps it, from its factors: the
+ * eigenvalues are those of the rows of a, sum_c (a[i, c]² s[c]). curve [OLICA_CURVE]: falling, at its places;
+ * *energy: their sum as a share of all eigenvalues'. Not collective, no effect without a rank. */
+void olica_lowrank_spectrum(const double *s, const olica_linear *dense, const olica_linear *pruned,
+                            double *curve, double *energy);
 
 /* Returns ||b·a - W||_F / ||W||_F of a projection of `pruned`; 0 if it was not factored. Rows are divided
  * among the ranks. Collective on the context. */

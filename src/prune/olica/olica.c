@@ -52,6 +52,14 @@ static const olica_fact facts[] = {
     [OLICA_FACT_Q_ERROR] = {"q_error", "||b a - W|| / ||W|| of query, Frobenius norms, unweighted"},
     [OLICA_FACT_K_ERROR] = {"k_error", "the same of key"},
     [OLICA_FACT_SILENT] = {"silent_channels", "inputs of the layer's maps without energy", .whole = true},
+    [OLICA_FACT_Q_ENERGY] = {"q_energy", "share of query's energy that its rank keeps"},
+    [OLICA_FACT_K_ENERGY] = {"k_energy", "the same of key"},
+};
+
+static const olica_curve curves[] = {
+    [OLICA_CURVE_IMPORTANCE] = {"ffn_importance", "of the FFN's neurons, rising"},
+    [OLICA_CURVE_Q] = {"q_spectrum", "eigenvalues of query's energy that its rank keeps, falling"},
+    [OLICA_CURVE_K] = {"k_spectrum", "the same of key"},
 };
 
 static olica_status create_state(const olica_method_job *job, olica_state **out) {
@@ -146,6 +154,8 @@ const olica_method olica_method_olica = {
     .passes = 1,
     .facts = facts,
     .fact_count = sizeof facts / sizeof *facts,
+    .curves = curves,
+    .curve_count = sizeof curves / sizeof *curves,
     .plan = olica_olica_plan,
     .explain = olica_budget_explain,
     .advise = olica_budget_advise,

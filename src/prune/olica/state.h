@@ -23,7 +23,10 @@ typedef struct olica_state {
 } olica_state;
 
 /* The facts of a cut, in the order of the table. */
-enum { OLICA_FACT_Q_ERROR, OLICA_FACT_K_ERROR, OLICA_FACT_SILENT };
+enum { OLICA_FACT_Q_ERROR, OLICA_FACT_K_ERROR, OLICA_FACT_SILENT, OLICA_FACT_Q_ENERGY, OLICA_FACT_K_ENERGY };
+
+/* The curves, too. */
+enum { OLICA_CURVE_IMPORTANCE, OLICA_CURVE_Q, OLICA_CURVE_K };
 
 /* Returns the largest number of sequences in a pack. */
 static inline int olica_olica_pack(const olica_state *state) {
