@@ -58,6 +58,14 @@ static olica_status choose_form(olica_export *e, hf *own) {
   return OLICA_OK;
 }
 
+/* Whether a projection whose bias the same key of the config switches needs one: they all have it then. */
+static bool needs_of_key(const olica_family *family, const bool needs[OLICA_PROJECTIONS], int projection) {
+  bool any = false;
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    any |= needs[p] && family->bias[p].key && strcmp(family->bias[p].key, family->bias[projection].key) == 0;
+  return any;
+}
+
 /* Chooses the class: the source's own, if it has the biases that the layers need. */
 static olica_status choose_class(olica_export *e, hf *own) {
   const olica_arch *arch = &e->source->arch;
@@ -69,7 +77,7 @@ static olica_status choose_class(olica_export *e, hf *own) {
     own->bias[p] = needs[p];
     if (p <= OLICA_O) attention |= needs[p];
     if (p > OLICA_O) mlp |= needs[p];
-    bool may = family->config_bias || (p <= OLICA_O && family->attention_bias[p]);
+    bool may = family->bias[p].key || family->bias[p].otherwise;
     own->as_llama |= needs[p] && !may;
   }
   if (own->as_llama && (!is_plain(family) || has_window(arch)))
@@ -78,12 +86,11 @@ static olica_status choose_class(olica_export *e, hf *own) {
                                "method has added), and LlamaForCausalLM does not compute %s; the way out is "
                                "compact:DIR",
                                family->name, has_window(arch) ? "sliding windows" : "what it does");
-  bool free_biases = own->as_llama || family->config_bias;
   for (int p = 0; p < OLICA_PROJECTIONS; p++) {
-    if (free_biases)
+    if (own->as_llama)
       own->bias[p] = p <= OLICA_O ? attention : mlp; /* the class has them all or none */
-    else if (p <= OLICA_O && family->attention_bias[p])
-      own->bias[p] = true;
+    else
+      own->bias[p] = family->bias[p].key ? needs_of_key(family, needs, p) : family->bias[p].otherwise;
   }
   return OLICA_OK;
 }
