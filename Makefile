@@ -273,7 +273,7 @@ check-nodes: deps-check
 
 # What goes where. Documents keep their folders, so that their links lead somewhere. The manual and the module file are
 # made for a PREFIX, so they are not kept.
-read_too   = jobs/README.md packaging/README.md tests/README.md python/README.md LICENSE CITATION.cff CONTRIBUTING.md
+read_too   = jobs/README.md packaging/README.md tests/README.md python/README.md input/data/README.md tools/convert.py LICENSE CITATION.cff CONTRIBUTING.md
 share      = $(DESTDIR)$(PREFIX)/share
 examples   = $(share)/olica_mpi
 documents  = $(share)/doc/olica_mpi
@@ -293,10 +293,12 @@ install: all $(objects_in)/public/libolica.a
 	install -D -m 644 include/olica.h $(DESTDIR)$(PREFIX)/include/olica.h
 	install -d $(libdir)/pkgconfig
 	$(for_prefix) packaging/olica.pc.in >$(libdir)/pkgconfig/olica.pc
-	install -d $(examples)/input/demo $(examples)/jobs $(documents) $(dir $(manual) $(completion) $(modulefile))
+	install -d $(examples)/input/demo $(examples)/input/data $(examples)/tools $(examples)/jobs $(documents) $(dir $(manual) $(completion) $(modulefile))
 	install -m 644 $(wildcard input/*.ini) $(examples)/input
 	install -m 644 $(wildcard input/demo/*) $(examples)/input/demo
 	sed '$(installed_demo)' input/demo/config.ini >$(examples)/input/demo/config.ini
+	install -m 644 input/data/README.md $(examples)/input/data
+	install -m 755 tools/convert.py $(examples)/tools
 	install -m 755 $(filter-out jobs/test-%,$(wildcard jobs/*.sh jobs/*.py)) $(examples)/jobs
 	install -m 644 jobs/README.md $(wildcard jobs/*.json) $(examples)/jobs
 	install -m 644 README.md CHANGELOG $(documents)

@@ -45,7 +45,7 @@ def test_all_is_there(installed):
     found = {name[len(PREFIX):] for name in files(installed)}
     assert {"bin/olica_mpi", "share/man/man1/olica_mpi.1", "share/bash-completion/completions/olica_mpi",
             f"share/modulefiles/olica_mpi/{version}", "share/doc/olica_mpi/README.md", "share/doc/olica_mpi/doc/methods.md", "share/doc/olica_mpi/doc/perplexity.svg"} <= found
-    expected = {f"share/olica_mpi/{path.relative_to(ROOT)}" for folder in ("input", "jobs") for path in (ROOT / folder).rglob("*")
+    expected = {f"share/olica_mpi/{path.relative_to(ROOT)}" for folder in ("input", "jobs", "tools") for path in (ROOT / folder).rglob("*")
                 if path.is_file() and not path.name.startswith("test-")}
     assert {name for name in found if name.startswith("share/olica_mpi/")} == expected
     assert subprocess.run([installed / PREFIX[1:] / "bin/olica_mpi", "--version"]).returncode == 0
