@@ -1,8 +1,10 @@
 /* A command line, as olica_mpi runs it. */
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "compare.h"
 #include "config/reader.h"
+#include "export/export.h"
 #include "inspect/inspect.h"
 #include "par/comm.h"
 #include "par/watch.h"
@@ -83,11 +85,22 @@ static olica_status refuse(olica_context *context, olica_options *options, doubl
   return status;
 }
 
+/* Rank 0 looks whether there is a directory under that name. */
+static bool is_directory(olica_context *context, const char *path) {
+  struct stat info;
+  bool directory = context->rank == 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+  olica_comm_bcast(context, context->comm, &directory, sizeof directory, 0);
+  return directory;
+}
+
 static olica_status verify(olica_context *context, const char *path) {
-  int64_t datasets, bytes;
-  OLICA_TRY(olica_checkpoint_verify(context, path, &datasets, &bytes));
+  int64_t count, bytes;
+  bool directory = is_directory(context, path);
+  OLICA_TRY(directory ? olica_export_verify(context, path, &count, &bytes)
+                      : olica_checkpoint_verify(context, path, &count, &bytes));
   if (context->rank == 0)
-    printf("%s: ok, %lld datasets, %lld bytes checked\n", path, (long long)datasets, (long long)bytes);
+    printf("%s: ok, %lld %s, %lld bytes checked\n", path, (long long)count,
+           directory ? "tensors" : "datasets", (long long)bytes);
   return OLICA_OK;
 }
 

@@ -15,4 +15,10 @@
 olica_status olica_export_run(olica_context *context, const char *checkpoint, const olica_export_list *list,
                               const olica_export_options *options, bool verify);
 
+/* Re-reads an exported directory, its bytes divided among the ranks: the files of its olica_export.json, in
+ * their sizes and with their checksums; names and shapes of all tensors as config.json has them; finite
+ * numbers. *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT. Collective. */
+olica_status olica_export_verify(olica_context *context, const char *directory, int64_t *tensors,
+                                 int64_t *bytes);
+
 #endif

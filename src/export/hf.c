@@ -229,8 +229,10 @@ static olica_status plan(olica_export *e) {
   e->own = own;
   OLICA_TRY(choose_form(e, own));
   OLICA_TRY(choose_class(e, own));
-  for (olica_tensor_id id = 0; id < OLICA_TENSORS_MODEL; id++) OLICA_TRY(add_plain(e, id, 0));
+  OLICA_TRY(add_plain(e, OLICA_TENSOR_EMBED, 0));
   for (int l = 0; l < e->source->arch.layers; l++) OLICA_TRY(add_layer(e, l));
+  OLICA_TRY(add_plain(e, OLICA_TENSOR_NORM, 0));
+  OLICA_TRY(add_plain(e, OLICA_TENSOR_HEAD, 0));
   note_ffn(e, own);
   note_attention(e, own);
   note_biases(e, own);

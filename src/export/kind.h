@@ -55,12 +55,19 @@ typedef struct olica_export_kind {
    * frame pads it with `pad` up to head_align. */
   olica_status (*head)(olica_export *e, int file, char **head, size_t *bytes);
   char pad;
+  /* Reads the shapes of the layers of such a directory off its config.json into `shape` [L], and changes the
+   * config into that of a family: for verification. NULL: it is one already, and all layers are of its shape.
+   * Errors name the file. Not collective. */
+  olica_status (*shapes)(olica_env *env, const char *name, json_t *config, olica_layer_shape **shape);
   /* Writes the files of a directory that are no tensors, by olica_export_save. NULL: there are none. Rank 0;
    * not collective. */
   olica_status (*beside)(olica_export *e);
 } olica_export_kind;
 
 extern const olica_export_kind olica_export_hf, olica_export_compact;
+
+/* The file that marks a directory as an export under way; it goes before the directory gets its name. */
+#define OLICA_EXPORT_MARK ".olica_export_under_way"
 
 /* The list of a directory's files, written last. */
 #define OLICA_EXPORT_LIST "olica_export.json"

@@ -11,7 +11,7 @@
 #include "kind.h"
 
 /* Another form is one more file and one more row. */
-static const olica_export_kind *const kinds[] = {&olica_export_hf};
+static const olica_export_kind *const kinds[] = {&olica_export_hf, &olica_export_compact};
 
 enum { KINDS = sizeof kinds / sizeof *kinds, SHOWN = 120 };
 

@@ -13,9 +13,6 @@
 #include "io/file.h"
 #include "write.h"
 
-/* The file that marks a directory as an export under way; it goes before the directory gets its name. */
-#define MARK ".olica_export_under_way"
-
 static olica_status refused(olica_export *e, const char *path, const char *verb) {
   return olica_error_set(e->env, OLICA_ERR_IO, "%s: cannot %s: %s", path, verb, strerror(errno));
 }
@@ -25,20 +22,22 @@ static olica_status refused(olica_export *e, const char *path, const char *verb)
 static void clear_directory(const char *directory, bool *gone) {
   char path[OLICA_FILE_PATH + 256];
   struct stat info;
-  snprintf(path, sizeof path, "%s/%s", directory, MARK);
+  snprintf(path, sizeof path, "%s/%s", directory, OLICA_EXPORT_MARK);
   DIR *open = lstat(path, &info) == 0 ? opendir(directory) : NULL;
   for (const struct dirent *entry; open && (entry = readdir(open));) {
     snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-    if (strcmp(entry->d_name, MARK) != 0 && lstat(path, &info) == 0 && S_ISREG(info.st_mode)) unlink(path);
+    if (strcmp(entry->d_name, OLICA_EXPORT_MARK) != 0 && lstat(path, &info) == 0 && S_ISREG(info.st_mode))
+      unlink(path);
   }
   if (open) closedir(open);
-  if (open) snprintf(path, sizeof path, "%s/%s", directory, MARK), unlink(path);
+  if (open) snprintf(path, sizeof path, "%s/%s", directory, OLICA_EXPORT_MARK), unlink(path);
   *gone = rmdir(directory) == 0 || errno == ENOENT;
 }
 
 static olica_status mark(olica_export *e) {
   char path[OLICA_FILE_PATH];
-  int fd = open(olica_export_file_path(e, MARK, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  int fd =
+      open(olica_export_file_path(e, OLICA_EXPORT_MARK, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return refused(e, path, "create");
   close(fd);
   return OLICA_OK;
@@ -60,7 +59,7 @@ olica_status olica_export_part_begin(olica_export *e) {
 olica_status olica_export_part_publish(olica_export *e) {
   char path[OLICA_FILE_PATH];
   bool taken;
-  if (e->kind->directory && unlink(olica_export_file_path(e, MARK, path)) != 0)
+  if (e->kind->directory && unlink(olica_export_file_path(e, OLICA_EXPORT_MARK, path)) != 0)
     return refused(e, path, "remove");
   olica_status status =
       olica_file_publish(e->env, e->part, e->path, !e->kind->directory && e->options->overwrite, &taken);

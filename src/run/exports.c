@@ -38,9 +38,9 @@ olica_status olica_exports_write(olica_context *context, const olica_options *op
   json_decref(figures);
   olica_timer_stop(&context->env->timers);
   if (status == OLICA_OK) return OLICA_OK;
-  return olica_error_set(context->env, status,
-                         "%s (the checkpoint %s is whole: olica_mpi --export can be run on it)",
-                         context->env->error.text, options->output.checkpoint);
+  return olica_error_context(
+      context->env, "the checkpoint %.900s is whole, its export is not (olica_mpi --export can make one): ",
+      options->output.checkpoint);
 }
 
 /* ---- the command ---- */
