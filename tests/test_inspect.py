@@ -162,6 +162,7 @@ def test_a_model_in_other_forms(forms):
     assert [(row["q_rank"], row["k_rank"], row["vo_width"], row.get("branch_rank"), row.get("biases")) for row in compact] == [
         (3, 3, 5, None, ["gate_proj"]), (3, 3, 5, 4, None)]
     assert (compact[0]["heads"], compact[0]["kv_heads"]) == (2, 1)
+    assert "with a bias: gate_proj (1 layers)\n" in run("--inspect", at / "compact").stdout
 
 
 def test_differences_are_numpys(job, forms, tmp_path):

@@ -166,6 +166,24 @@ static void print_layers(FILE *to, const json_t *layers) {
   }
 }
 
+/* Prints how many layers have a bias in which projections: they may differ. */
+static void print_biases(FILE *to, const json_t *layers) {
+  json_t *counts = json_object(), *row, *name, *count;
+  const char *key;
+  size_t i, k;
+  json_array_foreach((json_t *)layers, i, row) {
+    json_array_foreach(json_object_get(row, "biases"), k, name) {
+      key = json_string_value(name);
+      if (key) json_object_set_new(counts, key, json_integer(integer(counts, key) + 1));
+    }
+  }
+  if (json_object_size(counts) > 0) fprintf(to, "with a bias:");
+  json_object_foreach(counts, key, count)
+      fprintf(to, " %s (%lld layers)", key, (long long)json_integer_value(count));
+  if (json_object_size(counts) > 0) fputc('\n', to);
+  json_decref(counts);
+}
+
 /* ---- parameters ---- */
 
 static void print_parameters(FILE *to, const json_t *parameters) {
@@ -253,6 +271,7 @@ static void print_head(FILE *to, const json_t *is) {
 void olica_show_description(FILE *to, const json_t *is) {
   print_head(to, is);
   print_layers(to, json_object_get(is, "layers"));
+  print_biases(to, json_object_get(is, "layers"));
   print_parameters(to, json_object_get(is, "parameters"));
   print_arrays(to, is);
   print_settings(to, json_object_get(is, "settings"));
