@@ -102,7 +102,7 @@ INPUTS = [
     ("config.json twice", content("model/config.json", b'{"a": 1, "a": 2}'), INPUT, "config.json|duplicate"),
     ("unknown model_type", config(model_type="gpt\n2"), INPUT, "config.json|model_type|gpt|expected one of llama"),
     ("no model_type", config(model_type=None), INPUT, "config.json|model_type|missing"),
-    ("hidden_act gelu", config(hidden_act="gelu\nnew"), INPUT, "config.json|hidden_act|gelu|expected silu"),
+    ("hidden_act gelu", config(hidden_act="gelu\nnew"), INPUT, "config.json|hidden_act|gelu|expected silu, gelu"),
     ("rope yarn", config(rope_scaling={"rope_type": "ya\rrn", "factor": 2}), INPUT, "rope_scaling: type|rn|expected default"),
     ("rope no factor", config(rope_scaling={"type": "linear"}), INPUT, "config.json: rope_scaling: factor is missing"),
     ("rope is a number", config(rope_scaling=5), INPUT, "config.json|rope_scaling|is 5|an object"),

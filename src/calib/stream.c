@@ -53,13 +53,14 @@ void olica_stream_destroy(olica_stream *stream) {
   olica_memory_free(env, stream);
 }
 
-void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, const float *rows) {
+void olica_stream_embed(olica_stream *stream, const olica_arch *arch, int64_t first, int64_t count,
+                        const float *rows) {
   if (!stream) return;
   size_t d = (size_t)stream->hidden;
   int64_t positions = stream->count * stream->tokens;
   for (int64_t i = 0; i < positions; i++) {
     int64_t row = stream->ids[i] - first;
-    if (row >= 0 && row < count) memcpy(stream->x + (size_t)i * d, rows + (size_t)row * d, d * sizeof *rows);
+    if (row >= 0 && row < count) olica_forward_embed(arch, rows + (size_t)row * d, stream->x + (size_t)i * d);
   }
 }
 

@@ -39,9 +39,10 @@ void olica_stream_destroy(olica_stream *stream); /* NULL allowed */
 olica_hold olica_stream_hold(olica_ledger *ledger, int hidden, int64_t sequences, int tokens, int ranks);
 void olica_stream_replay_copy(olica_ledger *ledger, int hidden, int rows);
 
-/* Given rows [first, first + count) of the embedding, rows [count x d], sets the hidden states of all tokens
- * with these ids. */
-void olica_stream_embed(olica_stream *stream, int64_t first, int64_t count, const float *rows);
+/* Given rows [first, first + count) of the embedding of `arch`, rows [count x d], sets the hidden states of
+ * all tokens with these ids. Does nothing if `stream` is NULL. */
+void olica_stream_embed(olica_stream *stream, const olica_arch *arch, int64_t first, int64_t count,
+                        const float *rows);
 
 /* Returns a view of the sequences [first, first + count) of all ranks' that this rank has; it may have none
  * of them. The view borrows the stream's states and is not destroyed. */

@@ -159,7 +159,7 @@ void olica_choices_embed(olica_choices *c, int64_t first, int64_t count, const f
   if (first == 0) c->seconds = 0;
   for (int64_t i = 0; i < c->own.rows; i++) {
     int64_t row = c->ids[i] - first;
-    if (row >= 0 && row < count) memcpy(c->x + (size_t)i * d, rows + (size_t)row * d, d * sizeof *rows);
+    if (row >= 0 && row < count) olica_forward_embed(c->arch, rows + (size_t)row * d, c->x + (size_t)i * d);
   }
 }
 
@@ -190,8 +190,8 @@ void olica_choices_begin(olica_choices *c, const float *gains) {
 
 static void add_pack(olica_choices *c, const olica_own_pack *own, int64_t first, int64_t count,
                      olica_packed *rows) {
-  int d = c->arch->hidden;
-  olica_packed_multiply(rows, own->scored_rows, c->x + own->scored * d, d, c->logits);
+  olica_forward_logits(c->arch, rows, own->scored_rows, c->x + own->scored * c->arch->hidden, count,
+                       c->logits);
 #pragma omp parallel for schedule(static)
   for (int i = 0; i < own->scored_rows; i++)
     olica_likelihood_join(c->logits + (size_t)i * (size_t)count, count, &c->top[own->scored + i],

@@ -147,10 +147,10 @@ void olica_perplexity_add_both(olica_perplexity *p, int64_t first, int64_t count
   for (int64_t w = 0; w < p->stream->count; w++) {
     int from = T - 1 - scored(&p->windows, p->stream->first + w);
     size_t at = ((size_t)w * (size_t)T + (size_t)from) * (size_t)d;
-    olica_packed_multiply(rows, T - 1 - from, p->stream->x + at, d, p->logits);
+    olica_forward_logits(p->arch, rows, T - 1 - from, p->stream->x + at, count, p->logits);
     join_window(p, w, from, first, count);
     if (!first_rows) continue;
-    olica_packed_multiply(first_rows, T - 1 - from, p->first.states + at, d, p->first.logits);
+    olica_forward_logits(p->arch, first_rows, T - 1 - from, p->first.states + at, count, p->first.logits);
     join_both(p, w, from, count);
   }
 }

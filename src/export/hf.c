@@ -66,6 +66,20 @@ static bool needs_of_key(const olica_family *family, const bool needs[OLICA_PROJ
   return any;
 }
 
+/* Refuses a family whose layers the padded form does not hold: without gates, with fused tensors, or with a
+ * branch beside another activation than the one that the branch's neurons are made for. */
+static olica_status check_block(olica_export *e) {
+  const olica_arch *arch = &e->source->arch;
+  bool branch = false;
+  for (int l = 0; l < arch->layers; l++) branch |= olica_export_shape(e, l)->branch > 0;
+  if (!arch->block.plain_ffn && !arch->family->published &&
+      (!branch || arch->activation == OLICA_ACTIVATION_SILU))
+    return OLICA_OK;
+  return olica_export_refuse(
+      e, "hf does not write the FFN of %s %s; the checkpoint itself evaluates ([model] path)",
+      arch->family->name, branch ? "with a branch" : "or its tensors' names");
+}
+
 /* Chooses the class: the source's own, if it has the biases that the layers need. */
 static olica_status choose_class(olica_export *e, hf *own) {
   const olica_arch *arch = &e->source->arch;
@@ -227,6 +241,7 @@ static olica_status plan(olica_export *e) {
   hf *own;
   OLICA_TRY(OLICA_NEW(e->env, own, 1));
   e->own = own;
+  OLICA_TRY(check_block(e));
   OLICA_TRY(choose_form(e, own));
   OLICA_TRY(choose_class(e, own));
   OLICA_TRY(add_plain(e, OLICA_TENSOR_EMBED, 0));

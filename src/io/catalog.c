@@ -121,6 +121,34 @@ const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char 
   return bsearch(name, catalog->tensor, (size_t)catalog->count, sizeof *catalog->tensor, name_is);
 }
 
+olica_status olica_catalog_divide(olica_catalog *catalog, const char *name, int parts,
+                                  char (*names)[OLICA_TENSOR_NAME], const int64_t *rows) {
+  olica_env *env = catalog->context->env;
+  olica_tensor *old = catalog->tensor, *all, whole = *olica_catalog_find(catalog, name);
+  int at = (int)(olica_catalog_find(catalog, name) - old), count = catalog->count + parts - 1;
+  olica_tally *tally;
+  OLICA_TRY(OLICA_NEW(env, tally, (size_t)count));
+  OLICA_TRY(OLICA_NEW(env, all, (size_t)count));
+  olica_memory_free(env, catalog->tally);
+  catalog->tally = tally;
+  memcpy(all, old, (size_t)at * sizeof *all);
+  memcpy(all + at, old + at + 1, (size_t)(catalog->count - at - 1) * sizeof *all);
+  for (int i = 0; i < parts; i++) {
+    olica_tensor *part = &all[catalog->count - 1 + i];
+    *part = whole;
+    snprintf(part->name, sizeof part->name, "%s", names[i]);
+    part->shape[0] = rows[i];
+    part->bytes = whole.bytes / whole.shape[0] * rows[i];
+    whole.offset += part->bytes;
+  }
+  olica_memory_free(env, old);
+  catalog->tensor = all;
+  catalog->count = count;
+  catalog->room = 0;
+  qsort(all, (size_t)count, sizeof *all, by_name);
+  return OLICA_OK;
+}
+
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor) {
   return catalog->path[tensor->file];
 }

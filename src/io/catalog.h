@@ -79,6 +79,12 @@ olica_status olica_catalog_share(olica_catalog *catalog, olica_status status);
 /* Returns the tensor of that name, or NULL. Call it after olica_catalog_share. Not collective. */
 const olica_tensor *olica_catalog_find(const olica_catalog *catalog, const char *name);
 
+/* Replaces a tensor without a checksum by tensors of its rows, one behind the other: `parts` of them, with
+ * those names and numbers of rows, which sum up to its rows. Pointers into the catalog become invalid. Not
+ * collective, but every rank does the same. OLICA_ERR_MEMORY. */
+olica_status olica_catalog_divide(olica_catalog *catalog, const char *name, int parts,
+                                  char (*names)[OLICA_TENSOR_NAME], const int64_t *rows);
+
 /* Returns the path of a tensor's file, for messages; owned by the catalog. Not collective. */
 const char *olica_catalog_file(const olica_catalog *catalog, const olica_tensor *tensor);
 

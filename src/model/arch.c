@@ -3,14 +3,6 @@
 #include <limits.h>
 #include <math.h>
 
-static const char *const projection_names[OLICA_PROJECTIONS] = {
-    [OLICA_Q] = "q_proj",       [OLICA_K] = "k_proj",   [OLICA_V] = "v_proj",      [OLICA_O] = "o_proj",
-    [OLICA_GATE] = "gate_proj", [OLICA_UP] = "up_proj", [OLICA_DOWN] = "down_proj"};
-
-const char *olica_projection_name(olica_projection projection) {
-  return projection_names[projection];
-}
-
 olica_arch_layer olica_arch_plain_layer(const olica_arch *arch) {
   return (olica_arch_layer){.heads = arch->heads, .kv_heads = arch->kv_heads, .ffn = arch->ffn};
 }
@@ -30,6 +22,10 @@ int olica_arch_turn(const olica_arch *arch) {
     if (arch->rope[i].kind == OLICA_ROPE_DYNAMIC || arch->rope[i].kind == OLICA_ROPE_LONG)
       return (int)fmin(arch->rope[i].original_context, INT_MAX);
   return 0;
+}
+
+size_t olica_arch_norm_numbers(const olica_arch *arch) {
+  return (size_t)arch->hidden * (arch->block.norm_biases ? 2 : 1);
 }
 
 int olica_arch_unlike(const olica_arch *arch) {

@@ -13,22 +13,8 @@
 
 #include "base/env.h"
 #include "model/family.h"
+#include "model/ids.h"
 #include "model/rope.h"
-
-/* The seven projections of a layer, in the order they are stored and written. */
-typedef enum olica_projection {
-  OLICA_Q,
-  OLICA_K,
-  OLICA_V,
-  OLICA_O,
-  OLICA_GATE,
-  OLICA_UP,
-  OLICA_DOWN,
-  OLICA_PROJECTIONS
-} olica_projection;
-
-/* "q_proj", ..., "down_proj". */
-const char *olica_projection_name(olica_projection projection);
 
 /* A layer of the unpruned model. */
 enum { OLICA_ROPES = 2, OLICA_ROPE_NONE = -1 };
@@ -54,13 +40,31 @@ typedef struct olica_arch {
   double score_cap;             /* scores s become cap tanh(s / cap); 0: they stay */
   olica_qk_norm qk_norm;        /* of queries and keys, */
   bool qk_norm_last;            /* after RoPE; else before */
-  double eps;                   /* of RMSNorm */
+  double eps;                   /* of the norms */
   bool tied;                    /* lm_head is embed_tokens */
   bool bias[OLICA_PROJECTIONS]; /* the config (or the family) says there is one: then it must be there */
   olica_rope rope[OLICA_ROPES];
   int ropes; /* that layers use */
-  int bos;   /* -1: none */
+  /* The block: */
+  olica_block block;
+  olica_activation activation;
+  double embedding_scale, residual_scale, logit_scale; /* factors; 0: none, as 1 */
+  double logit_cap;                                    /* cap tanh(z / cap); 0: none */
+  int bos;                                             /* -1: none */
 } olica_arch;
+
+/* Returns whether layers have that projection: a plain FFN has no gate. Pure. */
+static inline bool olica_arch_has(const olica_arch *arch, olica_projection projection) {
+  return projection != OLICA_GATE || !arch->block.plain_ffn;
+}
+
+/* Returns a factor of those, 1 where there is none. Pure. */
+static inline float olica_arch_factor(double scale) {
+  return scale == 0 ? 1.0f : (float)scale;
+}
+
+/* Returns the numbers of the final norm: d gains, and d biases behind them where norms have biases. Pure. */
+size_t olica_arch_norm_numbers(const olica_arch *arch);
 
 /* Returns a layer with the heads and the width of `arch`, without a window, with RoPE 0. Pure. */
 olica_arch_layer olica_arch_plain_layer(const olica_arch *arch);

@@ -80,7 +80,7 @@ typedef struct placing {
 static void norm_head(const head_work *w, const placing *p, size_t row, int head, float *x) {
   const olica_arch *arch = w->pass->f->arch;
   if (!p->scales) {
-    olica_pass_norm_row(arch, arch->head, x, p->gains, x);
+    olica_pass_norm_row(arch, arch->head, x, p->gains, NULL, x);
     return;
   }
   const float *gains = p->gains + (size_t)head * (size_t)arch->head;

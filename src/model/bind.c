@@ -111,13 +111,17 @@ static olica_status bind_tables(olica_source *source) {
   source->table[OLICA_TABLE_HEAD] = last;
   OLICA_TRY(take(source, OLICA_TENSOR_EMBED, 0, first));
   if (!arch->tied) OLICA_TRY(take(source, OLICA_TENSOR_HEAD, 0, last));
-  return take(source, OLICA_TENSOR_NORM, 0, source->norm);
+  OLICA_TRY(take(source, OLICA_TENSOR_NORM, 0, source->norm));
+  if (!olica_tensors_present(arch, NULL, OLICA_TENSOR_NORM_BIAS)) return OLICA_OK;
+  source->norm_bias = olica_bind_find(source, OLICA_TENSOR_NORM_BIAS, 0);
+  return take(source, OLICA_TENSOR_NORM_BIAS, 0, source->norm_bias);
 }
 
 /* Refuses a model with more layers than its config says: the config describes another one. */
 static olica_status check_no_more_layers(const olica_source *source) {
   int layers = source->arch.layers;
   const olica_tensor *tensor = olica_bind_find(source, OLICA_TENSOR_INPUT_NORM, layers);
+  if (!tensor) tensor = olica_bind_find(source, olica_tensors_linear(OLICA_DOWN, OLICA_PART_WEIGHT), layers);
   if (!tensor) return OLICA_OK;
   return olica_error_set(source->context->env, OLICA_ERR_INPUT,
                          "%s: holds tensor %s, expected none beyond num_hidden_layers = %d of config.json",
@@ -156,7 +160,7 @@ static olica_status check_no_strangers(const olica_source *source) {
   for (int i = 0; i < catalog->count && !source->is_checkpoint; i++) {
     const olica_tensor *tensor = &catalog->tensor[i];
     if (is_bias_of(source, OLICA_TENSOR_HEAD, tensor->name) ||
-        is_bias_of(source, OLICA_TENSOR_NORM, tensor->name))
+        (!source->norm_bias && is_bias_of(source, OLICA_TENSOR_NORM, tensor->name)))
       return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
                              "%s: holds tensor %s, expected an output matrix and a norm without biases",
                              olica_catalog_file(catalog, tensor), tensor->name);
@@ -165,7 +169,7 @@ static olica_status check_no_strangers(const olica_source *source) {
     if (layer >= 0 && layer < source->arch.layers && belongs_to_layer(source, tensor->name, (int)layer))
       continue;
     return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
-                           "%s: holds tensor %s, expected no tensor of a layer beside its two norms and the "
+                           "%s: holds tensor %s, expected no tensor of a layer beside its norms and the "
                            "weights and biases of its projections",
                            olica_catalog_file(catalog, tensor), tensor->name);
   }

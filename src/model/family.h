@@ -1,7 +1,9 @@
-/* Model families: what differs between LLaMA-type models in names and numbers. One line each in family.c.
- * Pure. */
+/* Model families: what differs between LLaMA-type models in names, numbers and switches. A row each in
+ * family.c. All switches off is LLaMA. Pure. */
 #ifndef OLICA_MODEL_FAMILY_H
 #define OLICA_MODEL_FAMILY_H
+
+#include <stdbool.h>
 
 /* Says when the config's sliding_window counts. The config's layer_types, where it has them, come first in
  * the last three. */
@@ -42,6 +44,34 @@ typedef struct olica_family_bias {
   int otherwise;
 } olica_family_bias;
 
+/* The activation of the FFN's neurons. */
+typedef enum olica_activation {
+  OLICA_ACTIVATION_SILU,
+  OLICA_ACTIVATION_GELU_TANH, /* the tanh approximation */
+  OLICA_ACTIVATION_GELU,      /* with the error function */
+  OLICA_ACTIVATION_RELU,
+  OLICA_ACTIVATION_RELU2, /* its square */
+  OLICA_ACTIVATIONS
+} olica_activation;
+
+/* The block of a layer: its norms, and how attention and FFN follow each other. */
+typedef struct olica_block {
+  bool centred_norms;  /* LayerNorm: less the mean, by the standard deviation; else RMSNorm */
+  bool one_plus_norms; /* a norm's gains are 1 + its weights */
+  bool norm_biases;    /* a norm adds a bias */
+  bool bare_inputs;    /* no norm before attention and FFN */
+  bool output_norms;   /* a norm behind attention and FFN, before they are added to the states */
+  bool parallel;       /* attention and FFN both read the norm of the layer's input, and both are added */
+  bool plain_ffn;      /* down(act(up)); else down(act(gate) up) */
+} olica_block;
+
+/* Keys of the config whose number the family computes with, NULL: it has none. */
+typedef struct olica_multiplier_keys {
+  const char *embedding, *residual; /* factors of the embedding, and of what attention and FFN add */
+  const char *logits, *divisor;     /* a factor of the logits, or what they are divided by */
+  const char *cap;                  /* soft cap of the logits: cap tanh(z / cap) */
+} olica_multiplier_keys;
+
 typedef struct olica_family {
   const char *name;      /* model_type in config.json */
   const char *about;     /* for --list */
@@ -56,6 +86,9 @@ typedef struct olica_family {
   olica_family_bias bias[7]; /* [OLICA_PROJECTIONS] */
   int kv_heads, context;     /* where the config has no num_key_value_heads (0: as many as query heads) or
                                 max_position_embeddings */
+  /* Further keys that the config may leave out, with the values of the class in transformers: the text of a
+   * JSON object; NULL: none. */
+  const char *defaults;
 
   /* attention */
   olica_family_window window;
@@ -78,6 +111,14 @@ typedef struct olica_family {
   double score_cap_default;
   olica_qk_norm qk_norm;
   int qk_norm_last; /* 1: queries and keys are normed after RoPE, else before */
+
+  /* the block */
+  olica_block block;
+  olica_multiplier_keys multiplier;
+  bool scaled_embedding;  /* the embedding is multiplied by the root of the hidden size */
+  bool gelu_is_tanh;      /* "gelu" of the config means the tanh approximation */
+  const char *activation; /* the config's key of the activation, NULL: hidden_act */
+  const char *eps;        /* of the norms' epsilon, NULL: rms_norm_eps */
 } olica_family;
 
 /* Return the family of that name, or NULL; and number i of the table, or NULL past its end. */

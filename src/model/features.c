@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "block.h"
 #include "io/json.h"
 
 /* The value that asks for nothing, beside null: a number (or a list of it), false being 0 and true 1. */
@@ -98,6 +99,7 @@ olica_status olica_features_refuse(olica_env *env, const char *name, const json_
     const json_t *value = json_object_get(object, features[i].key);
     double number = number_of(features[i].neutral, arch->head);
     if (features[i].computed && features[i].computed(arch->family)) continue;
+    if (olica_block_computes(arch->family, features[i].key)) continue;
     if (!value || json_is_null(value) || says_throughout(value, number)) continue;
     char found[OLICA_JSON_TEXT], expected[32] = "none";
     olica_json_describe(value, found);

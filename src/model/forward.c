@@ -1,9 +1,7 @@
 #include "model/forward.h"
 
 #include <assert.h>
-#include <math.h>
 
-#include "la/product.h"
 #include "passes.h"
 
 /* Lays out the tables and the scratch of a pass. */
@@ -140,30 +138,4 @@ olica_status olica_forward_pass(olica_forward *f, const olica_maps *maps, const 
   const olica_rope *rope = olica_pass_rope(&pass);
   bool by_length = rope && (rope->kind == OLICA_ROPE_DYNAMIC || rope->kind == OLICA_ROPE_LONG);
   return by_length ? pass_by_regime(&pass) : pass_pack(&pass);
-}
-
-void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, float *y) {
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (int i = 0; i < d; i++) sum += x[i] * x[i];
-  /* Squares overflow before the states do: zeros would look like a row, NaN is found. */
-  float scale = isfinite(sum) ? 1.0f / sqrtf(sum / (float)d + (float)arch->eps) : NAN;
-  for (int i = 0; i < d; i++) y[i] = x[i] * scale * g[i];
-}
-
-void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
-  size_t d = (size_t)arch->hidden;
-#pragma omp parallel for schedule(static) if ((double)rows * d >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < rows; t++)
-    olica_pass_norm_row(arch, arch->hidden, x + (size_t)t * d, g, y + (size_t)t * d);
-}
-
-void olica_forward_neurons(int rows, int width, float *gate, const float *up) {
-#pragma omp parallel for schedule(static) if ((double)rows * width >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < rows; t++) {
-    float *g = gate + (size_t)t * (size_t)width;
-    const float *u = up + (size_t)t * (size_t)width;
-#pragma omp simd
-    for (int i = 0; i < width; i++) g[i] = g[i] / (1.0f + olica_product_exp(-g[i])) * u[i];
-  }
 }

@@ -8,12 +8,12 @@
 #include "model/maps.h"
 
 typedef enum olica_tap {
-  OLICA_TAP_ATTENTION_INPUT,  /* [rows x d], input of q, k, v, after its RMSNorm */
+  OLICA_TAP_ATTENTION_INPUT,  /* [rows x d], input of q, k, v, after its norm */
   OLICA_TAP_VALUES,           /* [rows x H·n], input of o */
-  OLICA_TAP_ATTENTION_OUTPUT, /* [rows x d], output of o, its bias included */
-  OLICA_TAP_FFN_INPUT,        /* [rows x d], input of gate and up, after its RMSNorm */
+  OLICA_TAP_ATTENTION_OUTPUT, /* [rows x d], output of o, its bias included, before a norm behind it */
+  OLICA_TAP_FFN_INPUT,        /* [rows x d], input of gate and up, after its norm */
   OLICA_TAP_FFN_NEURONS,      /* [rows x f'], input of down */
-  OLICA_TAP_FFN_OUTPUT,       /* [rows x d], output of down (and branch) */
+  OLICA_TAP_FFN_OUTPUT,       /* [rows x d], output of down (and branch), likewise */
   OLICA_TAPS
 } olica_tap;
 
@@ -74,10 +74,19 @@ int olica_forward_threads(const olica_forward *forward);
 olica_status olica_forward_pass(olica_forward *forward, const olica_maps *maps, const olica_pack *pack,
                                 float *x, const olica_observer *observer);
 
-/* y [rows x d] := RMSNorm(x) with gains g [d]; NaN where a row's squares overflow. y may be x. */
+/* x [d] := the embedding of a token whose row of the table is `row` [d]. */
+void olica_forward_embed(const olica_arch *arch, const float *row, float *x);
+
+/* y [rows x d] := the model's norm of x with g, weights [d] and, where norms have biases, those [d] behind
+ * them (olica_arch_norm_numbers): as of the final norm. NaN where a row's squares overflow. y may be x. */
 void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y);
 
-/* gate [rows x width] := silu(gate) * up, the FFN's neurons. */
-void olica_forward_neurons(int rows, int width, float *gate, const float *up);
+/* gate [rows x width] := act(gate) * up, the FFN's neurons; up NULL: act(gate). */
+void olica_forward_neurons(const olica_arch *arch, int rows, int width, float *gate, const float *up);
+
+/* logits [rows x count] := those of rows x [rows x d], behind the final norm, for `count` rows of the output
+ * matrix, scaled and capped as the model has it. */
+void olica_forward_logits(const olica_arch *arch, olica_packed *matrix, int rows, const float *x,
+                          int64_t count, float *logits);
 
 #endif

@@ -19,6 +19,7 @@ static olica_status pack_one(packing *p, olica_packed_weights weights, olica_pac
 
 static olica_status pack_linear(packing *p, const olica_linear *linear, olica_packed_linear *packed) {
   int out = linear->out, in = linear->in, rank = linear->rank;
+  if (out == 0) return OLICA_OK; /* the gate of a plain FFN */
   if (!rank)
     return pack_one(p, (olica_packed_weights){.out = out, .in = in, .w = linear->weight}, &packed->outer);
   olica_packed_weights a = {.out = rank, .in = in, .w = linear->a},

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "block.h"
 #include "features.h"
 #include "io/json.h"
 #include "reader.h"
@@ -107,8 +108,20 @@ static int token_id(const json_t *value) {
   return id >= 0 && id < INT_MAX ? (int)id : -1;
 }
 
-static olica_status read_config(const olica_reader *r, olica_arch *arch) {
+/* Gives the config the keys that it leaves out, as the family's class in transformers does. */
+static olica_status add_defaults(const olica_reader *r, json_t *root, const olica_family *family) {
+  json_t *defaults;
+  if (!family->defaults) return OLICA_OK;
+  OLICA_TRY(olica_json_parse(r->env, family->name, family->defaults, strlen(family->defaults), &defaults));
+  int failed = json_object_update_missing(root, defaults);
+  json_decref(defaults);
+  return failed ? olica_error_set(r->env, OLICA_ERR_MEMORY, "%s: no memory for its defaults", r->name)
+                : OLICA_OK;
+}
+
+static olica_status read_config(const olica_reader *r, json_t *root, olica_arch *arch) {
   OLICA_TRY(read_family(r, arch));
+  OLICA_TRY(add_defaults(r, root, arch->family));
   OLICA_TRY(read_sizes(r, arch));
   OLICA_TRY(olica_features_refuse(r->env, r->name, r->root, arch));
   OLICA_TRY(make_layers(r, arch));
@@ -116,14 +129,8 @@ static olica_status read_config(const olica_reader *r, olica_arch *arch) {
   OLICA_TRY(olica_rope_read(r, arch));
   OLICA_TRY(read_biases(r, arch));
   OLICA_TRY(read_scores(r, arch));
-  arch->eps = 1e-6;
-  OLICA_TRY(olica_json_real(r->env, r->name, r->root, "rms_norm_eps", false, 0.0, 1.0, &arch->eps));
+  OLICA_TRY(olica_block_read(r, arch));
   OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "tie_word_embeddings", false, &arch->tied));
-  const char *activation = "silu";
-  OLICA_TRY(olica_json_string(r->env, r->name, r->root, "hidden_act", false, &activation));
-  if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
-    return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: hidden_act is \"%.40s\", expected silu", r->name,
-                           activation);
   arch->bos = token_id(json_object_get(r->root, "bos_token_id"));
   return OLICA_OK;
 }
@@ -133,7 +140,7 @@ olica_status olica_arch_parse(olica_env *env, const char *name, const char *text
   json_t *root;
   OLICA_TRY(olica_json_parse(env, name, text, bytes, &root));
   memset(arch, 0, sizeof *arch);
-  olica_status status = read_config(&(olica_reader){env, name, root}, arch);
+  olica_status status = read_config(&(olica_reader){env, name, root}, root, arch);
   json_decref(root);
   if (status != OLICA_OK) olica_arch_free(env, arch);
   return status;

@@ -3,6 +3,7 @@
  * products of the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a
  * product reads; tiles, the residual stream, norms, softmax and silu are fp32. */
 #include <omp.h>
+#include <string.h>
 
 #include "la/product.h"
 #include "par/partition.h"
@@ -16,6 +17,7 @@ typedef struct room {
   char *low, *more_low;  /* each [olica_pass_low_width]: two maps in low rank are at work side by side */
   float *normed;         /* [64 x d] */
   float *tiles, *other;  /* [GROUP_ROWS x PANEL] */
+  float *added; /* [GROUP_ROWS x d] output of attention or FFN that a norm waits for; NULL: none does */
 } room;
 
 static size_t lay_out(const olica_arch *arch, room *r, void *block) {
@@ -27,6 +29,7 @@ static size_t lay_out(const olica_arch *arch, room *r, void *block) {
   OLICA_TAKE(&arena, r->normed, OLICA_BLOCK_ROWS * (size_t)arch->hidden);
   OLICA_TAKE(&arena, r->tiles, GROUP_ROWS * OLICA_PANEL_COLUMNS);
   OLICA_TAKE(&arena, r->other, GROUP_ROWS * OLICA_PANEL_COLUMNS);
+  if (arch->block.output_norms) OLICA_TAKE(&arena, r->added, GROUP_ROWS * (size_t)arch->hidden);
   return arena.used;
 }
 
@@ -161,29 +164,35 @@ static void apply(const group *g, olica_projection projection, const olica_block
   apply_map(g, map->outer, linear->bias, &low, 0, use, to);
 }
 
+/* The weights and biases of a norm; without weights it leaves its rows as they are. */
+typedef struct norm_weights {
+  const float *gains, *biases;
+} norm_weights;
+
 /* A block's rows of x, normed into the room, and rounded into blocks while the innermost cache holds them. */
-static void norm_block(const group *g, int row, int rows, const float *gains, const olica_blocks *input) {
+static void norm_block(const group *g, int row, int rows, norm_weights by, const olica_blocks *input) {
   enum { ROWS = 8 };
   const olica_arch *arch = g->pass->f->arch;
   size_t d = (size_t)arch->hidden;
   for (int t = 0, n; t < rows; t += n) {
     float *normed = g->room.normed + (size_t)t * d;
     n = rows - t < ROWS ? rows - t : ROWS;
-    for (int i = 0; i < n; i++)
-      olica_pass_norm_row(arch, arch->hidden, g->pass->x + (size_t)(g->row + row + t + i) * d, gains,
-                          normed + (size_t)i * d);
+    const float *x = g->pass->x + (size_t)(g->row + row + t) * d;
+    if (!by.gains) memcpy(normed, x, (size_t)n * d * sizeof *normed);
+    for (int i = 0; by.gains && i < n; i++)
+      olica_pass_norm_row(arch, arch->hidden, x + (size_t)i * d, by.gains, by.biases, normed + (size_t)i * d);
     olica_blocks_store(input, row + t, n, 0, arch->hidden, normed, arch->hidden);
   }
 }
 
 /* The group's rows of x, normed, as blocks. */
-static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
+static olica_blocks norm(const group *g, norm_weights by, olica_tap tap) {
   int d = g->pass->f->arch->hidden;
   const olica_blocks input = olica_blocks_in(g->room.input, d);
   olica_blocks_clear(&input, g->rows);
   for (int b = 0; b < g->blocks; b++) {
     int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
-    norm_block(g, row, rows, gains, &input);
+    norm_block(g, row, rows, by, &input);
     olica_pass_observe(g->pass, (olica_view){.tap = tap,
                                              .thread = g->thread,
                                              .row = g->row + row,
@@ -193,6 +202,16 @@ static olica_blocks norm(const group *g, const float *gains, olica_tap tap) {
                                              .x = g->room.normed});
   }
   return input;
+}
+
+static olica_blocks attention_input(const group *g, olica_tap tap) {
+  const olica_layer *layer = g->pass->maps->layer;
+  return norm(g, (norm_weights){layer->input_norm, layer->input_norm_bias}, tap);
+}
+
+static olica_blocks ffn_input(const group *g) {
+  const olica_layer *layer = g->pass->maps->layer;
+  return norm(g, (norm_weights){layer->ffn_norm, layer->ffn_norm_bias}, OLICA_TAP_FFN_INPUT);
 }
 
 /* ---- the stages ---- */
@@ -212,44 +231,68 @@ static void store_rows(const group *g, void *to, int first, int columns, const f
 
 static void project(const group *g) {
   const olica_scratch_bf16 *s = &g->pass->f->bf16;
-  const olica_blocks input = norm(g, g->pass->maps->layer->input_norm, OLICA_TAP_ATTENTION_INPUT);
+  const olica_blocks input = attention_input(g, OLICA_TAP_ATTENTION_INPUT);
   uint16_t *const to[] = {[OLICA_Q] = s->query, [OLICA_K] = s->key, [OLICA_V] = s->value};
   for (int p = OLICA_Q; p <= OLICA_V; p++)
     apply(g, (olica_projection)p, &input, 0, store_rows,
           &(rows16){to[p], linear_of(g, (olica_projection)p)->out});
 }
 
-/* x += tiles */
-static void add_to_x(const group *g, int first, int columns, const float *tiles) {
-  size_t d = (size_t)g->pass->f->arch->hidden;
+/* x += scale y [rows x columns], at column `first` of x. */
+static void add_to_x(const group *g, int first, int columns, const float *y) {
+  const olica_arch *arch = g->pass->f->arch;
+  size_t d = (size_t)arch->hidden;
+  float scale = olica_arch_factor(arch->residual_scale);
   for (int t = 0; t < g->rows; t++) {
     float *x = g->pass->x + (size_t)(g->row + t) * d + first;
-    const float *added = tiles + (size_t)t * (size_t)columns;
-    for (int i = 0; i < columns; i++) x[i] += added[i];
+    const float *added = y + (size_t)t * (size_t)columns;
+    if (scale == 1.0f)
+      for (int i = 0; i < columns; i++) x[i] += added[i];
+    else
+      for (int i = 0; i < columns; i++) x[i] += scale * added[i];
   }
+}
+
+/* Tiles of the output of attention or FFN are added to x, or put aside where a norm waits for whole rows. */
+static void put_output(const group *g, int first, int columns, const float *tiles) {
+  size_t d = (size_t)g->pass->f->arch->hidden;
+  float *added = g->room.added;
+  if (!added) {
+    add_to_x(g, first, columns, tiles);
+    return;
+  }
+  added += (size_t)(g->skipped * OLICA_BLOCK_ROWS) * d + first;
+  for (int t = 0; t < g->rows; t++)
+    memcpy(added + (size_t)t * d, tiles + (size_t)t * (size_t)columns, (size_t)columns * sizeof *added);
+}
+
+/* The rows that were put aside are normed and added to x. */
+static void add_normed(const group *g, const float *gains) {
+  const olica_arch *arch = g->pass->f->arch;
+  float *added = g->room.added;
+  if (!added) return;
+  for (int t = 0; t < g->rows; t++) {
+    float *row = added + (size_t)t * (size_t)arch->hidden;
+    olica_pass_norm_row(arch, arch->hidden, row, gains, NULL, row);
+  }
+  add_to_x(g, 0, arch->hidden, added);
 }
 
 static void use_attention_output(const group *g, void *to, int first, int columns, const float *tiles) {
   (void)to;
   observe(g, OLICA_TAP_ATTENTION_OUTPUT, first, columns, tiles);
-  add_to_x(g, first, columns, tiles);
+  put_output(g, first, columns, tiles);
 }
 
-/* gate := silu(gate) * up, to be rounded to bf16. */
-static void make_neurons_of(int count, float *restrict gate, const float *restrict up) {
-  for (int i = 0; i < count; i++)
-    gate[i] =
-        gate[i] * olica_product_reciprocal(1.0f + olica_product_exp2_short(gate[i] * -1.44269504f)) * up[i];
-}
-
-/* Some rows at a time, which are stored while the innermost cache holds them. */
+/* Neurons from tiles of gate and up (NULL: from those of up, in `gate`), some rows at a time, which are
+ * stored while the innermost cache holds them. */
 static void combine(const group *strip, const olica_blocks *neurons, int first, int columns, float *gate,
                     const float *up) {
   enum { ROWS = 8 };
   for (int t = 0, n; t < strip->rows; t += n) {
     size_t at = (size_t)t * (size_t)columns;
     n = strip->rows - t < ROWS ? strip->rows - t : ROWS;
-    make_neurons_of(n * columns, gate + at, up + at);
+    olica_pass_neurons_short(strip->pass->f->arch, n * columns, gate + at, up ? up + at : NULL);
     olica_blocks_store(neurons, strip->skipped * OLICA_BLOCK_ROWS + t, n, first, columns, gate + at, columns);
   }
 }
@@ -261,23 +304,24 @@ static olica_blocks outer_input(const group *g, olica_projection projection, con
   return inner ? apply_inner(g, inner, linear_of(g, projection)->rank, x, 0, at) : *x;
 }
 
-/* Gate and up, panel by panel, become neurons. */
+/* Gate, where there is one, and up, panel by panel, become neurons. */
 static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
   const olica_maps *maps = g->pass->maps;
   const olica_packed *gate = maps->linear[OLICA_GATE].outer, *up = maps->linear[OLICA_UP].outer;
   olica_blocks neurons = olica_blocks_in(g->room.neurons, maps->layer->shape.ffn);
   const olica_blocks of_gate = outer_input(g, OLICA_GATE, input, g->room.low),
                      of_up = outer_input(g, OLICA_UP, input, g->room.more_low);
+  float *tiles = g->room.tiles, *of_up_tiles = gate ? g->room.other : tiles;
   int first, blocks = strip_blocks(input);
   olica_blocks_clear(&neurons, g->rows);
-  for (int panel = 0; panel < olica_packed_panels(gate); panel++)
+  for (int panel = 0; panel < olica_packed_panels(up); panel++)
     for (int b = 0; b < g->blocks; b += blocks) {
       const group strip = make_strip(g, b, blocks);
-      make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, &of_gate, b, &first, g->room.tiles);
+      if (gate) make_tiles(&strip, gate, linear_of(g, OLICA_GATE)->bias, panel, &of_gate, b, &first, tiles);
       int columns =
-          make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, &of_up, b, &first, g->room.other);
-      combine(&strip, &neurons, first, columns, g->room.tiles, g->room.other);
-      observe(&strip, OLICA_TAP_FFN_NEURONS, first, columns, g->room.tiles);
+          make_tiles(&strip, up, linear_of(g, OLICA_UP)->bias, panel, &of_up, b, &first, of_up_tiles);
+      combine(&strip, &neurons, first, columns, tiles, gate ? of_up_tiles : NULL);
+      observe(&strip, OLICA_TAP_FFN_NEURONS, first, columns, tiles);
     }
   return neurons;
 }
@@ -298,14 +342,20 @@ static void finish(const group *g, const olica_blocks *input, const olica_blocks
       if (rank)
         olica_packed_tiles(maps->branch.outer, g->thread, panel, &low, b, strip.blocks, true, g->room.tiles);
       observe(&strip, OLICA_TAP_FFN_OUTPUT, first, columns, g->room.tiles);
-      add_to_x(&strip, first, columns, g->room.tiles);
+      put_output(&strip, first, columns, g->room.tiles);
     }
+  add_normed(g, maps->layer->ffn_output_norm);
 }
 
+/* In a parallel block the FFN's input comes from the states before the attention's output is added. */
 static void after_attention(const group *g, const olica_blocks *mixed) {
   const olica_observer *observer = g->pass->observer;
+  bool parallel = g->pass->f->arch->block.parallel;
+  olica_blocks input = {0};
+  if (parallel) input = attention_input(g, OLICA_TAP_FFN_INPUT);
   apply(g, OLICA_O, mixed, g->block, use_attention_output, NULL);
-  const olica_blocks input = norm(g, g->pass->maps->layer->ffn_norm, OLICA_TAP_FFN_INPUT);
+  add_normed(g, g->pass->maps->layer->attention_output_norm);
+  if (!parallel) input = ffn_input(g);
   const olica_blocks neurons = make_neurons(g, &input);
   if (!observer || !observer->to_neurons) finish(g, &input, &neurons);
 }

@@ -24,7 +24,7 @@ void olica_pass_fp32_lay_out(olica_forward *f, olica_arena *arena) {
   OLICA_TAKE(arena, s->mixed, rows * queries);
   OLICA_TAKE(arena, s->scores, (size_t)f->threads * score_floats(f->tokens));
   OLICA_TAKE(arena, s->gate, rows * (size_t)arch->ffn);
-  OLICA_TAKE(arena, s->up, rows * (size_t)arch->ffn);
+  if (!arch->block.plain_ffn) OLICA_TAKE(arena, s->up, rows * (size_t)arch->ffn);
   OLICA_TAKE(arena, s->low, rows * (size_t)olica_pass_low_width(arch));
 }
 
@@ -160,7 +160,8 @@ static void norm_heads(const olica_pass *pass, int heads, const float *gains, fl
   bool wide = arch->qk_norm == OLICA_QK_NORM_WIDTH;
   int n = wide ? heads * arch->head : arch->head, count = pass->pack->rows * (wide ? 1 : heads);
 #pragma omp parallel for schedule(static) if ((double)count * n >= OLICA_PRODUCT_PARALLEL)
-  for (int i = 0; i < count; i++) olica_pass_norm_row(arch, n, x + (size_t)i * n, gains, x + (size_t)i * n);
+  for (int i = 0; i < count; i++)
+    olica_pass_norm_row(arch, n, x + (size_t)i * n, gains, NULL, x + (size_t)i * n);
 }
 
 /* Norm and RoPE of queries or keys, in the model's order. */
@@ -199,21 +200,37 @@ static void observe(const olica_pass *pass, olica_tap tap, const float *rows, in
   }
 }
 
-static void add(float *x, const float *y, size_t n) {
-  for (size_t i = 0; i < n; i++) x[i] += y[i];
+/* Returns the input of attention or FFN [R x d]: the states, normed into `normed` where the family has norms
+ * there. */
+static const float *input_of(const olica_pass *pass, const float *gains, const float *biases) {
+  const olica_arch *arch = pass->f->arch;
+  if (arch->block.bare_inputs) return pass->x;
+  olica_pass_norm(arch, pass->pack->rows, pass->x, gains, biases, pass->f->fp32.normed);
+  return pass->f->fp32.normed;
 }
 
-static void attention(const olica_pass *pass) {
+/* x += what attention or FFN has put into `added`, behind its norm and scaled. */
+static void add(const olica_pass *pass, const float *output_gains) {
+  const olica_arch *arch = pass->f->arch;
+  float *x = pass->x, *y = pass->f->fp32.added, scale = olica_arch_factor(arch->residual_scale);
+  size_t n = (size_t)pass->pack->rows * (size_t)arch->hidden;
+  if (output_gains) olica_pass_norm(arch, pass->pack->rows, y, output_gains, NULL, y);
+  if (scale == 1.0f)
+    for (size_t i = 0; i < n; i++) x[i] += y[i];
+  else
+    for (size_t i = 0; i < n; i++) x[i] += scale * y[i];
+}
+
+static void attention(const olica_pass *pass, const float *input) {
   const olica_forward *f = pass->f;
   const olica_scratch_fp32 *s = &f->fp32;
   const olica_arch *a = f->arch;
   const olica_layer *layer = pass->maps->layer;
   int heads = olica_layer_shape_heads(&layer->shape);
-  olica_forward_norm(a, pass->pack->rows, pass->x, layer->input_norm, s->normed);
-  observe(pass, OLICA_TAP_ATTENTION_INPUT, s->normed, a->hidden);
-  apply(pass, OLICA_Q, s->normed, s->query);
-  apply(pass, OLICA_K, s->normed, s->key);
-  apply(pass, OLICA_V, s->normed, s->value);
+  observe(pass, OLICA_TAP_ATTENTION_INPUT, input, a->hidden);
+  apply(pass, OLICA_Q, input, s->query);
+  apply(pass, OLICA_K, input, s->key);
+  apply(pass, OLICA_V, input, s->value);
   place(pass, heads, layer->q_norm, s->query);
   place(pass, layer->shape.kv_heads, layer->k_norm, s->key);
   grow_queries(pass, heads * a->head, s->query);
@@ -221,28 +238,38 @@ static void attention(const olica_pass *pass) {
   observe(pass, OLICA_TAP_VALUES, s->mixed, heads * layer->shape.values);
   apply(pass, OLICA_O, s->mixed, s->added);
   observe(pass, OLICA_TAP_ATTENTION_OUTPUT, s->added, a->hidden);
-  add(pass->x, s->added, (size_t)pass->pack->rows * a->hidden);
+  add(pass, layer->attention_output_norm);
 }
 
-static void ffn(const olica_pass *pass) {
+/* Up, and gate where there is one, become neurons in `gate`. */
+static void make_neurons(const olica_pass *pass, const float *input) {
+  const olica_scratch_fp32 *s = &pass->f->fp32;
+  const olica_arch *arch = pass->f->arch;
+  bool gated = olica_arch_has(arch, OLICA_GATE);
+  if (gated) apply(pass, OLICA_GATE, input, s->gate);
+  apply(pass, OLICA_UP, input, gated ? s->up : s->gate);
+  olica_forward_neurons(arch, pass->pack->rows, olica_pass_shape(pass)->ffn, s->gate, gated ? s->up : NULL);
+}
+
+static void ffn(const olica_pass *pass, const float *input) {
   const olica_scratch_fp32 *s = &pass->f->fp32;
   const olica_arch *a = pass->f->arch;
   const olica_layer *layer = pass->maps->layer;
   int d = a->hidden, r = layer->shape.branch, rows = pass->pack->rows;
-  olica_forward_norm(a, rows, pass->x, layer->ffn_norm, s->normed);
-  observe(pass, OLICA_TAP_FFN_INPUT, s->normed, d);
-  apply(pass, OLICA_GATE, s->normed, s->gate);
-  apply(pass, OLICA_UP, s->normed, s->up);
-  olica_forward_neurons(rows, layer->shape.ffn, s->gate, s->up);
+  observe(pass, OLICA_TAP_FFN_INPUT, input, d);
+  make_neurons(pass, input);
   observe(pass, OLICA_TAP_FFN_NEURONS, s->gate, layer->shape.ffn);
   if (pass->observer && pass->observer->to_neurons) return;
   apply(pass, OLICA_DOWN, s->gate, s->added);
-  if (r) multiply(pass->f, &pass->maps->branch, rows, d, r, s->normed, s->added);
+  if (r) multiply(pass->f, &pass->maps->branch, rows, d, r, input, s->added);
   observe(pass, OLICA_TAP_FFN_OUTPUT, s->added, d);
-  add(pass->x, s->added, (size_t)rows * d);
+  add(pass, layer->ffn_output_norm);
 }
 
 void olica_pass_fp32(const olica_pass *pass) {
-  attention(pass);
-  ffn(pass);
+  const olica_layer *layer = pass->maps->layer;
+  const float *input = input_of(pass, layer->input_norm, layer->input_norm_bias);
+  attention(pass, input);
+  if (!pass->f->arch->block.parallel) input = input_of(pass, layer->ffn_norm, layer->ffn_norm_bias);
+  ffn(pass, input);
 }

@@ -83,8 +83,18 @@ static inline void olica_pass_observe(const olica_pass *pass, olica_view view) {
   if (pass->observer) pass->observer->observe(pass->observer->self, &view);
 }
 
-/* y [d] := RMSNorm(x) with gains g [d], by the calling thread alone. */
-void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, float *y);
+/* y [d] := the family's norm of x with weights g [d] and biases b [d] (NULL: none), by the calling thread
+ * alone. y may be x. */
+void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const float *g, const float *b,
+                         float *y);
+
+/* The same for rows, by all threads. */
+void olica_pass_norm(const olica_arch *arch, int rows, const float *x, const float *g, const float *b,
+                     float *y);
+
+/* The FFN's neurons in their activation, for the pass in bf16: gate := act(gate) up, up NULL: act(gate). Less
+ * exact than olica_forward_neurons, for what is rounded to bf16. */
+void olica_pass_neurons_short(const olica_arch *arch, int count, float *gate, const float *up);
 
 /* Columns at most between low-rank factors: no rank passes the width of what it factors. */
 static inline int olica_pass_low_width(const olica_arch *arch) {

@@ -8,6 +8,7 @@
 
 #include "bind.h"
 #include "contradictions.h"
+#include "fused.h"
 #include "io/hdf5.h"
 #include "io/safetensors.h"
 #include "model/config.h"
@@ -137,6 +138,7 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   snprintf(name, sizeof name, source->is_checkpoint ? "%s: " OLICA_CHECKPOINT_CONFIG : "%s/config.json",
            path);
   OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
+  if (!source->is_checkpoint) OLICA_AGREE(context, olica_fused_divide(source->catalog, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_TRY(check_rest(source));
   OLICA_TRY(olica_contradictions_tied(source));
@@ -339,8 +341,7 @@ void olica_source_settle(olica_source *source) {
 
 /* ---- norm and tables ---- */
 
-static olica_status read_norm(olica_source *source, float *gains) {
-  const olica_tensor *tensor = source->norm;
+static olica_status read_vector(olica_source *source, const olica_tensor *tensor, float *gains) {
   size_t d = (size_t)source->arch.hidden;
   unsigned char *raw;
   OLICA_TRY(OLICA_NEW(source->context->env, raw, d * sizeof(float)));
@@ -350,10 +351,15 @@ static olica_status read_norm(olica_source *source, float *gains) {
   return olica_prefetch_check(source->catalog, tensor, source->options.output, 0, gains, d);
 }
 
+static olica_status read_norm(olica_source *source, float *gains) {
+  OLICA_TRY(read_vector(source, source->norm, gains));
+  return source->norm_bias ? read_vector(source, source->norm_bias, gains + source->arch.hidden) : OLICA_OK;
+}
+
 olica_status olica_source_norm(olica_source *source, float *gains) {
   olica_context *context = source->context;
   OLICA_AGREE(context, context->rank == 0 ? read_norm(source, gains) : OLICA_OK);
-  olica_comm_bcast(context, context->comm, gains, (size_t)source->arch.hidden * sizeof *gains, 0);
+  olica_comm_bcast(context, context->comm, gains, olica_arch_norm_numbers(&source->arch) * sizeof *gains, 0);
   return OLICA_OK;
 }
 

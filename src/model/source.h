@@ -32,7 +32,7 @@ typedef struct olica_source {
   olica_dtype dtype;                       /* of all weights; fp32 where they differ */
   int64_t parameters;                      /* every stored number once */
   const olica_tensor *table[OLICA_TABLES]; /* the head of a tied model is its embedding */
-  const olica_tensor *norm;
+  const olica_tensor *norm, *norm_bias;    /* of the final norm; norm_bias NULL: it has none */
   const olica_tensor *unused_head; /* a tied model's output matrix, stored once more; NULL: it is not */
   int panels, panel_rows;          /* the tables in pieces of panel_rows rows (the last may be shorter) */
   int own_first, own_count;        /* the panels that this node reads */
@@ -81,7 +81,7 @@ olica_status olica_source_layer(olica_source *source, int layer, olica_layer **w
  * allowed. */
 void olica_source_settle(olica_source *source);
 
-/* Reads the final norm's gains [d] on every rank. Collective. */
+/* Reads the final norm on every rank: gains, then biases [olica_arch_norm_numbers]. Collective. */
 olica_status olica_source_norm(olica_source *source, float *gains);
 
 /* Reads panel `panel` of source->panels of a table, its rows [*first, *first + *count), into rows

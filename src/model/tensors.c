@@ -9,24 +9,56 @@ static bool always(const olica_arch *arch, const olica_layer_shape *shape, olica
   return true;
 }
 
+/* ---- the norms of the block ---- */
+
+static bool with_input(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
+  (void)shape, (void)projection;
+  return !arch->block.bare_inputs;
+}
+
+static bool with_ffn_input(const olica_arch *arch, const olica_layer_shape *shape,
+                           olica_projection projection) {
+  return with_input(arch, shape, projection) && !arch->block.parallel;
+}
+
+static bool with_outputs(const olica_arch *arch, const olica_layer_shape *shape,
+                         olica_projection projection) {
+  (void)shape, (void)projection;
+  return arch->block.output_norms;
+}
+
+static bool with_bias(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
+  (void)shape, (void)projection;
+  return arch->block.norm_biases;
+}
+
+static bool with_input_bias(const olica_arch *arch, const olica_layer_shape *shape,
+                            olica_projection projection) {
+  return with_bias(arch, shape, projection) && with_input(arch, shape, projection);
+}
+
+static bool with_ffn_input_bias(const olica_arch *arch, const olica_layer_shape *shape,
+                                olica_projection projection) {
+  return with_bias(arch, shape, projection) && with_ffn_input(arch, shape, projection);
+}
+
+/* ---- the others ---- */
+
 static bool untied(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
   (void)shape, (void)projection;
   return !arch->tied;
 }
 
 static bool whole(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
-  (void)arch;
-  return shape->rank[projection] == 0;
+  return olica_arch_has(arch, projection) && shape->rank[projection] == 0;
 }
 
 static bool factored(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
-  (void)arch;
-  return shape->rank[projection] > 0;
+  return olica_arch_has(arch, projection) && shape->rank[projection] > 0;
 }
 
 static bool biased(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection) {
-  (void)arch;
-  return shape->bias[projection];
+  return olica_arch_has(arch, projection) && shape->bias[projection];
 }
 
 static bool norms_queries(const olica_arch *arch, const olica_layer_shape *shape,
@@ -75,12 +107,22 @@ static bool branched(const olica_arch *arch, const olica_layer_shape *shape, oli
 static const olica_tensor_row table[OLICA_TENSORS] = {
     MODEL(EMBED, "embed_tokens", "embed_tokens.weight", MODEL, VOCABULARY, HIDDEN, always),
     MODEL(NORM, "norm", "norm.weight", MODEL, HIDDEN, NONE, always),
+    MODEL(NORM_BIAS, "norm_bias", "norm.bias", MODEL, HIDDEN, NONE, with_bias),
     MODEL(HEAD, "lm_head", "", HEAD, VOCABULARY, HIDDEN, untied),
-    LAYER(INPUT_NORM, "input_layernorm", "input_layernorm.weight", LAYER, HIDDEN, NONE, always, input_norm),
+    LAYER(INPUT_NORM, "input_layernorm", "input_layernorm.weight", LAYER, HIDDEN, NONE, with_input,
+          input_norm),
     LAYER(FFN_NORM, "post_attention_layernorm", "post_attention_layernorm.weight", LAYER, HIDDEN, NONE,
-          always, ffn_norm),
+          with_ffn_input, ffn_norm),
     LAYER(Q_NORM, "q_norm", "q_norm.weight", ATTENTION, QUERIES, NONE, norms_queries, q_norm),
     LAYER(K_NORM, "k_norm", "k_norm.weight", ATTENTION, KEYS, NONE, norms_queries, k_norm),
+    LAYER(INPUT_NORM_BIAS, "input_layernorm_bias", "input_layernorm.bias", LAYER, HIDDEN, NONE,
+          with_input_bias, input_norm_bias),
+    LAYER(FFN_NORM_BIAS, "post_attention_layernorm_bias", "post_attention_layernorm.bias", LAYER, HIDDEN,
+          NONE, with_ffn_input_bias, ffn_norm_bias),
+    LAYER(ATTENTION_OUTPUT_NORM, "attention_output_norm", "post_attention_layernorm.weight", LAYER, HIDDEN,
+          NONE, with_outputs, attention_output_norm),
+    LAYER(FFN_OUTPUT_NORM, "ffn_output_norm", "post_feedforward_layernorm.weight", LAYER, HIDDEN, NONE,
+          with_outputs, ffn_output_norm),
     LINEAR(Q, ATTENTION),
     LINEAR(K, ATTENTION),
     LINEAR(V, ATTENTION),
@@ -280,11 +322,12 @@ olica_status olica_tensors_measure(const olica_catalog *catalog, const olica_arc
   if (naming == OLICA_NAMING_PUBLISHED) return OLICA_OK; /* config.json has said it all */
   const gauge heads = {OLICA_TENSOR_HEADS_KEPT, 0, 1, shape->kv_before, &shape->kv_heads};
   OLICA_TRY(measure(catalog, arch, naming, layer, &heads));
+  olica_projection wide = olica_arch_has(arch, OLICA_GATE) ? OLICA_GATE : OLICA_UP;
   const gauge gauges[] = {
       {olica_tensors_linear(OLICA_V, OLICA_PART_B), 0, shape->kv_heads, arch->head, &shape->values},
-      {olica_tensors_linear(OLICA_GATE, OLICA_PART_B), 0, 1, shape->ffn, &shape->ffn},
+      {olica_tensors_linear(wide, OLICA_PART_B), 0, 1, shape->ffn, &shape->ffn},
       {olica_tensors_linear(OLICA_V, OLICA_PART_WEIGHT), 0, shape->kv_heads, arch->head, &shape->values},
-      {olica_tensors_linear(OLICA_GATE, OLICA_PART_WEIGHT), 0, 1, shape->ffn, &shape->ffn},
+      {olica_tensors_linear(wide, OLICA_PART_WEIGHT), 0, 1, shape->ffn, &shape->ffn},
       {OLICA_TENSOR_BRANCH_A, 1, 1, arch->hidden, &shape->branch}};
   for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
     OLICA_TRY(measure(catalog, arch, naming, layer, &gauges[i]));

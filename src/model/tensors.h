@@ -16,35 +16,6 @@
 #define OLICA_CHECKPOINT_FORMAT "olica-checkpoint"
 enum { OLICA_CHECKPOINT_SCHEMA = 1 };
 
-/* The tensors of a projection, in the order of their rows. */
-typedef enum olica_part {
-  OLICA_PART_WEIGHT, /* not cut in rank; else b·a */
-  OLICA_PART_B,
-  OLICA_PART_A,
-  OLICA_PART_BIAS,
-  OLICA_PARTS
-} olica_part;
-
-/* The rows: first the tensors outside of the layers, then those of a layer. */
-typedef enum olica_tensor_id {
-  OLICA_TENSOR_EMBED,
-  OLICA_TENSOR_NORM,
-  OLICA_TENSOR_HEAD,
-  OLICA_TENSORS_MODEL, /* number of tensors outside of the layers, and id of the first in a layer */
-  OLICA_TENSOR_INPUT_NORM = OLICA_TENSORS_MODEL,
-  OLICA_TENSOR_FFN_NORM,
-  OLICA_TENSOR_Q_NORM,
-  OLICA_TENSOR_K_NORM,
-  OLICA_TENSOR_LINEAR, /* four of each projection: olica_tensors_linear */
-  OLICA_TENSOR_HEADS_KEPT = OLICA_TENSOR_LINEAR + OLICA_PARTS * OLICA_PROJECTIONS,
-  OLICA_TENSOR_VALUES_KEPT,
-  OLICA_TENSOR_FFN_KEPT,
-  OLICA_TENSOR_BRANCH_A,
-  OLICA_TENSOR_BRANCH_B,
-  OLICA_TENSORS,
-  OLICA_TENSORS_LAYER = OLICA_TENSORS - OLICA_TENSORS_MODEL /* number of rows of a layer; none has them all */
-} olica_tensor_id;
-
 /* Published: as the family's models on Hugging Face. */
 typedef enum olica_naming { OLICA_NAMING_PUBLISHED, OLICA_NAMING_CHECKPOINT } olica_naming;
 
@@ -80,7 +51,8 @@ typedef struct olica_tensor_row {
   olica_projection projection; /* OLICA_PROJECTIONS: of none */
   bool is_list;                /* int32 indices of what is kept; else weights */
   olica_extent extent[2];
-  /* Tells whether a layer of that shape has the tensor; shape is NULL for one outside of the layers. */
+  /* Tells whether a layer of that shape has the tensor; shape is NULL for one outside of the layers. A
+   * projection's weight is also absent where the family has no such projection. */
   bool (*present)(const olica_arch *arch, const olica_layer_shape *shape, olica_projection projection);
   size_t field; /* offset in olica_layer of the pointer to its numbers; 0 outside of the layers */
 } olica_tensor_row;

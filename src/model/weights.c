@@ -29,7 +29,7 @@ void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *s
                                        [OLICA_K] = shape->kv_heads * arch->head,
                                        [OLICA_V] = shape->kv_heads * shape->values,
                                        [OLICA_O] = arch->hidden,
-                                       [OLICA_GATE] = shape->ffn,
+                                       [OLICA_GATE] = olica_arch_has(arch, OLICA_GATE) ? shape->ffn : 0,
                                        [OLICA_UP] = shape->ffn,
                                        [OLICA_DOWN] = arch->hidden};
   *out = outs[projection];

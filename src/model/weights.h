@@ -30,8 +30,10 @@ typedef struct olica_layer_shape {
 
 typedef struct olica_layer {
   olica_layer_shape shape;
-  float *input_norm, *ffn_norm; /* [d] */
-  float *q_norm, *k_norm;       /* [h], or of all heads (arch.qk_norm); NULL: none */
+  float *input_norm, *ffn_norm;                   /* [d], NULL: the layer has none */
+  float *q_norm, *k_norm;                         /* [h], or of all heads (arch.qk_norm); NULL: none */
+  float *attention_output_norm, *ffn_output_norm; /* [d] likewise, behind attention and FFN */
+  float *input_norm_bias, *ffn_norm_bias;         /* [d] likewise */
   olica_linear linear[OLICA_PROJECTIONS];
   float *branch_a, *branch_b; /* [d x r], [r x d]: y += (x a) b; NULL without a branch */
   int32_t *heads_kept;        /* [K'] key/value heads, ascending, NULL: all */
@@ -48,7 +50,7 @@ olica_layer_shape olica_layer_shape_dense(const olica_arch *arch, int layer,
 int olica_layer_shape_heads(const olica_layer_shape *shape);
 
 /* Out and in of a projection in a layer of that shape: q [H'·h x d], k [K'·h x d], v [K'·n x d], o [d x
- * H'·n], gate, up [f' x d], down [d x f']. Pure. */
+ * H'·n], gate, up [f' x d], down [d x f']; a plain FFN's gate [0 x d]. Pure. */
 void olica_layer_shape_linear(const olica_arch *arch, const olica_layer_shape *shape,
                               olica_projection projection, int *out, int *in);
 

@@ -104,14 +104,16 @@ olica_status olica_select_value_importance(olica_env *env, const olica_arch *arc
 olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                             const olica_energies *energies, double *importance) {
   int d = arch->hidden, f = arch->ffn;
+  const float *gate = dense->linear[OLICA_GATE].weight, *up = dense->linear[OLICA_UP].weight;
   double *square;
   OLICA_TRY(OLICA_NEW(env, square, (size_t)f));
   column_squares(dense->linear[OLICA_DOWN].weight, d, f, square);
 #pragma omp parallel for schedule(static)
-  for (int n = 0; n < f; n++)
-    importance[n] = weighted_norm(dense->linear[OLICA_UP].weight + (size_t)n * d, energies->ffn, d) +
-                    weighted_norm(dense->linear[OLICA_GATE].weight + (size_t)n * d, energies->ffn, d) +
-                    sqrt(square[n] * energies->neuron[n]);
+  for (int n = 0; n < f; n++) {
+    double gated = gate ? weighted_norm(gate + (size_t)n * d, energies->ffn, d) : 0;
+    importance[n] =
+        weighted_norm(up + (size_t)n * d, energies->ffn, d) + gated + sqrt(square[n] * energies->neuron[n]);
+  }
   olica_memory_free(env, square);
   return OLICA_OK;
 }
@@ -180,7 +182,8 @@ void olica_select_copy(const olica_context *context, const olica_arch *arch, con
   copy_rows(&from[OLICA_V], &to[OLICA_V], values, h, n, heads, pruned->values_kept);
   copy_columns(&from[OLICA_O], &to[OLICA_O], outputs, olica_layer_shape_heads(&pruned->shape),
                arch->heads / arch->kv_heads, h, n, heads, pruned->values_kept);
-  copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, NULL, pruned->ffn_kept);
+  if (olica_arch_has(arch, OLICA_GATE))
+    copy_rows(&from[OLICA_GATE], &to[OLICA_GATE], neurons, f, kept_f, NULL, pruned->ffn_kept);
   copy_rows(&from[OLICA_UP], &to[OLICA_UP], neurons, f, kept_f, NULL, pruned->ffn_kept);
   copy_columns(&from[OLICA_DOWN], &to[OLICA_DOWN], outputs, 1, 1, f, kept_f, NULL, pruned->ffn_kept);
   olica_shared_fence(context);

@@ -25,7 +25,8 @@ olica_status olica_select_curve(olica_env *env, const double *importance, int n,
 olica_status olica_select_value_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                            const olica_energies *energies, double *importance);
 
-/* importance [f] of the FFN's neurons: from their rows of up and gate and their column of down. */
+/* importance [f] of the FFN's neurons: from their rows of up and, if there is one, gate, and their column of
+ * down. */
 olica_status olica_select_neuron_importance(olica_env *env, const olica_arch *arch, const olica_layer *dense,
                                             const olica_energies *energies, double *importance);
 

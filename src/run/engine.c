@@ -49,7 +49,7 @@ olica_status olica_engine_prepare(olica_engine *engine, const olica_plan *plan) 
   if (olica_setup_prunes(engine->setup)) OLICA_TRY(prepare_method(engine, &plan->largest));
   OLICA_TRY(olica_riders_prepare(engine->riders, engine->kernel, engine->forward));
   size_t panel = (size_t)engine->setup->source->panel_rows * (size_t)arch->hidden * sizeof(float);
-  OLICA_AGREE(context, OLICA_NEW(context->env, engine->gains, (size_t)arch->hidden));
+  OLICA_AGREE(context, OLICA_NEW(context->env, engine->gains, olica_arch_norm_numbers(arch)));
   OLICA_TRY(olica_shared_create(context, "a table's panel", panel, &engine->panel));
   if (engine->riders->compares)
     OLICA_TRY(olica_shared_create(context, "a panel of the dense model", panel, &engine->dense_panel));

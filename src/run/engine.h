@@ -27,7 +27,7 @@ typedef struct olica_engine {
   olica_shared *pruned;      /* the node's memory for the pruned layer; NULL: nothing is pruned */
   olica_shared *panel;       /* [panel_rows x d] of a table */
   olica_shared *dense_panel; /* the same rows before rounding; NULL: no rider compares */
-  float *gains;              /* [d] of the final norm */
+  float *gains;              /* of the final norm [olica_arch_norm_numbers] */
 
   olica_checkpoint *checkpoint; /* while the last sweep writes it */
 } olica_engine;

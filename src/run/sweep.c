@@ -67,7 +67,8 @@ static olica_status finish_stream(olica_engine *engine, ending e) {
   olica_timer_stop(&env->timers);
   OLICA_TRY(status);
   if (pruned)
-    OLICA_TRY(olica_weights_round(env, engine->setup->dtype, "norm", engine->gains, (size_t)arch->hidden));
+    OLICA_TRY(
+        olica_weights_round(env, engine->setup->dtype, "norm", engine->gains, olica_arch_norm_numbers(arch)));
   if (pruned) OLICA_TRY(olica_checkpoint_write_norm(engine->checkpoint, engine->gains));
   OLICA_TRY(begin_scores(engine, &e));
   if (use.score || use.scorer || write) OLICA_TRY(olica_tables_pass(engine, &use));

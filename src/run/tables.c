@@ -55,10 +55,11 @@ static olica_status round_panel(olica_engine *engine, olica_table table, int64_t
 
 /* The calibration's, the method's own and the riders' streams. */
 static void embed_panel(const olica_engine *engine, int64_t first, int64_t count, const float *rows) {
+  const olica_arch *arch = &engine->setup->source->arch;
   olica_own_stream own[OLICA_OWN_STREAMS];
   int streams = engine->state ? olica_method_streams(engine->setup->method, engine->state, own) : 0;
-  olica_stream_embed(engine->stream, first, count, rows);
-  for (int i = 0; i < streams; i++) olica_stream_embed(own[i].stream, first, count, rows);
+  olica_stream_embed(engine->stream, arch, first, count, rows);
+  for (int i = 0; i < streams; i++) olica_stream_embed(own[i].stream, arch, first, count, rows);
   olica_riders_embed(engine->riders, first, count, rows);
 }
 

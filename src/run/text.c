@@ -42,7 +42,7 @@ void olica_text_close(olica_text *t) {
 
 static void embed(void *self, int64_t first, int64_t count, const float *rows) {
   const olica_text *t = self;
-  olica_stream_embed(t->perplexity->stream, first, count, rows);
+  olica_stream_embed(t->perplexity->stream, t->perplexity->arch, first, count, rows);
 }
 
 static olica_status advance(void *self, const olica_maps *maps) {

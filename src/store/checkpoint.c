@@ -213,8 +213,10 @@ olica_status olica_checkpoint_write_rows(olica_checkpoint *checkpoint, olica_tab
 }
 
 olica_status olica_checkpoint_write_norm(olica_checkpoint *checkpoint, const float *norm) {
-  return olica_writer_write(checkpoint->writer, checkpoint->model[OLICA_TENSOR_NORM], 0,
-                            checkpoint->arch.hidden, norm);
+  int d = checkpoint->arch.hidden;
+  OLICA_TRY(olica_writer_write(checkpoint->writer, checkpoint->model[OLICA_TENSOR_NORM], 0, d, norm));
+  if (!olica_tensors_present(&checkpoint->arch, NULL, OLICA_TENSOR_NORM_BIAS)) return OLICA_OK;
+  return olica_writer_write(checkpoint->writer, checkpoint->model[OLICA_TENSOR_NORM_BIAS], 0, d, norm + d);
 }
 
 static bool same_shape(const olica_layer_shape *a, const olica_layer_shape *b) {

@@ -97,12 +97,13 @@ static void outside_of_the_layers(void **state) {
   (void)state;
   const char *const names[][2] = {{"model/embed_tokens", "model.embed_tokens.weight"},
                                   {"model/norm", "model.norm.weight"},
+                                  {"model/norm_bias", "model.norm.bias"},
                                   {"model/lm_head", "lm_head.weight"}};
-  const int64_t numbers[] = {50 * 16, 16, 50 * 16};
+  const int64_t numbers[] = {50 * 16, 16, 0, 50 * 16};
   olica_arch_layer layers[LAYERS];
   olica_arch arch = make_arch("llama", layers);
   char name[OLICA_TENSOR_NAME];
-  assert_int_equal(OLICA_TENSORS_MODEL, 3);
+  assert_int_equal(OLICA_TENSORS_MODEL, 4);
   for (olica_tensor_id id = 0; id < OLICA_TENSORS_MODEL; id++) {
     assert_true(olica_tensors_name(&arch, OLICA_NAMING_CHECKPOINT, id, 0, name));
     assert_string_equal(name, names[id][0]);

@@ -12,17 +12,24 @@ static size_t lay_out(olica_dropped *dropped, olica_dtype precision, void *block
   olica_arena arena = {.block = block};
   int n = dropped->count, d = dropped->d;
   size_t numbers = (size_t)n * (size_t)d;
-  OLICA_TAKE(&arena, dropped->gate, numbers);
+  if (dropped->gated) OLICA_TAKE(&arena, dropped->gate, numbers);
   OLICA_TAKE(&arena, dropped->up, numbers);
   OLICA_TAKE(&arena, dropped->down, numbers);
-  OLICA_TAKE(&arena, dropped->room[0], olica_packed_measure(precision, n, d));
+  if (dropped->gated) OLICA_TAKE(&arena, dropped->room[0], olica_packed_measure(precision, n, d));
   OLICA_TAKE(&arena, dropped->room[1], olica_packed_measure(precision, n, d));
   OLICA_TAKE(&arena, dropped->room[2], olica_packed_measure(precision, d, n));
   return arena.used;
 }
 
-olica_hold olica_dropped_hold(olica_ledger *ledger, olica_dtype precision, int count, int d) {
-  olica_dropped dropped = {.count = count, .d = d};
+/* The neurons that a cut drops, without their weights. */
+static olica_dropped outline(const olica_arch *arch, int count) {
+  return (olica_dropped){
+      .arch = arch, .count = count, .d = arch->hidden, .gated = olica_arch_has(arch, OLICA_GATE)};
+}
+
+olica_hold olica_dropped_hold(olica_ledger *ledger, const olica_arch *arch, olica_dtype precision,
+                              int count) {
+  olica_dropped dropped = outline(arch, count);
   olica_hold before = olica_ledger_mark(ledger);
   olica_ledger_hold(ledger, 2 * (size_t)count * sizeof *dropped.gate_bias);
   olica_ledger_hold_node(ledger, lay_out(&dropped, precision, NULL));
@@ -53,7 +60,7 @@ static void copy_neuron(const olica_layer *dense, int from, olica_dropped *dropp
   if (dropped->gate_bias) dropped->gate_bias[to] = gate->bias[from];
   if (dropped->up_bias) dropped->up_bias[to] = up->bias[from];
   if (!mine) return;
-  memcpy(dropped->gate + to * d, gate->weight + from * d, d * sizeof(float));
+  if (dropped->gated) memcpy(dropped->gate + to * d, gate->weight + from * d, d * sizeof(float));
   memcpy(dropped->up + to * d, up->weight + from * d, d * sizeof(float));
   for (size_t row = 0; row < d; row++)
     dropped->down[row * dropped->count + to] = down->weight[row * down->in + from];
@@ -84,17 +91,18 @@ static olica_status pack_all(olica_dropped *dropped) {
   const olica_packed_weights gate = {.out = n, .in = d, .w = dropped->gate},
                              up = {.out = n, .in = d, .w = dropped->up},
                              down = {.out = d, .in = n, .w = dropped->down};
-  OLICA_TRY(pack_dropped(dropped, 0, gate, &dropped->packed_gate));
+  if (dropped->gated) OLICA_TRY(pack_dropped(dropped, 0, gate, &dropped->packed_gate));
   OLICA_TRY(pack_dropped(dropped, 1, up, &dropped->packed_up));
   return pack_dropped(dropped, 2, down, &dropped->packed_down);
 }
 
-olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
-                                  const olica_layer *pruned, int d, olica_dropped **out) {
+olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                                  const olica_layer *dense, const olica_layer *pruned, olica_dropped **out) {
   olica_dropped *dropped = NULL;
   OLICA_AGREE(context, OLICA_NEW(context->env, dropped, 1));
-  *dropped = (olica_dropped){
-      .context = context, .kernel = kernel, .count = dense->shape.ffn - pruned->shape.ffn, .d = d};
+  *dropped = outline(arch, dense->shape.ffn - pruned->shape.ffn);
+  dropped->context = context;
+  dropped->kernel = kernel;
   *out = dropped;
   assert(dropped->count > 0); /* otherwise the budget has no branch */
   OLICA_TRY(allocate(pruned, dropped));
@@ -125,12 +133,13 @@ static void add_bias(float *rows, const float *bias, int tokens, int width) {
 void olica_dropped_apply(const olica_dropped *dropped, int tokens, const float *a, float *gate, float *up,
                          float *residual) {
   int n = dropped->count, d = dropped->d;
-  olica_packed_multiply(dropped->packed_gate, tokens, a, d, gate);
+  float *neurons = dropped->gated ? gate : up;
+  if (dropped->gated) olica_packed_multiply(dropped->packed_gate, tokens, a, d, gate);
   olica_packed_multiply(dropped->packed_up, tokens, a, d, up);
   add_bias(gate, dropped->gate_bias, tokens, n);
   add_bias(up, dropped->up_bias, tokens, n);
-  olica_forward_neurons(tokens, n, gate, up);
-  olica_packed_multiply(dropped->packed_down, tokens, gate, n, residual);
+  olica_forward_neurons(dropped->arch, tokens, n, neurons, dropped->gated ? up : NULL);
+  olica_packed_multiply(dropped->packed_down, tokens, neurons, n, residual);
 }
 
 /* w_j = sigmoid((r_j - mean r) / 0.05), in place. */

@@ -9,7 +9,9 @@
 typedef struct olica_dropped {
   olica_context *context;
   olica_kernel *kernel;
+  const olica_arch *arch; /* borrowed */
   int count, d;
+  bool gated;                 /* a plain FFN has no gate: gate, its bias and its packed form are NULL */
   olica_shared *shared;       /* of the node: the weights, and the kernel's packed form */
   float *gate, *up;           /* [count x d] */
   float *down;                /* [d x count] */
@@ -19,12 +21,13 @@ typedef struct olica_dropped {
 } olica_dropped;
 
 /* Copies and packs the dropped neurons. Collective on the context. OLICA_ERR_MEMORY. */
-olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_layer *dense,
-                                  const olica_layer *pruned, int d, olica_dropped **dropped);
+olica_status olica_dropped_create(olica_context *context, olica_kernel *kernel, const olica_arch *arch,
+                                  const olica_layer *dense, const olica_layer *pruned,
+                                  olica_dropped **dropped);
 void olica_dropped_destroy(olica_dropped *dropped); /* collective on the node; NULL allowed */
 
 /* Holds on a ledger what that allocates for `count` dropped neurons, with biases. */
-olica_hold olica_dropped_hold(olica_ledger *ledger, olica_dtype precision, int count, int d);
+olica_hold olica_dropped_hold(olica_ledger *ledger, const olica_arch *arch, olica_dtype precision, int count);
 
 /* residual [tokens x d] := the FFN of the dropped neurons at inputs a [tokens x d]; gate, up [tokens x count]
  * are workspace. Not collective. */

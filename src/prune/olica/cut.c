@@ -89,7 +89,7 @@ static olica_status collect_residual(const olica_state *state, const olica_layer
   residual_work r = {0};
   OLICA_TRY(olica_fit_sums_create(context, job->kernel, OLICA_SIDES, job->stream->hidden, job->stream->tokens,
                                   olica_olica_pack(state), sums));
-  OLICA_TRY(olica_dropped_create(context, job->kernel, dense, pruned, job->stream->hidden, &r.dropped));
+  OLICA_TRY(olica_dropped_create(context, job->kernel, job->model.arch, dense, pruned, &r.dropped));
   OLICA_AGREE(context, create_residual(state, &r));
   OLICA_AGREE(context, add_residuals(state, &r, work, *sums));
   destroy_residual(context->env, &r);
@@ -173,7 +173,7 @@ static void replay_residual(olica_ledger *ledger, const olica_method_model *mode
                             const olica_method_site *site, int count) {
   int d = model->arch->hidden;
   residual_work r = {.rows = site->pack_rows, .d = d, .count = count};
-  olica_hold dropped = olica_dropped_hold(ledger, site->precision, count, d);
+  olica_hold dropped = olica_dropped_hold(ledger, model->arch, site->precision, count);
   olica_ledger_touch(ledger, lay_out(&r, NULL));
   olica_ledger_release(ledger, dropped);
 }

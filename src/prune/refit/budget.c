@@ -24,10 +24,12 @@ olica_refit_options olica_refit_options_of(const olica_method_model *model) {
   return *(const olica_refit_options *)model->settings;
 }
 
-/* Parameters of a layer's FFN neuron: rows of gate and up with their biases, a column of down. */
+/* Parameters of a layer's FFN neuron: rows of gate, if there is one, and up with their biases, a column of
+ * down. */
 static int64_t neuron_numbers(const olica_method_model *model) {
-  const olica_layer_shape *dense = &model->dense[0];
-  return 3 * (int64_t)model->arch->hidden + dense->bias[OLICA_GATE] + dense->bias[OLICA_UP];
+  olica_layer_shape cut = model->dense[0];
+  cut.ffn--;
+  return olica_layer_shape_total(model->arch, &model->dense[0]) - olica_layer_shape_total(model->arch, &cut);
 }
 
 static bool is_layerwise(const olica_refit_options *options) {

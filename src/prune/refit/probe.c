@@ -133,14 +133,16 @@ olica_status olica_refit_probes_begin(olica_refit_probes *p, const float *gains)
 }
 
 void olica_refit_probes_add(olica_refit_probes *p, int64_t count, olica_packed *rows) {
-  int tokens = p->dense->tokens, d = p->dense->hidden;
+  const olica_arch *arch = p->job->model.arch;
+  int tokens = p->dense->tokens;
   int64_t last = -1;
   for (int64_t i = 0; i < p->cut->count; i++) {
     int64_t s = (p->cut->first + i) / p->layers;
     if (s != last)
-      olica_packed_multiply(rows, tokens, p->everywhere + (size_t)s * sequence_numbers(p), d, p->logits[0]);
+      olica_forward_logits(arch, rows, tokens, p->everywhere + (size_t)s * sequence_numbers(p), count,
+                           p->logits[0]);
     last = s;
-    olica_packed_multiply(rows, tokens, olica_stream_sequence(p->cut, i), d, p->logits[1]);
+    olica_forward_logits(arch, rows, tokens, olica_stream_sequence(p->cut, i), count, p->logits[1]);
 #pragma omp parallel for schedule(static)
     for (int t = 0; t < tokens; t++) {
       size_t at = (size_t)t * (size_t)count;

@@ -1,0 +1,15 @@
+/* Tensors that hold several of our tensors, row behind row: qkv_proj, gate_up_proj. A family's published name
+ * "qkv_proj.weight[q]" says that the tensor is a part of qkv_proj.weight; parts lie in the order of the ids.
+ * Private to model. */
+#ifndef OLICA_MODEL_FUSED_H
+#define OLICA_MODEL_FUSED_H
+
+#include "io/catalog.h"
+#include "model/arch.h"
+
+/* Replaces fused tensors in the catalog of a Hugging Face directory by their parts, ranges of the same bytes,
+ * under those names. Not collective, but every rank does the same. A tensor that has not the rows of its
+ * parts is OLICA_ERR_INPUT; OLICA_ERR_MEMORY. */
+olica_status olica_fused_divide(olica_catalog *catalog, const olica_arch *arch);
+
+#endif
