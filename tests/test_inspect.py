@@ -196,6 +196,27 @@ def test_differences_are_numpys(job, forms, tmp_path):
     assert {"name": "layers.0.up_proj", "a": [32, 16], "b": [inspect(at / "pruned.h5")["layers"][0]["ffn_width"], 16]} in dense["tensors"]["other_shape"]
 
 
+def test_a_checkpoint_against_its_compact_export(tmp_path):
+    """All weights are equal, the branch's factors too, which the export has transposed; a changed one is found."""
+    make_model(tmp_path / "model", layers=2)
+    make_ids(tmp_path / "ids.npy", rows=8)
+    run_job(tmp_path, 1, {"model": {"path": tmp_path / "model"}, "calibration": {"tokens": tmp_path / "ids.npy", "samples": 8, "length": 8},
+                          "prune": {"method": "olica", "sparsity": 0.2, "mlp_num": 1, "ratio": 0.2}}, name="p")
+    done = run("--export", f"compact:{tmp_path}/compact", tmp_path / "p.h5")
+    assert done.returncode == 0, done.stderr
+    branches = [layer.get("branch_rank", 0) for layer in inspect(tmp_path / "p.h5")["layers"]]
+    assert sum(branches) > 0 and [layer.get("branch_rank", 0) for layer in inspect(tmp_path / "compact")["layers"]] == branches
+    d = diff(tmp_path / "p.h5", tmp_path / "compact")
+    assert d["layers"] == [] and d["parameters"] == {} and d["tensors"]["differing"] == d["tensors"]["other_shape"] == d["tensors"]["only_b"] == []
+    assert d["tensors"]["equal"] > 15 and all(name.endswith("kept") or name.startswith("meta.") for name in d["tensors"]["only_a"])
+    with h5py.File(tmp_path / "p.h5", "r+") as file:
+        a = file[f"model/layers/{branches.index(max(branches)):03d}/branch/a"]
+        a[2, 1] += 1
+        del a.attrs["crc32"]
+    changed = diff(tmp_path / "p.h5", tmp_path / "compact")["tensors"]["differing"]
+    assert [(row["name"].split(".", 2)[2], row["differ"]) for row in changed] == [("branch.a", 1)] and changed[0]["largest"] == pytest.approx(1)
+
+
 def test_directory_against_gguf(forms):
     at, _ = forms
     d = diff(at / "hf", at / "tiny.gguf")["tensors"]

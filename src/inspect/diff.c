@@ -77,7 +77,7 @@ static json_t *compare_parameters(json_t *a, json_t *b) {
 
 /* Errors and sensitivities count where both are known; widths and ranks always: what is absent is 0. */
 static bool is_measured(const json_t *value) {
-  return json_is_real(value) || json_is_null(value);
+  return json_is_real(value) || json_is_null(value) || json_is_number(json_array_get(value, 0));
 }
 
 static bool is_nothing(const json_t *value) {

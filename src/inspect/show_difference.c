@@ -61,7 +61,8 @@ static void print_layers(FILE *to, const json_t *layers) {
     const char *between = " ";
     fprintf(to, "  %3lld ", (long long)json_integer_value(json_object_get(row, "layer")));
     json_object_foreach(row, key, both) {
-      if (!json_is_array(both)) continue;
+      /* Not the layer's number, nor spectra and the like. */
+      if (!json_is_array(both) || json_is_number(json_array_get(json_array_get(both, 0), 0))) continue;
       fprintf(to, "%s%s ", between, key);
       print_pair(to, both);
       between = ", ";

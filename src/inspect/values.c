@@ -60,7 +60,16 @@ static json_t *shape_of(const olica_tensor *tensor) {
   return shape;
 }
 
-static bool same_shape(const olica_tensor *a, const olica_tensor *b) {
+/* A compact export has the factors of a branch, "branch.a.weight", transposed. */
+static bool is_turned(const entry *a, const entry *b) {
+  const bool mine = strstr(a->tensor->name, ".weight") != NULL,
+             other = strstr(b->tensor->name, ".weight") != NULL;
+  return a->place.role == OLICA_ROLE_BRANCH && mine != other && a->tensor->dims == 2 && b->tensor->dims == 2;
+}
+
+static bool same_shape(const entry *one, const entry *other) {
+  const olica_tensor *a = one->tensor, *b = other->tensor;
+  if (is_turned(one, other)) return a->shape[0] == b->shape[1] && a->shape[1] == b->shape[0];
   return a->dims == b->dims && memcmp(a->shape, b->shape, (size_t)a->dims * sizeof *a->shape) == 0;
 }
 
@@ -107,6 +116,35 @@ static olica_status sum_up(comparison *c, const olica_tensor *a, const olica_ten
   return OLICA_OK;
 }
 
+/* Reads and decodes a whole tensor of weights into counted memory, the caller's. */
+static olica_status load(comparison *c, int side, const olica_tensor *tensor, float **numbers) {
+  const int64_t count = olica_describe_numbers(tensor);
+  OLICA_TRY(OLICA_NEW(c->env, *numbers, (size_t)count));
+  for (int64_t first = 0, n; first < count; first += n) {
+    n = count - first < BLOCK ? count - first : BLOCK;
+    OLICA_TRY(olica_catalog_read(c->of[side]->catalog, tensor, first, n, c->raw[side]));
+    memcpy(*numbers + first, decode(c, side, tensor, n), (size_t)n * sizeof **numbers);
+  }
+  return OLICA_OK;
+}
+
+/* As sum_up, of a [m x n] and b [n x m]. */
+static olica_status sum_up_turned(comparison *c, const olica_tensor *a, const olica_tensor *b, sums *all) {
+  const int64_t m = a->shape[0], n = a->shape[1];
+  float *x = NULL, *y = NULL, *column = NULL;
+  olica_status status = load(c, 0, a, &x);
+  if (status == OLICA_OK) status = load(c, 1, b, &y);
+  if (status == OLICA_OK) status = OLICA_NEW(c->env, column, (size_t)n);
+  for (int64_t i = 0; i < m && status == OLICA_OK; i++) {
+    for (int64_t k = 0; k < n; k++) column[k] = y[k * m + i];
+    add(x + i * n, column, n, all);
+  }
+  olica_memory_free(c->env, x);
+  olica_memory_free(c->env, y);
+  olica_memory_free(c->env, column);
+  return status;
+}
+
 static json_t *real_or_null(double x, bool unknown) {
   return isfinite(x) && !unknown ? json_real(x) : json_null();
 }
@@ -137,7 +175,7 @@ static const char *why_not(const comparison *c, const entry *a, const entry *b) 
 
 static olica_status compare(comparison *c, const entry *a, const entry *b) {
   sums all = {0};
-  if (!same_shape(a->tensor, b->tensor)) {
+  if (!same_shape(a, b)) {
     json_array_append_new(c->other_shape, json_pack("{s:s, s:o, s:o}", "name", a->place.name, "a",
                                                     shape_of(a->tensor), "b", shape_of(b->tensor)));
     return OLICA_OK;
@@ -147,7 +185,7 @@ static olica_status compare(comparison *c, const entry *a, const entry *b) {
     json_array_append_new(c->not_compared, json_pack("{s:s, s:s}", "name", a->place.name, "why", why));
     return OLICA_OK;
   }
-  OLICA_TRY(sum_up(c, a->tensor, b->tensor, &all));
+  OLICA_TRY((is_turned(a, b) ? sum_up_turned : sum_up)(c, a->tensor, b->tensor, &all));
   c->compared++;
   if (all.differ > 0)
     put_differing(c, a, &all);
