@@ -115,8 +115,8 @@ $(unit): $(objects_in)/tests/unit/%: $(objects_in)/tests/unit/%.o $(objects_in)/
 $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
-# What the tests preload to make the system fail. No sanitizers: it is loaded before theirs.
-shim = $(objects_in)/tests/faults/shim.so $(objects_in)/tests/faults/unknown_processor.so
+# What the tests preload to make the system fail, or wait well. No sanitizers: it is loaded before theirs.
+shim = $(addprefix $(objects_in)/tests/faults/,shim.so unknown_processor.so patience.so)
 $(shim): $(objects_in)/%.so: %.c
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl

@@ -7,6 +7,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("OLICA_MPI", str(ROOT / "build" / "olica_mpi"))
 OBJECTS = ROOT / "build" / os.environ.get("OLICA_BUILD", "release")
+PATIENCE = OBJECTS / "tests" / "faults" / "patience.so"
 DEMO = ROOT / "input" / "demo"
 SHARED = ROOT.parent / "shared"
 HANGS = 600  # seconds after which a run counts as one that hangs: processors, kernels of BLAS and their load differ tenfold
@@ -35,6 +36,8 @@ def mpirun(ranks, *arguments, program=BINARY, timeout=HANGS, env=None, cwd=None,
     command = ["mpirun", "--oversubscribe", "--bind-to", "none", *options, "-n", str(ranks), str(program), *map(str, arguments)]
     # Ranks that outnumber the cores must not spin; the C test programs do not see to it themselves.
     extra = {"OMPI_MCA_mpi_yield_when_idle": 1} if ranks > 1 else {}
+    if ranks > 1 and PATIENCE.exists() and OBJECTS.name != "asan":  # the sanitizers want to be loaded first
+        extra["LD_PRELOAD"] = PATIENCE
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
                           env=environment(**extra, **(env or {})), errors="replace")
 

@@ -94,9 +94,11 @@ static inline double distance(int count, const double *a, const double *b) {
 static inline double *product(int m, int n, int k, int ta, const double *a, int tb, const double *b) {
   double *c = numbers(m * n);
   for (int i = 0; i < m; i++)
-    for (int j = 0; j < n; j++)
-      for (int l = 0; l < k; l++)
-        c[i * n + j] += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j];
+    for (int l = 0; l < k; l++) {
+      double factor = a[ta ? l * m + i : i * k + l];
+      const double *restrict from = b + (tb ? l : l * n);
+      for (int j = 0; j < n; j++) c[i * n + j] += factor * from[tb ? j * k : j];
+    }
   return c;
 }
 

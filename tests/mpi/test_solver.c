@@ -358,7 +358,7 @@ static void check_spread(tally *t, olica_solver *solver, const char *where) {
 }
 
 static void check_solver(tally *t, olica_pool *pool, olica_placement place) {
-  static const int sizes[] = {1, 2, 7, 64, 150};
+  static const int sizes[] = {1, 2, 7, 32, 85}; /* whole blocks, and a ragged last one */
   char where[OLICA_SOLVER_TEXT];
   olica_solver *solver, *again;
   if (olica_pool_solver(pool, place, &solver) != OLICA_OK) abort();
