@@ -38,7 +38,7 @@ static const struct {
      RUNS_ON(DIFF, other)},
     {{"--json", "", "with --inspect and --diff: prints JSON"}, INTO(FLAG, json)},
     {{"--export", "KIND:PATH FILE.h5",
-      "writes a checkpoint for other tools (doc/export.md), KIND:PATH as hf:DIR; at any rank count"},
+      "writes a checkpoint for other tools (doc/export.md), hf:DIR or gguf:FILE; any rank count"},
      RUNS_ON(EXPORT, export)},
     {{"--quiet", "", "warnings and the closing table only"}, INTO(FLAG, quiet)},
     {{"--fresh", "", "starts over: removes restart files, replaces a saved survey"}, INTO(FLAG, fresh)},

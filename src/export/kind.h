@@ -64,7 +64,7 @@ typedef struct olica_export_kind {
   olica_status (*beside)(olica_export *e);
 } olica_export_kind;
 
-extern const olica_export_kind olica_export_hf, olica_export_compact;
+extern const olica_export_kind olica_export_hf, olica_export_compact, olica_export_gguf;
 
 /* The file that marks a directory as an export under way; it goes before the directory gets its name. */
 #define OLICA_EXPORT_MARK ".olica_export_under_way"

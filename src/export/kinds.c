@@ -11,7 +11,8 @@
 #include "kind.h"
 
 /* Another form is one more file and one more row. */
-static const olica_export_kind *const kinds[] = {&olica_export_hf, &olica_export_compact};
+static const olica_export_kind *const kinds[] = {&olica_export_hf, &olica_export_compact,
+                                                &olica_export_gguf};
 
 enum { KINDS = sizeof kinds / sizeof *kinds, SHOWN = 120 };
 

@@ -31,7 +31,10 @@ olica_status olica_export_refuse(olica_export *e, const char *format, ...) {
   return olica_error_set(e->env, OLICA_ERR_CONFIG, "export %s:%s: %s", e->kind->name, e->path, text);
 }
 
+/* The tables are where the source has found them: a tied one may have either name. */
 static const olica_tensor *find(const olica_export *e, olica_tensor_id id, int layer) {
+  if (id == OLICA_TENSOR_EMBED) return e->source->table[OLICA_TABLE_EMBED];
+  if (id == OLICA_TENSOR_HEAD) return e->source->table[OLICA_TABLE_HEAD];
   olica_naming naming = e->source->is_checkpoint ? OLICA_NAMING_CHECKPOINT : OLICA_NAMING_PUBLISHED;
   return olica_tensors_find(e->source->catalog, &e->source->arch, naming, id, layer);
 }

@@ -12,6 +12,7 @@
 #include "par/comm.h"
 #include "par/partition.h"
 #include "par/watch.h"
+#include "q8_0.h"
 
 enum { BLOCK_NUMBERS = 1 << 20 }; /* filled together; the cuts depend on the shape alone */
 
@@ -29,7 +30,7 @@ static int64_t row_bytes(const olica_export_item *item) {
   case OLICA_EXPORT_BF16:
     return item->shape[1] * (int64_t)olica_number_size((olica_dtype)item->type);
   default:
-    return item->shape[1] / 32 * 34;
+    return item->shape[1] / OLICA_Q8_0_NUMBERS * OLICA_Q8_0_BYTES;
   }
 }
 
@@ -99,21 +100,30 @@ static double vanishing(olica_export_type type, const float *x, size_t n) {
   return count;
 }
 
+/* Returns the index of the first number that the type cannot hold, or n; books those that become 0. */
+static size_t beyond(olica_export *e, olica_export_type type, const float *x, size_t n) {
+  if (type == OLICA_EXPORT_Q8_0) return olica_export_q8_0_beyond(x, n, &e->small);
+  e->small += vanishing(type, x, n);
+  return olica_number_beyond((olica_dtype)type, x, n);
+}
+
 static olica_status encode(olica_export *e, const olica_export_item *item, int64_t first, const float *rows,
                            size_t n, void *to) {
-  olica_dtype dtype = item->type == OLICA_EXPORT_Q8_0 ? OLICA_FP16 : (olica_dtype)item->type;
-  size_t bad =
-      item->type == OLICA_EXPORT_Q8_0 ? olica_number_nonfinite(rows, n) : olica_number_beyond(dtype, rows, n);
+  bool blocks = item->type == OLICA_EXPORT_Q8_0;
+  size_t bad = beyond(e, item->type, rows, n);
   if (bad < n)
-    return olica_error_set(e->env, OLICA_ERR_CONFIG,
-                           "export %s:%s: %s has %g in row %lld, which %s cannot hold (its largest is %g); "
-                           "[output] export_dtype = bf16 or fp32 can",
-                           e->kind->name, e->path, item->name, (double)rows[bad],
-                           (long long)(first + (int64_t)bad / item->shape[1]),
-                           olica_export_type_name(item->type), olica_number_largest(dtype));
-  e->small += vanishing(item->type, rows, n);
+    return olica_error_set(
+        e->env, OLICA_ERR_CONFIG,
+        "export %s:%s: %s has %g in row %lld, which %s cannot hold (its largest is %g); "
+        "[output] export_dtype = bf16 or fp32 can",
+        e->kind->name, e->path, item->name, (double)rows[bad],
+        (long long)(first + (int64_t)bad / item->shape[1]), olica_export_type_name(item->type),
+        blocks ? 127 * olica_number_largest(OLICA_FP16) : olica_number_largest((olica_dtype)item->type));
   e->numbers += (double)n;
-  olica_number_encode(dtype, rows, to, n);
+  if (blocks)
+    olica_export_q8_0(rows, to, n);
+  else
+    olica_number_encode((olica_dtype)item->type, rows, to, n);
   return OLICA_OK;
 }
 

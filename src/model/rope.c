@@ -61,6 +61,10 @@ static double frequency_of(const olica_rope *rope, int dims, int regime, int i) 
   return plain;
 }
 
+double olica_rope_frequency(const olica_rope *rope, int head, int regime, int i) {
+  return frequency_of(rope, dims_of(rope, head), regime, i);
+}
+
 void olica_rope_tables(const olica_rope *rope, int head, int regime, int tokens, float *cosine, float *sine) {
   int dims = dims_of(rope, head), pairs = olica_rope_pairs(rope, head);
   double magnitude = rope->magnitude > 0 ? rope->magnitude : 1;

@@ -39,6 +39,9 @@ int olica_rope_pairs(const olica_rope *rope, int head);
  * which is the same for lengths that have the same. Pure. */
 int olica_rope_regime(const olica_rope *rope, int length);
 
+/* Returns the angle per position of pair i, theta^(-2i/dims), scaled, for sequences of that regime. Pure. */
+double olica_rope_frequency(const olica_rope *rope, int head, int regime, int i);
+
 /* cosine and sine [tokens x pairs] := those of position times the frequency of the pair, theta^(-2i/dims),
  * scaled, for sequences of that regime. */
 void olica_rope_tables(const olica_rope *rope, int head, int regime, int tokens, float *cosine, float *sine);

@@ -140,9 +140,11 @@ static olica_status index_pieces(model *m) {
   OLICA_TRY(olica_tokenizer_index(t));
   OLICA_TRY(OLICA_NEW(t->env, t->score, m->count));
   OLICA_TRY(OLICA_NEW(t->env, t->user, m->count));
+  OLICA_TRY(OLICA_NEW(t->env, t->type, m->count));
   for (size_t i = 0; i < m->count; i++) {
     t->score[i] = m->piece[i].score;
     t->user[i] = m->piece[i].type == USER_DEFINED;
+    t->type[i] = (uint8_t)m->piece[i].type;
     t->special[i] = m->piece[i].type == CONTROL;
   }
   return OLICA_OK;

@@ -63,6 +63,7 @@ void olica_tokenizer_close(olica_tokenizer *t) {
   olica_memory_free(env, t->score);
   olica_memory_free(env, t->weight);
   olica_memory_free(env, t->user);
+  olica_memory_free(env, t->type);
   olica_memory_free(env, t->unk_surface);
   olica_decoders_free(&t->decoders);
   OLICA_FREE(env, t->before.id);

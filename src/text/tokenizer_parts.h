@@ -32,6 +32,7 @@ struct olica_tokenizer {
   float *score;          /* [ids] of a tokenizer.model's pieces, in counted memory like `user` */
   double *weight;        /* [ids] of a tokenizer.json's unigram pieces */
   bool *user;            /* [ids] true for user-defined pieces */
+  uint8_t *type;         /* [ids] SentencePiece's types of a tokenizer.model's pieces (text/listing.h) */
   bool dummy_prefix, squeeze, escape, suffix; /* SentencePiece's normalizer */
   bool modern; /* as LlamaTokenizer with legacy = false: only the whole text gets the dummy prefix, not every
                   part */
