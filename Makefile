@@ -172,6 +172,13 @@ check-full: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) -m pytest -q -s -p no:cacheprovider -rs tests/full
 
+# Exports in the tools they are for, each in an environment that is built from the package registry: half an hour the first
+# time, most of it llama.cpp's compilation. ECOSYSTEM='--models demo --python llama.cpp=PYTHON': see tests/ecosystem/run.py.
+.PHONY: check-ecosystem
+check-ecosystem: deps-check
+	@$(MAKE) --no-print-directory all
+	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/ecosystem/run.py $(ECOSYSTEM)
+
 # kill -9 of a random rank at random moments, with restarts: `make check-kill KILLS=100 JOB=config.ini` (default: a tiny model).
 KILLS = 100
 .PHONY: check-kill
@@ -335,6 +342,7 @@ help:
 	@echo "make all         build build/olica_mpi (BUILD=release|debug|asan, CC, CFLAGS, ARCH=native, O=build, V=1)"
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
+	@echo "make check-ecosystem  exports in transformers, CTranslate2, ONNX Runtime, llama.cpp (network; half an hour)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
 	@echo "make check-nodes a job over two hosts in network namespaces, and a link that breaks (root; a minute or two)"

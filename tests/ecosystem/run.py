@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""run.py [--models demo,SmolLM2-135M] [--python NAME=PATH ...]: what stock tools make of the exports (make check-ecosystem).
+
+Prunes each model by 20 % in three ways, exports each checkpoint in every kind, and opens every export in every tool that is for it:
+transformers (oldest and newest that the docs name), CTranslate2, ONNX Runtime, llama.cpp. Each tool lives in an environment of its own
+that is built here from the package registry, under build/ecosystem (the first time takes half an hour, most of it llama.cpp's
+compilation); --python takes one that is there already. Compared with the independent program in ../judge.py on the checkpoint, and
+with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. Prints a line for every
+comparison, a Markdown table of sizes and speeds, and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
+refuses, is named and counts as failed."""
+import argparse, json, math, os, subprocess, sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from helpers import BINARY, DEMO, ROOT, SHARED, mpirun, smollm2, write_config
+import judge
+
+WORK = ROOT / "build" / "ecosystem"
+WORKER = Path(__file__).resolve().parent / "worker.py"
+THREADS = os.cpu_count() or 1
+BOUND, PROMPT, NEW = 1e-4, 8, 32
+WAYS = {"refit uniform": {"method": "refit", "shape": "uniform"}, "refit layerwise": {"method": "refit", "shape": "layerwise"}, "olica": {"method": "olica"}}
+DENSE = "dense"  # the model as it is, by a cut of nothing
+# Name: packages, the tool of worker.py, kinds that it opens, and whether it borrows torch from transformers-newest.
+ENVIRONMENTS = {
+    "transformers-newest": (["transformers>=5,<6", "torch", "safetensors"], "transformers", ("hf", "compact"), False),
+    "transformers-oldest": (["transformers==4.46.3", "numpy<2.3", "huggingface_hub<1", "tokenizers<0.21", "safetensors"], "transformers", ("hf", "compact"), True),
+    "ctranslate2": (["ctranslate2", "setuptools"], "ctranslate2", ("hf",), True),
+    "onnxruntime": (["onnxruntime", "onnxruntime-genai", "onnx", "onnx_ir"], "onnxruntime", ("hf",), True),
+    "llama.cpp": (["llama-cpp-python"], "llama.cpp", ("gguf",), False),
+}
+
+
+class Count:
+    passed = failed = 0
+
+    def say(self, good, text):
+        self.passed, self.failed = self.passed + good, self.failed + (not good)
+        print(("ok      " if good else "FAILED  ") + text, flush=True)
+
+
+def last_line(done):
+    lines = (done.stderr or done.stdout or "").strip().splitlines() or ["it said nothing"]
+    return next((line for line in lines if " ERROR " in line), lines[-1])[:300]  # mpirun has its own last lines
+
+
+def site(python):
+    return subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def environment(name, pythons, torch):
+    """The python of a tool's environment; raises RuntimeError that says why there is none."""
+    if name in pythons:
+        return pythons[name]
+    packages, *_, borrows = ENVIRONMENTS[name]
+    place = WORK / "environments" / name
+    if not (place / "whole").exists():
+        base = next((p for p in ("python3.11", "python3.12", "python3") if subprocess.run([p, "-m", "venv", "--clear", place], capture_output=True).returncode == 0), None)
+        if not base:
+            raise RuntimeError("no python that makes environments (python3-venv)")
+        if borrows:
+            if not torch:
+                raise RuntimeError("transformers-newest, which has torch, cannot be had")
+            Path(site(place / "bin" / "python"), "torch.pth").write_text(site(torch) + "\n")
+        done = subprocess.run([place / "bin" / "pip", "install", "-q", *(["--ignore-installed"] if borrows else []), *packages], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"pip install {' '.join(packages)}: {last_line(done)}")
+        (place / "whole").touch()
+    return str(place / "bin" / "python")
+
+
+def environments(pythons, count):
+    found = {}
+    for name in ENVIRONMENTS:
+        try:
+            found[name] = environment(name, pythons, found.get("transformers-newest"))
+        except RuntimeError as error:
+            count.say(False, f"{name} cannot be had: {error}")
+    return found
+
+
+# ---- models and exports ----
+
+def model(name):
+    """Directory, calibration and evaluation ids, samples, windows, layers that get a branch."""
+    if name == "demo":
+        return DEMO, DEMO / "calibration.npy", DEMO / "evaluation.npy", 64, 8, 2
+    place = WORK / name
+    if not (place / "config.json").exists():
+        smollm2(place)
+    data = SHARED / "conformance"
+    return place, data / f"{name}.calibration.npy", data / f"{name}.evaluation.npy", 32, 4, 6
+
+
+def prune(name, way):
+    """The checkpoint of a model pruned in that way, its report, and the windows that its perplexity is of."""
+    path, calibration, evaluation, samples, windows, branches = model(name)
+    place = WORK / name.lower() / way.replace(" ", "-")
+    place.mkdir(parents=True, exist_ok=True)
+    settings = {"method": "magnitude", "sparsity": 0} if way == DENSE else {**WAYS[way], "sparsity": 0.2}
+    if way == "olica":
+        settings["mlp_num"] = branches
+    checkpoint, report = place / "pruned.h5", place / "report.json"
+    job = {"model": {"path": path}, "calibration": {"tokens": calibration, "samples": samples}, "prune": settings,
+           "evaluate": {"tokens": evaluation, "windows": windows}, "output": {"checkpoint": checkpoint, "report": report, "dtype": "fp32", "overwrite": "yes"}}
+    if way == DENSE:
+        del job["calibration"]
+    done = mpirun(2, "--quiet", write_config(place / "job.ini", job), timeout=3600)
+    if done.returncode != 0:
+        raise RuntimeError(last_line(done))
+    rows = np.load(evaluation).reshape(-1)
+    tokens = place / "tokens.npy"
+    np.save(tokens, rows[:windows * 128].reshape(windows, 128))
+    return path, checkpoint, json.loads(report.read_text()), tokens
+
+
+def export(source, checkpoint, kind):
+    out = checkpoint.parent / (f"{kind}.gguf" if kind == "gguf" else kind)
+    subprocess.run(["rm", "-rf", out])
+    done = mpirun(2, "--set", f"model.path={source}", "--export", f"{kind}:{out}", checkpoint, timeout=1800)
+    if done.returncode != 0:
+        raise RuntimeError(last_line(done))
+    return out
+
+
+# ---- the reference ----
+
+def forward(m, rows):
+    x = m.w["embed_tokens"][rows]
+    for layer in range(m.L):
+        x, _ = judge.run_layer(m, layer, x)
+    return judge.rms_norm(m, x, m.w["norm"]) @ m.w.get("lm_head", m.w["embed_tokens"]).T
+
+
+def reference(checkpoint, rows):
+    """Logits of the checkpoint in float64, window after window, and the greedy tokens."""
+    m = judge.load_checkpoint(checkpoint)
+    logits = np.stack([forward(m, row[None])[0].astype(np.float32) for row in rows])
+    ids = rows[0, :PROMPT].tolist()
+    for _ in range(NEW):
+        ids.append(int(forward(m, np.array([ids]))[0, -1].argmax()))
+    return logits, ids[PROMPT:]
+
+
+def perplexity(logits, rows):
+    total = 0.0
+    for z, row in zip(logits, rows):
+        z = z.astype(np.float64)
+        z -= z.max(-1, keepdims=True)
+        total += (np.log(np.exp(z).sum(-1))[:-1] - z[np.arange(len(row) - 1), row[1:]]).sum()
+    return math.exp(total / (rows.size - len(rows)))
+
+
+# ---- tools ----
+
+def use(python, tool, export, tokens, out):
+    done = subprocess.run([python, WORKER, tool, export, tokens, out, str(THREADS)], capture_output=True, text=True, timeout=3600,
+                          env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_MODULES_CACHE": str(WORK / "modules"), "OMP_WAIT_POLICY": "passive"})
+    if done.returncode != 0:
+        raise RuntimeError(last_line(done))
+    return np.load(out)
+
+
+def compare(count, what, found, logits, greedy, ours, rows):
+    scale = np.abs(logits).max()
+    difference = np.abs(found["logits"][..., :logits.shape[-1]] - logits).max() / scale
+    theirs = perplexity(found["logits"], rows)
+    same = int(np.sum(np.cumprod(np.array(greedy) == found["greedy"][:NEW])))
+    count.say(bool(difference <= BOUND and abs(theirs / ours - 1) <= BOUND and same == NEW),
+              f"{what}: logits {difference:.1e}, perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e}), greedy tokens {same}/{NEW}")
+
+
+def row_of(name, way, kind, tool, found):
+    speed = f"{float(found['prompt']):.0f} | {float(found['decode']):.1f}"
+    parameters = f"{int(found['parameters']) / 1e6:.2f} M" if found["parameters"] else ""
+    return f"| {name} | {way} | {kind} | {tool} | {parameters} | {int(found['bytes']) / 2**20:.1f} | {int(found['resident']) / 2**20:.0f} | {speed} |"
+
+
+def check(name, way, pythons, count, table):
+    try:
+        source, checkpoint, report, tokens = prune(name, way)
+    except RuntimeError as error:
+        return count.say(False, f"{name}, {way}: {error}")
+    rows = np.load(tokens)
+    logits, greedy = reference(checkpoint, rows)
+    ours = report["perplexity"]["pruned"]
+    count.say(abs(perplexity(logits, rows) / ours - 1) <= BOUND, f"{name}, {way}, the independent program: perplexity {perplexity(logits, rows):.6f}, ours {ours:.6f}")
+    for kind in ("hf", "compact", "gguf"):
+        if way == DENSE and kind == "compact":
+            continue
+        try:
+            out = export(source, checkpoint, kind)
+        except RuntimeError as error:
+            count.say(False, f"{name}, {way}, {kind}: {error}")
+            continue
+        for tool, (_, program, kinds, _) in ENVIRONMENTS.items():
+            if kind not in kinds or tool not in pythons:
+                continue
+            what = f"{name}, {way}, {kind}, {tool}"
+            try:
+                found = use(pythons[tool], program, out, tokens, checkpoint.parent / "found.npz")
+            except (RuntimeError, subprocess.TimeoutExpired) as error:
+                count.say(False, f"{what}: {error}")
+                continue
+            compare(count, what, found, logits, greedy, ours, rows)
+            if tool in ("transformers-newest", "llama.cpp"):
+                table.append(row_of(name, way, kind, tool, found))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", default="demo,SmolLM2-135M")
+    parser.add_argument("--ways", default=",".join([*WAYS, DENSE]))
+    parser.add_argument("--python", action="append", default=[], help="NAME=PATH of a tool's environment that is there already")
+    arguments = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    count, table = Count(), []
+    pythons = environments(dict(pair.split("=", 1) for pair in arguments.python), count)
+    for name in arguments.models.split(","):
+        for way in arguments.ways.split(","):
+            check(name, way, pythons, count, table)
+    print("\n| model | pruned by | export | tool | parameters | files, MiB | resident, MiB | prompt, tokens/s | decode, tokens/s |\n|---|---|---|---|---:|---:|---:|---:|---:|")
+    print("\n".join(table))
+    print(f"\n{count.passed} passed, {count.failed} failed")
+    return count.failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
