@@ -124,7 +124,7 @@ static json_t *describe_model(description *d) {
 static void count_joined(description *d, const olica_tensor *tensor) {
   int64_t rows = tensor->dims > 0 ? tensor->shape[0] : 0, values = d->kv_heads * d->head;
   int64_t numbers = olica_describe_numbers(tensor);
-  if (d->head <= 0 || rows != (d->heads + 2 * d->kv_heads) * d->head) {
+  if (d->head <= 0 || rows <= 0 || rows != (d->heads + 2 * d->kv_heads) * d->head) {
     d->numbers[OLICA_COMPONENT_OTHER] += numbers;
     d->bytes[OLICA_COMPONENT_OTHER] += tensor->bytes;
     return;

@@ -178,8 +178,9 @@ static void print_biases(FILE *to, const json_t *layers) {
     }
   }
   if (json_object_size(counts) > 0) fprintf(to, "with a bias:");
-  json_object_foreach(counts, key, count)
-      fprintf(to, " %s (%lld layers)", key, (long long)json_integer_value(count));
+  json_object_foreach(counts, key, count) {
+    fprintf(to, " %s (%lld layers)", key, (long long)json_integer_value(count));
+  }
   if (json_object_size(counts) > 0) fputc('\n', to);
   json_decref(counts);
 }

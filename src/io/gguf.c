@@ -95,7 +95,7 @@ static olica_status take(reader *r, const char *what, void *to, int64_t bytes) {
 }
 
 static olica_status take_number(reader *r, const char *what, int bytes, uint64_t *number) {
-  unsigned char raw[8];
+  unsigned char raw[8] = {0};
   OLICA_TRY(take(r, what, raw, bytes));
   *number = 0;
   for (int i = bytes - 1; i >= 0; i--) *number = *number << 8 | raw[i];
