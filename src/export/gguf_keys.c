@@ -43,8 +43,8 @@ static const char *missing(const olica_arch *arch) {
     if (arch->layer[l].rope != 0) return "layers without RoPE or with another one";
   if (arch->rope[0].dims != 0 && arch->rope[0].dims != arch->head) return "heads that turn in part";
   if (arch->activation != OLICA_ACTIVATION_SILU) return "another activation than silu";
-  if (arch->embedding_scale != 0 || arch->residual_scale != 0 || arch->logit_scale != 0 ||
-      arch->logit_cap != 0)
+  if (olica_arch_factor(arch->embedding_scale) != 1 || olica_arch_factor(arch->residual_scale) != 1 ||
+      olica_arch_factor(arch->logit_scale) != 1 || arch->logit_cap != 0)
     return "factors of embedding, residual or logits";
   return is_plain(arch->family) ? NULL : "all that this family computes";
 }
