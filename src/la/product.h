@@ -56,6 +56,34 @@ static inline float olica_product_exp(float x) {
   return x < -87.33f ? 0.0f : p * scale;
 }
 
+/* The same in double to 2 ulp, for sums that nearly cancel. 0 below -708, clamped to 709. */
+static inline double olica_product_exp_double(double x) {
+  double clamped = x < -708.0 ? -708.0 : x > 709.0 ? 709.0 : x;
+  double k = clamped * 1.4426950408889634 + 0x1.8p52; /* the sum's low bits are round(x / ln 2) */
+  uint64_t bits;
+  memcpy(&bits, &k, sizeof bits);
+  k -= 0x1.8p52;
+  double r = clamped - k * 0x1.62e42fefa38p-1; /* ln 2 in two parts; k times the first is exact */
+  r -= k * 0x1.ef35793c7673p-45;
+  double p = 1.0 / 6227020800.0; /* Taylor's, |r| <= ln 2 / 2 */
+  p = p * r + 1.0 / 479001600.0;
+  p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0;
+  p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0;
+  p = p * r + 1.0 / 5040.0;
+  p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0;
+  p = p * r + 1.0 / 24.0;
+  p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5;
+  p = p * r * r + r + 1.0;
+  bits = (bits << 52) + 0x3ff0000000000000u; /* 2^k */
+  double scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return x < -708.0 ? 0.0 : p * scale;
+}
+
 /* 2^x (x clamped to [-126, 125]) and 1/x (1 <= x < 2^126), for results that are rounded to bf16 next:
  * relative errors below 1e-5. */
 static inline float olica_product_exp2_short(float x) {

@@ -156,11 +156,24 @@ static void a_piece_is_one_threads(void **state) {
   free(c);
 }
 
+static void exponentials_are_to_two_ulp(void **state) {
+  (void)state;
+  for (double x = -707.9; x < 709; x += 0.00137) {
+    long double right = expl(x);
+    assert_true(fabsl(olica_product_exp_double(x) - right) <= 2 * 0x1p-52L * right);
+  }
+  for (float x = -87.3f; x < 88; x += 0.0173f)
+    assert_true(fabs(olica_product_exp(x) - exp(x)) <= 4 * 0x1p-23 * exp(x));
+  assert_true(olica_product_exp_double(0) == 1 && olica_product_exp_double(-INFINITY) == 0);
+  assert_true(isnan(olica_product_exp_double(NAN)));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(general_is_right_on_any_threads),
       cmocka_unit_test(gram_is_right_on_any_threads),
       cmocka_unit_test(a_piece_is_one_threads),
+      cmocka_unit_test(exponentials_are_to_two_ulp),
   };
   print_message("%s%s\n", olica_blas_kernel_name(), olica_blas_kernel_steady() ? ", steady" : "");
   return cmocka_run_group_tests(tests, NULL, NULL);
