@@ -1,8 +1,8 @@
 #include "contradictions.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 #include "io/json.h"
 #include "par/comm.h"
@@ -15,12 +15,23 @@ typedef struct warner {
   const json_t *root;
 } warner;
 
+/* Tells whether a class is that of a family: its stem, or the family's name without regard to case and
+ * underscores, and "ForCausalLM": "SeedOssForCausalLM" for "seed_oss". */
+static bool is_class_of(const olica_family *family, const char *class) {
+  const char *stem = family->class ? family->class : family->name;
+  for (; *stem; stem++) {
+    if (*stem == '_') continue;
+    if (tolower((unsigned char)*stem) != tolower((unsigned char)*class)) return false;
+    class ++;
+  }
+  return strcmp(class, "ForCausalLM") == 0;
+}
+
 /* Warns of another class than that of model_type: "LlamaForCausalLM" for "llama". */
 static void warn_of_class(const warner *t) {
   const char *type = t->source->arch.family->name,
              *class = json_string_value(json_array_get(json_object_get(t->root, "architectures"), 0));
-  size_t length = strlen(type);
-  if (class && (strncasecmp(class, type, length) != 0 || strcmp(class + length, "ForCausalLM") != 0))
+  if (class && !is_class_of(t->source->arch.family, class))
     olica_log_warn(t->env, "%s: architectures says %.60s, model_type %s: model_type is taken", t->name, class,
                    type);
   if (json_object_size(json_object_get(t->root, "auto_map")) > 0)
@@ -74,6 +85,21 @@ static void warn_of_rope_object(const warner *t, const char *key, const json_t *
                    t->name, json_number_value(outer), key, json_number_value(inner));
 }
 
+/* Warns of a factor of yarn that is not the ratio of the two contexts. */
+static void warn_of_yarn(const warner *t) {
+  const olica_arch *arch = &t->source->arch;
+  for (int i = 0; i < arch->ropes; i++) {
+    const olica_rope *rope = &arch->rope[i];
+    double ratio = arch->context / rope->original_context;
+    if (rope->kind == OLICA_ROPE_YARN && rope->factor != ratio)
+      olica_log_warn(
+          t->env,
+          "%s: factor of yarn is %.10g, max_position_embeddings / original_max_position_embeddings "
+          "%.10g: the former is taken, as transformers 5 does (4.48 to 4.57 take the latter)",
+          t->name, rope->factor, ratio);
+  }
+}
+
 static void warn_of_rope(const warner *t) {
   static const char *const keys[] = {"rope_parameters", "rope_scaling"};
   for (int i = 0; i < 2; i++) {
@@ -115,6 +141,7 @@ void olica_contradictions_warn(const olica_source *source, const char *name) {
   warn_of_class(&t);
   warn_of_types(&t);
   warn_of_rope(&t);
+  warn_of_yarn(&t);
   warn_of_idle(&t);
   json_decref(root);
 }

@@ -73,8 +73,9 @@ typedef struct olica_multiplier_keys {
 } olica_multiplier_keys;
 
 typedef struct olica_family {
-  const char *name;      /* model_type in config.json */
-  const char *about;     /* for --list */
+  const char *name;  /* model_type in config.json */
+  const char *class; /* its class in transformers without "ForCausalLM"; NULL: the name without underscores */
+  const char *about; /* for --list */
   const char *prefix;    /* of the tensors inside the model: "model." */
   const char *layers;    /* of one layer's, with %d: "model.layers.%d." */
   const char *attention; /* of the projections of attention: "self_attn." */
