@@ -329,6 +329,7 @@ const olica_method olica_method_flap = {
     .name = "flap",
     .about =
         "drops heads and FFN neurons whose inputs fluctuate least, over all layers; biases make up for it",
+    .drops_heads = true,
     .calibrates = true,
     .passes = 1,
     .plan = plan,

@@ -165,6 +165,7 @@ struct olica_method {
   const olica_setting *settings;
   size_t settings_bytes;
 
+  bool drops_heads; /* whole key/value heads may go */
   bool calibrates; /* needs a calibration stream; if false, the job has none and the user need not give one */
   int passes;      /* over the dense model, on the calibration stream, at most */
   /* How many of them these settings need: 0 to `passes`; NULL: all. Pure. */

@@ -100,6 +100,7 @@ const olica_method olica_method_wanda_sp = {
     .name = "wanda-sp",
     .about = "drops the heads and FFN neurons with the smallest weights times inputs, the same share of "
              "every layer",
+    .drops_heads = true,
     .calibrates = true,
     .plan = plan,
     .explain = explain,

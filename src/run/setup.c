@@ -31,6 +31,16 @@ static olica_status check_alike(const olica_setup *setup) {
                          setup->options->model.path, other);
 }
 
+/* Refuses to remove heads of a model whose queries and keys are normed over all heads: what stays would be
+ * normed by another number. */
+static olica_status check_heads(const olica_setup *setup) {
+  if (!setup->method->drops_heads || setup->source->arch.qk_norm != OLICA_QK_NORM_WIDTH) return OLICA_OK;
+  return olica_error_set(setup->context->env, OLICA_ERR_CONFIG,
+                         "[prune] method = %s removes heads, and %s norms queries and keys over all heads: "
+                         "expected a method that keeps them (olica, refit, magnitude, svd-llm)",
+                         setup->method->name, setup->source->arch.family->name);
+}
+
 olica_status olica_setup_open(olica_setup *setup) {
   olica_context *context = setup->context;
   const olica_options *options = setup->options;
@@ -44,6 +54,7 @@ olica_status olica_setup_open(olica_setup *setup) {
         "evaluates this one)",
         options->model.path);
   OLICA_TRY(check_alike(setup));
+  OLICA_TRY(check_heads(setup));
   choose_precision(setup);
   return OLICA_OK;
 }

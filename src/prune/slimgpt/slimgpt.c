@@ -190,6 +190,7 @@ const olica_method olica_method_slimgpt = {
     .name = "slimgpt",
     .about =
         "drops heads and FFN neurons by Optimal Brain Surgeon, more in deeper layers; updates o and down",
+    .drops_heads = true,
     .calibrates = true,
     .plan = plan,
     .explain = explain,
