@@ -8,7 +8,7 @@ from helpers import BINARY, DEMO, HANGS, environment, mpirun, run_job, write_con
 from test_precision import NO_BF16, has_bf16
 from test_restart import Job
 from test_variants import build
-from tiny_model import CONFIG, make_byte_model, make_ids, make_model
+from tiny_model import CONFIG, make_byte_model, make_hollow, make_ids, make_model
 
 USAGE, INPUT, IO = 2, 3, 4
 
@@ -245,3 +245,23 @@ def test_the_time_of_other_ranks(place):
     own, other = place.check(ranks=2).stdout, place.check("--ranks", 64, "--ranks-per-node", 1).stdout
     assert re.search(r"^time +about [0-9.]+ s on 2 ranks like this one; files at [0-9.]+ GB/s, writing not counted$", own, re.M)
     assert re.search(r"^time +about [0-9.]+ s on 64 ranks like this one; .*; measured with other ranks than these$", other, re.M)
+
+
+LLAMA_70B = dict(hidden_size=8192, intermediate_size=28672, num_hidden_layers=80, num_attention_heads=64, num_key_value_heads=8,
+                 vocab_size=32000, max_position_embeddings=4096)
+
+
+@pytest.mark.parametrize("ranks, per_node", [(16, 1), (64, 4)])
+def test_refit_of_70b_fits_16_nodes(tmp_path, ranks, per_node):
+    """A node has one layer's Gram of neurons and less than another, its part in blocks; the whole fits 256 GB a node."""
+    place = Place(tmp_path, make=lambda directory, layers: make_hollow(directory, LLAMA_70B), prune={"method": "refit", "sparsity": 0.2},
+                  compute={"precision": "fp32"})
+    text = re.sub(r"^(mlp_num|ratio) .*\n", "", place.config.read_text(), flags=re.M)
+    place.config.write_text(text)
+    done = place.start("--check", "--ranks", ranks, "--ranks-per-node", per_node)
+    assert done.returncode == 0 or done.returncode == IO and " are free in " in done.stderr, done.stderr
+    print(done.stdout)
+    gram, rank, node, statistics = 28672**2 * 8, *(float(x) * 2**20 for x in field(
+        done, "memory", r"([\d.]+) MiB a rank .*, ([\d.]+) MiB a node; .*statistics and solver ([\d.]+)").groups())
+    assert rank * per_node == pytest.approx(node, rel=0.01) and node < 0.25 * 256e9
+    assert gram < statistics * per_node < 2 * gram

@@ -59,6 +59,20 @@ def frame(header, data=b"", length=None):
     return struct.pack("<Q", len(header) if length is None else length) + header + data
 
 
+def make_hollow(directory, config):
+    """A model of any size without its numbers: they are a hole in the file. For --check, which reads the header alone."""
+    directory.mkdir(parents=True, exist_ok=True)
+    whole, header, at = CONFIG | config, {}, 0
+    for name, shape in shapes(whole).items():
+        size = 2 * int(np.prod(shape))
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    with open(directory / "model.safetensors", "wb") as file:
+        file.write(frame(json.dumps(header).encode()))
+        file.truncate(file.tell() + at)
+    (directory / "config.json").write_text(json.dumps(whole))
+
+
 def make_model(directory, layers=2, dtype="F32", seed=0, config=(), tensors=()):
     """Writes config.json and model.safetensors. `config` and `tensors` override single keys and arrays; None
     leaves one out, of the text or the file (shapes are those of the config before)."""
