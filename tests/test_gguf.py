@@ -137,6 +137,18 @@ def test_window(tmp_path):
     check_logits(g, judge.load_model(model), np.arange(12) * 7 % 64)
 
 
+def test_names(tmp_path):
+    """A file that exists stays unless overwrite says otherwise; what a killed export has left is replaced; no .part file remains."""
+    model, path = tiny_model.make_model(tmp_path / "model"), tmp_path / "model.gguf"
+    (tmp_path / "model.gguf.part").write_bytes(b"half a file")
+    export(model, path, ranks=2)
+    whole = path.read_bytes()
+    path.write_bytes(b"somebody's")
+    assert "exists" in export(model, path, code=2) and path.read_bytes() == b"somebody's"
+    export(model, path, "--set", "output.overwrite=yes")
+    assert path.read_bytes() == whole and not list(tmp_path.glob("*.part*"))
+
+
 # ---- the tokenizer ---------------------------------------------------------------------------------------------
 
 TEXTS = ["Once upon a time, there was a little girl. She said \"Hello\" to the dog.", "x", "the theatre thethe", "Tom and Lily"]
