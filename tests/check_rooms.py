@@ -25,7 +25,7 @@ ROOMS = "base par la io text model calib prune eval store config inspect plot re
 # Each exception with its reason.
 PRIVATE_HEADERS = {  # (file, what it includes)
     ("tests/unit/test_budget.c", "../../src/prune/olica/budget.h"): "the budget by itself: thousands of them",
-    ("tests/bench/solvers.c", "../../src/prune/olica/rotate.h"): "times both forms of the rotation by themselves",
+    ("tests/bench/solvers.c", "../../src/prune/rotate.h"): "times both forms of the rotation by themselves",
     ("tests/mpi/test_solver.c", "../../src/la/backend.h"):
         "tries every algorithm of a back end by itself; the facade shows the first that passes its check",
 }

@@ -14,7 +14,8 @@ LAYERS, STOPPED = 3, 75
 # What a method needs to be said on a small model, beside its defaults.
 SETTINGS = {"olica": {"mlp_num": 1, "ratio": 0.1}, "refit": {"probes": 4},
             "refit, uniform": {"method": "refit", "shape": "uniform"}, "refit, influence": {"method": "refit", "allocation": "influence"},
-            "refit, dense statistics": {"method": "refit", "statistics": "dense", "probes": 4}}
+            "refit, dense statistics": {"method": "refit", "statistics": "dense", "probes": 4},
+            "refit, all modules": {"method": "refit", "shape": "olica", "select": "obs", "probes": 4}}
 VARIANTS = [name for name in SETTINGS if "," in name]  # a listed method with settings that make it another
 
 

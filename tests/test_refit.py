@@ -271,6 +271,192 @@ def test_widths_by_layer_are_their_formulas(prune, ranks, tmp_path):
     assert report["perplexity"]["pruned"] == pytest.approx(want, rel=1e-4)
 
 
+# ---- shape = olica, written a second time ------------------------------------------------------------------------
+
+LEVELS = 32  # of query and key
+KINDS = ("ffn", "values", "query")
+
+
+def ranks_of(m, level):
+    """Ranks of query and key at a level; None: whole."""
+    out = {}
+    for name, rows in (("q_proj", m.H * m.h), ("k_proj", m.K * m.h)):
+        r = int(np.ceil(level / LEVELS * m.d * rows / (m.d + rows)))
+        out[name] = None if level == LEVELS or r < 1 or r * (m.d + rows) >= m.d * rows else r
+    return out
+
+
+def turned(m, layer, e):
+    other = judge.Model(m.config, dict(m.w))
+    judge.rotate(other, layer, e)
+    return other
+
+
+def seen(m, layer, x, o, stay):
+    """What a pass over a layer with turned values tells."""
+    y, taps = judge.run_layer(m, layer, x)
+    _, C, importance = collected(m, layer, x)
+    s, z = judge.energy(taps["attention_input"], len(x)), taps["values"]
+    into = np.linalg.norm(m.get(layer, "v_proj/weight") * np.sqrt(s), axis=1).reshape(m.K, m.h)
+    out = np.linalg.norm(m.get(layer, "o_proj/weight"), axis=0) * np.sqrt(judge.energy(z, len(x)))
+    values = np.argsort(into + out.reshape(m.K, m.g, m.h).sum(1), axis=1, kind="stable")[:, ::-1]
+    return y, {"C": C, "order": order_of(m, layer, C, importance, o, stay), "s": s, "Z": z.T @ z, "values": values}
+
+
+def inputs(m, values, n):
+    """Inputs of o that the first n value neurons of every head make, those of the first ones first."""
+    return [q * m.h + values[q // m.g, i] for i in range(n) for q in range(m.H)]
+
+
+def ridge_on(W, C, kept, damping):
+    D = damping * np.diag(C).mean()
+    return np.linalg.solve(C[np.ix_(kept, kept)] + D * np.eye(len(kept)), (W @ C[:, kept] + D * W[:, kept]).T).T
+
+
+def smaller(m, layer, t, level, o):
+    """The model whose layer has these levels."""
+    out = judge.Model(m.config, dict(m.w))
+    for name, rank in ranks_of(m, level["query"]).items():
+        judge.cut_query_key(out, layer, name, rank, t["s"])
+    if level["values"] < m.h:
+        kept = np.sort(t["values"][:, :level["values"]], axis=1)
+        rows = np.concatenate([j * m.h + kept[j] for j in range(m.K)])
+        out.put(layer, "o_proj/weight", ridge_on(m.get(layer, "o_proj/weight"), t["Z"], sorted(inputs(m, t["values"], level["values"])), o["damping"]))
+        for name in ("v_proj/weight", "v_proj/bias"):
+            if m.get(layer, name) is not None:
+                out.put(layer, name, m.get(layer, name)[rows])
+    if level["ffn"] < m.f:
+        for name, x in refitted(m, layer, t["C"], np.sort(t["order"][:level["ffn"]]), o["damping"]).items():
+            out.put(layer, name, x)
+    return out
+
+
+def curve_by_inputs(W, C, order):
+    G = C[np.ix_(order, order)] + 1e-3 * np.diag(C).mean() * np.eye(len(C))
+    c = ((W[:, order] @ np.linalg.cholesky(G)) ** 2).sum(0)
+    return np.concatenate([np.cumsum(c[::-1])[::-1], [0]])
+
+
+def query_curve(m, layer, s):
+    E = np.zeros(LEVELS + 1)
+    for name in ("q_proj", "k_proj"):
+        square = np.linalg.svd(m.get(layer, name + "/weight") * np.sqrt(s), compute_uv=False) ** 2
+        for t in range(LEVELS):
+            rank = 0 if t == 0 else ranks_of(m, t)[name]
+            E[t] += 0 if rank is None else square[rank:].sum() / square.sum()
+    return E
+
+
+def numbers(m, kind, level):
+    """Stored numbers of a module of layer 0 at a level."""
+    bias = lambda name, n: n if m.get(0, name + "/bias") is not None else 0
+    if kind == "ffn":
+        return level * 3 * m.d + bias("gate_proj", level) + bias("up_proj", level) + bias("down_proj", m.d)
+    if kind == "values":
+        return level * (m.K + m.H) * m.d + bias("v_proj", m.K * level) + bias("o_proj", m.d)
+    total = 0
+    for name, rank in ranks_of(m, level).items():
+        rows = len(m.get(0, name + "/weight"))
+        total += (rank * (m.d + rows) if rank else rows * m.d) + bias(name, rows)
+    return total
+
+
+def survey_modules(m, ids, o):
+    x = start = m.w["embed_tokens"][ids]
+    full, half = {"ffn": m.f, "values": m.h, "query": LEVELS}, {"ffn": m.f // 2, "values": m.h // 2, "query": LEVELS // 2}
+    probes = [len(ids) * k // o["probes"] for k in range(o["probes"])]
+    energies, losses, cut = [], [], []
+    for i in range(m.L):
+        _, taps = judge.run_layer(m, i, x)
+        energies.append(judge.energy(taps["attention_output"], len(x)))
+        other = turned(m, i, energies[i])
+        x, t = seen(other, i, x, o, 1)
+        by_input = curve_by_inputs(other.get(i, "o_proj/weight"), t["Z"], inputs(m, t["values"], m.h))
+        losses.append({"ffn": curve_of(other, i, t["C"], t["order"]), "values": by_input[::m.H], "query": query_curve(m, i, t["s"])})
+        cut.append({kind: smaller(other, i, t, {**full, kind: half[kind]}, o) for kind in KINDS})
+    p = log_softmax(m, x[probes])
+    kl = {kind: [] for kind in KINDS}
+    for variants in cut:
+        for kind, other in variants.items():
+            z = start[probes]
+            for i in range(m.L):
+                z, _ = judge.run_layer(other, i, z)
+            kl[kind].append((np.exp(p) * (p - log_softmax(m, z))).sum(-1).mean())
+    return energies, losses, kl, half
+
+
+def levels_of(m, o, losses, kl, half):
+    size = {kind: [0] + [numbers(m, kind, n) for n in range(1, full + 1)] for kind, full in (("ffn", m.f), ("values", m.h), ("query", LEVELS))}
+    total = int(m.parameters() * o["sparsity"])
+    share = total / sum(size[kind][-1] for kind in KINDS) / m.L
+    cap = o.get("cap") or cap_of(o["sparsity"], share)
+    least = {kind: max(int(np.ceil((1 - cap) * (len(size[kind]) - 1) - 1e-9)), 1) for kind in KINDS}
+    least["ffn"] = int(np.ceil(max((1 - cap) * m.f, int(o["skip_lowest"] * m.f)) / o["align"] - 1e-9)) * o["align"]
+    loss = [{kind: convex(E) * kl[kind][i] / convex(E)[half[kind]] for kind, E in layer.items()} for i, layer in enumerate(losses)]
+    at, left = [{kind: len(size[kind]) - 1 for kind in KINDS} for _ in range(m.L)], total
+    while True:
+        steps = []
+        for i in range(m.L):
+            for k, kind in enumerate(KINDS):
+                n, s = at[i][kind], size[kind]
+                to = n - (n % o["align"] or o["align"]) if kind == "ffn" else n - 1
+                while to >= least[kind] and s[to] >= s[n]:
+                    to -= 1
+                if to >= least[kind] and s[n] - s[to] <= left:
+                    steps.append(((loss[i][kind][to] - loss[i][kind][n]) / (s[n] - s[to]), i, k, to))
+        if not steps:
+            return at
+        _, i, k, to = min(steps)
+        left -= size[KINDS[k]][at[i][KINDS[k]]] - size[KINDS[k]][to]
+        at[i][KINDS[k]] = to
+
+
+def prune_modules(m, ids, o, energies, levels):
+    out, x = judge.Model(m.config, dict(m.w)), m.w["embed_tokens"][ids]
+    for i in range(m.L):
+        if levels[i]["values"] < m.h:
+            judge.rotate(out, i, energies[i])
+        y, t = seen(out, i, x, o, levels[i]["ffn"])
+        out = smaller(out, i, t, levels[i], o)
+        x = y if o["statistics"] == "dense" else judge.run_layer(out, i, x)[0]
+    return out
+
+
+@pytest.mark.parametrize("prune, ranks", [({}, 1), ({}, 3), ({"biased": True, "sparsity": 0.4, "statistics": "dense", "align": 8}, 2),
+                                          ({"select": "obs", "neurons": 70, "sparsity": 0.35}, 2)], ids=str)
+def test_all_kinds_of_module_are_their_formulas(prune, ranks, tmp_path):
+    """shape = olica: energies, curves, probes, levels, tensors, perplexity."""
+    sections = layerwise(tmp_path, shape="olica", **prune)
+    if ranks == 3:
+        sections["solver"] = {"eigen": "scalapack", "block": 4}
+    report = run_job(tmp_path, ranks, {**sections, "calibration": {**sections["calibration"], "save": tmp_path / "stats.h5"}})
+    o, m, tokens = {**DEFAULTS, **prune}, judge.load_model(tmp_path / "model"), np.load(tmp_path / "calibration.npy")
+    energies, losses, kl, half = survey_modules(m, tokens, o)
+    for kind, name in zip(KINDS, ("probe_kl", "probe_kl_values", "probe_kl_query")):
+        assert report[name] == pytest.approx(kl[kind], rel=3e-3), kind
+    with h5py.File(tmp_path / "stats.h5") as file:
+        stored = {name.split("/")[-1]: file[name][()] for name in names_in(file) if isinstance(file[name], h5py.Dataset)}
+    assert np.allclose(stored["output_energy"], energies, rtol=1e-4)
+    for i, layer in enumerate(losses):
+        assert np.allclose(stored["error_curve"][i], layer["ffn"], rtol=1e-3, atol=1e-4 * layer["ffn"].max())
+        both = np.concatenate([layer["values"], layer["query"]])
+        assert np.allclose(stored["attention_curve"][i], both, rtol=1e-3, atol=1e-4 * max(layer["values"].max(), 1e-3)), i
+    levels = levels_of(m, o, losses, kl, half)
+    assert [layer["ffn_width"] for layer in report["layers"]] == [level["ffn"] for level in levels]
+    assert [layer["vo_width"] for layer in report["layers"]] == [m.K * level["values"] for level in levels]
+    assert [(layer["q_rank"], layer["k_rank"]) for layer in report["layers"]] == \
+        [tuple(rank or 0 for rank in ranks_of(m, level["query"]).values()) for level in levels]
+    assert any(level["values"] < m.h for level in levels) and any(level["query"] < LEVELS for level in levels)
+    golden, found = prune_modules(m, tokens, o, energies, levels), judge.load_checkpoint(tmp_path / "job.h5")
+    assert report["parameters"]["pruned"] == golden.parameters()
+    for i in range(m.L):
+        for name in judge.PROJECTIONS:  # an eigenvector's sign is free
+            a, b = found.matrix(i, name), golden.matrix(i, name)
+            assert np.allclose(np.abs(a), np.abs(b), rtol=0, atol=1e-3 * np.abs(b).max()), (i, name)
+    want = judge.perplexity(golden, np.load(tmp_path / "evaluation.npy"), 16)
+    assert report["perplexity"]["pruned"] == pytest.approx(want, rel=1e-4)
+
+
 def names_in(file):
     names = []
     file.visit(names.append)
@@ -298,6 +484,8 @@ def test_widths_are_aligned(align, tmp_path):
     ({"align": 7}, 'align = "7", expected one of 1, 8, 64, 128, 256'),
     ({"damping": 0}, 'damping = "0", expected'),
     ({"probes": 9}, "probes = 9, expected at most [calibration] samples = 8"),
+    ({"shape": "olica", "allocation": "influence"}, "expected allocation = measured"),
+    ({"shape": "olica", "cap": 0.1}, "expected a larger cap, a smaller align, or a sparsity of at most 0."),
     ({"cap": 0.1}, "expected a larger cap, a smaller align, or a sparsity of at most 0."),
     ({"select": "best"}, 'select = "best", expected one of olica, obs'),
 ])
@@ -305,6 +493,15 @@ def test_refused_by_name(prune, why, tmp_path):
     done = mpirun(2, write_config(tmp_path / "job.ini", demo(tmp_path, **prune)))
     assert done.returncode == 2 and why in done.stderr, done.stderr
     assert not (tmp_path / "job.h5").exists()
+
+
+def test_usual_probes_are_no_more_than_there_are(tmp_path):
+    """Eight by default, or all; the demo's 3 sequences are as 3 asked for."""
+    few = {"calibration": {"tokens": DEMO / "calibration.npy", "samples": 3}}
+    for probes in ({}, {"probes": 3}):
+        run_job(tmp_path, 1, {**demo(tmp_path, **probes), **few, "output": {}}, name=f"job{len(probes)}")
+    usual, asked = (json.loads((tmp_path / f"job{n}.json").read_text()) for n in (0, 1))
+    assert usual["probe_kl"] == asked["probe_kl"]
 
 
 def test_largest_sparsity_is_one(tmp_path):
@@ -317,8 +514,8 @@ def test_largest_sparsity_is_one(tmp_path):
     assert done.returncode == 2 and f"at most {most:.4f}" in done.stderr
 
 
-@pytest.mark.parametrize("prune", [{}, {"allocation": "influence"}, {"shape": "uniform"}, {"statistics": "dense"}, {"select": "obs"}],
-                         ids=["measured", "influence", "uniform", "dense", "obs"])
+@pytest.mark.parametrize("prune", [{}, {"allocation": "influence"}, {"shape": "uniform"}, {"statistics": "dense"}, {"select": "obs"}, {"shape": "olica"}],
+                         ids=["measured", "influence", "uniform", "dense", "obs", "modules"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_estimate_of_wide_layers(precision, prune, tmp_path):
     """Of FFNs of more than 1024 neurons several ranks share a matrix."""

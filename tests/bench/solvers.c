@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/prune/olica/rotate.h"
+#include "../../src/prune/rotate.h"
 #include "la/solver.h"
 #include "par/context.h"
 

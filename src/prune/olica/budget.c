@@ -3,15 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "../lowrank.h"
+
 #define MIDDLE 0.4   /* below and above it query and key follow different rules */
 #define DECIMALS 1e4 /* rounding of the sparsities in messages */
-
-/* Returns the rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 if two factors would not be
- * smaller. */
-static int rank_for(double rho, int d, int rows) {
-  double r = ceil((1.0 - rho) * d * rows / ((double)d + rows));
-  return r < 1 || r * ((double)d + rows) >= (double)d * rows ? 0 : (int)r;
-}
 
 /* The part of a model that its budget depends on. */
 typedef struct subject {
@@ -43,8 +38,8 @@ static olica_budget share_out(const subject *of, double p, double extra) {
   return (olica_budget){.rho_qk = rho_qk,
                         .rho_vo = rho_vo,
                         .rho_ffn = rho_ffn,
-                        .q_rank = rank_for(rho_qk, arch->hidden, arch->heads * arch->head),
-                        .k_rank = rank_for(rho_qk, arch->hidden, arch->kv_heads * arch->head),
+                        .q_rank = olica_lowrank_rank(rho_qk, arch->hidden, arch->heads * arch->head),
+                        .k_rank = olica_lowrank_rank(rho_qk, arch->hidden, arch->kv_heads * arch->head),
                         .values_dropped = (int)floor(rho_vo * arch->head),
                         .neurons_dropped = (int)floor(rho_ffn * arch->ffn),
                         .neurons_skipped = (int)floor(of->options->skip_lowest * arch->ffn),

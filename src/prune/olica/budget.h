@@ -5,10 +5,8 @@
 
 #include <stdio.h>
 
+#include "../rotate.h"
 #include "prune/method.h"
-
-/* The two forms of the orthogonal neuron decomposition; see rotate.h. */
-typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 
 /* The method's settings, and the sparsity. */
 typedef struct olica_prune_options {

@@ -12,15 +12,15 @@
  * The caller then passes the pruned layer over the pruned stream. */
 #include <string.h>
 
+#include "../calibrate.h"
 #include "../collect.h"
+#include "../decompose.h"
 #include "../layer.h"
+#include "../lowrank.h"
+#include "../rotate.h"
 #include "../select.h"
 #include "base/arena.h"
-#include "calibrate.h"
-#include "decompose.h"
-#include "lowrank.h"
 #include "par/comm.h"
-#include "rotate.h"
 #include "state.h"
 
 /* Workspace for adding a pack's inputs and residuals to the sums, which receive them like an observer of the

@@ -1,5 +1,5 @@
 /* The shapes and the work of Olica. Its memory is replayed beside the functions that allocate it. */
-#include "decompose.h"
+#include "../decompose.h"
 #include "state.h"
 
 /* Operations per sequence: the survey's pass with its sums; the collecting pass, up to the neurons; the fits

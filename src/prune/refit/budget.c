@@ -1,6 +1,7 @@
 #include "budget.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Warns where rounding to `align` leaves less than this share of what was asked for. */
 #define NEARLY 0.98
@@ -24,6 +25,13 @@ olica_refit_options olica_refit_options_of(const olica_method_model *model) {
   return *(const olica_refit_options *)model->settings;
 }
 
+int olica_refit_probe_count(const olica_method_model *model, int64_t sequences) {
+  enum { USUAL = 8 };
+  int64_t asked = olica_refit_options_of(model).probes;
+  if (asked > 0) return (int)asked;
+  return sequences < USUAL ? (int)sequences : USUAL;
+}
+
 /* Parameters of a layer's FFN neuron: rows of gate, if there is one, and up with their biases, a column of
  * down. */
 static int64_t neuron_numbers(const olica_method_model *model) {
@@ -38,7 +46,8 @@ static bool is_layerwise(const olica_refit_options *options) {
 
 int olica_refit_passes(const void *settings) {
   const olica_refit_options *options = settings;
-  return is_layerwise(options) && options->allocation != OLICA_REFIT_EVEN;
+  return options->shape == OLICA_REFIT_OLICA ||
+         (is_layerwise(options) && options->allocation != OLICA_REFIT_EVEN);
 }
 
 /* Neurons that go from `layers` layers together before rounding to `align`. */
@@ -109,6 +118,60 @@ static olica_status check_shares(olica_env *env, const olica_method_model *model
       most(model, s->full - (int)(can / s->layers)));
 }
 
+/* Numbers of all kinds of module of the model. */
+static double module_numbers(const olica_refit_modules *m) {
+  double all = 0;
+  for (int k = 0; k < OLICA_REFIT_KINDS; k++)
+    all += (double)olica_refit_level_numbers(m, (olica_refit_kind)k,
+                                             olica_refit_levels(m->arch, (olica_refit_kind)k));
+  return all * m->arch->layers;
+}
+
+/* The largest sparsity that leaves every module its least level. */
+static double most_of_modules(const olica_method_model *model, const olica_refit_budget *b) {
+  olica_refit_modules all = b->modules;
+  const int least[OLICA_REFIT_KINDS] = {round_up(least_left(b), all.align), 1, 1};
+  memcpy(all.least, least, sizeof least);
+  return floor((double)olica_refit_modules_most(&all) / (double)model->parameters * 1e4) / 1e4;
+}
+
+static olica_status refuse_modules(olica_env *env, const olica_method_model *model,
+                                   const olica_refit_budget *b) {
+  return olica_error_set(
+      env, OLICA_ERR_CONFIG,
+      "[prune] sparsity = %g asks refit for %.0f numbers, while cap = %.4g with align = %d "
+      "lets query, key, value, output and FFN lose %.0f; expected a larger cap, a smaller "
+      "align, or a sparsity of at most %.4f",
+      model->sparsity, (double)b->modules.total, b->cap, b->modules.align,
+      (double)olica_refit_modules_most(&b->modules), most_of_modules(model, b));
+}
+
+/* The budget of shape = olica, whose widths are measured always. */
+static olica_status make_modules(olica_env *env, const olica_method_model *model,
+                                 const olica_refit_options *options, olica_refit_budget *b) {
+  const olica_arch *arch = model->arch;
+  olica_refit_modules *m = &b->modules;
+  if (options->allocation != OLICA_REFIT_MEASURED)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "[prune] shape = olica with another allocation than measured, expected allocation "
+                           "= measured: only errors and probes compare attention and FFN");
+  *m = (olica_refit_modules){.arch = arch,
+                             .dense = &model->dense[0],
+                             .align = olica_refit_align(options->align),
+                             .total = (int64_t)((double)model->parameters * model->sparsity)};
+  b->share = (double)m->total / module_numbers(m);
+  b->cap = cap_of(options, model->sparsity, b->share);
+  for (int k = 0; k < OLICA_REFIT_KINDS; k++) {
+    int levels = olica_refit_levels(arch, (olica_refit_kind)k);
+    m->least[k] = round_up(fmax((1 - b->cap) * levels, 1), 1);
+    b->halves[k] = levels > 1 ? levels / 2 : 1;
+  }
+  m->least[OLICA_REFIT_FFN] = round_up(fmax((1 - b->cap) * arch->ffn, least_left(b)), m->align);
+  b->halves[OLICA_REFIT_FFN] = b->half;
+  int64_t neuron = b->neuron * m->align;
+  return m->total < olica_refit_modules_most(m) + neuron ? OLICA_OK : refuse_modules(env, model, b);
+}
+
 olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *model, olica_refit_budget *b) {
   const olica_refit_options options = olica_refit_options_of(model);
   int f = model->arch->ffn, align = olica_refit_align(options.align);
@@ -117,6 +180,7 @@ olica_status olica_refit_budget_make(olica_env *env, const olica_method_model *m
                             .neuron = neuron_numbers(model),
                             .skipped = skipped_of(&options, f)};
   b->half = f / 2 > least_left(b) ? f / 2 : least_left(b);
+  if (options.shape == OLICA_REFIT_OLICA) return make_modules(env, model, &options, b);
   if (gone + least_left(b) > f) return refuse(env, model, b);
   int kept = round_up(f - gone, align);
   b->dropped = kept < f ? f - kept : 0;
@@ -143,10 +207,30 @@ static void explain_layer(const olica_method_model *model, const olica_refit_bud
             b->shares.least, f, f, f - removed(model, b) / model->arch->layers);
 }
 
+static void explain_modules(const olica_method_model *model, const olica_refit_budget *b, FILE *to) {
+  const olica_arch *arch = model->arch;
+  const olica_refit_modules *m = &b->modules;
+  fprintf(to,
+          "budget       share removed of query, key, value, output and FFN together: %.4f; of all "
+          "parameters: %.4f\n",
+          b->share, (double)m->total / (double)model->parameters);
+  fprintf(to,
+          "a layer      %d to %d of %d FFN neurons; %d to %d of %d value neurons of a head; query and key "
+          "whole, or in ranks "
+          "that leave %.2f of their numbers or more\n",
+          m->least[OLICA_REFIT_FFN], arch->ffn, arch->ffn, m->least[OLICA_REFIT_VALUES], arch->head,
+          arch->head, 1 - olica_refit_query_share(m->least[OLICA_REFIT_QUERY]));
+  fprintf(to, "allowed      a sparsity of 0 to %.4f\n", most_of_modules(model, b));
+}
+
 void olica_refit_explain(olica_env *env, const olica_method_model *model, FILE *to) {
   const olica_arch *arch = model->arch;
   olica_refit_budget b;
   if (olica_refit_budget_make(env, model, &b) != OLICA_OK) return;
+  if (olica_refit_options_of(model).shape == OLICA_REFIT_OLICA) {
+    explain_modules(model, &b, to);
+    return;
+  }
   double gone = removed(model, &b);
   fprintf(to, "budget       share removed of the FFN: %.4f; of all parameters: %.4f\n",
           gone / arch->layers / arch->ffn, gone * (double)b.neuron / (double)model->parameters);
@@ -160,6 +244,11 @@ void olica_refit_advise(olica_env *env, const olica_method_model *model) {
   olica_refit_budget b;
   if (olica_refit_budget_make(env, model, &b) != OLICA_OK) {
     olica_error_clear(env); /* the plan fails for the same reason and reports it */
+    return;
+  }
+  if (options.shape == OLICA_REFIT_OLICA) {
+    if (b.modules.total < b.neuron * b.modules.align)
+      olica_log_warn(env, "[prune] sparsity = %g removes next to nothing", model->sparsity);
     return;
   }
   double all = wanted(model, model->arch->layers), gone = removed(model, &b);

@@ -6,9 +6,14 @@
 #include <stdio.h>
 
 #include "allocate.h"
+#include "modules.h"
 #include "prune/method.h"
 
-typedef enum olica_refit_shape { OLICA_REFIT_LAYERWISE, OLICA_REFIT_UNIFORM } olica_refit_shape;
+typedef enum olica_refit_shape {
+  OLICA_REFIT_LAYERWISE,
+  OLICA_REFIT_UNIFORM,
+  OLICA_REFIT_OLICA
+} olica_refit_shape;
 typedef enum olica_refit_allocation {
   OLICA_REFIT_MEASURED,
   OLICA_REFIT_INFLUENCE,
@@ -24,22 +29,27 @@ typedef struct olica_refit_options {
   olica_refit_statistics statistics;
   int align;          /* position in the list of widths: olica_refit_align */
   double cap;         /* share of a layer's neurons that may go, at most; 0: by the sparsity */
-  int64_t probes;     /* sequences of the probes */
+  int64_t probes;     /* sequences of the probes; 0: olica_refit_probe_count */
   double damping;     /* lambda */
   double skip_lowest; /* share of the least important neurons that is kept, of OLICA_REFIT_BY_ENERGY */
 } olica_refit_options;
 
 typedef struct olica_refit_budget {
-  double share;              /* of all FFN neurons that goes, before rounding */
-  int64_t neuron;            /* parameters of a neuron */
-  int dropped;               /* neurons of each layer, where all have one width */
-  double cap;                /* share of a layer's neurons that may go, where widths differ, */
-  olica_refit_shares shares; /* and what the layers share then */
-  int half;                  /* neurons that a probed layer keeps */
-  int skipped;               /* least important neurons of a layer that are kept nevertheless */
+  double share;   /* of all FFN neurons (shape = olica: of all modules) that goes, before rounding */
+  int64_t neuron; /* parameters of a neuron */
+  int dropped;    /* neurons of each layer, where all have one width */
+  double cap;     /* share of a layer's neurons that may go, where widths differ, */
+  olica_refit_shares shares;     /* and what the layers share then */
+  int half;                      /* neurons that a probed layer keeps */
+  olica_refit_modules modules;   /* shape = olica: what the layers share then, */
+  int halves[OLICA_REFIT_KINDS]; /* and the levels of the probes */
+  int skipped;                   /* least important neurons of a layer that are kept nevertheless */
 } olica_refit_budget;
 
 olica_refit_options olica_refit_options_of(const olica_method_model *model);
+
+/* Returns how many of so many sequences are probes: as asked for, or 8, or all if there are fewer. Pure. */
+int olica_refit_probe_count(const olica_method_model *model, int64_t sequences);
 
 /* Passes over the dense model that the settings need. */
 int olica_refit_passes(const void *settings);

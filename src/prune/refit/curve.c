@@ -23,7 +23,7 @@ static double weight(const void *data, int row, int col) {
 static olica_status solve(factor *t, double mean, double *squares) {
   double delta = RIDGE * mean;
   olica_matrix_fill(t->weights, weight, t);
-  OLICA_TRY(olica_solver_factor(t->solver, "error curve of the FFN", t->gram, &delta));
+  OLICA_TRY(olica_solver_factor(t->solver, "error curve of a layer", t->gram, &delta));
   OLICA_TRY(olica_solver_multiply(t->solver, 0, t->weights, t->gram, t->all));
   olica_matrix_column_dots(t->all, t->all, squares);
   return OLICA_OK;
@@ -31,7 +31,7 @@ static olica_status solve(factor *t, double mean, double *squares) {
 
 static olica_status place(const olica_method_job *job, factor *t) {
   olica_context *context = job->context;
-  const olica_problem problem = olica_refit_down_problem(job->model.arch);
+  const olica_problem problem = olica_refit_problem(t->d, t->f);
   olica_placement place;
   OLICA_AGREE(context, olica_solver_place(context->env, olica_pool_settings(job->pool).backend, context->size,
                                           1, &problem, &place));
@@ -54,13 +54,10 @@ static void add_up(double *curve, int f) {
   for (int n = f - 1; n >= 0; n--) curve[n] += curve[n + 1];
 }
 
-olica_status olica_refit_curve(const olica_method_job *job, const olica_layer *dense,
+olica_status olica_refit_curve(const olica_method_job *job, const olica_linear *map,
                                const olica_fit_sums *sums, const int32_t *order, double mean, double *curve) {
   olica_context *context = job->context;
-  factor t = {.order = order,
-              .down = dense->linear[OLICA_DOWN].weight,
-              .d = job->model.arch->hidden,
-              .f = dense->shape.ffn};
+  factor t = {.order = order, .down = map->weight, .d = map->out, .f = map->in};
   OLICA_TRY(place(job, &t));
   OLICA_TRY(gather(context, sums->gram, &t));
   OLICA_AGREE(context, olica_solver_member(t.solver) ? solve(&t, mean, curve) : OLICA_OK);
@@ -73,10 +70,9 @@ olica_status olica_refit_curve(const olica_method_job *job, const olica_layer *d
 }
 
 olica_status olica_refit_replay_curve(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
-                                      const olica_arch *arch) {
-  const olica_problem problem = olica_refit_down_problem(arch);
+                                      int d, int f) {
+  const olica_problem problem = olica_refit_problem(d, f);
   olica_site at = {.block = site->block, .nodes = site->nodes};
-  int d = arch->hidden, f = arch->ffn;
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
   at.rank = at.place.first;
   olica_hold before = olica_ledger_mark(ledger);

@@ -8,9 +8,9 @@
 #include "../layer.h"
 #include "../select.h"
 #include "down.h"
+#include "layers.h"
 #include "order.h"
 #include "par/comm.h"
-#include "state.h"
 
 static olica_status collect(const olica_refit_state *state, int index, const olica_layer *dense,
                             olica_collected *work, olica_fit_sums **sums, int *silent) {
@@ -57,6 +57,7 @@ olica_status olica_refit_cut(void *self, int index, olica_layer *dense, olica_la
   olica_fit_sums *sums = NULL;
   olica_layer *pruned = NULL;
   int silent;
+  if (state->turned) return olica_refit_cut_modules(state, index, dense, out, record);
   OLICA_TIMED(context->env, "collect", collect(state, index, dense, &work, &sums, &silent));
   record->fact[OLICA_FACT_SILENT] = silent;
   record->advanced = state->options.statistics == OLICA_REFIT_DENSE;
@@ -80,7 +81,7 @@ olica_status olica_refit_replay_cut(olica_env *env, olica_ledger *ledger, const 
   OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
   olica_hold lists = olica_select_hold_lists(ledger, arch, shape);
   olica_ledger_release(ledger, order);
-  OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, shape->ffn, sums));
+  OLICA_TRY(olica_refit_map_replay(env, ledger, site, arch->hidden, arch->ffn, shape->ffn, sums));
   olica_ledger_release(ledger, work.energies);
   olica_ledger_release(ledger, olica_maps_hold(ledger, arch, shape, site->precision));
   olica_ledger_release(ledger, lists);

@@ -8,6 +8,7 @@
 typedef struct refit {
   olica_context *context;
   olica_solver *solver;
+  const char *what;
   int d, f, kept, dropped;
   const int32_t *list;   /* [kept] S */
   int32_t *rest;         /* [dropped] R */
@@ -18,8 +19,8 @@ typedef struct refit {
   olica_matrix *change;  /* [kept x d] (W' - W_S)ᵀ */
 } refit;
 
-olica_problem olica_refit_down_problem(const olica_arch *arch) {
-  return (olica_problem){.order = arch->ffn, .columns = arch->hidden};
+olica_problem olica_refit_problem(int d, int f) {
+  return (olica_problem){.order = f, .columns = d};
 }
 
 static void list_rest(refit *r) {
@@ -33,7 +34,7 @@ static void list_rest(refit *r) {
 
 static olica_status begin(refit *r, const olica_method_job *job) {
   olica_env *env = r->context->env;
-  const olica_problem problem = olica_refit_down_problem(job->model.arch);
+  const olica_problem problem = olica_refit_problem(r->d, r->f);
   olica_placement place;
   OLICA_AGREE(r->context, olica_solver_place(env, olica_pool_settings(job->pool).backend, r->context->size, 1,
                                              &problem, &place));
@@ -63,7 +64,7 @@ static olica_status solve(refit *r, double delta) {
   OLICA_TRY(olica_solver_multiply(r->solver, 0, r->cross, r->weights, r->change));
   OLICA_FREE(r->context->env, r->cross->a);
   OLICA_FREE(r->context->env, r->weights->a);
-  return olica_solver_ridge(r->solver, "refit of the down matrix", r->gram, &delta, r->change);
+  return olica_solver_ridge(r->solver, r->what, r->gram, &delta, r->change);
 }
 
 static olica_status make_room(refit *r) {
@@ -85,14 +86,14 @@ static double add(const refit *r, const float *change, float *down) {
   return before > 0 ? sqrt(changed / before) : 0;
 }
 
-static olica_status end(refit *r, olica_layer *pruned, double *ratio) {
+static olica_status end(refit *r, olica_linear *pruned, double *ratio) {
   olica_env *env = r->context->env;
   bool leads = olica_shared_leads(r->context);
   float *everywhere = NULL;
   size_t numbers = (size_t)r->kept * (size_t)r->d;
   OLICA_AGREE(r->context, leads ? OLICA_NEW(env, everywhere, numbers) : OLICA_OK);
   OLICA_TRY(olica_matrix_replicate(r->change, r->d, everywhere));
-  if (leads) *ratio = add(r, everywhere, pruned->linear[OLICA_DOWN].weight);
+  if (leads) *ratio = add(r, everywhere, pruned->weight);
   olica_memory_free(env, everywhere);
   olica_comm_bcast(r->context, r->context->comm, ratio, sizeof *ratio, 0);
   olica_shared_fence(r->context);
@@ -109,14 +110,22 @@ static void destroy(refit *r) {
 
 olica_status olica_refit_down(const olica_method_job *job, const olica_layer *dense, olica_fit_sums *sums,
                               double delta, olica_layer *pruned, double *change) {
+  return olica_refit_map(job, "refit of the down matrix", &dense->linear[OLICA_DOWN], pruned->ffn_kept, sums,
+                         delta, &pruned->linear[OLICA_DOWN], change);
+}
+
+olica_status olica_refit_map(const olica_method_job *job, const char *what, const olica_linear *dense,
+                             const int32_t *list, olica_fit_sums *sums, double delta, olica_linear *pruned,
+                             double *change) {
   olica_context *context = job->context;
   refit r = {.context = context,
-             .d = job->model.arch->hidden,
-             .f = dense->shape.ffn,
-             .kept = pruned->shape.ffn,
-             .dropped = dense->shape.ffn - pruned->shape.ffn,
-             .list = pruned->ffn_kept,
-             .down = dense->linear[OLICA_DOWN].weight};
+             .what = what,
+             .d = dense->out,
+             .f = dense->in,
+             .kept = pruned->in,
+             .dropped = dense->in - pruned->in,
+             .list = list,
+             .down = dense->weight};
   *change = 0;
   if (r.dropped == 0) {
     olica_fit_sums_destroy(sums);
@@ -133,10 +142,10 @@ olica_status olica_refit_down(const olica_method_job *job, const olica_layer *de
   return OLICA_OK;
 }
 
-olica_status olica_refit_down_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
-                                     const olica_arch *arch, int kept, olica_hold sums) {
-  int d = arch->hidden, dropped = arch->ffn - kept;
-  const olica_problem problem = olica_refit_down_problem(arch);
+olica_status olica_refit_map_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
+                                    int d, int f, int kept, olica_hold sums) {
+  int dropped = f - kept;
+  const olica_problem problem = olica_refit_problem(d, f);
   olica_site at = {.block = site->block, .nodes = site->nodes};
   if (dropped == 0) {
     olica_ledger_release(ledger, sums);

@@ -35,7 +35,7 @@ static double identity(const void *unused, int row, int col) {
 }
 
 static olica_status place(const olica_method_job *job, obs *o) {
-  const olica_problem problem = olica_refit_down_problem(job->model.arch);
+  const olica_problem problem = olica_refit_problem(o->d, o->f);
   olica_placement place;
   OLICA_AGREE(o->context, olica_solver_place(o->context->env, olica_pool_settings(job->pool).backend,
                                              o->context->size, 1, &problem, &place));
@@ -130,9 +130,9 @@ olica_status olica_refit_obs(const olica_method_job *job, const olica_layer *den
 
 olica_status olica_refit_obs_replay(olica_env *env, olica_ledger *ledger, const olica_method_site *site,
                                     const olica_arch *arch) {
-  const olica_problem problem = olica_refit_down_problem(arch);
-  olica_site at = {.block = site->block, .nodes = site->nodes};
   int d = arch->hidden, f = arch->ffn;
+  const olica_problem problem = olica_refit_problem(d, f);
+  olica_site at = {.block = site->block, .nodes = site->nodes};
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
   at.rank = at.place.first;
   olica_hold before = olica_ledger_mark(ledger);

@@ -37,16 +37,19 @@ static int ascending(const void *left, const void *right) {
   return *a < *b ? -1 : *a > *b;
 }
 
+void olica_refit_first(const int32_t *order, int n, int32_t *list) {
+  memcpy(list, order, (size_t)n * sizeof *order);
+  qsort(list, (size_t)n, sizeof *order, ascending);
+}
+
 olica_status olica_refit_keep(const olica_method_job *job, const olica_layer *dense, const int32_t *order,
                               olica_layer *pruned) {
   olica_context *context = job->context;
   const olica_arch *arch = job->model.arch;
-  size_t kept = (size_t)pruned->shape.ffn;
   int n = pruned->shape.values;
   OLICA_AGREE(context, olica_select_lists(context->env, arch, pruned));
   for (int i = 0; i < arch->kv_heads * n; i++) pruned->values_kept[i] = i % n;
-  memcpy(pruned->ffn_kept, order, kept * sizeof *order);
-  qsort(pruned->ffn_kept, kept, sizeof *order, ascending);
+  olica_refit_first(order, pruned->shape.ffn, pruned->ffn_kept);
   olica_pruned_copy(context, &dense->linear[OLICA_Q], &pruned->linear[OLICA_Q]);
   olica_pruned_copy(context, &dense->linear[OLICA_K], &pruned->linear[OLICA_K]);
   olica_select_copy(context, arch, dense, pruned);

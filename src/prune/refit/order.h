@@ -25,6 +25,9 @@ olica_status olica_refit_order(const olica_method_job *job, const olica_layer *d
 olica_status olica_refit_keep(const olica_method_job *job, const olica_layer *dense, const int32_t *order,
                               olica_layer *pruned);
 
+/* list [n] := the first n of an order, ascending. Pure. */
+void olica_refit_first(const int32_t *order, int n, int32_t *list);
+
 /* Mean of the diagonal of the neurons' Gram over all tokens. Pure. */
 double olica_refit_mean_diagonal(const olica_method_job *job, const olica_energies *energies);
 

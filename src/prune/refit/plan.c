@@ -1,9 +1,9 @@
 /* The shapes and the work of refit. Its memory is replayed beside the functions that allocate it. */
 #include "down.h"
 #include "influence.h"
+#include "layers.h"
 #include "obs.h"
 #include "order.h"
-#include "state.h"
 
 /* Operations per sequence: the dense layers' passes, up to the neurons or, where the stream stays dense,
  * instead of the pruned layers' passes; and the sums. */
@@ -37,7 +37,7 @@ static void plan_work(const olica_method_model *model, const olica_method_site *
                       olica_method_plan *plan) {
   for (int i = 0; i < model->arch->layers; i++) {
     double d = model->arch->hidden, n = plan->shapes[i].ffn, gone = model->arch->ffn - n;
-    const olica_problem problem = olica_refit_down_problem(model->arch);
+    const olica_problem problem = olica_refit_problem(model->arch->hidden, model->arch->ffn);
     plan->solver_work += n * n * n / 3 + 2 * n * n * d + 2 * n * gone * d;
     plan->solver_seconds += olica_solver_seconds(&problem, 1);
   }
@@ -60,9 +60,40 @@ static olica_status replay_survey(olica_env *env, const olica_method_model *mode
     olica_refit_replay_influence(&plan->observe, model, site);
     return OLICA_OK;
   }
-  olica_refit_probes_hold(&plan->create, model, site, (int)options.probes);
-  plan->arrays += states * (double)options.probes * (layers + 1);
+  int probes = olica_refit_probe_count(model, site->sequences);
+  olica_refit_probes_hold(&plan->create, model, site, probes, arch->layers);
+  plan->arrays += states * probes * (layers + 1);
   return olica_refit_replay_measure(env, &plan->observe, model, site, budget);
+}
+
+/* shape = olica: modules as alike as steps allow; every layer may need as much as a dense one. */
+static olica_status fill_module_shapes(olica_env *env, const olica_method_model *model,
+                                       const olica_refit_budget *budget, olica_method_plan *plan) {
+  for (int i = 0; i < model->arch->layers; i++) plan->shapes[i] = model->dense[i];
+  plan->largest = model->dense[0];
+  return olica_refit_by_modules(env, &budget->modules, NULL, plan->shapes);
+}
+
+static olica_status replay_modules(olica_env *env, const olica_method_model *model,
+                                   const olica_method_site *site, const olica_refit_budget *budget,
+                                   olica_method_plan *plan) {
+  const olica_arch *arch = model->arch;
+  int probes = olica_refit_probe_count(model, site->sequences);
+  double states = (double)sizeof(float) * site->tokens * arch->hidden;
+  double numbers = arch->ffn + 1 + olica_refit_attention_points(arch) + arch->hidden + OLICA_REFIT_KINDS;
+  olica_layer_shape widest = model->dense[0];
+  plan->arrays = sizeof(double) * arch->layers * numbers;
+  olica_ledger_hold(&plan->create, (size_t)plan->arrays);
+  olica_ledger_hold(&plan->create, sizeof(double) * (size_t)arch->layers * OLICA_REFIT_KINDS);
+  olica_ledger_hold_node(&plan->create, olica_layer_bytes(arch, &model->dense[0]));
+  olica_refit_probes_hold(&plan->create, model, site, probes, OLICA_REFIT_KINDS * arch->layers);
+  plan->arrays += states * probes * (OLICA_REFIT_KINDS * arch->layers + 1.0);
+  for (int k = 0; k < OLICA_REFIT_KINDS; k++) {
+    int levels = olica_refit_levels(arch, (olica_refit_kind)k);
+    if (levels > 1) olica_refit_set_level(arch, (olica_refit_kind)k, levels - 1, &widest);
+  }
+  OLICA_TRY(olica_refit_replay_cut_modules(env, &plan->cut, model, site, &widest));
+  return olica_refit_replay_survey_modules(env, &plan->observe, model, site, budget);
 }
 
 static olica_status fill_shapes(olica_env *env, const olica_method_model *model,
@@ -105,8 +136,9 @@ static void count_probes(const olica_method_model *model, const olica_method_sit
   if (olica_refit_passes(model->settings) == 0) return;
   *work += arch->layers * whole;
   if (options.allocation != OLICA_REFIT_MEASURED) return;
-  double pairs =
-      (double)options.probes * arch->layers * (arch->layers + 1) / 2; /* layers that variants pass */
+  double kinds = options.shape == OLICA_REFIT_OLICA ? OLICA_REFIT_KINDS : 1;
+  double pairs = kinds * olica_refit_probe_count(model, site->sequences) * arch->layers * (arch->layers + 1) /
+                 2; /* layers that variants pass */
   *work += arch->layers * gram + pairs * whole / (double)site->sequences;
 }
 
@@ -120,10 +152,15 @@ olica_status olica_refit_plan(olica_env *env, const olica_method_model *model, c
     return olica_error_set(env, OLICA_ERR_CONFIG,
                            "[prune] probes = %lld, expected at most [calibration] samples = %lld",
                            (long long)options.probes, (long long)site->sequences);
-  OLICA_TRY(fill_shapes(env, model, &budget, plan));
-  const olica_layer_shape widest = widest_cut(model, &budget, plan);
-  OLICA_TRY(olica_refit_replay_cut(env, &plan->cut, model, site, &widest));
-  OLICA_TRY(replay_survey(env, model, site, &budget, plan));
+  if (options.shape == OLICA_REFIT_OLICA) {
+    OLICA_TRY(fill_module_shapes(env, model, &budget, plan));
+    OLICA_TRY(replay_modules(env, model, site, &budget, plan));
+  } else {
+    OLICA_TRY(fill_shapes(env, model, &budget, plan));
+    const olica_layer_shape widest = widest_cut(model, &budget, plan);
+    OLICA_TRY(olica_refit_replay_cut(env, &plan->cut, model, site, &widest));
+    OLICA_TRY(replay_survey(env, model, site, &budget, plan));
+  }
   plan_work(model, site, plan);
   count_probes(model, site, plan, &plan->sequence);
   return OLICA_OK;

@@ -38,14 +38,16 @@ static olica_status share_ids(olica_refit_probes *p) {
 static olica_status create(olica_refit_probes *p) {
   const olica_stream *like = p->job->stream;
   OLICA_TRY(olica_stream_create(p->job->context, like->hidden, p->count, like->tokens, &p->dense));
-  return olica_stream_create(p->job->context, like->hidden, (int64_t)p->count * p->layers, like->tokens,
+  return olica_stream_create(p->job->context, like->hidden, (int64_t)p->count * p->variants, like->tokens,
                              &p->cut);
 }
 
-olica_status olica_refit_probes_create(const olica_method_job *job, int count, olica_refit_probes **out) {
+olica_status olica_refit_probes_create(const olica_method_job *job, int count, int kinds,
+                                       olica_refit_probes **out) {
   olica_refit_probes *p = NULL;
   OLICA_AGREE(job->context, OLICA_NEW(job->context->env, p, 1));
-  *p = (olica_refit_probes){.job = job, .layers = job->model.arch->layers, .count = count};
+  *p = (olica_refit_probes){
+      .job = job, .kinds = kinds, .variants = kinds * job->model.arch->layers, .count = count};
   *out = p;
   OLICA_AGREE(job->context, create(p));
   return share_ids(p);
@@ -72,7 +74,7 @@ static olica_status gather(olica_refit_probes *p) {
 
 /* The pairs [first, first + count) of probe s. */
 static olica_stream pairs_of(const olica_refit_probes *p, int s, int first, int count) {
-  return olica_stream_part(p->cut, (int64_t)s * p->layers + first, count);
+  return olica_stream_part(p->cut, (int64_t)s * p->variants + first, count);
 }
 
 static olica_status pass(olica_refit_probes *p, int s, int first, int count, const olica_maps *maps) {
@@ -80,19 +82,24 @@ static olica_status pass(olica_refit_probes *p, int s, int first, int count, con
   return olica_stream_advance(&part, p->job->forward, maps, NULL);
 }
 
-olica_status olica_refit_probes_advance(olica_refit_probes *p, const olica_maps *dense,
-                                        const olica_maps *cut) {
+olica_status olica_refit_probes_join(olica_refit_probes *p, const olica_maps *dense) {
   size_t numbers = sequence_numbers(p);
-  int layer = dense->index;
+  int before = dense->index * p->kinds;
   OLICA_TRY(gather(p));
   for (int s = 0; s < p->count; s++) {
-    olica_stream joins = pairs_of(p, s, layer, 1);
-    if (joins.count > 0) memcpy(joins.x, p->everywhere + (size_t)s * numbers, numbers * sizeof *joins.x);
-    OLICA_TRY(pass(p, s, 0, layer, dense));
-    OLICA_TRY(pass(p, s, layer, 1, cut));
+    for (int k = 0; k < p->kinds; k++) {
+      olica_stream joins = pairs_of(p, s, before + k, 1);
+      if (joins.count > 0) memcpy(joins.x, p->everywhere + (size_t)s * numbers, numbers * sizeof *joins.x);
+    }
+    OLICA_TRY(pass(p, s, 0, before, dense));
   }
   OLICA_FREE(p->job->context->env, p->everywhere);
   return olica_stream_advance(p->dense, p->job->forward, dense, NULL);
+}
+
+olica_status olica_refit_probes_pass(olica_refit_probes *p, int kind, const olica_maps *cut) {
+  for (int s = 0; s < p->count; s++) OLICA_TRY(pass(p, s, cut->index * p->kinds + kind, 1, cut));
+  return OLICA_OK;
 }
 
 /* ---- the output ---- */
@@ -137,7 +144,7 @@ void olica_refit_probes_add(olica_refit_probes *p, int64_t count, olica_packed *
   int tokens = p->dense->tokens;
   int64_t last = -1;
   for (int64_t i = 0; i < p->cut->count; i++) {
-    int64_t s = (p->cut->first + i) / p->layers;
+    int64_t s = (p->cut->first + i) / p->variants;
     if (s != last)
       olica_forward_logits(arch, rows, tokens, p->everywhere + (size_t)s * sequence_numbers(p), count,
                            p->logits[0]);
@@ -164,18 +171,18 @@ static void put_means(const olica_refit_probes *p, double *mean) {
 olica_status olica_refit_probes_finish(olica_refit_probes *p, double *kl) {
   olica_context *context = p->job->context;
   olica_env *env = context->env;
-  size_t pairs = (size_t)p->count * (size_t)p->layers;
+  size_t pairs = (size_t)p->count * (size_t)p->variants;
   double *mean;
   OLICA_AGREE(context, OLICA_NEW(env, mean, pairs));
   put_means(p, mean);
   olica_comm_sum(context, context->comm, mean, pairs);
-  for (int i = 0; i < p->layers; i++) {
+  for (int i = 0; i < p->variants; i++) {
     kl[i] = 0;
-    for (int s = 0; s < p->count; s++) kl[i] += mean[(size_t)s * (size_t)p->layers + (size_t)i] / p->count;
+    for (int s = 0; s < p->count; s++) kl[i] += mean[(size_t)s * (size_t)p->variants + (size_t)i] / p->count;
     if (!isfinite(kl[i]))
       return olica_error_set(env, OLICA_ERR_NUMERIC,
                              "probe of layer %d: its KL divergence is not finite: the model overflows fp32",
-                             i);
+                             i / p->kinds);
     if (kl[i] < 0) kl[i] = 0; /* rounding, where the cut changes nothing */
   }
   olica_memory_free(env, mean);
@@ -187,10 +194,10 @@ olica_status olica_refit_probes_finish(olica_refit_probes *p, double *kl) {
 /* ---- the replay ---- */
 
 void olica_refit_probes_hold(olica_ledger *ledger, const olica_method_model *model,
-                             const olica_method_site *site, int count) {
+                             const olica_method_site *site, int count, int variants) {
   int hidden = model->arch->hidden;
   olica_stream_hold(ledger, hidden, count, site->tokens, site->ranks);
-  olica_stream_hold(ledger, hidden, (int64_t)count * model->arch->layers, site->tokens, site->ranks);
+  olica_stream_hold(ledger, hidden, (int64_t)count * variants, site->tokens, site->ranks);
 }
 
 olica_hold olica_refit_probes_replay_gather(olica_ledger *ledger, const olica_method_model *model,
@@ -200,8 +207,8 @@ olica_hold olica_refit_probes_replay_gather(olica_ledger *ledger, const olica_me
 }
 
 void olica_refit_probes_replay_output(olica_ledger *ledger, const olica_method_model *model,
-                                      const olica_method_site *site, int count) {
-  int64_t own = olica_partition_block((int64_t)count * model->arch->layers, site->ranks, 0).count;
+                                      const olica_method_site *site, int count, int variants) {
+  int64_t own = olica_partition_block((int64_t)count * variants, site->ranks, 0).count;
   output o = {.positions = (size_t)own * (size_t)site->tokens,
               .logits = (size_t)site->tokens * (size_t)site->panel_rows};
   olica_hold before = olica_ledger_mark(ledger);

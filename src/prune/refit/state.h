@@ -14,6 +14,12 @@ typedef struct olica_refit_state {
   olica_refit_budget budget;
   double *measure; /* [L] of the dense pass: the probes' KL, or the block influence; NULL: no pass */
   double *curve;   /* [L x (f + 1)] error of every width, NULL: nothing is measured */
+  /* shape = olica, else NULL; there the probes' KL are [L x kinds]: */
+  double
+      *output_energy; /* [L x d] E_out of o on the dense stream, which fixes the turn of the value neurons */
+  double *attention;  /* [L x olica_refit_attention_points] error of every level */
+  double *findings;   /* [kinds x L] the probes' KL of each kind */
+  olica_shared *turned;       /* memory of the node for a dense layer */
   olica_refit_probes *probes; /* NULL: as above */
 } olica_refit_state;
 

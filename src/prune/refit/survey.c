@@ -12,9 +12,9 @@
 #include "curve.h"
 #include "down.h"
 #include "influence.h"
+#include "layers.h"
 #include "order.h"
 #include "par/comm.h"
-#include "state.h"
 
 static olica_status collect(const olica_refit_state *state, const olica_maps *maps, olica_collected *work,
                             olica_fit_sums **sums) {
@@ -40,8 +40,9 @@ static olica_status make_half(const olica_refit_state *state, const olica_layer 
 static olica_status probe(const olica_refit_state *state, const olica_maps *maps, const olica_layer *half) {
   const olica_method_job *job = &state->job;
   olica_maps *cut;
+  OLICA_TRY(olica_refit_probes_join(state->probes, maps));
   OLICA_TRY(olica_maps_create(job->context, job->kernel, job->model.arch, half, maps->index, &cut));
-  OLICA_TRY(olica_refit_probes_advance(state->probes, maps, cut));
+  OLICA_TRY(olica_refit_probes_pass(state->probes, 0, cut));
   olica_maps_destroy(cut);
   return OLICA_OK;
 }
@@ -61,7 +62,8 @@ static olica_status measure(const olica_refit_state *state, const olica_maps *ma
   OLICA_AGREE(context, OLICA_NEW(context->env, order, f));
   const olica_refit_rule rule = olica_refit_rule_of(state, mean, 1);
   OLICA_TIMED(context->env, "solve", olica_refit_order(job, dense, work.energies, sums, &rule, order));
-  OLICA_TIMED(context->env, "solve", olica_refit_curve(job, dense, sums, order, mean, curve));
+  OLICA_TIMED(context->env, "solve",
+              olica_refit_curve(job, &dense->linear[OLICA_DOWN], sums, order, mean, curve));
   OLICA_TIMED(context->env, "solve", make_half(state, dense, order, mean, sums, &half));
   olica_memory_free(context->env, order);
   olica_collect_free(job, &work);
@@ -74,8 +76,9 @@ olica_status olica_refit_observe(void *self, int pass, const olica_maps *maps) {
   const olica_refit_state *state = self;
   (void)pass; /* there is only one */
   OLICA_TIMED(state->job.context->env, "survey",
-              state->probes ? measure(state, maps)
-                            : olica_refit_influence(&state->job, maps, &state->measure[maps->index]));
+              state->turned   ? olica_refit_survey_modules(state, maps)
+              : state->probes ? measure(state, maps)
+                              : olica_refit_influence(&state->job, maps, &state->measure[maps->index]));
   return OLICA_OK;
 }
 
@@ -110,7 +113,7 @@ const olica_scorer *olica_refit_scorer(void *self, int pass) {
 olica_status olica_refit_replay_measure(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
                                         const olica_method_site *site, const olica_refit_budget *budget) {
   const olica_arch *arch = model->arch;
-  int probes = (int)olica_refit_options_of(model).probes;
+  int probes = olica_refit_probe_count(model, site->sequences);
   olica_layer_shape half = model->dense[0];
   half.ffn = budget->half;
   olica_hold before = olica_ledger_mark(ledger);
@@ -120,14 +123,14 @@ olica_status olica_refit_replay_measure(olica_env *env, olica_ledger *ledger, co
   olica_hold energies = olica_energies_hold(ledger, arch, site->threads);
   olica_hold order = olica_ledger_hold(ledger, (size_t)arch->ffn * sizeof(int32_t));
   OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
-  OLICA_TRY(olica_refit_replay_curve(env, ledger, site, arch));
+  OLICA_TRY(olica_refit_replay_curve(env, ledger, site, arch->hidden, arch->ffn));
   olica_select_hold_lists(ledger, arch, &half);
-  OLICA_TRY(olica_refit_down_replay(env, ledger, site, arch, half.ffn, sums));
+  OLICA_TRY(olica_refit_map_replay(env, ledger, site, arch->hidden, arch->ffn, half.ffn, sums));
   olica_ledger_release(ledger, order);
   olica_ledger_release(ledger, energies);
+  olica_ledger_release(ledger, olica_refit_probes_replay_gather(ledger, model, site, probes));
   olica_maps_hold(ledger, arch, &half, site->precision);
-  olica_refit_probes_replay_gather(ledger, model, site, probes);
   olica_ledger_rewind(ledger, before);
-  olica_refit_probes_replay_output(ledger, model, site, probes);
+  olica_refit_probes_replay_output(ledger, model, site, probes, arch->layers);
   return OLICA_OK;
 }

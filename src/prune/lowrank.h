@@ -1,5 +1,5 @@
 /* Query and key by a truncated weighted decomposition (doc/methods.md, sweep 2, step 3). Private to
- * prune/olica. */
+ * prune. */
 #ifndef OLICA_PRUNE_LOWRANK_H
 #define OLICA_PRUNE_LOWRANK_H
 
@@ -15,6 +15,10 @@ typedef struct olica_lowrank {
   const char *name;
   olica_matrix *basis, *factor; /* U_r [out x r], U_rᵀ W [r x d] */
 } olica_lowrank;
+
+/* Returns the rank that leaves (1 - rho) of the numbers of a [rows x d] weight; 0 if two factors would not be
+ * smaller. Pure. */
+int olica_lowrank_rank(double rho, int d, int rows);
 
 /* Returns the problem for olica_solver_place. Pure. */
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank);

@@ -153,9 +153,9 @@ static olica_status fast_instead(olica_env *env, olica_solver *solver, const oli
                                  const double *root, const olica_layer *layer, int group, turn *to) {
   int h = arch->head, d = arch->hidden;
   const olica_linear *v = &layer->linear[OLICA_V];
-  olica_log_warn(env,
-                 "[prune] ond = standard: the value rows of a head are linearly dependent, and there is a "
-                 "bias: such heads take the fast form");
+  olica_log_warn(env, "orthogonal value neurons, standard form: the value rows of a head are linearly "
+                      "dependent, and there is a "
+                      "bias: such heads take the fast form");
   OLICA_TRY(fast(env, solver, arch, root, layer, group, to));
   olica_product_general(env, 1, 0, h, d, h, 1.0f, to->t, h, v->weight + (size_t)group * h * d, d, 0.0f,
                         to->values, d);

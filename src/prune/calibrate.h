@@ -1,9 +1,9 @@
 /* Linear calibration of a cut FFN (doc/methods.md, sweep 2, step 6): a low-rank linear branch from the FFN's
- * input that compensates, as far as a linear map can, for the dropped neurons. */
+ * input that compensates, as far as a linear map can, for the dropped neurons. Private to prune. */
 #ifndef OLICA_PRUNE_CALIBRATE_H
 #define OLICA_PRUNE_CALIBRATE_H
 
-#include "../fit.h"
+#include "fit.h"
 
 /* The neurons that a cut drops, as an FFN of their own: its output is the residual R = B - B^ of the cut. */
 typedef struct olica_dropped {

@@ -1,12 +1,14 @@
 /* Orthogonal neuron decomposition of value and output (doc/methods.md, sweep 2, step 1): makes every
  * key/value head's value neurons orthogonal and orders them; the product W_o W_v of each query head does not
- * change. Private to prune/olica. */
+ * change. Private to prune. */
 #ifndef OLICA_PRUNE_ROTATE_H
 #define OLICA_PRUNE_ROTATE_H
 
-#include "budget.h"
 #include "la/solver.h"
 #include "model/weights.h"
+
+/* The two forms of the turn. */
+typedef enum olica_ond_choice { OLICA_OND_FAST, OLICA_OND_STANDARD } olica_ond_choice;
 
 /* Changes W_v (and its bias) and W_o of a dense layer in place: O_i <- O_i T, W_v <- T⁻¹ W_v for the heads i
  * of a group. With e [d] the output energy of o_proj:

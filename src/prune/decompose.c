@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "../layer.h"
 #include "calibrate.h"
+#include "layer.h"
 #include "lowrank.h"
 #include "par/comm.h"
 #include "par/shared.h"

@@ -6,6 +6,11 @@
 #include "par/comm.h"
 #include "par/partition.h"
 
+int olica_lowrank_rank(double rho, int d, int rows) {
+  double r = ceil((1.0 - rho) * d * rows / ((double)d + rows));
+  return r < 1 || r * ((double)d + rows) >= (double)d * rows ? 0 : (int)r;
+}
+
 olica_problem olica_lowrank_problem(const olica_linear *linear, int rank) {
   return (olica_problem){.order = linear->out, .inner = linear->in, .wanted = rank};
 }

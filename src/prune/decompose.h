@@ -1,5 +1,5 @@
 /* The independent decompositions of a layer's cut, solved at the same time, each on its own ranks: query,
- * key, linear calibration (doc/methods.md, sweep 2, steps 3 and 6). Private to prune/olica. */
+ * key, linear calibration (doc/methods.md, sweep 2, steps 3 and 6). Private to prune. */
 #ifndef OLICA_PRUNE_DECOMPOSE_H
 #define OLICA_PRUNE_DECOMPOSE_H
 
