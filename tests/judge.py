@@ -108,8 +108,32 @@ def load_checkpoint(path):
 
 # ---- the forward pass ------------------------------------------------------------------------------------------
 
-def rope_frequencies(c, h):
-    """[h/2] angles a position turns by: plain, linear or llama3."""
+def yarn_ramp(rope, theta, length, h):
+    """[h/2] how far a pair is stretched: 0 not at all, 1 by the factor."""
+    pair = lambda turns: h * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta))
+    low, high = pair(rope.get("beta_fast") or 32), pair(rope.get("beta_slow") or 1)
+    if rope.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, h - 1)
+    return np.clip((np.arange(h // 2) - low) / (high - low or 0.001), 0, 1)
+
+
+def rope_magnitude(c):
+    """Of cosines and sines: yarn and longrope make them larger."""
+    rope = c.get("rope_parameters") or c.get("rope_scaling") or {}
+    kind, length = rope.get("rope_type") or rope.get("type"), rope.get("original_max_position_embeddings")
+    if kind not in ("yarn", "longrope") or rope.get("attention_factor"):
+        return rope.get("attention_factor") or 1
+    factor = rope.get("factor") or c["max_position_embeddings"] / length
+    if kind == "longrope":
+        return math.sqrt(1 + math.log(factor) / math.log(length)) if factor > 1 else 1
+    scale = lambda m: 0.1 * m * math.log(factor) + 1 if factor > 1 else 1
+    above, below = rope.get("mscale"), rope.get("mscale_all_dim")
+    return scale(above) / scale(below) if above and below else scale(1)
+
+
+def rope_frequencies(c, h, T=1):
+    """[h/2] angles a position turns by in a sequence of T tokens."""
     rope = c.get("rope_parameters") or c.get("rope_scaling") or {}
     if any(isinstance(value, dict) for value in rope.values()):  # by the kind of layer: all are of one
         rope = rope["sliding_attention" if sliding_window(c, 0) else "full_attention"]
@@ -120,8 +144,17 @@ def rope_frequencies(c, h):
         return plain
     if kind == "linear":
         return plain / rope["factor"]
-    assert kind == "llama3"
+    if kind == "dynamic":
+        length, factor = c["max_position_embeddings"], rope["factor"]
+        base = theta * (factor * max(T, length) / length - (factor - 1)) ** (h / (h - 2))
+        return base ** (-np.arange(0, h, 2) / h)
     original = "original_max_position_embeddings"
+    if kind == "longrope":
+        return plain / np.array(rope["long_factor" if T > rope[original] else "short_factor"])
+    if kind == "yarn":
+        ramp = yarn_ramp(rope, theta, rope[original], h)
+        return (1 - ramp) * plain + ramp * plain / (rope["factor"] or c["max_position_embeddings"] / rope[original])
+    assert kind == "llama3"
     length = rope.get(original) or c.get(original) or c["max_position_embeddings"]
     turns = length * plain / (2 * math.pi)  # full turns over the context the model was first trained on
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
@@ -150,8 +183,8 @@ def linear(m, layer, projection, x):
 def attend(m, layer, q, k, v):
     """q [.. T, H·h], k [.. T, K·h], v [.. T, K·n] -> [.. T, H·n]."""
     T, h, heads = q.shape[-2], m.h, q.shape[-1] // m.h  # of this layer: some may be gone
-    angle = np.outer(np.arange(T), rope_frequencies(m.config, h))
-    cos, sin = np.tile(np.cos(angle), 2)[:, None], np.tile(np.sin(angle), 2)[:, None]
+    angle, large = np.outer(np.arange(T), rope_frequencies(m.config, h, T)), rope_magnitude(m.config)
+    cos, sin = large * np.tile(np.cos(angle), 2)[:, None], large * np.tile(np.sin(angle), 2)[:, None]
 
     def turn(x, heads):
         x = x.reshape(*x.shape[:-1], heads, h)

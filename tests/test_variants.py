@@ -104,6 +104,11 @@ def off(**config):
     return lambda m: judge.Model({k: v for k, v in {**m.config, **config}.items() if v is not None}, m.w)
 
 
+def yarn(**keys):
+    """The judge's model with other keys of yarn (None: without)."""
+    return off(rope_scaling={k: v for k, v in {**YARN, **keys}.items() if v is not None})
+
+
 def no_bias(*projections):
     return lambda m: judge.Model(m.config, {k: v for k, v in m.w.items()
                                             if not any(k.endswith(p + "/bias") for p in projections)})
@@ -151,6 +156,9 @@ QKV, SEVEN = ("q_proj", "k_proj", "v_proj"), tuple(judge.PROJECTIONS)
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
 OUTSIDE = {"original_max_position_embeddings": 16}
 LLAMA3_REST = {k: v for k, v in LLAMA3.items() if k not in OUTSIDE}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+YARN_KEYS = {"beta_fast": 0.5, "beta_slow": 0.1, "mscale": 0.7, "mscale_all_dim": 1.3, "truncate": False}
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [2.0, 3.0, 4.0, 5.0]}
 MISTRAL, QWEN2 = {"model_type": "mistral"}, {"model_type": "qwen2"}
 BIASES = {"attention_bias": True, "mlp_bias": True}
 SLIDING = {"sliding_window": 5, "use_sliding_window": True}
@@ -188,6 +196,18 @@ DENSE = {
         "rope_type": "linear", "factor": 4.0, "rope_theta": 100.0}}), [
             off(rope_parameters=None), off(rope_parameters={"rope_type": "linear", "factor": 4.0}),
             off(rope_parameters={"rope_theta": 100.0})]),
+    "yarn": (dict(config={"rope_scaling": YARN}), [off(rope_scaling=None), yarn(factor=3.5), yarn(attention_factor=1.0)]),
+    "yarn, all keys": (dict(config={"rope_scaling": YARN | YARN_KEYS}), [
+        yarn(**YARN_KEYS | {key: None}) for key in YARN_KEYS]),
+    "yarn, attention_factor": (dict(config={"rope_scaling": YARN | {"attention_factor": 1.3}}), [yarn()]),
+    "dynamic": (dict(config={"rope_scaling": {"type": "dynamic", "factor": 3.0}, "max_position_embeddings": 12}),
+                [off(rope_scaling=None), off(rope_scaling={"type": "dynamic", "factor": 2.0})]),
+    "dynamic, short": (dict(config={"rope_scaling": {"type": "dynamic", "factor": 3.0}}), [off(rope_theta=20000.0)]),
+    "longrope, short": (dict(config={"rope_scaling": LONGROPE | {"original_max_position_embeddings": 20}}), [
+        off(rope_scaling=LONGROPE | {"original_max_position_embeddings": 19}), off(rope_scaling=None)]),
+    "longrope, long": (dict(config={"rope_scaling": LONGROPE | {"original_max_position_embeddings": 19, "attention_factor": 1.1}}), [
+        off(rope_scaling=LONGROPE | {"original_max_position_embeddings": 20, "attention_factor": 1.1}),
+        off(rope_scaling=LONGROPE | {"original_max_position_embeddings": 19})]),
     "rope_parameters and rope_scaling alike": (dict(config={
         "rope_scaling": {"type": "linear", "factor": 4.0},
         "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 100.0}}), [
