@@ -49,11 +49,12 @@ static const olica_setting settings[] = {
 // clang-format on
 
 static const olica_fact facts[] = {
-    [OLICA_FACT_Q_ERROR] = {"q_error", "||b a - W|| / ||W|| of query, Frobenius norms, unweighted"},
-    [OLICA_FACT_K_ERROR] = {"k_error", "the same of key"},
+    [OLICA_FACT_Q_ERROR] = {"q_error", "||b a - W|| / ||W|| of query, Frobenius norms, unweighted",
+                            .whole = false},
+    [OLICA_FACT_K_ERROR] = {"k_error", "the same of key", .whole = false},
     [OLICA_FACT_SILENT] = {"silent_channels", "inputs of the layer's maps without energy", .whole = true},
-    [OLICA_FACT_Q_ENERGY] = {"q_energy", "share of query's energy that its rank keeps"},
-    [OLICA_FACT_K_ENERGY] = {"k_energy", "the same of key"},
+    [OLICA_FACT_Q_ENERGY] = {"q_energy", "share of query's energy that its rank keeps", .whole = false},
+    [OLICA_FACT_K_ENERGY] = {"k_energy", "the same of key", .whole = false},
 };
 
 static const olica_curve curves[] = {

@@ -59,7 +59,8 @@ static const olica_setting settings[] = {
 // clang-format on
 
 static const olica_fact facts[] = {
-    [OLICA_FACT_DOWN_CHANGE] = {"down_change", "||W' - W|| / ||W|| of the kept columns of down, Frobenius"},
+    [OLICA_FACT_DOWN_CHANGE] = {"down_change", "||W' - W|| / ||W|| of the kept columns of down, Frobenius",
+                                .whole = false},
     [OLICA_FACT_SILENT] = {"silent_channels", "inputs of the layer's maps without energy", .whole = true},
 };
 
