@@ -265,6 +265,9 @@ def test_byte_level(tmp_path):
     assert (k["add_bos_token"], k["add_eos_token"], k["add_space_prefix"]) == (True, False, False)
     assert g.keys["tokenizer.chat_template"] == "{{ 'a' }}" and g.keys["tokenizer.chat_template.tool_use"] == "b"
     assert "does not normalize" in told
+    (model / "tokenizer_config.json").unlink()
+    (model / "chat_template.jinja").write_text("{{ 'of a file' }}")
+    assert export(model, tmp_path / "file.gguf")[0].keys["tokenizer.chat_template"] == "{{ 'of a file' }}"
 
 
 def test_told_and_refused(tmp_path):

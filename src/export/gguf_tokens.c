@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gguf_pre.h"
+#include "io/file.h"
 #include "io/json.h"
 #include "text/listing.h"
 
-enum { PAD_TEXT = 24 };
+enum { PAD_TEXT = 24, TEMPLATE_BYTES = 16 << 20 };
 static const float pad_score = -10000; /* that of ids without a token, as llama.cpp's converter writes it */
 
 /* What is known of the tokenizer, while its keys are made. */
@@ -285,6 +287,19 @@ static void put_template(tokens *t) {
   }
 }
 
+/* A template may also be a file of the source model's directory. */
+static olica_status put_template_file(tokens *t) {
+  char path[OLICA_FILE_PATH + 32], *text;
+  size_t bytes;
+  const json_t *inside = json_object_get(t->settings, "chat_template");
+  snprintf(path, sizeof path, "%s/chat_template.jinja", t->e->directory);
+  if (!*t->e->directory || (inside && !json_is_null(inside)) || access(path, R_OK) != 0) return OLICA_OK;
+  OLICA_TRY(olica_file_load(t->e->env, path, TEMPLATE_BYTES, &text, &bytes));
+  olica_gguf_string(t->g, "tokenizer.chat_template", text, bytes);
+  olica_memory_free(t->e->env, text);
+  return OLICA_OK;
+}
+
 /* ---- the whole ---- */
 
 static olica_status put_all(tokens *t) {
@@ -302,6 +317,7 @@ static olica_status put_all(tokens *t) {
   is_bytes ? tell_bytes(t) : tell_sentence(t);
   put_special(t);
   put_template(t);
+  OLICA_TRY(put_template_file(t));
   return t->g->status;
 }
 
