@@ -7,6 +7,7 @@
 
 #include "config/value.h"
 #include "export/kinds.h"
+#include "hf_config.h"
 #include "origin.h"
 #include "safetensors.h"
 
@@ -145,15 +146,17 @@ static void how_to_run(const olica_export *e, FILE *to) {
   char name[256];
   bool compact = strcmp(e->kind->name, "compact") == 0;
   const char *trust = compact ? ", trust_remote_code=True" : "";
+  bool old = olica_hf_is_old(e->source->arch.family);
+  const char *since = old ? "4.46 or newer" : "of a version that has this class: 5 or newer";
   last_part(e->path, name, sizeof name);
   fputs("## How to run it\n\n", to);
   fprintf(to,
-          "transformers, 4.46 or newer:\n\n```python\nfrom transformers import AutoModelForCausalLM, "
+          "transformers, %s:\n\n```python\nfrom transformers import AutoModelForCausalLM, "
           "AutoTokenizer\ntokenizer = AutoTokenizer.from_pretrained(\"%s\")\nmodel = "
           "AutoModelForCausalLM.from_pretrained(\"%s\"%s)\nprint(tokenizer.decode(model.generate(**tokenizer("
           "\"Once "
           "upon a time\", return_tensors=\"pt\"), max_new_tokens=32)[0]))\n```\n\n",
-          name, name, trust);
+          since, name, name, trust);
   fprintf(
       to,
       "lm-evaluation-harness:\n\n    lm_eval --model hf --model_args pretrained=%s%s --tasks wikitext\n\n",

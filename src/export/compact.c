@@ -14,7 +14,8 @@
 /* Families that the Python file knows, and their names in transformers' classes. */
 static const struct {
   const char *family, *base;
-} bases[] = {{"llama", "Llama"}, {"mistral", "Mistral"}, {"qwen2", "Qwen2"}};
+} bases[] = {{"llama", "Llama"}, {"mistral", "Mistral"}, {"ministral3", "Ministral3"}, {"qwen2", "Qwen2"},
+             {"qwen3", "Qwen3"}, {"smollm3", "SmolLM3"}, {"seed_oss", "SeedOss"}};
 
 static const char *base_of(const olica_export *e) {
   for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
@@ -89,8 +90,8 @@ static olica_status plan(olica_export *e) {
   const olica_arch *arch = &e->source->arch;
   if (!base_of(e))
     return olica_export_refuse(e,
-                               "the Python file of this form knows no %s yet (llama, mistral and qwen2); the "
-                               "way out is hf:DIR",
+                               "the Python file of this form does not know the family %s yet; the checkpoint "
+                               "itself is a [model] path of this program",
                                arch->family->name);
   for (int l = 0; l < arch->layers; l++)
     if (olica_export_shape(e, l)->group != arch->group)
@@ -103,6 +104,7 @@ static olica_status plan(olica_export *e) {
     for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) OLICA_TRY(add(e, id, l));
   OLICA_TRY(add(e, OLICA_TENSOR_NORM, 0));
   OLICA_TRY(add(e, OLICA_TENSOR_HEAD, 0));
+  olica_hf_note_rope(e);
   olica_export_note(
       e, "It needs trust_remote_code=True: modeling_olica.py makes the layers in their own shapes.");
   for (int l = 0; l < arch->layers; l++)

@@ -30,6 +30,15 @@ static bool has_window(const olica_arch *arch) {
   return false;
 }
 
+/* Families whose tensors this form writes under their published names, one by one. */
+static bool is_known(const olica_family *family) {
+  static const char *const names[] = {"llama", "mistral", "ministral3", "qwen2",
+                                      "qwen3", "smollm3", "seed_oss"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(family->name, names[i]) == 0) return true;
+  return false;
+}
+
 /* ---- the form ---- */
 
 /* transformers 5 wants a number of heads that divides the hidden size, and older ones of qwen2 a head size of
@@ -55,6 +64,14 @@ static olica_status choose_form(olica_export *e, hf *own) {
     if (olica_stock_ffn(shape) > own->form.ffn) own->form.ffn = olica_stock_ffn(shape);
   }
   while (!heads_fit(e, own->form.kv_heads)) own->form.kv_heads++;
+  for (int l = 0; l < arch->layers; l++)
+    if (arch->qk_norm == OLICA_QK_NORM_WIDTH && olica_export_shape(e, l)->kv_heads < arch->kv_heads)
+      return olica_export_refuse(
+          e,
+          "layer %d has lost key/value heads, and the norm over all heads' queries and keys "
+          "would count the zeros in their place; there is no other form yet: choose a "
+          "method that keeps the heads",
+          l);
   return OLICA_OK;
 }
 
@@ -241,6 +258,12 @@ static olica_status plan(olica_export *e) {
   hf *own;
   OLICA_TRY(OLICA_NEW(e->env, own, 1));
   e->own = own;
+  if (!is_known(e->source->arch.family))
+    return olica_export_refuse(
+        e,
+        "this form does not know the family %s yet; the checkpoint itself is a [model] path "
+        "of this program",
+        e->source->arch.family->name);
   OLICA_TRY(check_block(e));
   OLICA_TRY(choose_form(e, own));
   OLICA_TRY(choose_class(e, own));
@@ -251,6 +274,7 @@ static olica_status plan(olica_export *e) {
   note_ffn(e, own);
   note_attention(e, own);
   note_biases(e, own);
+  olica_hf_note_rope(e);
   return OLICA_OK;
 }
 
@@ -267,6 +291,9 @@ static json_t *make_config(const olica_export *e) {
                       json_integer((json_int_t)own->form.kv_heads * arch->group));
   if (llama || own->form.kv_heads != arch->kv_heads || json_object_get(config, "head_dim"))
     json_object_set_new(config, "head_dim", json_integer(arch->head));
+  for (int p = 0; p < OLICA_PROJECTIONS; p++)
+    if (!llama && arch->family->bias[p].key)
+      json_object_set_new(config, arch->family->bias[p].key, json_boolean(own->bias[p]));
   if (!llama) return config;
   json_object_set_new(config, "model_type", json_string("llama"));
   json_object_set_new(config, "architectures", json_pack("[s]", "LlamaForCausalLM"));
