@@ -32,8 +32,8 @@ static bool has_window(const olica_arch *arch) {
 
 /* Families whose tensors this form writes under their published names, one by one. */
 static bool is_known(const olica_family *family) {
-  static const char *const names[] = {"llama", "mistral", "ministral3", "qwen2",
-                                      "qwen3", "smollm3", "seed_oss"};
+  static const char *const names[] = {"llama",   "mistral",  "ministral3", "qwen2",  "qwen3",
+                                      "smollm3", "seed_oss", "gemma",      "granite"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (strcmp(family->name, names[i]) == 0) return true;
   return false;
