@@ -39,17 +39,23 @@ static olica_status read_factor(const olica_reader *r, const char *key, double *
   return key ? olica_reader_real(r, key, false, 1e-12, 1e12, factor) : OLICA_OK;
 }
 
+/* A factor of 1 is none. */
+static double used(double factor) {
+  return factor == 1 ? 0 : factor;
+}
+
 static olica_status read_multipliers(const olica_reader *r, olica_arch *arch) {
   const olica_multiplier_keys *keys = &arch->family->multiplier;
-  double divisor;
-  OLICA_TRY(read_factor(r, keys->embedding, &arch->embedding_scale));
-  OLICA_TRY(read_factor(r, keys->residual, &arch->residual_scale));
-  OLICA_TRY(read_factor(r, keys->logits, &arch->logit_scale));
+  double embedding, residual, logits, divisor;
+  OLICA_TRY(read_factor(r, keys->embedding, &embedding));
+  OLICA_TRY(read_factor(r, keys->residual, &residual));
+  OLICA_TRY(read_factor(r, keys->logits, &logits));
   OLICA_TRY(read_factor(r, keys->divisor, &divisor));
-  arch->logit_scale /= divisor;
-  if (arch->family->scaled_embedding) arch->embedding_scale *= sqrt(arch->hidden);
-  if (!keys->cap) return OLICA_OK;
-  return olica_reader_real(r, keys->cap, false, 1e-6, 1e12, &arch->logit_cap);
+  if (arch->family->scaled_embedding) embedding *= sqrt(arch->hidden);
+  arch->embedding_scale = used(embedding);
+  arch->residual_scale = used(residual);
+  arch->logit_scale = used(logits / divisor);
+  return keys->cap ? olica_reader_real(r, keys->cap, false, 1e-6, 1e12, &arch->logit_cap) : OLICA_OK;
 }
 
 olica_status olica_block_read(const olica_reader *r, olica_arch *arch) {
