@@ -350,8 +350,8 @@ static int by_offset(const void *a, const void *b) {
 /* Moves the offsets to the data's beginning; refuses tensors that leave the file or overlap. */
 static olica_status place(reader *r, olica_catalog *catalog, int first) {
   int64_t data = (r->at + r->alignment - 1) / r->alignment * r->alignment, end = data;
-  olica_tensor *tensor = catalog->tensor + first;
-  int count = catalog->count - first;
+  const int count = catalog->count - first;
+  olica_tensor *tensor = count > 0 ? catalog->tensor + first : NULL;
   if (count > 0) qsort(tensor, (size_t)count, sizeof *tensor, by_offset);
   for (int i = 0; i < count; i++) {
     if (data > r->size || tensor[i].offset > r->size - data - tensor[i].bytes)
