@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from helpers import SHARED, run_job, shared
+from helpers import SHARED, mpirun, run_job, shared, write_config
 
 EXACT, SHORT = 1e-5, 1e-2  # of perplexities in fp32 and in bf16, relative
 
@@ -49,6 +49,11 @@ def rope(**keys):
     return change
 
 
+def by_kind(kind, **keys):
+    """Changes keys of the rope_parameters of a kind of layers."""
+    return lambda config: config["rope_parameters"][kind].update(keys)
+
+
 def top(**keys):
     return lambda config: config.update(keys)
 
@@ -80,6 +85,17 @@ SWITCHES = {
     "square of relu": ("arcee", 24, top(hidden_act="relu")),
     "epsilon of LayerNorm": ("cohere2", 24, top(layer_norm_eps=0.5)),
     "scaled embedding and gains of 1 + w": ("gemma", 24, top(model_type="llama")),
+    "scale of scores": ("gemma2", 24, top(query_pre_attn_scalar=24)),
+    "cap of scores, by default 50": ("gemma2", 24, lambda config: config.pop("attn_logit_softcapping")),
+    "windows by pattern": ("gemma2", 96, top(layer_types=["full_attention", "sliding_attention"] * 2)),
+    "theta of sliding layers": ("gemma3", 24, by_kind("sliding_attention", rope_theta=1e6)),
+    "theta of full layers": ("gemma3", 24, by_kind("full_attention", rope_theta=1e4)),
+    "norm over all heads": ("olmo2", 24, top(rms_norm_eps=0.5)),
+    "RoPE in layers with a window": ("exaone4", 24, top(sliding_window=None, layer_types=["full_attention"] * 4)),
+    "share of a head that turns": ("glm4", 24, rope(partial_rotary_factor=1.0)),
+    "share of a head, longrope": ("phi3-partial-longrope", 96, rope(long_factor=[1.0] * 6)),
+    "theta where neighbours turn": ("helium", 24, rope(rope_theta=20000.0)),
+    "norm behind RoPE": ("hunyuan", 24, rope(rope_theta=20000.0)),
     "growth of queries": ("ministral3", 96, rope(llama_4_scaling_beta=0.0)),
 }
 
@@ -129,3 +145,15 @@ def test_nothing_removed(tmp_path, name):
     """At sparsity 0 the rotated value neurons leave the function as it is."""
     found = prune(tmp_path, name, "olica", 0)["perplexity"]
     assert relative(found["pruned"], golden(name, 24)) < EXACT
+
+
+@pytest.mark.parametrize("method", ["flap", "wanda-sp", "slimgpt"])
+def test_heads_that_are_normed_together(tmp_path, method):
+    """Methods that remove heads are refused where a norm runs over all of them."""
+    model, ids = shared("families", "olmo2"), shared("families", "olmo2", "ids.npy")
+    config = write_config(tmp_path / "job.ini", {
+        "model": {"path": model}, "prune": {"method": method, "sparsity": 0.2},
+        "calibration": {"tokens": ids, "samples": 4, "length": 24}, "output": {"checkpoint": tmp_path / "out.h5"}})
+    done = mpirun(2, config, cwd=tmp_path)
+    assert done.returncode == 2 and f"method = {method} removes heads" in done.stderr, done.stderr
+    assert not (tmp_path / "out.h5").exists()
