@@ -112,6 +112,18 @@ def test_switch(tmp_path, name):
     assert relative(perplexity(tmp_path, model, length), golden(case, length)) > 20 * EXACT
 
 
+def test_refused(tmp_path):
+    """Transformers does not cap the scores of Gemma 3, whatever its config says: nobody knows what the model wants."""
+    model = tmp_path / "model"
+    shutil.copytree(shared("families", "gemma3"), model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"attn_logit_softcapping": 5.0}))
+    job = write_config(tmp_path / "job.ini", {"model": {"path": model}, "prune": {"method": "none"},
+                                              "evaluate": {"tokens": model / "ids.npy", "length": 24}})
+    done = mpirun(1, job, cwd=tmp_path)
+    assert done.returncode == 3 and "attn_logit_softcapping is 5" in done.stderr, done.stderr
+
+
 # Blocks that a method must know: a plain FFN, a parallel block, norms behind, fused tensors, multipliers.
 BLOCKS = ["arcee", "cohere2", "gemma2", "olmo2", "phi3", "granite"]
 

@@ -189,7 +189,6 @@ static const olica_family families[] = {
      .local_theta_key = "rope_local_base_freq",
      .scale = OLICA_SCALE_SCALAR,
      .scale_default = 256,
-     .score_cap = 1,
      .qk_norm = OLICA_QK_NORM_HEAD,
      .defaults = JSON({
        "head_dim" : 256,
