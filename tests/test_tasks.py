@@ -11,6 +11,7 @@ from tiny_model import byte_ids, make_byte_model, make_ids
 
 CONTEXT = 96
 RANKS = [1, 2, 3, 4]
+LONGROPE = {"rope_type": "longrope", "original_max_position_embeddings": 40, "short_factor": [1, 1.1, 1.2, 1.3], "long_factor": [2, 3, 4, 5]}
 MERGED = 259  # " x": a continuation of one token
 BOS = 2
 
@@ -97,7 +98,7 @@ def room(tmp_path_factory):
     rows = make_rows(np.random.default_rng(11))
     for task, questions in rows.items():
         (path / f"{task}.jsonl").write_text("\n".join(json.dumps(q, ensure_ascii=i % 2 == 0) for i, q in enumerate(questions)) + "\n\n")
-    for name, config in ("llama", {}), ("mistral", {"model_type": "mistral", "sliding_window": 11}):
+    for name, config in ("llama", {}), ("mistral", {"model_type": "mistral", "sliding_window": 11}), ("longrope", {"rope_scaling": LONGROPE}):
         model = make_byte_model(path / name, config={"max_position_embeddings": CONTEXT, "bos_token_id": BOS} | config, bos=False)
         text = json.loads((model / "tokenizer.json").read_text())
         text["model"]["vocab"]["\u0120x"] = MERGED
@@ -135,10 +136,14 @@ def check(found, expected, model="dense"):
 
 # ---- tests ----
 
-@pytest.mark.parametrize("model", ["llama", "mistral"])
+@pytest.mark.parametrize("model", ["llama", "mistral", "longrope"])
 def test_log_likelihoods(room, model, tmp_path):
-    """Equal to the judge's, and every byte the same at every rank count."""
+    """Equal to the judge's, and every byte the same at every rank count. With longrope the choices of a question may lie
+    on both sides of the length from which all positions turn otherwise."""
     path, rows = room
+    long = [{len(ids_of(a + b, None)) - 1 > LONGROPE["original_max_position_embeddings"] for a, b in pairs(task, row)[0]}
+            for task, questions in rows.items() for row in questions]
+    assert {True, False} in long and {True} in long and {False} in long
     expected, files = judged(load_model(path / model), rows), []
     for ranks in RANKS:
         report, lines = evaluate(tmp_path, path / model, ranks, asked(rows, path), f"r{ranks}")
