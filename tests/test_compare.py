@@ -225,6 +225,14 @@ def test_by_set_and_check(compared):
     assert done.stdout.count("\nmemory") == 6 and not list(compared.dir.glob("other*"))
 
 
+def test_set_chooses_a_sparsity(tmp_path):
+    """One method in the file, several sparsities: --set with one of them, or with another, is one job."""
+    place = Place(tmp_path)
+    for sparsity in ("0.2", "0.15"):
+        done = place.run("job", "--check", "--set", f"prune.sparsity={sparsity}", ranks=2, prune={"method": "magnitude", "mlp_num": None, "ratio": None, "probes": None})
+        assert "\nmemory" in done.stdout and "method " not in done.stdout.split("\nmemory")[0].splitlines()[0], done.stdout
+
+
 def test_pairs_of_other_jobs_are_taken_over(compared, tmp_path):
     """As jobs/compare.sh leaves them: each pair by a job of its own, then the comparison itself."""
     place = Place(tmp_path)

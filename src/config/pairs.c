@@ -124,9 +124,10 @@ olica_status olica_pairs_read(olica_env *env, const olica_arguments *arguments, 
   OLICA_TRY(find(env, arguments, &ini, "method", &method));
   OLICA_TRY(find(env, arguments, &ini, "sparsity", &sparsity));
   if (!(in_file = olica_memory_string(env, find_in_file(&ini, "method")))) return env->error.code;
+  bool several = strchr(find_in_file(&ini, "sparsity"), ',') != NULL;
   olica_ini_free(env, &ini);
   OLICA_TRY(add_listed(env, in_file, &listed));
-  pairs->chosen = listed != 0;
+  pairs->chosen = listed != 0 || several;
   pairs->pair[0] = (olica_pair){method, sparsity, listed};
   if (!strchr(method, ',') && !strchr(sparsity, ',')) return OLICA_OK;
   OLICA_TRY(split(env, "method", method, &methods));
