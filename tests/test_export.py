@@ -185,6 +185,81 @@ def test_families(tmp_path, family):
     assert mpirun(1, "--verify", "small" if small else "stock", cwd=tmp_path).returncode == 0
 
 
+KINDS = {  # one family of each kind of block, with widths by layer or factors of query and key, and narrowed heads
+    "phi3": {"method": "refit", "allocation": "influence"},  # qkv_proj, gate_up_proj
+    "arcee": {"method": "refit", "allocation": "influence"},  # a plain FFN
+    "cohere2": {"method": "olica", "mlp_num": 0},  # LayerNorm, attention beside the FFN
+    "olmo2": {"method": "olica", "mlp_num": 0},  # norms behind, queries and keys normed over all heads
+}
+
+
+@pytest.mark.parametrize("family", KINDS)
+def test_kinds(tmp_path, family):
+    """Padded and multiplied out, the family's own class is the same function; a branch is refused by name."""
+    source = shared("families", family)
+    text, prune = {"tokens": source / "ids.npy", "length": 24}, {"sparsity": 0.2, **KINDS[family]}
+    report = run_job(tmp_path, 2, {"model": {"path": source}, "prune": prune, "calibration": {**text, "samples": 24}, "evaluate": text,
+                                   "output": {"dtype": "fp32", "export": f"hf:{tmp_path / 'stock'}"}})
+    before, config = (json.loads((path / "config.json").read_text()) for path in (source, tmp_path / "stock"))
+    changed = {key for key in before if key in config and before[key] != config[key]}
+    assert changed == {"intermediate_size"} and config["intermediate_size"] == max(layer["ffn_width"] for layer in report["layers"])
+    names = [set(judge.read_safetensors(path / "model.safetensors")) for path in (source, tmp_path / "stock")]
+    assert names[0] == names[1]
+    again = run_job(tmp_path, 1, {"model": {"path": tmp_path / "stock"}, "prune": {"method": "none"}, "evaluate": text}, name="again")
+    assert again["perplexity"]["model"] == pytest.approx(report["perplexity"]["pruned"], rel=1e-6)
+    assert mpirun(1, "--verify", "stock", cwd=tmp_path).returncode == 0
+    if family == "arcee":
+        sections = {"model": {"path": source}, "prune": {"method": "olica", "sparsity": 0.2, "mlp_num": 1}, "calibration": {**text, "samples": 24},
+                    "output": {"checkpoint": tmp_path / "branch.h5", "export": f"hf:{tmp_path / 'branch'}"}}
+        done = mpirun(1, write_config(tmp_path / "branch.ini", sections), cwd=tmp_path)
+        assert done.returncode == 2 and "the FFN of arcee is plain" in done.stderr and "a method that adds neither, as refit" in done.stderr, done.stderr
+
+
+def starcoder2(config):
+    """Shapes of its tensors, by name."""
+    d, f, inner = config["hidden_size"], config["intermediate_size"], config["num_key_value_heads"] * config["hidden_size"] // config["num_attention_heads"]
+    layer = {"self_attn.q_proj": (d, d), "self_attn.k_proj": (inner, d), "self_attn.v_proj": (inner, d), "self_attn.o_proj": (d, d),
+             "mlp.c_fc": (f, d), "mlp.c_proj": (d, f), "input_layernorm": (d,), "post_attention_layernorm": (d,)}
+    found = {"model.embed_tokens.weight": (config["vocab_size"], d), "model.norm.weight": (d,), "model.norm.bias": (d,)}
+    for i in range(config["num_hidden_layers"]):
+        for name, shape in layer.items():
+            found |= {f"model.layers.{i}.{name}.weight": shape, f"model.layers.{i}.{name}.bias": shape[:1]}
+    return found
+
+
+def make_source(directory, family):
+    """A dense model of a family; phi3 with a fused matrix of more numbers than are written together."""
+    directory.mkdir()
+    if family == "starcoder2":
+        config = {**tiny_model.CONFIG, "model_type": family, "architectures": ["Starcoder2ForCausalLM"], "num_hidden_layers": 2, "use_bias": True, "tie_word_embeddings": True}
+        shapes = starcoder2(config)
+    else:
+        dense = shared("families", family)
+        config = json.loads((dense / "config.json").read_text())
+        shapes = {name: x.shape for name, x in judge.read_safetensors(dense / "model.safetensors").items()}
+    if family == "phi3":
+        wide = 12000
+        config |= {"intermediate_size": wide, "num_hidden_layers": 1}
+        shapes = {name: (2 * wide, shape[1]) if "gate_up" in name else (shape[0], wide) if "down_proj" in name else shape
+                  for name, shape in shapes.items() if "layers." not in name or "layers.0." in name}
+    random = np.random.default_rng(5)
+    (directory / "model.safetensors").write_bytes(tiny_model.pack({name: random.standard_normal(shape, "f4") for name, shape in shapes.items()}))
+    (directory / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("family", ["phi3", "glm4", "gemma2", "cohere2", "hunyuan", "starcoder2"])
+def test_same_tensors(tmp_path, family):
+    """A dense model's export has its tensors, bit for bit, fused ones put together again."""
+    make_source(tmp_path / "model", family)
+    done = mpirun(2, "--export", "hf:out", "model", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    dense, found = (judge.read_safetensors(tmp_path / path / "model.safetensors") for path in ("model", "out"))
+    assert set(found) == set(dense) and all(np.array_equal(found[name], dense[name]) for name in dense)
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["architectures"] == json.loads((tmp_path / "model" / "config.json").read_text())["architectures"]
+    assert mpirun(1, "--verify", "out", cwd=tmp_path).returncode == 0
+
+
 REFUSED = [  # arguments, exit code, words
     (["--export", "hf:taken", "job.h5"], 2, "taken exists, expected the name of a new directory"),
     (["--export", "ham:x", "job.h5"], 2, 'ham:x", expected KIND:PATH'),

@@ -169,6 +169,7 @@ static void how_to_run(const olica_export *e, FILE *to) {
           to);
     return;
   }
+  if (!old) fputs("Other tools, where they have this class:\n\n", to);
   fprintf(to, "CTranslate2:\n\n    ct2-transformers-converter --model %s --output_dir %s-ct2\n\n", name,
           name);
   fprintf(to, "llama.cpp:\n\n    python convert_hf_to_gguf.py %s --outfile %s.gguf\n\n", name, name);

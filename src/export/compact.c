@@ -17,10 +17,14 @@ static const struct {
 } bases[] = {{"llama", "Llama"}, {"mistral", "Mistral"}, {"ministral3", "Ministral3"}, {"qwen2", "Qwen2"},
              {"qwen3", "Qwen3"}, {"smollm3", "SmolLM3"}, {"seed_oss", "SeedOss"}};
 
-static const char *base_of(const olica_export *e) {
+static const char *base_of(const olica_family *family) {
   for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-    if (strcmp(bases[i].family, e->source->arch.family->name) == 0) return bases[i].base;
+    if (strcmp(bases[i].family, family->name) == 0) return bases[i].base;
   return NULL;
+}
+
+bool olica_compact_knows(const olica_family *family) {
+  return base_of(family) != NULL;
 }
 
 /* ---- items ---- */
@@ -88,7 +92,7 @@ static olica_status add(olica_export *e, olica_tensor_id id, int layer) {
 
 static olica_status plan(olica_export *e) {
   const olica_arch *arch = &e->source->arch;
-  if (!base_of(e))
+  if (!olica_compact_knows(arch->family))
     return olica_export_refuse(e,
                                "the Python file of this form does not know the family %s yet; the checkpoint "
                                "itself is a [model] path of this program",
@@ -145,7 +149,7 @@ static json_t *make_config(const olica_export *e) {
 }
 
 static olica_status save_code(olica_export *e) {
-  const char *base = base_of(e), *family = e->source->arch.family->name;
+  const char *base = base_of(e->source->arch.family), *family = e->source->arch.family->name;
   char *text = NULL;
   size_t bytes = 0;
   FILE *to = open_memstream(&text, &bytes);

@@ -6,6 +6,7 @@
 #include "card.h"
 #include "hf_config.h"
 #include "kind.h"
+#include "model/fused.h"
 #include "origin.h"
 #include "safetensors.h"
 #include "stock.h"
@@ -27,15 +28,6 @@ static bool is_plain(const olica_family *family) {
 static bool has_window(const olica_arch *arch) {
   for (int l = 0; l < arch->layers; l++)
     if (arch->layer[l].window > 0 && arch->layer[l].window < arch->context) return true;
-  return false;
-}
-
-/* Families whose tensors this form writes under their published names, one by one. */
-static bool is_known(const olica_family *family) {
-  static const char *const names[] = {"llama",   "mistral",  "ministral3", "qwen2",  "qwen3",
-                                      "smollm3", "seed_oss", "gemma",      "granite"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(family->name, names[i]) == 0) return true;
   return false;
 }
 
@@ -83,18 +75,22 @@ static bool needs_of_key(const olica_family *family, const bool needs[OLICA_PROJ
   return any;
 }
 
-/* Refuses a family whose layers the padded form does not hold: without gates, with fused tensors, or with a
- * branch beside another activation than the one that the branch's neurons are made for. */
-static olica_status check_block(olica_export *e) {
+/* Ends a refusal with the forms that have what the class has not. */
+static const char *way_out(const olica_export *e) {
+  return olica_compact_knows(e->source->arch.family)
+             ? "the way out is compact:DIR"
+             : "the way out is a method that adds neither, as refit; the checkpoint itself evaluates";
+}
+
+/* Refuses a branch beside another FFN than the one that its neurons are made for: gated, with silu(b) = 1. */
+static olica_status check_branch(olica_export *e) {
   const olica_arch *arch = &e->source->arch;
   bool branch = false;
   for (int l = 0; l < arch->layers; l++) branch |= olica_export_shape(e, l)->branch > 0;
-  if (!arch->block.plain_ffn && !arch->family->published &&
-      (!branch || arch->activation == OLICA_ACTIVATION_SILU))
-    return OLICA_OK;
+  if (!branch || (!arch->block.plain_ffn && arch->activation == OLICA_ACTIVATION_SILU)) return OLICA_OK;
   return olica_export_refuse(
-      e, "hf does not write the FFN of %s %s; the checkpoint itself evaluates ([model] path)",
-      arch->family->name, branch ? "with a branch" : "or its tensors' names");
+      e, "the FFN of %s is %s, and a branch becomes neurons of a gated FFN with silu alone; %s",
+      arch->family->name, arch->block.plain_ffn ? "plain" : "gated with another activation", way_out(e));
 }
 
 /* Chooses the class: the source's own, if it has the biases that the layers need. */
@@ -114,14 +110,15 @@ static olica_status choose_class(olica_export *e, hf *own) {
   if (own->as_llama && (!is_plain(family) || has_window(arch)))
     return olica_export_refuse(e,
                                "%s has no bias where this model needs one (for the branch, or one that the "
-                               "method has added), and LlamaForCausalLM does not compute %s; the way out is "
-                               "compact:DIR",
-                               family->name, has_window(arch) ? "sliding windows" : "what it does");
+                               "method has added), and LlamaForCausalLM does not compute %s; %s",
+                               family->name, has_window(arch) ? "sliding windows" : "what it does",
+                               way_out(e));
   for (int p = 0; p < OLICA_PROJECTIONS; p++) {
     if (own->as_llama)
       own->bias[p] = p <= OLICA_O ? attention : mlp; /* the class has them all or none */
     else
       own->bias[p] = family->bias[p].key ? needs_of_key(family, needs, p) : family->bias[p].otherwise;
+    own->bias[p] &= olica_arch_has(arch, p);
   }
   return OLICA_OK;
 }
@@ -136,41 +133,81 @@ static bool is_linear(olica_tensor_id id, olica_projection *p, olica_part *part)
   return true;
 }
 
-static olica_status fill(olica_export *e, const olica_export_item *item, int64_t first, int64_t count,
-                         float *rows) {
+/* Makes rows of one of our tensors, in the stock form. */
+static olica_status fill_one(olica_export *e, olica_tensor_id id, int layer, int64_t first, int64_t count,
+                             float *rows) {
   const hf *own = e->own;
   olica_projection p;
   olica_part part;
-  if (!is_linear((olica_tensor_id)item->what, &p, &part))
-    return olica_export_rows(e, (olica_tensor_id)item->what, item->layer, first, count, rows);
-  if (part == OLICA_PART_BIAS) return olica_stock_bias(e, &own->form, item->layer, p, first, count, rows);
-  return olica_stock_rows(e, &own->form, item->layer, p, first, count, rows);
+  if (!is_linear(id, &p, &part)) return olica_export_rows(e, id, layer, first, count, rows);
+  if (part == OLICA_PART_BIAS) return olica_stock_bias(e, &own->form, layer, p, first, count, rows);
+  return olica_stock_rows(e, &own->form, layer, p, first, count, rows);
 }
 
-static olica_status add(olica_export *e, olica_tensor_id id, int layer, int dims, int64_t rows,
-                        int64_t columns) {
-  olica_export_item item = {
-      .type = e->type, .dims = dims, .shape = {rows, columns}, .fill = fill, .layer = layer, .what = id};
-  olica_tensors_name(&e->source->arch, OLICA_NAMING_PUBLISHED, id, layer, item.name);
+/* Gives rows and columns of one of our tensors, in the stock form. Returns the number of dimensions. */
+static int extents_of(const olica_export *e, olica_tensor_id id, int layer, int64_t extent[2]) {
+  const hf *own = e->own;
+  olica_projection p;
+  olica_part part;
+  if (!is_linear(id, &p, &part))
+    return olica_tensors_extents(&e->source->arch,
+                                 id < OLICA_TENSORS_MODEL ? NULL : olica_export_shape(e, layer), id, extent);
+  olica_stock_extents(e, &own->form, layer, p, &extent[0], &extent[1]);
+  if (part == OLICA_PART_BIAS) extent[1] = 1;
+  return part == OLICA_PART_BIAS ? 1 : 2;
+}
+
+/* Makes rows of a tensor of the output, which holds one of ours, or several behind each other. */
+static olica_status fill(olica_export *e, const olica_export_item *item, int64_t first, int64_t count,
+                         float *rows) {
+  olica_tensor_id id = (olica_tensor_id)item->what, part[OLICA_FUSED_PARTS];
+  char name[OLICA_TENSOR_NAME];
+  int parts = olica_fused_of(&e->source->arch, id, item->layer, part, name);
+  if (parts == 0) return fill_one(e, id, item->layer, first, count, rows);
+  for (int i = 0; i < parts && count > 0; i++) {
+    int64_t extent[2];
+    extents_of(e, part[i], item->layer, extent);
+    int64_t left = extent[0] - first, its = left < count ? left : count;
+    if (left > 0) {
+      OLICA_TRY(fill_one(e, part[i], item->layer, first, its, rows));
+      rows += its * item->shape[1];
+      count -= its;
+    }
+    first = left > 0 ? 0 : -left;
+  }
+  return OLICA_OK;
+}
+
+/* Adds the tensor of the output that holds one of ours; of several in it the first adds it. */
+static olica_status add(olica_export *e, olica_tensor_id id, int layer) {
+  const olica_arch *arch = &e->source->arch;
+  olica_export_item item = {.type = e->type, .fill = fill, .layer = layer, .what = id};
+  olica_tensor_id part[OLICA_FUSED_PARTS];
+  int parts = olica_fused_of(arch, id, layer, part, item.name);
+  if (parts > 0 && part[0] != id) return OLICA_OK;
+  item.dims = extents_of(e, id, layer, item.shape);
+  if (parts == 0) olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, id, layer, item.name);
+  for (int i = 1; i < parts; i++) {
+    int64_t extent[2];
+    extents_of(e, part[i], layer, extent);
+    item.shape[0] += extent[0];
+  }
   return olica_export_add(e, &item);
 }
 
 /* A tensor that is copied as it is. */
 static olica_status add_plain(olica_export *e, olica_tensor_id id, int layer) {
   const olica_layer_shape *shape = id < OLICA_TENSORS_MODEL ? NULL : olica_export_shape(e, layer);
-  int64_t extent[2];
-  if (!olica_tensors_row(id)->published || olica_tensors_row(id)->is_list) return OLICA_OK;
-  if (!olica_tensors_present(&e->source->arch, shape, id)) return OLICA_OK;
-  int dims = olica_tensors_extents(&e->source->arch, shape, id, extent);
-  return add(e, id, layer, dims, extent[0], extent[1]);
+  const olica_tensor_row *row = olica_tensors_row(id);
+  bool there = row->published && !row->is_list && olica_tensors_present(&e->source->arch, shape, id);
+  return there ? add(e, id, layer) : OLICA_OK;
 }
 
 static olica_status add_projection(olica_export *e, int layer, olica_projection p) {
   const hf *own = e->own;
-  int64_t rows, columns;
-  olica_stock_extents(e, &own->form, layer, p, &rows, &columns);
-  OLICA_TRY(add(e, olica_tensors_linear(p, OLICA_PART_WEIGHT), layer, 2, rows, columns));
-  return own->bias[p] ? add(e, olica_tensors_linear(p, OLICA_PART_BIAS), layer, 1, rows, 1) : OLICA_OK;
+  if (!olica_arch_has(&e->source->arch, p)) return OLICA_OK;
+  OLICA_TRY(add(e, olica_tensors_linear(p, OLICA_PART_WEIGHT), layer));
+  return own->bias[p] ? add(e, olica_tensors_linear(p, OLICA_PART_BIAS), layer) : OLICA_OK;
 }
 
 static olica_status add_layer(olica_export *e, int layer) {
@@ -258,18 +295,13 @@ static olica_status plan(olica_export *e) {
   hf *own;
   OLICA_TRY(OLICA_NEW(e->env, own, 1));
   e->own = own;
-  if (!is_known(e->source->arch.family))
-    return olica_export_refuse(
-        e,
-        "this form does not know the family %s yet; the checkpoint itself is a [model] path "
-        "of this program",
-        e->source->arch.family->name);
-  OLICA_TRY(check_block(e));
+  OLICA_TRY(check_branch(e));
   OLICA_TRY(choose_form(e, own));
   OLICA_TRY(choose_class(e, own));
   OLICA_TRY(add_plain(e, OLICA_TENSOR_EMBED, 0));
   for (int l = 0; l < e->source->arch.layers; l++) OLICA_TRY(add_layer(e, l));
   OLICA_TRY(add_plain(e, OLICA_TENSOR_NORM, 0));
+  OLICA_TRY(add_plain(e, OLICA_TENSOR_NORM_BIAS, 0));
   OLICA_TRY(add_plain(e, OLICA_TENSOR_HEAD, 0));
   note_ffn(e, own);
   note_attention(e, own);

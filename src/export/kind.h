@@ -66,6 +66,9 @@ typedef struct olica_export_kind {
 
 extern const olica_export_kind olica_export_hf, olica_export_compact, olica_export_gguf;
 
+/* Tells whether compact writes that family. Pure. */
+bool olica_compact_knows(const olica_family *family);
+
 /* The file that marks a directory as an export under way; it goes before the directory gets its name. */
 #define OLICA_EXPORT_MARK ".olica_export_under_way"
 

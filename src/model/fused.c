@@ -2,16 +2,12 @@
 
 #include <string.h>
 
-#include "model/tensors.h"
-
-enum { MOST_PARTS = 8 };
-
 /* The parts of one tensor. */
 typedef struct fused {
   char name[OLICA_TENSOR_NAME];
   int parts;
-  char part[MOST_PARTS][OLICA_TENSOR_NAME];
-  int64_t rows[MOST_PARTS], all, columns; /* columns 0: vectors */
+  char part[OLICA_FUSED_PARTS][OLICA_TENSOR_NAME];
+  int64_t rows[OLICA_FUSED_PARTS], all, columns; /* columns 0: vectors */
 } fused;
 
 /* Returns the length of the name in front of "[part]"; 0: the name is not that of a part. */
@@ -20,12 +16,29 @@ static size_t stem(const char *name) {
   return bracket ? (size_t)(bracket - name) : 0;
 }
 
-static void add_part(const olica_arch *arch, int layer, olica_tensor_id id, const char *name, fused *f) {
+int olica_fused_of(const olica_arch *arch, olica_tensor_id id, int layer,
+                   olica_tensor_id part[OLICA_FUSED_PARTS], char name[OLICA_TENSOR_NAME]) {
+  const char *const *published = arch->family->published;
+  int parts = 0;
+  if (!published || !published[id] || !stem(published[id])) return 0;
+  olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, id, layer, name);
+  name[stem(name)] = '\0';
+  for (olica_tensor_id other = OLICA_TENSORS_MODEL; other < OLICA_TENSORS && parts < OLICA_FUSED_PARTS;
+       other++) {
+    char its[OLICA_TENSOR_NAME];
+    if (!published[other] || !stem(published[other])) continue;
+    olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, other, layer, its);
+    if (stem(its) == strlen(name) && strncmp(its, name, stem(its)) == 0) part[parts++] = other;
+  }
+  return parts;
+}
+
+static void add_part(const olica_arch *arch, int layer, olica_tensor_id id, fused *f) {
   static const bool no_bias[OLICA_PROJECTIONS];
   const olica_layer_shape shape = olica_layer_shape_dense(arch, layer, no_bias);
   int64_t extent[2];
   int dims = olica_tensors_extents(arch, &shape, id, extent);
-  memcpy(f->part[f->parts], name, OLICA_TENSOR_NAME);
+  olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, id, layer, f->part[f->parts]);
   f->rows[f->parts++] = extent[0];
   f->all += extent[0];
   f->columns = dims == 2 ? extent[1] : 0;
@@ -49,19 +62,12 @@ static olica_status divide(olica_catalog *catalog, fused *f) {
 
 /* Parts of one tensor follow each other in the order of the ids, with tensors of other names between them. */
 static olica_status divide_layer(olica_catalog *catalog, const olica_arch *arch, int layer) {
-  const char *const *published = arch->family->published;
   for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) {
-    char name[OLICA_TENSOR_NAME], other[OLICA_TENSOR_NAME];
-    if (!published[id] || !stem(published[id])) continue;
-    olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, id, layer, name);
+    olica_tensor_id part[OLICA_FUSED_PARTS];
     fused f = {.parts = 0};
-    memcpy(f.name, name, stem(name));
-    for (olica_tensor_id part = OLICA_TENSORS_MODEL; part < OLICA_TENSORS && f.parts < MOST_PARTS; part++) {
-      if (!published[part] || !stem(published[part])) continue;
-      olica_tensors_name(arch, OLICA_NAMING_PUBLISHED, part, layer, other);
-      if (stem(other) == stem(name) && strncmp(other, name, stem(name)) == 0)
-        add_part(arch, layer, part, other, &f);
-    }
+    int parts = olica_fused_of(arch, id, layer, part, f.name);
+    if (parts == 0) continue;
+    for (int i = 0; i < parts; i++) add_part(arch, layer, part[i], &f);
     OLICA_TRY(divide(catalog, &f)); /* of the second part on it is gone */
   }
   return OLICA_OK;

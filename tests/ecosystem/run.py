@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""run.py [--models demo,SmolLM2-135M] [--python NAME=PATH ...]: what stock tools make of the exports (make check-ecosystem).
+"""run.py [--models demo,SmolLM2-135M] [--families all] [--python NAME=PATH ...]: what stock tools make of the exports (make check-ecosystem).
 
 Prunes each model by 20 % in three ways, exports each checkpoint in every kind, and opens every export in every tool that is for it:
 transformers (oldest and newest that the docs name), CTranslate2, ONNX Runtime, llama.cpp. Each tool lives in an environment of its own
 that is built here from the package registry, under build/ecosystem (the first time takes half an hour, most of it llama.cpp's
 compilation); --python takes one that is there already. Compared with the independent program in ../judge.py on the checkpoint, and
-with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. Prints a line for every
+with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. The tiny model of every family, pruned
+by refit, is opened from its hf directory in the newest transformers: perplexity to 1e-4. Prints a line for every
 comparison, a Markdown table of sizes and speeds, and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
 refuses, is named and counts as failed."""
 import argparse, json, math, os, subprocess, sys
@@ -209,16 +210,41 @@ def check(name, way, pythons, count, table):
                 table.append(row_of(name, way, kind, tool, found))
 
 
+def check_family(place, python, count):
+    """The hf export of a tiny random model, pruned by refit with one width, has our perplexity in the newest transformers."""
+    what = f"{place.name}, refit uniform, hf, transformers-newest"
+    work = WORK / "families" / place.name
+    work.mkdir(parents=True, exist_ok=True)
+    rows = np.load(place / "ids.npy")
+    text = {"tokens": place / "ids.npy", "length": rows.shape[1]}
+    job = {"model": {"path": place}, "calibration": {**text, "samples": len(rows)}, "prune": {**WAYS["refit uniform"], "sparsity": 0.2}, "evaluate": text,
+           "output": {"checkpoint": work / "pruned.h5", "report": work / "report.json", "dtype": "fp32", "overwrite": "yes"}}
+    try:
+        done = mpirun(2, "--quiet", write_config(work / "job.ini", job), timeout=3600)
+        if done.returncode != 0:
+            raise RuntimeError(last_line(done))
+        out = export(place, work / "pruned.h5", "hf")
+        theirs = perplexity(use(python, "transformers", out, place / "ids.npy", work / "found.npz")["logits"], rows)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        return count.say(False, f"{what}: {error}")
+    ours = json.loads((work / "report.json").read_text())["perplexity"]["pruned"]
+    count.say(abs(theirs / ours - 1) <= BOUND, f"{what}: perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e})")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default="demo,SmolLM2-135M")
     parser.add_argument("--ways", default=",".join([*WAYS, DENSE]))
+    parser.add_argument("--families", default="all", help="of ../shared/families: all, none or names with commas")
     parser.add_argument("--python", action="append", default=[], help="NAME=PATH of a tool's environment that is there already")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     count, table = Count(), []
     pythons = environments(dict(pair.split("=", 1) for pair in arguments.python), count)
-    for name in arguments.models.split(","):
+    families = {"all": sorted(path.parent.name for path in SHARED.glob("families/*/config.json")), "none": []}
+    for name in families.get(arguments.families, arguments.families.split(",")) if "transformers-newest" in pythons else []:
+        check_family(SHARED / "families" / name, pythons["transformers-newest"], count)
+    for name in filter(None, arguments.models.split(",")):
         for way in arguments.ways.split(","):
             check(name, way, pythons, count, table)
     print("\n| model | pruned by | export | tool | parameters | files, MiB | resident, MiB | prompt, tokens/s | decode, tokens/s |\n|---|---|---|---|---:|---:|---:|---:|---:|")

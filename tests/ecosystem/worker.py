@@ -36,7 +36,8 @@ def transformers(model, windows, threads):
     from transformers import AutoModelForCausalLM, GenerationConfig
     torch.set_num_threads(threads)
     before = resident()
-    net = AutoModelForCausalLM.from_pretrained(model, torch_dtype=torch.float32, trust_remote_code=(Path(model) / "modeling_olica.py").exists()).eval()
+    capped = '"attn_logit_softcapping"' in (Path(model) / "config.json").read_text()  # which the default attention leaves out
+    net = AutoModelForCausalLM.from_pretrained(model, **({"attn_implementation": "eager"} if capped else {}), torch_dtype=torch.float32, trust_remote_code=(Path(model) / "modeling_olica.py").exists()).eval()
     how = GenerationConfig(do_sample=False, max_new_tokens=NEW, min_new_tokens=NEW, eos_token_id=None, pad_token_id=0)
     with torch.no_grad():
         logits = np.stack([net(torch.tensor(row[None].astype(np.int64))).logits[0].float().numpy() for row in windows])
