@@ -101,6 +101,9 @@ static olica_status run_one(const olica_export *common, const olica_export_targe
   snprintf(e.part, sizeof e.part, "%s.part", target->path);
   e.beside = json_object();
   OLICA_AGREE(e.context, plan(&e));
+  if (e.source->arch.text_of)
+    olica_export_note(&e, "This is the text model of a %s alone: its other parts are not here.",
+                      e.source->arch.text_of);
   OLICA_AGREE(e.context, root ? olica_lock_take(e.env, e.path, &lock) : OLICA_OK);
   const olica_export_list alone = {.count = 1, .target = {*target}};
   olica_status status = root ? olica_export_probe(e.env, "export", &alone, e.options->overwrite) : OLICA_OK;

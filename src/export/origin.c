@@ -8,6 +8,7 @@
 
 #include "io/file.h"
 #include "io/json.h"
+#include "model/nested.h"
 #include "par/comm.h"
 
 enum { TEXT_BYTES = 64 << 20 };
@@ -45,7 +46,9 @@ static bool is_origin(olica_export *e, const char *directory) {
   size_t bytes = 0;
   snprintf(path, sizeof path, "%s/config.json", directory);
   bool same = olica_file_load(e->env, path, TEXT_BYTES, &text, &bytes) == OLICA_OK &&
-              bytes == e->source->config_bytes && memcmp(text, e->source->config, bytes) == 0;
+              ((bytes == e->source->config_bytes && memcmp(text, e->source->config, bytes) == 0) ||
+               (e->source->arch.text_of &&
+                olica_nested_gives(e->env, path, text, bytes, e->source->config, e->source->config_bytes)));
   olica_memory_free(e->env, text);
   olica_error_clear(e->env);
   return same;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/value.h"
+#include "model/nested.h"
 #include "names.h"
 
 enum { SIZE_MOST = 1 << 30 };
@@ -101,8 +102,15 @@ static json_t *describe_gguf(const json_t *metadata) {
 
 static json_t *describe_config(const json_t *config) {
   json_t *model = json_object();
+  const char *outer = olica_nested_find(json_string_value(json_object_get(config, "model_type")));
+  const json_t *text = json_object_get(config, "text_config");
+  if (outer && json_is_object(text)) {
+    json_object_set_new(model, "text_of", json_string(outer));
+    config = text;
+  }
   copy(model, "family", config, "model_type");
   copy(model, "class", config, "architectures");
+  copy(model, "text_of", config, OLICA_NESTED_KEY);
   for (int i = 0; i < MODEL_KEYS; i++) copy(model, model_keys[i].member, config, model_keys[i].published);
   return model;
 }

@@ -51,6 +51,7 @@ typedef struct olica_arch {
   double embedding_scale, residual_scale, logit_scale; /* factors; 0: none, as 1 */
   double logit_cap;                                    /* cap tanh(z / cap); 0: none */
   int bos;                                             /* -1: none */
+  const char *text_of; /* model_type of the multimodal model whose text model it is; NULL: it is none */
 } olica_arch;
 
 /* Returns whether layers have that projection: a plain FFN has no gate. Pure. */

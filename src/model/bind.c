@@ -16,6 +16,7 @@ static olica_status missing(const olica_source *source, olica_tensor_id id, int 
   const olica_catalog *catalog = source->catalog;
   char name[OLICA_TENSOR_NAME] = "";
   olica_tensors_name(&source->arch, naming_of(source), id, layer, name);
+  olica_nested_name(&source->nested, source->arch.family, name);
   return olica_error_set(catalog->context->env, OLICA_ERR_INPUT,
                          "%s: there is no tensor %s, expected from config.json",
                          catalog->files ? catalog->path[0] : "model", name);

@@ -7,6 +7,7 @@
 #include "block.h"
 #include "features.h"
 #include "io/json.h"
+#include "model/nested.h"
 #include "reader.h"
 
 /* Reads a size: a positive integer. */
@@ -25,8 +26,14 @@ static olica_status read_family(const olica_reader *r, olica_arch *arch) {
     strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
     strncat(known, olica_family_at(i)->name, sizeof known - strlen(known) - 1);
   }
-  return olica_error_set(r->env, OLICA_ERR_INPUT, "%s: model_type is \"%.60s\", expected one of %s", r->name,
-                         type, known);
+  char outer[256] = "";
+  for (int i = 0; olica_nested_at(i); i++) {
+    strncat(outer, i ? ", " : "", sizeof outer - strlen(outer) - 1);
+    strncat(outer, olica_nested_at(i), sizeof outer - strlen(outer) - 1);
+  }
+  return olica_error_set(r->env, OLICA_ERR_INPUT,
+                         "%s: model_type is \"%.60s\", expected one of %s, or %s with the text_config of one",
+                         r->name, type, known, outer);
 }
 
 static olica_status read_sizes(const olica_reader *r, olica_arch *arch) {
@@ -132,6 +139,7 @@ static olica_status read_config(const olica_reader *r, json_t *root, olica_arch 
   OLICA_TRY(olica_block_read(r, arch));
   OLICA_TRY(olica_json_boolean(r->env, r->name, r->root, "tie_word_embeddings", false, &arch->tied));
   arch->bos = token_id(json_object_get(r->root, "bos_token_id"));
+  arch->text_of = olica_nested_find(json_string_value(json_object_get(r->root, OLICA_NESTED_KEY)));
   return OLICA_OK;
 }
 

@@ -37,7 +37,8 @@ static olica_status open_on_root(olica_source *source, const char *path) {
   if (snprintf(file, sizeof file, "%s/config.json", path) >= (int)sizeof file)
     return olica_error_set(env, OLICA_ERR_INPUT, "%.200s...: the path is too long", path);
   OLICA_TRY(olica_config_load(env, file, &source->config, &source->config_bytes));
-  return olica_safetensors_open(source->catalog, path);
+  OLICA_TRY(olica_safetensors_open(source->catalog, path));
+  return olica_nested_take(source->catalog, file, &source->config, &source->config_bytes, &source->nested);
 }
 
 /* Gives every rank the config: a file's text from rank 0, or a checkpoint's own. */
@@ -46,6 +47,7 @@ static olica_status share_config(olica_source *source) {
   int is_checkpoint = source->is_checkpoint;
   olica_comm_bcast(context, context->comm, &is_checkpoint, sizeof is_checkpoint, 0);
   source->is_checkpoint = is_checkpoint != 0;
+  olica_comm_bcast(context, context->comm, &source->nested, sizeof source->nested, 0);
   return source->is_checkpoint ? olica_config_read(source->catalog, &source->config, &source->config_bytes)
                                : olica_config_share(context, &source->config, &source->config_bytes);
 }
@@ -134,10 +136,16 @@ olica_status olica_source_open(olica_context *context, const char *path, olica_s
   OLICA_AGREE(context, olica_catalog_create(context, &source->catalog));
   OLICA_TRY(olica_catalog_share(source->catalog, context->rank == 0 ? open_on_root(source, path) : OLICA_OK));
   OLICA_TRY(share_config(source));
-  char name[OLICA_CATALOG_PATH + 32];
-  snprintf(name, sizeof name, source->is_checkpoint ? "%s: " OLICA_CHECKPOINT_CONFIG : "%s/config.json",
+  char name[OLICA_CATALOG_PATH + 48];
+  snprintf(name, sizeof name,
+           source->is_checkpoint ? "%s: " OLICA_CHECKPOINT_CONFIG
+           : source->nested.is   ? "%s/config.json: text_config"
+                                 : "%s/config.json",
            path);
   OLICA_AGREE(context, olica_arch_parse(env, name, source->config, source->config_bytes, &source->arch));
+  if (source->nested.is) OLICA_AGREE(context, olica_nested_check(env, name, &source->arch));
+  if (source->arch.text_of && !source->nested.is && context->rank == 0)
+    olica_log_line(env, "%s: the text model of a %s, without its other parts", path, source->arch.text_of);
   if (!source->is_checkpoint) OLICA_AGREE(context, olica_fused_divide(source->catalog, &source->arch));
   OLICA_AGREE(context, olica_bind_all(source));
   OLICA_TRY(check_rest(source));

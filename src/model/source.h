@@ -7,6 +7,7 @@
 #define OLICA_MODEL_SOURCE_H
 
 #include "io/catalog.h"
+#include "model/nested.h"
 #include "model/weights.h"
 #include "par/shared.h"
 
@@ -24,9 +25,10 @@ typedef struct olica_source {
   olica_context *context;
   olica_catalog *catalog;
   olica_arch arch;
-  bool is_checkpoint; /* a .h5 of ours */
-  bool is_pruned;     /* some layer is not of the dense shape */
-  char *config;       /* config.json, verbatim */
+  bool is_checkpoint;  /* a .h5 of ours */
+  bool is_pruned;      /* some layer is not of the dense shape */
+  olica_nested nested; /* of a directory: the place of the text model in a multimodal one */
+  char *config;        /* config.json, verbatim; of a nested text model what src/model/nested.h makes of it */
   size_t config_bytes;
   olica_layer_shape *shape;                /* [L] */
   olica_dtype dtype;                       /* of all weights; fp32 where they differ */

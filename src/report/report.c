@@ -65,6 +65,7 @@ void olica_report_model(olica_report *report, const olica_arch *arch, const char
                             arch->family->name, "layers", arch->layers, "hidden", arch->hidden, "heads",
                             arch->heads, "kv_heads", arch->kv_heads, "head", arch->head, "ffn", arch->ffn,
                             "vocabulary", arch->vocabulary, "context", arch->context, "tied", arch->tied);
+  if (arch->text_of) json_object_set_new(report->model, "text_of", json_string(arch->text_of));
 }
 
 void olica_report_cut(olica_report *report, int layer, const olica_cut_record *record) {
