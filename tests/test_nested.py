@@ -137,10 +137,16 @@ def test_refused(tmp_path, name):
     assert done.returncode == 3 and words in done.stderr, done.stderr
 
 
-def test_no_stock_class_of_gemma3(tmp_path):
-    """What the text class cannot be written as is refused by name: no directory that looks like the whole model."""
-    nest(tmp_path / "model", "gemma3", "gemma3")
+def test_export_of_gemma3(tmp_path):
+    """Gemma 3 is written as its text class: no directory that looks like the whole model."""
+    nest(tmp_path / "model", "gemma3", "gemma3", 5)
     config = write_config(tmp_path / "job.ini", job(
-        "gemma3", tmp_path / "model", prune={"method": "magnitude", "sparsity": 0.2}, output={"checkpoint": "out.h5", "export": "hf:stock"}))
+        "gemma3", tmp_path / "model", prune={"method": "magnitude", "sparsity": 0.2},
+        output={"checkpoint": "out.h5", "export": "hf:stock", "report": tmp_path / "job.json", "dtype": "fp32"}))
     done = mpirun(1, config, cwd=tmp_path)
-    assert done.returncode != 0 and "gemma3_text" in done.stderr and not (tmp_path / "stock").exists(), done.stderr
+    assert done.returncode == 0, done.stderr
+    stock = json.loads((tmp_path / "stock" / "config.json").read_text())
+    assert stock["model_type"] == "gemma3_text" and stock["architectures"] == ["Gemma3ForCausalLM"] and "vision_config" not in stock
+    assert all(name.startswith(("model.layers.", "model.embed", "model.norm", "lm_head")) for name in read_safetensors(tmp_path / "stock" / "model.safetensors"))
+    again = run_job(tmp_path, 1, job("gemma3", tmp_path / "stock"), name="again")["perplexity"]["model"]
+    assert relative(again, json.loads((tmp_path / "job.json").read_text())["perplexity"]["pruned"]) < 1e-6
