@@ -112,6 +112,42 @@ def test_switch(tmp_path, name):
     assert relative(perplexity(tmp_path, model, length), golden(case, length)) > 20 * EXACT
 
 
+# Keys that a config leaves out, and the values of the class in transformers 5.
+DEFAULTS = {
+    "ministral3": {"rms_norm_eps": 1e-5,
+                   "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16384,
+                                       "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}},
+    "smollm3": {"tie_word_embeddings": True},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_defaults(tmp_path, name):
+    """A key that is left out has the class's value."""
+    found = []
+    for keys in ({}, DEFAULTS[name]):
+        model = tmp_path / f"model{len(keys)}"
+        shutil.copytree(shared("families", name), model)
+        config = {k: v for k, v in json.loads((model / "config.json").read_text()).items() if k not in DEFAULTS[name]}
+        (model / "config.json").write_text(json.dumps(config | keys))
+        found.append(perplexity(tmp_path, model, 24, name=model.name))
+    assert found[0] == found[1] and relative(found[0], golden(name, 24)) > 20 * EXACT
+
+
+@pytest.mark.parametrize("name", ["qwen3", "seed_oss", "ministral3", "glm4", "helium"])
+def test_default_size_of_heads(tmp_path, name):
+    """Where the class has a size of heads of its own, it is not hidden_size over the heads: these tensors do not fit it."""
+    model = tmp_path / "model"
+    shutil.copytree(shared("families", name), model)
+    config = json.loads((model / "config.json").read_text())
+    del config["head_dim"]
+    (model / "config.json").write_text(json.dumps(config))
+    job = write_config(tmp_path / "job.ini", {"model": {"path": model}, "prune": {"method": "none"},
+                                              "evaluate": {"tokens": model / "ids.npy", "length": 24}})
+    done = mpirun(1, job, cwd=tmp_path)
+    assert done.returncode == 3 and "512" in done.stderr, done.stderr
+
+
 def test_refused(tmp_path):
     """Transformers does not cap the scores of Gemma 3, whatever its config says: nobody knows what the model wants."""
     model = tmp_path / "model"

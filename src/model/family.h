@@ -88,8 +88,8 @@ typedef struct olica_family {
   int kv_heads, context;     /* where the config has no num_key_value_heads (0: as many as query heads) or
                                 max_position_embeddings */
   /* Further keys that the config may leave out, with the values of the class in transformers: the text of a
-   * JSON object; NULL: none. */
-  const char *defaults;
+   * JSON object; NULL: none. `ropes`: the same of a config that says nothing of RoPE. */
+  const char *defaults, *ropes;
 
   /* attention */
   olica_family_window window;

@@ -22,9 +22,9 @@ static const struct {
 };
 
 /* Keys that a text_config often leaves out, with the values of its class in transformers 5: a model that
- * stands alone must name them. `ropes`: rope_parameters of a config that says nothing of RoPE. */
+ * stands alone must name them. Other defaults stand in the family's row. */
 static const struct {
-  const char *type, *class, *keys, *ropes;
+  const char *type, *class, *keys;
 } texts[] = {
     {"llama", "LlamaForCausalLM", JSON({
        "hidden_size" : 4096,
@@ -32,37 +32,20 @@ static const struct {
        "num_hidden_layers" : 32,
        "num_attention_heads" : 32,
        "vocab_size" : 32000
-     }),
-     NULL},
+     })},
     {"mistral", "MistralForCausalLM", JSON({
        "hidden_size" : 4096,
        "intermediate_size" : 14336,
        "num_hidden_layers" : 32,
        "num_attention_heads" : 32,
        "vocab_size" : 32000
-     }),
-     NULL},
+     })},
     {"ministral3", "Ministral3ForCausalLM", JSON({
        "hidden_size" : 4096,
        "intermediate_size" : 14336,
        "num_hidden_layers" : 34,
        "num_attention_heads" : 32,
-       "vocab_size" : 131072,
-       "head_dim" : 128,
-       "rms_norm_eps" : 1e-5
-     }),
-     JSON({
-       "rope_parameters" : {
-         "rope_type" : "yarn",
-         "rope_theta" : 1000000.0,
-         "factor" : 16.0,
-         "original_max_position_embeddings" : 16384,
-         "beta_fast" : 32.0,
-         "beta_slow" : 1.0,
-         "mscale_all_dim" : 1.0,
-         "mscale" : 1.0,
-         "llama_4_scaling_beta" : 0.1
-       }
+       "vocab_size" : 131072
      })},
     {"qwen2", "Qwen2ForCausalLM", JSON({
        "hidden_size" : 4096,
@@ -70,19 +53,16 @@ static const struct {
        "num_hidden_layers" : 32,
        "num_attention_heads" : 32,
        "vocab_size" : 151936
-     }),
-     NULL},
+     })},
     {"qwen3", "Qwen3ForCausalLM", JSON({
        "hidden_size" : 4096,
        "intermediate_size" : 22016,
        "num_hidden_layers" : 32,
        "num_attention_heads" : 32,
-       "vocab_size" : 151936,
-       "head_dim" : 128
-     }),
-     NULL},
+       "vocab_size" : 151936
+     })},
     {"gemma3_text", "Gemma3ForCausalLM",
-     JSON({"hidden_size" : 2304, "intermediate_size" : 9216, "num_hidden_layers" : 26}), NULL},
+     JSON({"hidden_size" : 2304, "intermediate_size" : 9216, "num_hidden_layers" : 26})},
 };
 
 enum { OUTERS = sizeof outer / sizeof *outer, TEXTS = sizeof texts / sizeof *texts };
@@ -118,13 +98,9 @@ static olica_status add_missing(olica_env *env, const char *name, json_t *object
 }
 
 static olica_status add_defaults(olica_env *env, const char *name, json_t *text, const olica_family *family) {
-  static const char *const ropes[] = {"rope_parameters", "rope_scaling", "rope_theta"};
-  bool says_rope = false;
-  for (int i = 0; i < 3; i++) says_rope |= json_object_get(text, ropes[i]) != NULL;
   for (int i = 0; i < TEXTS; i++) {
     if (strcmp(texts[i].type, family->name) != 0) continue;
     OLICA_TRY(add_missing(env, name, text, texts[i].keys));
-    if (!says_rope) OLICA_TRY(add_missing(env, name, text, texts[i].ropes));
     if (!json_is_array(json_object_get(text, "architectures")))
       json_object_set_new(text, "architectures", json_pack("[s]", texts[i].class));
   }

@@ -116,14 +116,23 @@ static int token_id(const json_t *value) {
 }
 
 /* Gives the config the keys that it leaves out, as the family's class in transformers does. */
-static olica_status add_defaults(const olica_reader *r, json_t *root, const olica_family *family) {
+static olica_status add_missing(const olica_reader *r, json_t *root, const olica_family *family,
+                                const char *text) {
   json_t *defaults;
-  if (!family->defaults) return OLICA_OK;
-  OLICA_TRY(olica_json_parse(r->env, family->name, family->defaults, strlen(family->defaults), &defaults));
+  if (!text) return OLICA_OK;
+  OLICA_TRY(olica_json_parse(r->env, family->name, text, strlen(text), &defaults));
   int failed = json_object_update_missing(root, defaults);
   json_decref(defaults);
   return failed ? olica_error_set(r->env, OLICA_ERR_MEMORY, "%s: no memory for its defaults", r->name)
                 : OLICA_OK;
+}
+
+static olica_status add_defaults(const olica_reader *r, json_t *root, const olica_family *family) {
+  static const char *const ropes[] = {"rope_parameters", "rope_scaling", "rope_theta"};
+  bool says_rope = false;
+  for (int i = 0; i < 3; i++) says_rope |= json_object_get(root, ropes[i]) != NULL;
+  if (!says_rope) OLICA_TRY(add_missing(r, root, family, family->ropes));
+  return add_missing(r, root, family, family->defaults);
 }
 
 static olica_status read_config(const olica_reader *r, json_t *root, olica_arch *arch) {
