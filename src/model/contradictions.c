@@ -196,7 +196,8 @@ olica_status olica_contradictions_tied(olica_source *source) {
     olica_log_warn(
         context->env,
         "%s: tie_word_embeddings is true, and %s is stored too and differs from %s by up to %.4g: the "
-        "latter serves as both, as in transformers",
+        "latter serves as both, as in transformers 4; transformers 5 takes both as they are stored: set "
+        "tie_word_embeddings to false for that",
         olica_catalog_file(source->catalog, head), head->name, source->table[OLICA_TABLE_EMBED]->name,
         largest);
   return OLICA_OK;
