@@ -36,10 +36,11 @@ def mpirun(ranks, *arguments, program=BINARY, timeout=HANGS, env=None, cwd=None,
     command = ["mpirun", "--oversubscribe", "--bind-to", "none", *options, "-n", str(ranks), str(program), *map(str, arguments)]
     # Ranks that outnumber the cores must not spin; the C test programs do not see to it themselves.
     extra = {"OMPI_MCA_mpi_yield_when_idle": 1} if ranks > 1 else {}
-    if ranks > 1 and PATIENCE.exists() and OBJECTS.name != "asan":  # the sanitizers want to be loaded first
-        extra["LD_PRELOAD"] = PATIENCE
+    preload = [x for x in ((env or {}).get("LD_PRELOAD"), PATIENCE if ranks > 1 and PATIENCE.exists() else None) if x]
+    if preload and OBJECTS.name != "asan":  # the sanitizers want to be loaded first
+        extra["LD_PRELOAD"] = ":".join(map(str, preload))
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
-                          env=environment(**extra, **(env or {})), errors="replace")
+                          env=environment(**{**(env or {}), **extra}), errors="replace")
 
 
 def kernels():

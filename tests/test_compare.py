@@ -78,7 +78,8 @@ def test_summary(compared):
         assert int(row["parameters"]) == pair["parameters"] and float(row["wall_s"]) > 0 and row["status"] == "ok"
     table = compared.done.stdout.splitlines()
     assert table[0].split() == ["method", "sparsity", "reached", "parameters", "wiki", "ptb", "seconds"]
-    assert [line.split()[0] for line in table[1:]] == ["dense"] + [m for m, _ in pairs()]
+    assert [line.split()[0] for line in table[1:-1]] == ["dense"] + [m for m, _ in pairs()]
+    assert table[-1].split() == ["report", str(compared.dir / "job.json")]
     assert table[2].split()[4] == f"{summary['pairs'][0]['perplexity']['wiki']:.3f}"
 
 

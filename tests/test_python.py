@@ -181,7 +181,7 @@ def test_what_cannot_start(place, tmp_path):
 
 def test_stops_and_resumes(place, tmp_path):
     """What a progress function raises, and an interrupt, stop the job with a restart file; the same call resumes it."""
-    config = place.sections | {"output": {"checkpoint": "p.h5"}}
+    config = place.sections | {"output": {"checkpoint": "p.h5", "overwrite": "yes"}}
 
     def fall(now):
         if now.layers:

@@ -324,6 +324,11 @@ static olica_status read_settings(const olica_reader *r, const olica_arch *arch,
     setting found[KINDS];
     if (is_empty(json_object_get(r->root, keys[i]))) continue;
     memcpy(found, plain, sizeof plain);
+    /* rope_scaling may leave to rope_parameters what older files have outside of both. */
+    for (int k = 0; k < KINDS; k++) {
+      found[k].rope.theta = of[k].rope.theta;
+      found[k].partial = of[k].partial;
+    }
     OLICA_TRY(read_key(r, arch, keys[i], found));
     if (given && (!is_same(&found[FULL], &of[FULL]) || !is_same(&found[SLIDING], &of[SLIDING])))
       return olica_error_set(r->env, OLICA_ERR_INPUT,
