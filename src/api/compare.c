@@ -6,7 +6,6 @@
 
 #include "config/targets.h"
 #include "identity.h"
-#include "io/file.h"
 #include "io/json.h"
 #include "par/comm.h"
 #include "par/watch.h"
@@ -216,12 +215,7 @@ static olica_status check_identity(const compare *c) {
 
 /* Loads a pair's report; *report NULL: there is none that can be read. */
 static void load_report(olica_env *env, const char *path, json_t **report) {
-  char *text;
-  size_t bytes;
-  *report = NULL;
-  if (olica_file_load(env, path, REPORT_BYTES, &text, &bytes) != OLICA_OK ||
-      olica_json_parse(env, path, text, bytes, report) != OLICA_OK)
-    olica_error_clear(env);
+  if (olica_json_load(env, path, REPORT_BYTES, report) != OLICA_OK) olica_error_clear(env);
 }
 
 /* Takes over the pairs that jobs of their own have done (jobs/compare.sh): with these settings, after the

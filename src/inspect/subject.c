@@ -72,21 +72,12 @@ static olica_status find_kind(olica_env *env, const char *path, olica_subject_ki
 
 /* ---- index and texts, on rank 0 ---- */
 
-static olica_status load_json(olica_env *env, const char *path, json_t **root) {
-  char *text;
-  size_t bytes;
-  OLICA_TRY(olica_file_load(env, path, TEXT_MAX, &text, &bytes));
-  olica_status status = olica_json_parse(env, path, text, bytes, root);
-  olica_memory_free(env, text);
-  return status;
-}
-
 /* Loads config.json in or beside the path, if there is one. */
 static olica_status load_config(olica_subject *subject, olica_env *env, const char *beside) {
   char *path;
   OLICA_TRY(olica_file_resolve(env, beside, "config.json", &path));
   olica_status status = OLICA_OK;
-  if (access(path, F_OK) == 0) status = load_json(env, path, &subject->config);
+  if (access(path, F_OK) == 0) status = olica_json_load(env, path, TEXT_MAX, &subject->config);
   olica_memory_free(env, path);
   return status;
 }
@@ -121,7 +112,7 @@ static olica_status index_subject(olica_subject *subject) {
   case OLICA_SUBJECT_GGUF:
     return olica_gguf_open(subject->catalog, subject->path, &subject->config);
   default:
-    return load_json(env, subject->path, &subject->report);
+    return olica_json_load(env, subject->path, TEXT_MAX, &subject->report);
   }
 }
 
@@ -192,7 +183,7 @@ static olica_status take_report(olica_subject *subject, const char *path) {
   olica_env *env = subject->catalog->context->env;
   json_t *report = NULL;
   if (access(path, R_OK) != 0) return OLICA_OK;
-  olica_status status = load_json(env, path, &report);
+  olica_status status = olica_json_load(env, path, TEXT_MAX, &report);
   if (status == OLICA_ERR_MEMORY) return status;
   if (status != OLICA_OK) olica_error_clear(env);
   if (status == OLICA_OK && is_of(report, subject)) {

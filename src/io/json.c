@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/memory.h"
+#include "io/file.h"
+
 enum { EXPECTATION = 96, NAMES = 256 };
 
 /* A text to parse: its place in a file, and the allowed forms. */
@@ -60,6 +63,16 @@ olica_status olica_json_parse_strict(olica_env *env, const char *name, const cha
                                      json_t **root) {
   const document from = {.name = name, .strict = true, .flags = JSON_REJECT_DUPLICATES};
   return parse(env, &from, text, bytes, root);
+}
+
+olica_status olica_json_load(olica_env *env, const char *path, size_t limit, json_t **root) {
+  char *text;
+  size_t bytes;
+  *root = NULL;
+  OLICA_TRY(olica_file_load(env, path, limit, &text, &bytes));
+  olica_status status = olica_json_parse(env, path, text, bytes, root);
+  olica_memory_free(env, text);
+  return status;
 }
 
 olica_status olica_json_parse_row(olica_env *env, const char *name, int64_t line, const char *text,

@@ -17,6 +17,10 @@ olica_status olica_json_parse(olica_env *env, const char *name, const char *text
 olica_status olica_json_parse_strict(olica_env *env, const char *name, const char *text, size_t bytes,
                                      json_t **root);
 
+/* Loads and parses a file of at most `limit` bytes. A failure leaves *root NULL. Errors of olica_file_load
+ * and olica_json_parse. */
+olica_status olica_json_load(olica_env *env, const char *path, size_t limit, json_t **root);
+
 /* Parses one of many objects of a file: `line` is its first line there, for messages. Strings may contain NUL
  * (json_string_length). */
 olica_status olica_json_parse_row(olica_env *env, const char *name, int64_t line, const char *text,

@@ -129,15 +129,6 @@ static olica_status check(olica_env *env, const char *path, const json_t *root) 
 
 /* ---- reading ---- */
 
-static olica_status load(olica_env *env, const char *path, json_t **root) {
-  char *text;
-  size_t bytes;
-  OLICA_TRY(olica_file_load(env, path, LARGEST, &text, &bytes));
-  olica_status status = olica_json_parse(env, path, text, bytes, root);
-  olica_memory_free(env, text);
-  return status;
-}
-
 static olica_status add(olica_env *env, const char *path, json_t *root, olica_plot_reports *reports) {
   const char *status = json_string_value(json_object_get(root, "status"));
   if (reports->count == OLICA_PLOT_REPORTS) {
@@ -166,7 +157,7 @@ static olica_status add_pairs(olica_env *env, const char *path, const json_t *pa
       continue;
     }
     OLICA_TRY(olica_file_resolve(env, path, report, &name));
-    OLICA_TRY(load(env, name, &root));
+    OLICA_TRY(olica_json_load(env, name, LARGEST, &root));
     olica_status status = add(env, name, root, reports);
     olica_memory_free(env, name);
     OLICA_TRY(status);
@@ -208,7 +199,7 @@ olica_status olica_reports_read(olica_env *env, int count, const char *const *pa
   reports->count = 0;
   for (int i = 0; i < count; i++) {
     json_t *root = NULL;
-    OLICA_TRY(load(env, paths[i], &root));
+    OLICA_TRY(olica_json_load(env, paths[i], LARGEST, &root));
     const json_t *pairs = json_object_get(root, "pairs");
     if (!json_is_array(pairs)) {
       OLICA_TRY(add(env, paths[i], root, reports));

@@ -17,17 +17,12 @@ static olica_report_found judge(const json_t *root) {
 
 olica_report_found olica_report_look(olica_env *env, const char *path) {
   enum { MOST_BYTES = 256 << 20 };
-  char *text = NULL;
-  size_t bytes;
   double before = env->bytes_read;
-  json_t *root = NULL;
+  json_t *root;
   olica_report_found found = OLICA_REPORT_OTHER;
   if (access(path, F_OK) != 0 && errno == ENOENT) return OLICA_REPORT_NONE;
-  if (olica_file_load(env, path, MOST_BYTES, &text, &bytes) == OLICA_OK &&
-      olica_json_parse(env, path, text, bytes, &root) == OLICA_OK)
-    found = judge(root);
+  if (olica_json_load(env, path, MOST_BYTES, &root) == OLICA_OK) found = judge(root);
   json_decref(root);
-  olica_memory_free(env, text);
   olica_error_clear(env);
   env->bytes_read = before; /* not an input */
   return found;

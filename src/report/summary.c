@@ -121,12 +121,9 @@ static olica_status refuse(olica_env *env, const char *path, const char *what) {
 /* *root stays NULL where there is nothing to take up. */
 static olica_status take_up(olica_env *env, const char *path, bool replace, json_t **root) {
   struct stat info;
-  char *text;
-  size_t bytes;
-  json_t *found = NULL;
+  json_t *found;
   if (!*path || stat(path, &info) != 0) return OLICA_OK;
-  bool read = olica_file_load(env, path, LARGEST, &text, &bytes) == OLICA_OK &&
-              olica_json_parse(env, path, text, bytes, &found) == OLICA_OK;
+  bool read = olica_json_load(env, path, LARGEST, &found) == OLICA_OK;
   if (!read) olica_error_clear(env);
   const char *status = text_of(found, "status");
   bool ours =

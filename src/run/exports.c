@@ -60,13 +60,8 @@ static bool is_of(const json_t *report, const char *checkpoint) {
 }
 
 static json_t *load_report(olica_env *env, const char *file, const char *checkpoint) {
-  char *text = NULL;
-  size_t bytes;
-  json_t *report = NULL;
-  if (olica_file_load(env, file, REPORT_BYTES, &text, &bytes) == OLICA_OK)
-    olica_json_parse(env, file, text, bytes, &report);
-  olica_error_clear(env);
-  olica_memory_free(env, text);
+  json_t *report;
+  if (olica_json_load(env, file, REPORT_BYTES, &report) != OLICA_OK) olica_error_clear(env);
   if (is_of(report, checkpoint)) return report;
   json_decref(report);
   return NULL;
