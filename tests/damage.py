@@ -1,12 +1,12 @@
 """Ways to break a working job: its files, settings, environment, or one of our checkpoints. The tests of wrong input
 use them."""
-import json, os, subprocess, zlib
+import json, subprocess, zlib
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from helpers import BINARY, HANGS, mpirun, write_config
+from helpers import BINARY, HANGS, environment, mpirun, write_config
 from tiny_model import CONFIG, frame, make_byte_model, make_ids, make_model, make_tokenizer, pack, weights
 
 FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -46,7 +46,7 @@ class Job:
         if ranks > 0:
             return mpirun(ranks, *command[1:], program=command[0], timeout=HANGS, cwd=self.dir)
         return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=HANGS, cwd=self.dir,
-                              env=dict(os.environ, OMP_NUM_THREADS="1"))
+                              env=environment())
 
     def content(self):
         """What lies under the checkpoint's name, None: no file."""

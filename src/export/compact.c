@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "card.h"
 #include "compact_code.h"
+#include "directory.h"
 #include "hf_config.h"
 #include "kind.h"
-#include "origin.h"
 #include "safetensors.h"
 
 /* Families that the Python file knows, and their names in transformers' classes. */
@@ -170,13 +169,8 @@ static olica_status save_code(olica_export *e) {
 }
 
 static olica_status beside(olica_export *e) {
-  json_t *config = make_config(e);
-  olica_status status = olica_export_save_json(e, "config.json", config, false);
-  json_decref(config);
-  if (status == OLICA_OK) status = save_code(e);
-  if (status == OLICA_OK) status = olica_export_safetensors_index(e);
-  if (status == OLICA_OK) status = olica_origin_copy(e);
-  return status == OLICA_OK ? olica_export_card(e) : status;
+  OLICA_TRY(save_code(e));
+  return olica_export_directory(e, make_config(e));
 }
 
 /* ---- verification ---- */

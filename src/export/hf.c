@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "card.h"
+#include "directory.h"
 #include "hf_config.h"
 #include "kind.h"
 #include "model/fused.h"
-#include "origin.h"
 #include "safetensors.h"
 #include "stock.h"
 
@@ -335,12 +334,7 @@ static json_t *make_config(const olica_export *e) {
 }
 
 static olica_status beside(olica_export *e) {
-  json_t *config = make_config(e);
-  olica_status status = olica_export_save_json(e, "config.json", config, false);
-  json_decref(config);
-  if (status == OLICA_OK) status = olica_export_safetensors_index(e);
-  if (status == OLICA_OK) status = olica_origin_copy(e);
-  return status == OLICA_OK ? olica_export_card(e) : status;
+  return olica_export_directory(e, make_config(e));
 }
 
 const olica_export_kind olica_export_hf = {

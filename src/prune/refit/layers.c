@@ -221,6 +221,20 @@ static olica_hold hold_sums(olica_ledger *ledger, const olica_method_site *site,
   return olica_fit_sums_hold(ledger, site->precision, 1, n, site->tokens, site->pack_rows / site->tokens);
 }
 
+/* Holds the maps, which it returns, and what the layer's pass sums up: the Grams of the neurons and of the
+ * values, and the energies. */
+static olica_hold hold_known(olica_ledger *ledger, const olica_method_model *model,
+                             const olica_method_site *site, olica_hold sums[2]) {
+  const olica_arch *arch = model->arch;
+  known k;
+  olica_hold maps = olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
+  olica_ledger_hold(ledger, lay_out_of(&k, arch, NULL));
+  sums[0] = hold_sums(ledger, site, arch->ffn);
+  sums[1] = hold_sums(ledger, site, arch->heads * arch->head);
+  olica_energies_hold(ledger, arch, site->threads);
+  return maps;
+}
+
 /* Replays make; the Grams that it uses up go. */
 static olica_status replay_make(olica_env *env, olica_ledger *ledger, const olica_method_model *model,
                                 const olica_method_site *site, const olica_layer_shape *shape,
@@ -242,16 +256,11 @@ olica_status olica_refit_replay_survey_modules(olica_env *env, olica_ledger *led
                                                const olica_refit_budget *budget) {
   const olica_arch *arch = model->arch;
   int probes = olica_refit_probe_count(model, site->sequences);
-  known k;
   olica_hold before = olica_ledger_mark(ledger);
   olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
   olica_refit_replay_output_energy(ledger, site, arch->hidden);
   olica_rotate_replay(ledger, arch, OLICA_OND_FAST);
-  olica_hold maps = olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
-  olica_ledger_hold(ledger, lay_out_of(&k, arch, NULL));
-  const olica_hold sums[2] = {hold_sums(ledger, site, arch->ffn),
-                              hold_sums(ledger, site, arch->heads * arch->head)};
-  olica_energies_hold(ledger, arch, site->threads);
+  olica_hold sums[2], maps = hold_known(ledger, model, site, sums);
   OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
   olica_refit_replay_value_order(ledger, arch);
   olica_ledger_release(ledger, maps);
@@ -275,14 +284,9 @@ olica_status olica_refit_replay_cut_modules(olica_env *env, olica_ledger *ledger
                                             const olica_method_model *model, const olica_method_site *site,
                                             const olica_layer_shape *shape) {
   const olica_arch *arch = model->arch;
-  known k;
   olica_hold before = olica_ledger_mark(ledger);
   olica_rotate_replay(ledger, arch, OLICA_OND_FAST);
-  olica_hold maps = olica_maps_hold(ledger, arch, &model->dense[0], site->precision);
-  olica_ledger_hold(ledger, lay_out_of(&k, arch, NULL));
-  const olica_hold sums[2] = {hold_sums(ledger, site, arch->ffn),
-                              hold_sums(ledger, site, arch->heads * arch->head)};
-  olica_energies_hold(ledger, arch, site->threads);
+  olica_hold sums[2], maps = hold_known(ledger, model, site, sums);
   if (olica_refit_options_of(model).statistics == OLICA_REFIT_PRUNED)
     olica_stream_replay_copy(ledger, arch->hidden, site->pack_rows);
   OLICA_TRY(olica_refit_replay_order(env, ledger, model, site));
