@@ -332,33 +332,145 @@ def test_gone(jobs, tmp_path):
     assert done.returncode == 0 and (tmp_path / "two" / "LICENSE").exists() and "WARN" not in done.stderr
 
 
-FAULTS = [  # fault, exit codes, whether something may stay under the temporary name
-    ("rank=0 call=allocate path=out.part/model do=ENOSPC", {4}, False),
-    ("rank=1 call=write path=out.part/model nth=2+ do=ENOSPC", {4}, False),
-    ("rank=1 call=sync path=out.part/model do=EIO", {4}, False),
-    ("rank=0 call=write path=out.part/config.json nth=1 do=ENOSPC", {4}, False),
-    ("rank=0 call=write path=out.part/olica_export nth=1 do=EIO", {4}, False),
-    ("rank=0 call=rename path=/out do=EIO", {4}, False),
-    ("rank=1 call=write path=out.part/model nth=2 do=short", {0}, False),
-    ("rank=1 call=write path=out.part/model nth=3 do=kill", {137, 1, 143}, True),
-    ("rank=0 call=sync path=out.part/README.md do=kill", {137, 1, 143}, True),
+KILLED = {137, 1, 143}
+FAULTS = [  # kind, fault, exit codes, whether something may stay under the temporary name
+    ("hf", "rank=0 call=allocate path=out.part/model do=ENOSPC", {4}, False),
+    ("hf", "rank=1 call=write path=out.part/model nth=2+ do=ENOSPC", {4}, False),
+    ("hf", "rank=1 call=sync path=out.part/model do=EIO", {4}, False),
+    ("hf", "rank=0 call=write path=out.part/config.json nth=1 do=ENOSPC", {4}, False),
+    ("hf", "rank=0 call=write path=out.part/olica_export nth=1 do=EIO", {4}, False),
+    ("hf", "rank=0 call=rename path=/out do=EIO", {4}, False),
+    ("hf", "rank=1 call=write path=out.part/model nth=2 do=short", {0}, False),
+    ("hf", "rank=1 call=write path=out.part/model nth=3 do=kill", KILLED, True),
+    ("hf", "rank=0 call=sync path=out.part/README.md do=kill", KILLED, True),
+    ("hf", "rank=0 call=rename path=/out$ do=kill", KILLED, True),
+    ("compact", "rank=1 call=write path=out.part/model nth=2+ do=ENOSPC", {4}, False),
+    ("compact", "rank=0 call=write path=out.part/modeling_olica do=ENOSPC", {4}, False),
+    ("compact", "rank=0 call=rename path=/out$ do=EIO", {4}, False),
+    ("compact", "rank=0 call=sync path=out.part/modeling_olica do=kill", KILLED, True),
+    ("gguf", "rank=0 call=allocate path=/out.part$ do=ENOSPC", {4}, False),
+    ("gguf", "rank=1 call=write path=/out.part$ nth=2+ do=ENOSPC", {4}, False),
+    ("gguf", "rank=1 call=sync path=/out.part$ do=EIO", {4}, False),
+    ("gguf", "rank=0 call=rename path=/out$ do=EIO", {4}, False),
+    ("gguf", "rank=1 call=write path=/out.part$ nth=2 do=short", {0}, False),
+    ("gguf", "rank=1 call=write path=/out.part$ nth=3 do=kill", KILLED, True),
+    ("gguf", "rank=0 call=open path=/out.part$ nth=3 do=kill", KILLED, True),  # before the head: all numbers are there
 ]
 
 
-@pytest.mark.parametrize("fault, codes, stays", FAULTS, ids=[fault.replace(" ", "_") for fault, *_ in FAULTS])
-def test_faults(jobs, tmp_path, fault, codes, stays):
+@pytest.fixture(scope="module")
+def forms(jobs):
+    """The olica job's exports by kind, from runs that nothing disturbs."""
+    directory, *_ = jobs("olica")
+    done = mpirun(1, "--set", f"model.path={directory / 'model'}", "--export", "gguf:whole.gguf", "job.h5", cwd=directory)
+    assert done.returncode == 0, done.stderr
+    return {"hf": directory / "stock", "compact": directory / "small", "gguf": directory / "whole.gguf"}
+
+
+def content(path):
+    """Bytes by name; the card names the command, which may differ."""
+    if path.is_file():
+        return path.read_bytes()
+    return {file.name: file.read_bytes() for file in path.iterdir() if file.name not in ("README.md", "olica_export.json")}
+
+
+@pytest.mark.parametrize("kind, fault, codes, stays", FAULTS, ids=[f"{kind}_{fault}".replace(" ", "_") for kind, fault, *_ in FAULTS])
+def test_faults(jobs, forms, tmp_path, kind, fault, codes, stays):
     """Nothing partial has the name; what a killed export leaves is no export, and the next one replaces it."""
     directory, *_ = jobs("olica")
     shutil.copy(directory / "job.h5", tmp_path)
-    done = mpirun(2, "--set", f"model.path={directory / 'model'}", "--export", f"hf:{tmp_path / 'out'}", "job.h5", cwd=tmp_path, options=preload(fault))
+    out, part = tmp_path / "out", tmp_path / "out.part"
+    done = mpirun(2, "--set", f"model.path={directory / 'model'}", "--export", f"{kind}:{out}", "job.h5", cwd=tmp_path, options=preload(fault))
     assert done.returncode in codes, done.stderr
-    assert (tmp_path / "out").exists() == (codes == {0}) and (tmp_path / "out.part").exists() == stays
-    if stays:
-        assert mpirun(1, "--verify", "out.part", cwd=tmp_path).returncode == 3
+    assert out.exists() == (codes == {0}) and part.exists() == stays
+    if stays and "rename" in fault:  # it was whole
+        assert (part / "olica_export.json").exists()
+    elif stays:
+        assert mpirun(1, "--verify", "out.part", cwd=tmp_path).returncode == 3 and (kind != "gguf" or part.read_bytes()[:4] != b"GGUF")
     if codes != {0}:
-        done = mpirun(1, "--set", f"model.path={directory / 'model'}", "--export", "hf:out", "job.h5", cwd=tmp_path)
-        assert done.returncode == 0 and not (tmp_path / "out.part").exists(), done.stderr
-    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (directory / "stock" / "model.safetensors").read_bytes()
+        done = mpirun(1, "--set", f"model.path={directory / 'model'}", "--export", f"{kind}:out", "job.h5", cwd=tmp_path)
+        assert done.returncode == 0 and not part.exists(), done.stderr
+    assert content(out) == content(forms[kind])
+
+
+NO_EXCHANGE = "OLICA_NO_EXCHANGE"  # a file system that cannot exchange two names
+REPLACED = {  # environment, fault, exit codes, which export is where afterwards
+    "exchanged": ("", "", {0}, {"out": "new"}),
+    "exchange refused": ("", "rank=0 call=rename path=/out$ do=EIO", {4}, {"out": "old"}),
+    "full disk": ("", "rank=0 call=write path=out.part/model nth=2+ do=ENOSPC", {4}, {"out": "old"}),
+    "killed before": ("", "rank=0 call=rename path=/out$ do=kill", KILLED, {"out": "old", "out.part": "new"}),
+    "killed after": ("", "rank=0 call=unlink path=out.part/LICENSE$ do=kill", KILLED, {"out": "new", "out.part": "old"}),
+    "moved": (NO_EXCHANGE, "", {0}, {"out": "new"}),
+    "move refused": (NO_EXCHANGE, "rank=0 call=rename path=/out.replaced$ do=EIO", {4}, {"out": "old"}),
+    "second move refused": (NO_EXCHANGE, "rank=0 call=rename path=/out$ do=EIO", {4}, {"out": "old"}),
+    "killed between": (NO_EXCHANGE, "rank=0 call=rename path=/out$ do=kill", KILLED, {"out.replaced": "old", "out.part": "new"}),
+    "killed after moving": (NO_EXCHANGE, "rank=0 call=unlink path=out.replaced/LICENSE$ do=kill", KILLED, {"out": "new", "out.replaced": "old"}),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_replaced(jobs, forms, tmp_path, name):
+    """overwrite = yes: whenever it ends, a whole export is there, the old one or the new one; the next run ends what was begun."""
+    variable, fault, codes, left = REPLACED[name]
+    model = jobs("olica")[0] / "model"
+    shutil.copy(jobs("olica")[0] / "job.h5", tmp_path)
+    shutil.copytree(forms["compact"], tmp_path / "out")
+    export = lambda *more, **how: mpirun(1, "--set", f"model.path={model}", *more, "--export", f"hf:{tmp_path / 'out'}", "job.h5", cwd=tmp_path, **how)
+    done = export("--set", "output.overwrite=yes", options=[*preload(fault or "call=none do=none"), *(["-x", f"{variable}=1"] if variable else [])])
+    assert done.returncode in codes, done.stderr
+    assert {path.name for path in tmp_path.glob("out*") if path.suffix != ".lock"} == set(left)
+    for place, which in left.items():
+        if "killed after" in name and which == "old":
+            continue  # it is being removed
+        found = content(tmp_path / place)
+        found.pop(".olica_export_under_way", None)
+        assert found == content(forms["hf" if which == "new" else "compact"]), place
+        assert codes != KILLED or mpirun(1, "--verify", place, cwd=tmp_path).returncode == 0
+    if codes == {0}:
+        return
+    if name == "killed between":
+        done = export()
+        assert done.returncode == 2 and "out exists" in done.stderr and "has its name back" in done.stderr and content(tmp_path / "out") == content(forms["compact"])
+    done = export("--set", "output.overwrite=yes")
+    assert done.returncode == 0 and [path.name for path in tmp_path.glob("out*")] == ["out"] and content(tmp_path / "out") == content(forms["hf"]), done.stderr
+
+
+NOT_REPLACED = {  # what is done to a copy of an export, words
+    "no list": (lambda out: (out / "olica_export.json").unlink(), "has no olica_export.json of this program"),
+    "another's list": (lambda out: (out / "olica_export.json").write_text('{"files": {}}'), "has no olica_export.json of this program"),
+    "a file more": (lambda out: (out / "notes.txt").write_text("mine"), "notes.txt in it is not of its export"),
+    "a folder": (lambda out: (out / "runs").mkdir(), "runs in it is not of its export"),
+    "a link": (lambda out: (out / "LICENSE").unlink() or (out / "LICENSE").symlink_to("NOTICE.txt"), "LICENSE in it is not of its export"),
+    "itself a link": (lambda out: (out.rename(out.with_name("other")), out.symlink_to("other")), "is no directory"),
+    "itself a file": (lambda out: (shutil.rmtree(out), out.write_text("mine")), "is no directory"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_REPLACED)
+def test_not_replaced(forms, tmp_path, name):
+    """What no export has written stays, also with overwrite = yes; a job says it before its work."""
+    change, words = NOT_REPLACED[name]
+    shutil.copytree(forms["compact"], tmp_path / "out")
+    change(tmp_path / "out")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    done = mpirun(1, "--set", "output.overwrite=yes", "--export", f"hf:{tmp_path / 'out'}", forms["hf"].parent / "job.h5")
+    assert done.returncode == 2 and words in done.stderr and "move it away, or choose another name" in done.stderr, done.stderr
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_job_again(tmp_path):
+    """A job with overwrite = yes replaces its export, and is refused without, in --check as well."""
+    sections = job_of(tmp_path, "refit uniform")
+    sections["output"] |= {"export": "hf:stock, gguf:model.gguf", "overwrite": "yes"}
+    config = write_config(tmp_path / "job.ini", sections)
+    for start in range(2):
+        assert mpirun(1, config, cwd=tmp_path).returncode == 0
+        first = content(tmp_path / "stock") if start == 0 else first
+    assert content(tmp_path / "stock") == first and not list(tmp_path.glob("*.part")) and not list((tmp_path / "stock").glob(".*"))
+    (tmp_path / "stock" / "notes.txt").write_text("mine")
+    for arguments in (["--check"], []):
+        done = mpirun(1, *arguments, config, cwd=tmp_path)
+        assert done.returncode == 2 and "notes.txt in it is not of its export" in done.stderr + done.stdout
 
 
 def test_strangers(jobs, tmp_path):

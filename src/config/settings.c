@@ -88,7 +88,7 @@ static const olica_setting table[] = {
   SETTING(output, checkpoint, PATH, "pruned.h5", NOTHING, "the pruned model (HDF5)"),
   SETTING(output, dtype, CHOICE, "as-input", RESULT, "format of the weights", .choice = dtypes),
   SETTING(output, report, PATH, "report.json", NOTHING, "the report; empty: none"),
-  SETTING(output, overwrite, BOOL, "no", NOTHING, "replace a checkpoint that is there"),
+  SETTING(output, overwrite, BOOL, "no", NOTHING, "replace a checkpoint, or an export, that is there"),
   SETTING(output, export, FILES, "", NOTHING, "the pruned model for other tools, doc/export.md: hf:DIR, compact:DIR, gguf:FILE, or several"),
   SETTING(output, export_dtype, CHOICE, "as-checkpoint", NOTHING, "format of an export's numbers; q8_0: of gguf alone", .choice = export_types),
   SETTING(output, shard, DISK, "5GB", NOTHING, "most bytes of a file of tensors in an exported directory", IN(1e6, 1e15)),

@@ -12,6 +12,7 @@
 #include "origin.h"
 #include "par/comm.h"
 #include "part.h"
+#include "replace.h"
 #include "store/checkpoint.h"
 #include "write.h"
 
@@ -52,8 +53,10 @@ static olica_status save_list(olica_export *e) {
   return status;
 }
 
-/* Rank 0: what stands beside the tensors, then the name. */
+/* Rank 0: what stands beside the tensors, then the name. A single file gets its head now: without it no tool
+ * takes it for one of its own. */
 static olica_status complete(olica_export *e) {
+  if (!e->kind->directory) OLICA_TRY(olica_export_write_head(e, &e->file[0]));
   if (e->kind->beside) OLICA_TRY(e->kind->beside(e));
   OLICA_TRY(save_list(e));
   return olica_export_part_publish(e);
@@ -106,7 +109,8 @@ static olica_status run_one(const olica_export *common, const olica_export_targe
                       e.source->arch.text_of);
   OLICA_AGREE(e.context, root ? olica_lock_take(e.env, e.path, &lock) : OLICA_OK);
   const olica_export_list alone = {.count = 1, .target = {*target}};
-  olica_status status = root ? olica_export_probe(e.env, "export", &alone, e.options->overwrite) : OLICA_OK;
+  olica_status status = root ? olica_export_recover(&e) : OLICA_OK;
+  if (root && status == OLICA_OK) status = olica_export_probe(e.env, "export", &alone, e.options->overwrite);
   status = olica_comm_agree(e.context, e.context->comm, status);
   if (status == OLICA_OK) status = write_output(&e);
   if (root) olica_lock_release(e.env, e.path, lock);

@@ -69,7 +69,8 @@ extern const olica_export_kind olica_export_hf, olica_export_compact, olica_expo
 /* Tells whether compact writes that family. Pure. */
 bool olica_compact_knows(const olica_family *family);
 
-/* The file that marks a directory as an export under way; it goes before the directory gets its name. */
+/* The file that marks a directory as an export under way, or as one that is being replaced; it goes once the
+ * directory has its name. */
 #define OLICA_EXPORT_MARK ".olica_export_under_way"
 
 /* The list of a directory's files, written last. */

@@ -9,10 +9,10 @@
 #include "export/kinds.h"
 #include "io/file.h"
 #include "kind.h"
+#include "replace.h"
 
 /* Another form is one more file and one more row. */
-static const olica_export_kind *const kinds[] = {&olica_export_hf, &olica_export_compact,
-                                                &olica_export_gguf};
+static const olica_export_kind *const kinds[] = {&olica_export_hf, &olica_export_compact, &olica_export_gguf};
 
 enum { KINDS = sizeof kinds / sizeof *kinds, SHOWN = 120 };
 
@@ -82,14 +82,17 @@ olica_status olica_export_parse(olica_env *env, const char *where, const char *t
   return OLICA_OK;
 }
 
-/* A directory is made beside its final name; what has that name stays. */
-static olica_status probe_directory(olica_env *env, const char *where, const char *path) {
+/* A directory is made beside its final name. */
+static olica_status probe_directory(olica_env *env, const char *where, const char *path, bool overwrite) {
   char above[OLICA_FILE_PATH];
   struct stat info;
-  if (lstat(path, &info) == 0)
-    return olica_error_set(
-        env, OLICA_ERR_CONFIG,
-        "%s: %s exists, expected the name of a new directory; remove it, or choose another", where, path);
+  bool exists = lstat(path, &info) == 0;
+  if (exists && overwrite) OLICA_TRY(olica_export_replaceable(env, where, path));
+  if (exists && !overwrite)
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "%s: %s exists, expected the name of a new directory; remove it, or choose "
+                           "another; [output] overwrite = yes would replace an earlier export",
+                           where, path);
   const char *slash = strrchr(path, '/');
   snprintf(above, sizeof above, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
   if (stat(above, &info) != 0)
@@ -111,7 +114,7 @@ olica_status olica_export_probe(olica_env *env, const char *where, const olica_e
                                 bool overwrite) {
   for (int i = 0; i < list->count; i++) {
     const char *path = list->target[i].path;
-    OLICA_TRY(kinds[list->target[i].kind]->directory ? probe_directory(env, where, path)
+    OLICA_TRY(kinds[list->target[i].kind]->directory ? probe_directory(env, where, path, overwrite)
                                                      : probe_file(env, where, path, overwrite));
   }
   return OLICA_OK;

@@ -1,8 +1,6 @@
 #include "part.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,66 +9,39 @@
 #include <zlib.h>
 
 #include "io/file.h"
+#include "mark.h"
+#include "replace.h"
 #include "write.h"
 
-static olica_status refused(olica_export *e, const char *path, const char *verb) {
-  return olica_error_set(e->env, OLICA_ERR_IO, "%s: cannot %s: %s", path, verb, strerror(errno));
-}
-
-/* Unlinks the regular files of a marked directory, the mark last, and removes it. *gone: it is removed, or
- * was not there. */
-static void clear_directory(const char *directory, bool *gone) {
-  char path[OLICA_FILE_PATH + 256];
-  struct stat info;
-  snprintf(path, sizeof path, "%s/%s", directory, OLICA_EXPORT_MARK);
-  DIR *open = lstat(path, &info) == 0 ? opendir(directory) : NULL;
-  for (const struct dirent *entry; open && (entry = readdir(open));) {
-    snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
-    if (strcmp(entry->d_name, OLICA_EXPORT_MARK) != 0 && lstat(path, &info) == 0 && S_ISREG(info.st_mode))
-      unlink(path);
-  }
-  if (open) closedir(open);
-  if (open) snprintf(path, sizeof path, "%s/%s", directory, OLICA_EXPORT_MARK), unlink(path);
-  *gone = rmdir(directory) == 0 || errno == ENOENT;
-}
-
-static olica_status mark(olica_export *e) {
-  char path[OLICA_FILE_PATH];
-  int fd =
-      open(olica_export_file_path(e, OLICA_EXPORT_MARK, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return refused(e, path, "create");
-  close(fd);
-  return OLICA_OK;
-}
-
 olica_status olica_export_part_begin(olica_export *e) {
-  bool gone;
   if (!e->kind->directory) return OLICA_OK;
-  clear_directory(e->part, &gone);
-  if (!gone)
+  if (!olica_export_mark_clear(e->part))
     return olica_error_set(e->env, OLICA_ERR_IO,
                            "%s: exists, and is not what an interrupted export leaves; %s is written under "
                            "that name first: move it away, or choose another name",
                            e->part, e->path);
-  if (mkdir(e->part, 0777) != 0) return refused(e, e->part, "make this directory");
-  return mark(e);
+  if (mkdir(e->part, 0777) != 0)
+    return olica_error_set(e->env, OLICA_ERR_IO, "%s: cannot make this directory: %s", e->part,
+                           strerror(errno));
+  return olica_export_mark_put(e->env, e->part);
 }
 
+/* The mark goes last: a directory without it always has its name. */
 olica_status olica_export_part_publish(olica_export *e) {
-  char path[OLICA_FILE_PATH];
-  bool taken;
-  if (e->kind->directory && unlink(olica_export_file_path(e, OLICA_EXPORT_MARK, path)) != 0)
-    return refused(e, path, "remove");
-  olica_status status =
-      olica_file_publish(e->env, e->part, e->path, !e->kind->directory && e->options->overwrite, &taken);
-  if (status != OLICA_OK && e->kind->directory) mark(e); /* so that it can be removed */
-  return status;
+  struct stat info;
+  bool taken, replace = e->options->overwrite;
+  if (!e->kind->directory) return olica_file_publish(e->env, e->part, e->path, replace, &taken);
+  if (replace && lstat(e->path, &info) == 0)
+    OLICA_TRY(olica_export_replace(e));
+  else
+    OLICA_TRY(olica_file_publish(e->env, e->part, e->path, false, &taken));
+  olica_export_mark_remove(e->path);
+  return OLICA_OK;
 }
 
 void olica_export_part_remove(olica_export *e) {
-  bool gone;
   if (e->kind->directory)
-    clear_directory(e->part, &gone);
+    olica_export_mark_clear(e->part);
   else
     unlink(e->part);
 }

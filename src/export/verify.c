@@ -38,18 +38,21 @@ static const char *path_of(const verifier *v, const char *name, char path[OLICA_
   return path;
 }
 
-/* Refuses a directory under its temporary name, and one that is no export. */
+/* Refuses a directory that was not completed, and one that is no export. The list is written last: beside it
+ * the mark only says that the export was killed before it took it away. */
 static olica_status load_list(verifier *v, char **text, size_t *bytes) {
   char path[OLICA_FILE_PATH];
   struct stat info;
-  if (stat(path_of(v, OLICA_EXPORT_MARK, path), &info) == 0)
+  bool list = stat(path_of(v, OLICA_EXPORT_LIST, path), &info) == 0;
+  if (!list && stat(path_of(v, OLICA_EXPORT_MARK, path), &info) == 0)
     return olica_error_set(v->env, OLICA_ERR_INPUT,
                            "%s: an export that was not completed (%s is in it), expected a whole one",
                            v->directory, OLICA_EXPORT_MARK);
-  if (stat(path_of(v, OLICA_EXPORT_LIST, path), &info) != 0)
+  if (!list)
     return olica_error_set(v->env, OLICA_ERR_INPUT,
                            "%s: no %s in it, expected a checkpoint, or a directory that --export has written",
                            v->directory, OLICA_EXPORT_LIST);
+  path_of(v, OLICA_EXPORT_LIST, path);
   return olica_file_load(v->env, path, LIST_BYTES, text, bytes);
 }
 

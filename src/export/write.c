@@ -174,17 +174,29 @@ static olica_status write_share(writer *w) {
   return OLICA_OK;
 }
 
-/* Rank 0: makes a file of its final size, with its head. */
+static olica_status closed(olica_export *e, int fd, const char *path, olica_status status) {
+  if (close(fd) != 0 && status == OLICA_OK)
+    status = olica_error_set(e->env, OLICA_ERR_IO, "%s: cannot close it", path);
+  return status;
+}
+
+olica_status olica_export_write_head(olica_export *e, const olica_export_file *file) {
+  char path[OLICA_FILE_PATH];
+  int fd;
+  OLICA_TRY(olica_file_edit(e->env, olica_export_file_path(e, file->name, path), &fd));
+  return closed(e, fd, path, olica_file_write(e->env, fd, path, 0, file->head, file->head_bytes));
+}
+
+/* Rank 0: makes a file of its final size; in a directory with its head. */
 static olica_status make_file(olica_export *e, olica_export_file *file) {
   char path[OLICA_FILE_PATH];
   int fd;
   olica_export_file_path(e, file->name, path);
   unlink(path);
   OLICA_TRY(olica_file_edit(e->env, path, &fd));
-  olica_status status = olica_file_reserve(e->env, fd, path, (int64_t)file->head_bytes + file->data);
-  if (status == OLICA_OK) status = olica_file_write(e->env, fd, path, 0, file->head, file->head_bytes);
-  if (close(fd) != 0 && status == OLICA_OK)
-    status = olica_error_set(e->env, OLICA_ERR_IO, "%s: cannot close it", path);
+  OLICA_TRY(
+      closed(e, fd, path, olica_file_reserve(e->env, fd, path, (int64_t)file->head_bytes + file->data)));
+  olica_status status = e->kind->directory ? olica_export_write_head(e, file) : OLICA_OK;
   uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)file->head, file->head_bytes);
   file->crc = (uint32_t)crc32_combine(crc, 0, (z_off_t)file->data);
   return status;
@@ -216,8 +228,7 @@ static olica_status close_files(writer *w, olica_status status) {
     if (w->fd[f] < 0) continue;
     olica_export_file_path(w->e, w->e->file[f].name, path);
     if (status == OLICA_OK) status = olica_file_sync(w->e->env, w->fd[f], path);
-    if (close(w->fd[f]) != 0 && status == OLICA_OK)
-      status = olica_error_set(w->e->env, OLICA_ERR_IO, "%s: cannot close it", path);
+    status = closed(w->e, w->fd[f], path, status);
   }
   return status;
 }

@@ -9,8 +9,13 @@
 olica_status olica_export_place(olica_export *e);
 
 /* Writes all files under the temporary name, which exists if it is a directory: rank 0 reserves their blocks
- * and writes the heads, every rank fills and writes its share of the rows, and syncs. Collective. */
+ * and writes the heads (not that of a single file), every rank fills and writes its share of the rows, and
+ * syncs. Collective. */
 olica_status olica_export_write(olica_export *e);
+
+/* Writes the head of a file under the temporary name: of a single file when all else is synced, so that one
+ * which was interrupted begins with zeros. Rank 0; not collective. */
+olica_status olica_export_write_head(olica_export *e, const olica_export_file *file);
 
 /* Returns the path of a file of the output under its temporary name, in `path` [OLICA_FILE_PATH]. Pure. */
 const char *olica_export_file_path(const olica_export *e, const char *name, char *path);

@@ -5,7 +5,8 @@
  * rank   of MPI_COMM_WORLD; without it: all
  * call   open read write sync rename truncate allocate unlink statvfs memory; the p, v, 64 and at forms are
  *        the same; memory: posix_memalign of 64-byte blocks, which is how the program allocates
- * path   what the file's name has to contain; without it: any. (A rename is known by its new name.)
+ * path   what the file's name has to contain, or to end with: `name$`; without it: any. (A rename is known by
+ *        its new name.)
  * nth    which of the calls that match, from 1 on; `3+`: that one and all after; default 1
  * do     the name of an error (EIO ENOSPC EDQUOT EACCES ENOMEM EINTR EROFS), `short` (half of the bytes, at
  *        least one), `end` (a read finds no more), `flip` (a read brings one wrong bit), `wait:SECONDS`,
@@ -59,9 +60,16 @@ __attribute__((destructor)) static void tell_count(void) {
   if (its.armed && strcmp(its.act, "count") == 0) fprintf(stderr, "shim: %ld\n", atomic_load(&calls));
 }
 
+/* Is it a file of that name? */
+static bool meant(const char *path) {
+  size_t bytes = strlen(path), wanted = strlen(its.path);
+  if (wanted == 0 || its.path[wanted - 1] != '$') return strstr(path, its.path) != NULL;
+  return bytes >= wanted - 1 && strncmp(path + bytes - (wanted - 1), its.path, wanted - 1) == 0;
+}
+
 /* Is it this call's turn? */
 static bool hit(const char *call, const char *path) {
-  if (!its.armed || strcmp(call, its.call) != 0 || !strstr(path, its.path)) return false;
+  if (!its.armed || strcmp(call, its.call) != 0 || !meant(path)) return false;
   long n = atomic_fetch_add(&calls, 1) + 1;
   return n == its.nth || (its.onward && n > its.nth);
 }
@@ -199,6 +207,15 @@ int rename(const char *from, const char *to) {
   int error = hit("rename", to) ? act() : 0;
   if (error) FAIL(error);
   return REAL(int, "rename", (const char *, const char *))(from, to);
+}
+
+/* OLICA_NO_EXCHANGE set: a file system that cannot exchange two names. */
+int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags) {
+  if ((flags & RENAME_EXCHANGE) && getenv("OLICA_NO_EXCHANGE")) FAIL(EINVAL);
+  int error = hit("rename", to) ? act() : 0;
+  if (error) FAIL(error);
+  return REAL(int, "renameat2", (int, const char *, int, const char *, unsigned))(from_at, from, to_at, to,
+                                                                                  flags);
 }
 
 int unlink(const char *path) {
