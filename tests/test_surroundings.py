@@ -125,6 +125,29 @@ def change(directory, **members):
     path.write_text(json.dumps(json.loads(path.read_text()) | members))
 
 
+FIVE = {"backend": "tokenizers"}  # transformers 5 has written the files
+
+
+@pytest.mark.parametrize("config, expected, said", [
+    (FIVE | LLAMA | {"add_bos_token": False, "add_eos_token": True}, [1, 49, 80, 349, 431, 262, 789], "add_eos_token = true is not followed"),
+    (FIVE | {"tokenizer_class": "GemmaTokenizer", "bos_token": "</s>"}, [1, 49, 80, 349, 431, 262, 789], 'bos_token is "</s>" (id 2)'),
+    (FIVE | {"tokenizer_class": "GPTNeoXTokenizer", "add_bos_token": True}, [49, 80, 349, 431, 262, 789], "nothing goes before a text"),
+    (FIVE | {"tokenizer_class": "CodeLlamaTokenizer", "bos_token": "</s>", "add_bos_token": False}, [2, 49, 80, 349, 431, 262, 789], "</s> goes before a text"),
+    ({"tokenizer_class": "MistralCommonBackend", "bos_token": "</s>"}, [2, 49, 80, 349, 431, 262, 789], "</s> goes before a text"),
+])
+def test_written_by_5(config, expected, said, tmp_path):
+    """Around a text goes what transformers 5.24.0 puts there, and BOS as with mistral-common."""
+    ids, log = tokenize(surround(tmp_path / "d", "json", NAMES | config), PLAIN)
+    assert ids == expected and said in log, log
+
+
+def test_mistral_common_splits_special_tokens(tmp_path):
+    config = {"tokenizer_class": "MistralCommonBackend"} | NAMES
+    split = tokenize(surround(tmp_path / "d", "json", LLAMA | NAMES | {"split_special_tokens": True}), TAGS)[0]
+    assert tokenize(surround(tmp_path / "d", "json", config), TAGS)[0] == split
+    assert tokenize(surround(tmp_path / "d", "json", config | {"split_special_tokens": False}), TAGS)[0] != split
+
+
 def test_bos_by_class(tmp_path):
     """LlamaTokenizerFast puts BOS in front whatever the post-processor; transformers 5 does not."""
     directory = surround(tmp_path / "d", "json", {"tokenizer_class": "LlamaTokenizerFast", "add_bos_token": True} | NAMES)

@@ -1,28 +1,61 @@
-/* The classes of transformers 4.46 whose constructors modify the files' settings. */
+/* The classes of transformers whose constructors modify the files' settings: those of 4.46, and newer ones.
+ */
 #include <string.h>
 
 #include "classes.h"
 
+#define BRACKETS                                                                                             \
+  { "<s>", "</s>", "<unk>" }
 #define ENDOFTEXT "<|endoftext|>"
+#define ENDS                                                                                                 \
+  { ENDOFTEXT, ENDOFTEXT, ENDOFTEXT }
+#define COHERE                                                                                               \
+  { "<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>" }
 
 static const olica_tokenizer_class classes[] = {
     {.name = ""},
     {.name = "PreTrainedTokenizer"},
     {.name = "TokenizersBackend"},
-    {"LlamaTokenizer", true, true, false, OLICA_PREFIX_SENTENCE, {"<s>", "</s>", "<unk>"}},
-    {"CodeLlamaTokenizer", true, true, true, OLICA_PREFIX_SENTENCE, {"<s>", "</s>", "<unk>"}},
-    {"GemmaTokenizer", true, true, false, OLICA_PREFIX_NONE, {"<bos>", "<eos>", "<unk>"}},
-    {"CohereTokenizer",
-     true,
-     true,
-     false,
-     OLICA_PREFIX_BYTES,
-     {"<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>"}},
-    {"GPTNeoXTokenizer", true, false, false, OLICA_PREFIX_BYTES, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
-    {"GPT2Tokenizer", false, false, false, OLICA_PREFIX_BYTES, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
-    {"CodeGenTokenizer", false, false, false, OLICA_PREFIX_BYTES, {ENDOFTEXT, ENDOFTEXT, ENDOFTEXT}},
-    {"BloomTokenizer", false, false, false, OLICA_PREFIX_BYTES, {"<s>", "</s>", "<unk>"}},
-    {"Qwen2Tokenizer", false, false, false, OLICA_PREFIX_NONE, {NULL, ENDOFTEXT, ENDOFTEXT}},
+    {.name = "LlamaTokenizer",
+     .surrounds = true,
+     .adds_bos = true,
+     .prefix = OLICA_PREFIX_SENTENCE,
+     .role = BRACKETS},
+    {.name = "CodeLlamaTokenizer",
+     .surrounds = true,
+     .surrounds_in_5 = true,
+     .adds_bos = true,
+     .modern = true,
+     .prefix = OLICA_PREFIX_SENTENCE,
+     .role = BRACKETS},
+    {.name = "GemmaTokenizer", .surrounds = true, .adds_bos = true, .role = {"<bos>", "<eos>", "<unk>"}},
+    {.name = "CohereTokenizer",
+     .surrounds = true,
+     .adds_bos = true,
+     .prefix = OLICA_PREFIX_EVERY,
+     .role = COHERE},
+    {.name = "GPTNeoXTokenizer",
+     .surrounds = true,
+     .surrounds_in_5 = true,
+     .prefix = OLICA_PREFIX_LONE,
+     .role = ENDS},
+    {.name = "GPT2Tokenizer", .prefix = OLICA_PREFIX_LONE, .role = ENDS},
+    {.name = "CodeGenTokenizer", .prefix = OLICA_PREFIX_LONE, .role = ENDS},
+    {.name = "BloomTokenizer", .prefix = OLICA_PREFIX_EVERY, .role = BRACKETS},
+    {.name = "Qwen2Tokenizer", .role = {NULL, ENDOFTEXT, ENDOFTEXT}},
+    {.name = "Qwen3_5Tokenizer", .role = {NULL, ENDOFTEXT, ENDOFTEXT}},
+    {.name = "MistralCommonTokenizer",
+     .surrounds = true,
+     .surrounds_in_5 = true,
+     .adds_bos = true,
+     .splits = true,
+     .role = BRACKETS},
+    {.name = "MistralCommonBackend",
+     .surrounds = true,
+     .surrounds_in_5 = true,
+     .adds_bos = true,
+     .splits = true,
+     .role = BRACKETS},
 };
 
 const olica_tokenizer_class *olica_tokenizer_class_find(const char *name) {

@@ -54,9 +54,10 @@ static void tell_side(const olica_tokenizer *t, const olica_surroundings *s, con
   olica_span text = adds ? t->text[t->role[role]] : (olica_span){"nothing", 7};
   olica_surroundings_warn(t->env,
                           "tokenizer_config.json: %s = %s%s: %.*s goes %s a text, against tokenizer.json's "
-                          "post_processor (%s of transformers 4 does so, 5 may not)",
+                          "post_processor (%s of transformers %s)",
                           key, adds ? "true" : "false", said ? "" : " (by default)", shown(text), text.data,
-                          role == OLICA_ROLE_BOS ? "before" : "behind", s->class_name);
+                          role == OLICA_ROLE_BOS ? "before" : "behind", s->class_name,
+                          s->five ? "5 does so" : "4 does so, 5 may not");
 }
 
 static void tell_unfollowed(const olica_tokenizer *t, const char *key, olica_said said,
@@ -65,7 +66,7 @@ static void tell_unfollowed(const olica_tokenizer *t, const char *key, olica_sai
   olica_surroundings_warn(
       t->env,
       "tokenizer_config.json: %s = %s is not followed: tokenizer.json's post_processor adds "
-      "%s there, as in transformers 4 (5 follows the key)",
+      "%s there, as in transformers",
       key, said == OLICA_SAID_YES ? "true" : "false", side->count ? "a token" : "nothing");
 }
 
@@ -81,24 +82,32 @@ static void tell_other_bos(const olica_tokenizer *t) {
       shown(named), named.data, bos, shown(there), there.data, t->before.id[0]);
 }
 
+/* Keeps tokenizer.json's own post-processor, as transformers 5 and most classes of 4 do. */
+static olica_status keep_around(olica_tokenizer *t, const olica_surroundings *s) {
+  tell_unfollowed(t, "add_bos_token", s->add_bos, &t->before);
+  tell_unfollowed(t, "add_eos_token", s->add_eos, &t->after);
+  tell_other_bos(t);
+  return OLICA_OK;
+}
+
+static bool replaces(const olica_surroundings *s) {
+  return s->five ? s->kind->surrounds_in_5 : s->kind->surrounds;
+}
+
 static olica_status put_around(olica_tokenizer *t, const olica_surroundings *s) {
-  bool bos_default = t->is_model || s->kind->adds_bos, changed;
-  bool bos = s->add_bos == OLICA_SAID_NOTHING ? bos_default : s->add_bos == OLICA_SAID_YES;
-  bool eos = s->add_eos == OLICA_SAID_YES;
-  if (!t->is_model && !s->kind->surrounds) {
-    tell_unfollowed(t, "add_bos_token", s->add_bos, &t->before);
-    tell_unfollowed(t, "add_eos_token", s->add_eos, &t->after);
-    tell_other_bos(t);
-    return OLICA_OK;
-  }
+  if (!t->is_model && !replaces(s)) return keep_around(t, s);
+  bool bos_default = t->is_model || s->kind->adds_bos, changed, deaf = !t->is_model && s->five;
+  olica_said said_bos = deaf ? OLICA_SAID_NOTHING : s->add_bos;
+  bool bos = said_bos == OLICA_SAID_NOTHING ? bos_default : said_bos == OLICA_SAID_YES;
+  bool eos = !deaf && s->add_eos == OLICA_SAID_YES;
   if (bos && t->role[OLICA_ROLE_BOS] < 0) {
-    if (s->role[OLICA_ROLE_BOS].said || s->add_bos == OLICA_SAID_YES)
+    if (s->role[OLICA_ROLE_BOS].said || said_bos == OLICA_SAID_YES)
       return no_token(s, "add_bos_token", OLICA_ROLE_BOS);
     bos = false;
   }
   if (eos && t->role[OLICA_ROLE_EOS] < 0) return no_token(s, "add_eos_token", OLICA_ROLE_EOS);
   OLICA_TRY(set_side(t, &t->before, OLICA_ROLE_BOS, bos, &changed));
-  if (changed) tell_side(t, s, "add_bos_token", s->add_bos != OLICA_SAID_NOTHING, OLICA_ROLE_BOS, bos);
+  if (changed) tell_side(t, s, "add_bos_token", said_bos != OLICA_SAID_NOTHING, OLICA_ROLE_BOS, bos);
   OLICA_TRY(set_side(t, &t->after, OLICA_ROLE_EOS, eos, &changed));
   if (changed) tell_side(t, s, "add_eos_token", s->add_eos != OLICA_SAID_NOTHING, OLICA_ROLE_EOS, eos);
   return OLICA_OK;
@@ -152,21 +161,66 @@ static olica_pretokenizer *lone_byte_level(olica_tokenizer *t) {
   return t->pretokenizers.count == 2 && t->pretokenizers.part[0].is_bytes ? &t->pretokenizers.part[0] : NULL;
 }
 
+/* Sets the space of every ByteLevel pre-tokenizer; returns false if there is none. */
+static bool every_byte_level(olica_tokenizer *t) {
+  bool has = false;
+  for (size_t i = 0; i < t->pretokenizers.count; i++) {
+    if (!t->pretokenizers.part[i].is_bytes) continue;
+    t->pretokenizers.part[i].prefix_space = true;
+    has = true;
+  }
+  return has;
+}
+
+/* Follows add_prefix_space as the class does; returns false if it does not look at the key. */
+static bool follow_prefix(olica_tokenizer *t, const olica_surroundings *s, bool wants) {
+  olica_pretokenizer *lone = lone_byte_level(t);
+  switch (s->kind->prefix) {
+  case OLICA_PREFIX_SENTENCE:
+    return s->prefix_space == OLICA_SAID_NO && sentence_prefix(t, true);
+  case OLICA_PREFIX_LONE:
+    if (lone) lone->prefix_space = wants;
+    if (lone && !wants) sentence_prefix(t, true);
+    return lone != NULL;
+  case OLICA_PREFIX_EVERY:
+    return wants && every_byte_level(t);
+  default:
+    return false;
+  }
+}
+
+/* Llama's classes of transformers 5 choose by their keys, before which parts of a text U+2581 goes. */
+static void prefix_five(olica_tokenizer *t, const olica_surroundings *s) {
+  static const char *const words[] = {
+      [OLICA_ALWAYS] = "every part of a text", [OLICA_NEVER] = "none", [OLICA_FIRST] = "a text"};
+  bool legacy = s->legacy == OLICA_SAID_YES && !s->kind->modern;
+  olica_scheme scheme = s->prefix_space == OLICA_SAID_NO ? OLICA_NEVER : legacy ? OLICA_ALWAYS : OLICA_FIRST;
+  for (size_t i = 0; i < t->pretokenizers.count; i++) {
+    olica_pretokenizer *p = &t->pretokenizers.part[i];
+    if (!p->is_metaspace || p->scheme == scheme) continue;
+    olica_surroundings_warn(
+        t->env,
+        "tokenizer_config.json: a space goes before %s, against tokenizer.json's before %s "
+        "(%s of transformers 5 does so)",
+        words[scheme], words[p->scheme], s->class_name);
+    p->scheme = scheme;
+  }
+}
+
 static void prefix_json(olica_tokenizer *t, const olica_surroundings *s) {
+  if (s->five && s->kind->prefix == OLICA_PREFIX_SENTENCE) {
+    prefix_five(t, s);
+    return;
+  }
   bool has = sentence_prefix(t, false), wants = s->prefix_space == OLICA_SAID_YES;
-  const char *said = s->prefix_space == OLICA_SAID_NOTHING ? " (by default)" : "";
-  olica_pretokenizer *bytes = lone_byte_level(t);
-  bool follows = (s->kind->prefix == OLICA_PREFIX_BYTES && bytes) ||
-                 (s->kind->prefix == OLICA_PREFIX_SENTENCE && s->prefix_space == OLICA_SAID_NO);
-  if (has == wants || (!follows && s->prefix_space == OLICA_SAID_NOTHING)) return;
-  if (follows && bytes) bytes->prefix_space = wants;
-  if (follows && !wants) sentence_prefix(t, true);
+  if (has == wants) return;
+  bool follows = follow_prefix(t, s, wants), said = s->prefix_space != OLICA_SAID_NOTHING;
   if (follows)
     olica_surroundings_warn(t->env,
                             "tokenizer_config.json: add_prefix_space = %s%s is followed, against "
                             "tokenizer.json: %s space goes in front of a text",
-                            wants ? "true" : "false", said, wants ? "a" : "no");
-  else
+                            wants ? "true" : "false", said ? "" : " (by default)", wants ? "a" : "no");
+  else if (said)
     olica_surroundings_warn(t->env,
                             "tokenizer_config.json: add_prefix_space = %s is not followed: tokenizer.json "
                             "puts %s in front of a text",

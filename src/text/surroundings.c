@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "classes.h"
 
@@ -242,6 +243,8 @@ static olica_status read_class(olica_surroundings *s, const olica_node *config) 
   s->kind = olica_tokenizer_class_find(s->class_name);
   s->known = s->kind != NULL;
   if (!s->known) s->kind = olica_tokenizer_class_find("");
+  s->five = json_object_get(config->value, "backend") || strcmp(s->class_name, "TokenizersBackend") == 0;
+  s->splits_special = s->kind->splits;
   return OLICA_OK;
 }
 

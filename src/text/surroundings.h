@@ -17,16 +17,19 @@ typedef enum olica_said { OLICA_SAID_NOTHING, OLICA_SAID_NO, OLICA_SAID_YES } ol
 typedef enum olica_prefix_kind {
   OLICA_PREFIX_NONE,     /* ignored: the tokenizer's own file decides */
   OLICA_PREFIX_SENTENCE, /* as Llama: U+2581 before a text */
-  OLICA_PREFIX_BYTES     /* as GPT-2: the space of a lone ByteLevel pre-tokenizer */
+  OLICA_PREFIX_LONE,     /* as GPT-2: the space of a ByteLevel pre-tokenizer that stands alone */
+  OLICA_PREFIX_EVERY     /* as Cohere: true adds the space of every ByteLevel; false changes nothing */
 } olica_prefix_kind;
 
 /* A tokenizer class of transformers: its constructor's defaults, for keys that the files do not set. */
 typedef struct olica_tokenizer_class {
-  const char *name;              /* without "Fast"; "": the file names none */
-  bool surrounds;                /* add_bos_token and add_eos_token replace the post-processor */
-  bool adds_bos;                 /* unless add_bos_token is set */
-  bool modern;                   /* `legacy` is false by default */
-  olica_prefix_kind prefix;      /* treatment of add_prefix_space */
+  const char *name;         /* without "Fast"; "": the file names none */
+  bool surrounds;           /* add_bos_token and add_eos_token replace the post-processor */
+  bool surrounds_in_5;      /* transformers 5 replaces it too, by the defaults alone */
+  bool adds_bos;            /* unless add_bos_token is set */
+  bool modern;              /* `legacy` is false by default */
+  bool splits;              /* special tokens inside a text are plain text, unless a key says otherwise */
+  olica_prefix_kind prefix; /* treatment of add_prefix_space */
   const char *role[OLICA_ROLES]; /* default tokens; NULL: none */
 } olica_tokenizer_class;
 
@@ -43,6 +46,7 @@ typedef struct olica_surroundings {
   const char *class_name;           /* as in the file, or "" */
   const olica_tokenizer_class *kind;
   bool known; /* the class is in the table */
+  bool five;  /* transformers 5 has written the files: read as it reads them */
   olica_said add_bos, add_eos, prefix_space, legacy;
   bool splits_special; /* special tokens inside a text are plain text */
   bool has_decoder;    /* tokenizer_config.json has added_tokens_decoder: other files' tokens are ignored */
