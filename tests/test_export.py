@@ -473,6 +473,20 @@ def test_job_again(tmp_path):
         assert done.returncode == 2 and "notes.txt in it is not of its export" in done.stderr + done.stdout
 
 
+def test_against(jobs, forms, tmp_path):
+    """--verify --against: the numbers are the checkpoint's, of every kind and in a rounded type; another checkpoint's are not."""
+    directory, *_ = jobs("olica")
+    done = mpirun(1, "--set", "output.export_dtype=bf16", "--set", f"model.path={directory / 'model'}", "--export", f"compact:{tmp_path / 'half'}", directory / "job.h5")
+    assert done.returncode == 0
+    for path in (*forms.values(), tmp_path / "half"):
+        done = mpirun(2, "--verify", path, "--against", directory / "job.h5")
+        assert done.returncode == 0 and "the numbers are those of " in done.stdout, done.stderr
+    for path in forms.values():
+        done = mpirun(2, "--verify", path, "--against", jobs("olica biased")[0] / "job.h5")
+        assert done.returncode == 3 and "this is no export of that checkpoint" in done.stderr, done.stderr
+    assert mpirun(1, "--verify", forms["hf"], "--against", tmp_path / "none.h5").returncode == 3
+
+
 def test_strangers(jobs, tmp_path):
     """A directory of somebody else's under the temporary name stays."""
     directory, *_ = jobs("olica")

@@ -1,6 +1,6 @@
 """Export as GGUF: an independent reader runs the file forward and agrees with the judge's float64 model; the bytes of every type;
 the same bytes on any ranks; the tokenizer's keys; what cannot be expressed is refused or told."""
-import json
+import json, subprocess
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import pytest
 import gguf_reader
 import judge
 import tiny_model
-from helpers import mpirun, run_job, shared
+from helpers import BINARY, HANGS, environment, mpirun, run_job, shared
 
 CLOSE = 1e-5  # of logits, relative to their largest
 
@@ -147,6 +147,59 @@ def test_names(tmp_path):
     assert "exists" in export(model, path, code=2) and path.read_bytes() == b"somebody's"
     export(model, path, "--set", "output.overwrite=yes")
     assert path.read_bytes() == whole and not list(tmp_path.glob("*.part*"))
+
+
+# ---- --verify --------------------------------------------------------------------------------------------------
+
+def number(g, name, value):
+    """Puts a number into row 1 of a tensor, in the tensor's own type."""
+    width = g.shape[name][1] if len(g.shape[name]) == 2 else 1
+    at = g.raw(name)
+    raw = {"F32": np.full(1, value, "<f4").tobytes(), "Q8_0": np.full(1, value, "<f2").tobytes()}[g.type[name]]
+    row = len(at) // (len(at) // (width * 4)) if g.type[name] == "F32" else width // 32 * 34
+    return lambda data: (lambda i: data[:i] + raw + data[i + len(raw):])(data.index(at) + row)
+
+
+def key(name, old, new):
+    """Changes a key of one 32-bit number."""
+    word = lambda n: name.encode() + np.array([4, n], "<u4").tobytes()
+    return lambda data: data.replace(word(old), word(new))
+
+
+def test_verify(tmp_path):
+    """A whole file passes at 2 ranks, beside its checkpoint too; a number that differs, a key, a type, a byte less are named."""
+    model = tiny_model.make_model(tmp_path / "model", layers=3, config=SMALL, tensors=tiny_model.weights(dict(tiny_model.CONFIG, **SMALL)))
+    tiny_model.make_tokenizer(model)
+    sections = {"model": {"path": model}, "calibration": {"tokens": tiny_model.make_ids(tmp_path / "ids.npy", 16, 16), "samples": 16, "length": 16},
+                "prune": {"sparsity": 0.3, **METHODS["olica"]}, "output": {"dtype": "fp32"}}
+    run_job(tmp_path, 1, sections)
+    whole, seen = {}, 0
+    for dtype in ("fp32", "q8_0"):
+        whole[dtype], _ = export(tmp_path / "job.h5", tmp_path / f"{dtype}.gguf", "--set", f"output.export_dtype={dtype}")
+        done = mpirun(2, "--verify", tmp_path / f"{dtype}.gguf", "--against", tmp_path / "job.h5")
+        assert done.returncode == 0 and "the numbers are those of " in done.stdout, done.stderr
+    done = mpirun(1, "--verify", tmp_path / "fp32.gguf")
+    assert done.returncode == 0 and f": ok, {len(whole['fp32'].names)} tensors, " in done.stdout and "no checksums" in done.stderr
+    q, arch = "blk.1.attn_q.weight", whole["fp32"].keys["general.architecture"]
+    damage = [("fp32", number(whole["fp32"], q, 3), f"{q} differs in row 1, expected what", True), ("fp32", number(whole["fp32"], q, np.nan), f"{q} has nan at element 64", False),
+              ("fp32", number(whole["fp32"], "output_norm.weight", np.inf), "output_norm.weight has inf at element 1", False),
+              ("q8_0", number(whole["q8_0"], q, np.inf), f"{q} has inf at element 64", False), ("q8_0", number(whole["q8_0"], q, 3), f"{q} differs in row 1", True),
+              ("fp32", lambda data: data[:-8], "truncated", False), ("fp32", key(f"{arch}.block_count", 3, 2), "or one for each layer", False),
+              ("fp32", key(f"{arch}.vocab_size", 64, 63), "64 tokens in tokenizer.ggml.tokens, expected the 63", False),
+              ("fp32", key(f"{arch}.embedding_length", 64, 32), "token_embd.weight is of another shape, expected 64 x 32", False),
+              ("fp32", key(f"{arch}.attention.key_length", 16, 0), "is 0, expected a whole number from 1 on", False),
+              ("fp32", key("general.file_type", 0, 15), "general.file_type is 15", False), ("q8_0", key("general.file_type", 7, 1), "another shape or type", True),
+              ("fp32", lambda data: data.replace(b"general.architecture", b"general.architectura"), "general.architecture is missing", False)]
+    for dtype, change, words, against in damage:
+        before = (tmp_path / f"{dtype}.gguf").read_bytes()
+        (tmp_path / "hurt.gguf").write_bytes(change(before))
+        assert (tmp_path / "hurt.gguf").read_bytes() != before, words
+        command = [BINARY, "--verify", tmp_path / "hurt.gguf", *(["--against", tmp_path / "job.h5"] if against else [])]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=HANGS)
+        assert done.returncode == 3 and words in done.stderr, (words, done.stderr)
+        seen += 1
+    done = mpirun(2, "--verify", tmp_path / "job.h5", "--against", tmp_path / "job.h5")
+    assert seen == len(damage) and done.returncode == 2 and "neither a directory nor a GGUF file" in done.stderr
 
 
 # ---- the tokenizer ---------------------------------------------------------------------------------------------

@@ -85,22 +85,20 @@ static olica_status refuse(olica_context *context, olica_options *options, doubl
   return status;
 }
 
-/* Rank 0 looks whether there is a directory under that name. */
-static bool is_directory(olica_context *context, const char *path) {
-  struct stat info;
-  bool directory = context->rank == 0 && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-  olica_comm_bcast(context, context->comm, &directory, sizeof directory, 0);
-  return directory;
-}
-
-static olica_status verify(olica_context *context, const char *path) {
+static olica_status verify(olica_context *context, const char *path, const char *against) {
   int64_t count, bytes;
-  bool directory = is_directory(context, path);
-  OLICA_TRY(directory ? olica_export_verify(context, path, &count, &bytes)
-                      : olica_checkpoint_verify(context, path, &count, &bytes));
+  bool export = olica_export_is(context, path);
+  if (against && !export)
+    return olica_error_set(context->env, OLICA_ERR_CONFIG,
+                           "--against %.300s: %.300s is neither a directory nor a GGUF file, expected an "
+                           "export (--diff compares checkpoints)",
+                           against, path);
+  OLICA_TRY(export ? olica_export_verify(context, path, against, &count, &bytes)
+                   : olica_checkpoint_verify(context, path, &count, &bytes));
   if (context->rank == 0)
-    printf("%s: ok, %lld %s, %lld bytes checked\n", path, (long long)count,
-           directory ? "tensors" : "datasets", (long long)bytes);
+    printf("%s: ok, %lld %s, %lld bytes checked%s%s\n", path, (long long)count,
+           export ? "tensors" : "datasets", (long long)bytes, against ? ", the numbers are those of " : "",
+           against ? against : "");
   return OLICA_OK;
 }
 
@@ -179,7 +177,7 @@ static olica_status export(olica_context *context, const olica_arguments *argume
 
 static olica_status command(olica *o, olica_context *context, const olica_arguments *arguments) {
   OLICA_AGREE(context, olica_watch_start(context, STALL));
-  if (arguments->command == OLICA_COMMAND_VERIFY) return verify(context, arguments->file);
+  if (arguments->command == OLICA_COMMAND_VERIFY) return verify(context, arguments->file, arguments->against);
   if (arguments->command == OLICA_COMMAND_EXPORT) return export(context, arguments);
   if (arguments->command == OLICA_COMMAND_TOKENIZE)
     return olica_tokenize_run(context, arguments->tokenizer, arguments->file, arguments->special);

@@ -30,8 +30,11 @@ static const struct {
     {{"--ranks-per-node", "M", "with --check: on several machines, so many on each"},
      INTO(COUNT, ranks_per_node)},
     {{"--verify", "FILE.h5",
-      "re-reads a checkpoint, or an exported directory: shapes, checksums; at any rank count"},
+      "re-reads a checkpoint, or an exported directory or GGUF file: shapes, checksums; any rank count"},
      RUNS_ON(VERIFY, file)},
+    {{"--against", "FILE.h5",
+      "with --verify of an export: compares every number with those that this checkpoint gives"},
+     INTO(TEXT, against)},
     {{"--inspect", "PATH", "shows what a checkpoint, model, export, GGUF file or report holds"},
      RUNS_ON(INSPECT, file)},
     {{"--diff", "A B", "shows how two of them differ; reads the tensors that both have"},
@@ -213,6 +216,9 @@ static olica_status check_whole(olica_env *env, const olica_arguments *out) {
                            "--output belongs to a run or --check, and needs a directory; try --help");
   if (out->command == OLICA_COMMAND_VERIFY && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--verify needs no config file, found %s", out->config);
+  if (out->against && (out->command != OLICA_COMMAND_VERIFY || !*out->against))
+    return olica_error_set(env, OLICA_ERR_CONFIG,
+                           "--against belongs to --verify, and needs a checkpoint's name; try --help");
   if ((out->command == OLICA_COMMAND_INSPECT || out->command == OLICA_COMMAND_DIFF) && out->config)
     return olica_error_set(env, OLICA_ERR_CONFIG, "--inspect and --diff need no config file, found %s",
                            out->config);

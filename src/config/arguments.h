@@ -29,6 +29,7 @@ typedef struct olica_arguments {
   const char *file;      /* VERIFY, EXPORT: the checkpoint as given; TOKENIZE, DETOKENIZE: the text, the ids;
                             INSPECT,      DIFF: what is shown, B */
   const char *other;     /* DIFF: A */
+  const char *against;   /* VERIFY: the checkpoint beside an export as given, NULL: none */
   bool json;             /* INSPECT, DIFF */
   const char *tokenizer; /* TOKENIZE, DETOKENIZE: the directory or checkpoint whose tokenizer it is */
   bool special;          /* TOKENIZE, DETOKENIZE */

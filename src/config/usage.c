@@ -54,7 +54,7 @@ void olica_usage_help(FILE *to) {
         "usage: mpirun -n P olica_mpi [options] config.ini\n"
         "       mpirun -n P olica_mpi [options] -                (the config is read from standard input)\n"
         "       olica_mpi --check [--ranks N --ranks-per-node M] config.ini\n"
-        "       mpirun -n P olica_mpi --verify FILE.h5\n"
+        "       mpirun -n P olica_mpi --verify FILE.h5 | EXPORT [--against FILE.h5]\n"
         "       mpirun -n P olica_mpi --export KIND:PATH FILE.h5\n"
         "       olica_mpi --inspect PATH | --diff A B [--json]\n"
         "       olica_mpi --plot OUTDIR report.json...\n\n"

@@ -84,16 +84,6 @@ static olica_status write_output(olica_export *e) {
   return status;
 }
 
-static void forget(olica_export *e) {
-  olica_env *env = e->env;
-  for (int i = 0; i < OLICA_EXPORT_HELD; i++) olica_memory_free(env, e->held[i].numbers);
-  for (int f = 0; f < e->files; f++) olica_memory_free(env, e->file[f].head);
-  olica_memory_free(env, e->file);
-  olica_memory_free(env, e->item);
-  olica_memory_free(env, e->own);
-  json_decref(e->beside);
-}
-
 /* Writes one output; `common` has what all share. */
 static olica_status run_one(const olica_export *common, const olica_export_target *target) {
   olica_export e = *common;
@@ -115,7 +105,7 @@ static olica_status run_one(const olica_export *common, const olica_export_targe
   if (status == OLICA_OK) status = write_output(&e);
   if (root) olica_lock_release(e.env, e.path, lock);
   if (status == OLICA_OK) tell(&e);
-  forget(&e);
+  olica_export_forget(&e);
   return status;
 }
 

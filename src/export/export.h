@@ -15,10 +15,16 @@
 olica_status olica_export_run(olica_context *context, const char *checkpoint, const olica_export_list *list,
                               const olica_export_options *options, bool verify);
 
-/* Re-reads an exported directory, its bytes divided among the ranks: the files of its olica_export.json, in
- * their sizes and with their checksums; names and shapes of all tensors as config.json has them; finite
- * numbers. *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT. Collective. */
-olica_status olica_export_verify(olica_context *context, const char *directory, int64_t *tensors,
-                                 int64_t *bytes);
+/* Tells whether there is a directory or a GGUF file under that name, which olica_export_verify takes.
+ * Collective. */
+bool olica_export_is(olica_context *context, const char *path);
+
+/* Re-reads an exported directory or GGUF file, its bytes divided among the ranks. Of a directory: the files
+ * of its olica_export.json, in their sizes and with their checksums; names and shapes of all tensors as
+ * config.json has them. Of a file: that no tensor leaves it; names, shapes and types of all tensors as its
+ * keys have them. Finite numbers. With a `checkpoint` (NULL: none) also that every tensor has the bytes that
+ * it gives. *tensors, *bytes: how many were checked. A difference is OLICA_ERR_INPUT. Collective. */
+olica_status olica_export_verify(olica_context *context, const char *path, const char *checkpoint,
+                                 int64_t *tensors, int64_t *bytes);
 
 #endif

@@ -135,6 +135,9 @@ static inline const olica_layer_shape *olica_export_shape(const olica_export *e,
   return &e->source->shape[layer];
 }
 
+/* Frees what an export holds in counted memory, and its list of files. Not collective. */
+void olica_export_forget(olica_export *e);
+
 /* Rank 0: writes a file of the directory, synced, and books its size and checksum. */
 olica_status olica_export_save(olica_export *e, const char *name, const void *data, size_t bytes);
 /* Writes it with keys in their order, or `sorted`. */

@@ -94,3 +94,13 @@ olica_status olica_export_whole(olica_export *e, olica_tensor_id id, int layer, 
   *numbers = e->held[oldest].numbers;
   return OLICA_OK;
 }
+
+void olica_export_forget(olica_export *e) {
+  olica_env *env = e->env;
+  for (int i = 0; i < OLICA_EXPORT_HELD; i++) olica_memory_free(env, e->held[i].numbers);
+  for (int f = 0; f < e->files; f++) olica_memory_free(env, e->file[f].head);
+  olica_memory_free(env, e->file);
+  olica_memory_free(env, e->item);
+  olica_memory_free(env, e->own);
+  json_decref(e->beside);
+}

@@ -1,4 +1,4 @@
-/* The verification of an exported directory. */
+/* The verification of an export. */
 #include <dirent.h>
 #include <fnmatch.h>
 #include <stdio.h>
@@ -8,8 +8,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "against.h"
 #include "export/export.h"
 #include "export/kinds.h"
+#include "finite.h"
+#include "io/gguf.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "kind.h"
@@ -17,16 +20,18 @@
 #include "par/comm.h"
 #include "par/partition.h"
 #include "par/watch.h"
+#include "verify_gguf.h"
 
 enum { LIST_BYTES = 16 << 20, PIECE = 4 << 20 };
 
 typedef struct verifier {
   olica_context *context;
   olica_env *env;
-  const char *directory;
-  json_t *files; /* of the list: name -> {bytes, crc32}; borrowed from `list` */
+  const char *path; /* of the directory, or the file */
+  json_t *files;    /* of the list: name -> {bytes, crc32}; borrowed from `list` */
   json_t *list;
   const olica_export_kind *kind;
+  olica_export_type type;
   olica_catalog *catalog;
   int64_t bytes; /* of all files */
 } verifier;
@@ -34,7 +39,7 @@ typedef struct verifier {
 /* ---- the list ---- */
 
 static const char *path_of(const verifier *v, const char *name, char path[OLICA_FILE_PATH]) {
-  snprintf(path, OLICA_FILE_PATH, "%.700s/%.300s", v->directory, name);
+  snprintf(path, OLICA_FILE_PATH, "%.700s/%.300s", v->path, name);
   return path;
 }
 
@@ -47,11 +52,11 @@ static olica_status load_list(verifier *v, char **text, size_t *bytes) {
   if (!list && stat(path_of(v, OLICA_EXPORT_MARK, path), &info) == 0)
     return olica_error_set(v->env, OLICA_ERR_INPUT,
                            "%s: an export that was not completed (%s is in it), expected a whole one",
-                           v->directory, OLICA_EXPORT_MARK);
+                           v->path, OLICA_EXPORT_MARK);
   if (!list)
     return olica_error_set(v->env, OLICA_ERR_INPUT,
                            "%s: no %s in it, expected a checkpoint, or a directory that --export has written",
-                           v->directory, OLICA_EXPORT_LIST);
+                           v->path, OLICA_EXPORT_LIST);
   path_of(v, OLICA_EXPORT_LIST, path);
   return olica_file_load(v->env, path, LIST_BYTES, text, bytes);
 }
@@ -91,11 +96,11 @@ static olica_status check_size(verifier *v, const char *name, const json_t *entr
 
 /* A file of tensors that is not in the list would be read by other tools all the same. */
 static olica_status check_others(verifier *v) {
-  DIR *directory = opendir(v->directory);
+  DIR *directory = opendir(v->path);
   olica_status status = OLICA_OK;
   for (const struct dirent *entry; directory && status == OLICA_OK && (entry = readdir(directory));)
     if (fnmatch("*.safetensors*", entry->d_name, 0) == 0 && !json_object_get(v->files, entry->d_name))
-      status = olica_error_set(v->env, OLICA_ERR_INPUT, "%s/%s: does not belong to this export", v->directory,
+      status = olica_error_set(v->env, OLICA_ERR_INPUT, "%s/%s: does not belong to this export", v->path,
                                entry->d_name);
   if (directory) closedir(directory);
   return status;
@@ -181,7 +186,7 @@ static olica_status check_items(verifier *v, const olica_arch *arch, olica_layer
   olica_export e = {.context = v->context,
                     .env = v->env,
                     .kind = v->kind,
-                    .path = v->directory,
+                    .path = v->path,
                     .options = &none,
                     .source = &like};
   OLICA_TRY(v->kind->plan(&e));
@@ -192,13 +197,13 @@ static olica_status check_items(verifier *v, const olica_arch *arch, olica_layer
                 (item->dims == 1 || tensor->shape[1] == item->shape[1]);
     if (!same)
       return olica_error_set(v->env, OLICA_ERR_INPUT,
-                             "%s: %s is %s, expected %lld x %lld as config.json has it", v->directory,
-                             item->name, tensor ? "of another shape" : "missing", (long long)item->shape[0],
+                             "%s: %s is %s, expected %lld x %lld as config.json has it", v->path, item->name,
+                             tensor ? "of another shape" : "missing", (long long)item->shape[0],
                              (long long)item->shape[1]);
   }
   if (e.count != v->catalog->count)
     return olica_error_set(v->env, OLICA_ERR_INPUT, "%s: %d tensors, expected %d as config.json has them",
-                           v->directory, v->catalog->count, e.count);
+                           v->path, v->catalog->count, e.count);
   olica_memory_free(v->env, e.item);
   olica_memory_free(v->env, e.own);
   return OLICA_OK;
@@ -238,53 +243,71 @@ static olica_status check_tensors(verifier *v) {
   return OLICA_OK;
 }
 
-/* Checks that the numbers of this rank's tensors are finite. */
-static olica_status check_finite(verifier *v) {
-  float *numbers;
-  unsigned char *raw;
-  OLICA_TRY(OLICA_NEW(v->env, numbers, PIECE / sizeof *numbers));
-  OLICA_TRY(OLICA_NEW(v->env, raw, PIECE));
-  int64_t turn = 0;
-  for (int i = 0; i < v->catalog->count; i++) {
-    const olica_tensor *tensor = &v->catalog->tensor[i];
-    int64_t all = tensor->shape[0] * (tensor->dims == 2 ? tensor->shape[1] : 1),
-            most = PIECE / (int64_t)sizeof *numbers;
-    for (int64_t first = 0; first < all; first += most) {
-      size_t n = (size_t)(all - first < most ? all - first : most);
-      if (turn++ % v->context->size != v->context->rank) continue;
-      OLICA_TRY(olica_catalog_read(v->catalog, tensor, first, (int64_t)n, raw));
-      olica_number_decode(tensor->dtype, raw, numbers, n);
-      size_t bad = olica_number_nonfinite(numbers, n);
-      if (bad < n)
-        return olica_error_set(v->env, OLICA_ERR_INPUT,
-                               "%s: %s has %g at element %lld, expected finite numbers",
-                               olica_catalog_file(v->catalog, tensor), tensor->name, (double)numbers[bad],
-                               (long long)(first + (int64_t)bad));
+/* The type of a directory's tensors, as its list has it. */
+static olica_status take_type(verifier *v) {
+  const char *type = json_string_value(json_object_get(v->list, "dtype"));
+  for (int t = 0; type && t < OLICA_EXPORT_TYPES; t++)
+    if (strcmp(type, olica_export_type_name((olica_export_type)t)) == 0) {
+      v->type = (olica_export_type)t;
+      return OLICA_OK;
     }
-  }
-  olica_memory_free(v->env, numbers);
-  olica_memory_free(v->env, raw);
-  return OLICA_OK;
+  return olica_error_set(v->env, OLICA_ERR_INPUT, "%s/%s: dtype \"%.40s\", expected fp32, fp16 or bf16",
+                         v->path, OLICA_EXPORT_LIST, type ? type : "");
 }
 
-static olica_status verify(verifier *v) {
+static olica_status verify_directory(verifier *v) {
   bool root = v->context->rank == 0;
   OLICA_TRY(read_list(v));
+  OLICA_AGREE(v->context, take_type(v));
   OLICA_AGREE(v->context, root ? check_sizes(v) : OLICA_OK);
   olica_comm_bcast(v->context, v->context->comm, &v->bytes, sizeof v->bytes, 0);
   OLICA_AGREE(v->context, check_sums(v));
+  OLICA_TRY(olica_catalog_share(v->catalog, root ? olica_safetensors_open(v->catalog, v->path) : OLICA_OK));
+  return check_tensors(v);
+}
+
+/* A GGUF file has no checksums. Rank 0 has its keys. */
+static olica_status verify_file(verifier *v) {
+  bool root = v->context->rank == 0;
+  json_t *metadata = NULL;
   OLICA_TRY(
-      olica_catalog_share(v->catalog, root ? olica_safetensors_open(v->catalog, v->directory) : OLICA_OK));
-  OLICA_TRY(check_tensors(v));
-  OLICA_AGREE(v->context, check_finite(v));
+      olica_catalog_share(v->catalog, root ? olica_gguf_open(v->catalog, v->path, &metadata) : OLICA_OK));
+  olica_status status = root ? olica_gguf_verify(v->env, v->path, v->catalog, metadata, &v->type) : OLICA_OK;
+  json_decref(metadata);
+  OLICA_TRY(olica_comm_agree(v->context, v->context->comm, status));
+  olica_comm_bcast(v->context, v->context->comm, &v->type, sizeof v->type, 0);
+  v->kind = &olica_export_gguf;
+  for (int i = 0; i < v->catalog->count; i++) v->bytes += v->catalog->tensor[i].bytes;
   return OLICA_OK;
 }
 
-olica_status olica_export_verify(olica_context *context, const char *directory, int64_t *tensors,
-                                 int64_t *bytes) {
-  verifier v = {.context = context, .env = context->env, .directory = directory};
+/* Rank 0 looks what there is under that name. */
+static olica_status verify(verifier *v, const char *checkpoint) {
+  struct stat info;
+  bool directory = v->context->rank == 0 && stat(v->path, &info) == 0 && S_ISDIR(info.st_mode);
+  olica_comm_bcast(v->context, v->context->comm, &directory, sizeof directory, 0);
+  OLICA_TRY(directory ? verify_directory(v) : verify_file(v));
+  OLICA_AGREE(v->context, olica_export_check_finite(v->catalog));
+  if (checkpoint) return olica_export_against(v->context, v->path, v->kind, v->type, v->catalog, checkpoint);
+  if (!directory)
+    olica_log_line(v->env, "%s: GGUF has no checksums; --against CHECKPOINT.h5 compares every number",
+                   v->path);
+  return OLICA_OK;
+}
+
+bool olica_export_is(olica_context *context, const char *path) {
+  struct stat info;
+  bool is =
+      context->rank == 0 && ((stat(path, &info) == 0 && S_ISDIR(info.st_mode)) || olica_gguf_begins(path));
+  olica_comm_bcast(context, context->comm, &is, sizeof is, 0);
+  return is;
+}
+
+olica_status olica_export_verify(olica_context *context, const char *path, const char *checkpoint,
+                                 int64_t *tensors, int64_t *bytes) {
+  verifier v = {.context = context, .env = context->env, .path = path};
   OLICA_AGREE(context, olica_catalog_create(context, &v.catalog));
-  olica_status status = verify(&v);
+  olica_status status = verify(&v, checkpoint);
   *tensors = v.catalog->count;
   *bytes = v.bytes;
   olica_catalog_destroy(v.catalog);

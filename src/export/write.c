@@ -23,7 +23,7 @@ const char *olica_export_file_path(const olica_export *e, const char *name, char
 
 /* ---- places ---- */
 
-static int64_t row_bytes(const olica_export_item *item) {
+int64_t olica_export_row_bytes(const olica_export_item *item) {
   switch (item->type) {
   case OLICA_EXPORT_FP32:
   case OLICA_EXPORT_FP16:
@@ -45,7 +45,7 @@ static void deal(olica_export *e) {
   for (int i = 0; i < e->count; i++) {
     olica_export_item *item = &e->item[i];
     int64_t at = aligned(used, e->kind->align);
-    item->bytes = item->shape[0] * row_bytes(item);
+    item->bytes = item->shape[0] * olica_export_row_bytes(item);
     if (e->kind->directory && at > 0 && at + item->bytes > e->options->shard) {
       e->files++;
       at = 0;
@@ -107,8 +107,8 @@ static size_t beyond(olica_export *e, olica_export_type type, const float *x, si
   return olica_number_beyond((olica_dtype)type, x, n);
 }
 
-static olica_status encode(olica_export *e, const olica_export_item *item, int64_t first, const float *rows,
-                           size_t n, void *to) {
+olica_status olica_export_encode(olica_export *e, const olica_export_item *item, int64_t first,
+                                 const float *rows, size_t n, void *to) {
   bool blocks = item->type == OLICA_EXPORT_Q8_0;
   size_t bad = beyond(e, item->type, rows, n);
   if (bad < n)
@@ -136,7 +136,7 @@ typedef struct writer {
   char *raw;
 } writer;
 
-static int64_t block_rows(const olica_export_item *item) {
+int64_t olica_export_block_rows(const olica_export_item *item) {
   int64_t rows = BLOCK_NUMBERS / item->shape[1] / item->step * item->step;
   return rows > 0 ? rows : item->step;
 }
@@ -145,10 +145,11 @@ static olica_status write_block(writer *w, const olica_export_item *item, int64_
   olica_export *e = w->e;
   olica_export_file *file = &e->file[item->file];
   char path[OLICA_FILE_PATH];
-  int64_t begin = item->offset + first * row_bytes(item), bytes = count * row_bytes(item);
+  int64_t begin = item->offset + first * olica_export_row_bytes(item),
+          bytes = count * olica_export_row_bytes(item);
   if (item->fill(e, item, first, count, w->rows) != OLICA_OK)
     return olica_error_context(e->env, "%s: ", item->name);
-  OLICA_TRY(encode(e, item, first, w->rows, (size_t)(count * item->shape[1]), w->raw));
+  OLICA_TRY(olica_export_encode(e, item, first, w->rows, (size_t)(count * item->shape[1]), w->raw));
   uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)w->raw, (size_t)bytes);
   file->crc ^= (uint32_t)crc32_combine(crc, 0, (z_off_t)(file->data - begin - bytes));
   return olica_file_write(e->env, w->fd[item->file], olica_export_file_path(e, file->name, path),
@@ -163,9 +164,9 @@ static olica_status write_share(writer *w) {
   olica_range share = olica_partition_block(total, context->size, context->rank);
   for (int i = 0; i < w->e->count; i++) {
     const olica_export_item *item = &w->e->item[i];
-    int64_t step = block_rows(item);
+    int64_t step = olica_export_block_rows(item);
     for (int64_t first = 0; first < item->shape[0]; first += step) {
-      int64_t at = before + first * row_bytes(item), left = item->shape[0] - first;
+      int64_t at = before + first * olica_export_row_bytes(item), left = item->shape[0] - first;
       if (at < share.first || at >= share.first + share.count) continue;
       OLICA_TRY(write_block(w, item, first, left < step ? left : step));
     }
@@ -212,7 +213,7 @@ static olica_status open_files(writer *w) {
   int64_t most = BLOCK_NUMBERS;
   char path[OLICA_FILE_PATH];
   for (int i = 0; i < e->count; i++) {
-    int64_t numbers = block_rows(&e->item[i]) * e->item[i].shape[1];
+    int64_t numbers = olica_export_block_rows(&e->item[i]) * e->item[i].shape[1];
     if (numbers > most) most = numbers;
   }
   OLICA_TRY(OLICA_NEW(e->env, w->rows, (size_t)most));

@@ -17,6 +17,16 @@ olica_status olica_export_write(olica_export *e);
  * which was interrupted begins with zeros. Rank 0; not collective. */
 olica_status olica_export_write_head(olica_export *e, const olica_export_file *file);
 
+/* Return the bytes of an item's row, and how many rows are made together: the cuts depend on the shape alone.
+ * Pure. */
+int64_t olica_export_row_bytes(const olica_export_item *item);
+int64_t olica_export_block_rows(const olica_export_item *item);
+
+/* Turns n numbers, whole rows from `first` on, into the item's type; counts those that become 0. One that the
+ * type cannot hold is OLICA_ERR_CONFIG. Not collective. */
+olica_status olica_export_encode(olica_export *e, const olica_export_item *item, int64_t first,
+                                 const float *rows, size_t n, void *to);
+
 /* Returns the path of a file of the output under its temporary name, in `path` [OLICA_FILE_PATH]. Pure. */
 const char *olica_export_file_path(const olica_export *e, const char *name, char *path);
 

@@ -82,6 +82,8 @@ static void command_line_commands(void **state) {
   assert_int_equal(command(*state, "--verify x.h5", &a), OLICA_OK);
   assert_int_equal(a.command, OLICA_COMMAND_VERIFY);
   assert_string_equal(a.file, "x.h5");
+  assert_int_equal(command(*state, "--against x.h5 --verify x.gguf", &a), OLICA_OK);
+  assert_string_equal(a.against, "x.h5");
   assert_int_equal(command(*state, "--inspect x.h5 --json", &a), OLICA_OK);
   assert_true(a.command == OLICA_COMMAND_INSPECT && a.json && strcmp(a.file, "x.h5") == 0);
   assert_int_equal(command(*state, "--diff a b", &a), OLICA_OK);
@@ -109,6 +111,8 @@ static void command_line_errors(void **state) {
   command_fails(*state, "x.ini --set", "--set needs section.key=value");
   command_fails(*state, "--quiet=3 x.ini", "takes no value");
   command_fails(*state, "--verify x.h5 x.ini", "needs no config");
+  command_fails(*state, "--against x.h5 x.ini", "--against belongs to --verify");
+  command_fails(*state, "--verify x.gguf --against=", "needs a checkpoint's name");
   command_fails(*state, "--inspect x.h5 x.ini", "need no config");
   command_fails(*state, "--inspect --json x.h5", "--inspect needs PATH behind it, found --json");
   command_fails(*state, "--diff a --json", "--diff needs A B behind it");
