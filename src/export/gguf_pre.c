@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "text/known_patterns.h"
+
 enum { STEPS = 4 };
 
 /* Steps as a row has them: a regular expression that isolates what it matches, or one of these. */
@@ -9,10 +11,9 @@ enum { STEPS = 4 };
 #define GPT2 "GPT-2's pattern" /* ByteLevel with its regular expression */
 #define BYTES "bytes"          /* ByteLevel without */
 
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define BEHIND "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define CL100K(digits)                                                                                       \
-  CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" BEHIND
+#define CONTRACTIONS OLICA_PATTERN_CONTRACTIONS
+#define BEHIND OLICA_PATTERN_BEHIND
+#define CL100K OLICA_PATTERN_CL100K
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define CASED(after, digits)                                                                                 \
@@ -33,11 +34,7 @@ static const row rows[] = {
     {"llama-bpe", true, {CL100K("\\p{N}{1,3}"), BYTES}},
     {"dbrx", false, {CL100K("\\p{N}{1,3}"), BYTES}},
     {"qwen2", false, {CL100K("\\p{N}"), BYTES}},
-    {"qwen35",
-     false,
-     {CONTRACTIONS
-      "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" BEHIND,
-      BYTES}},
+    {"qwen35", false, {OLICA_PATTERN_MARKS, BYTES}},
     {"tekken", true, {CASED("", "\\p{N}"), BYTES}},
     {"gpt-4o", false, {CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), BYTES}},
     {"deepseek-v3",

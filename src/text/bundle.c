@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <jansson.h>
 
 #include "io/file.h"
 #include "io/hdf5.h"
@@ -14,6 +17,8 @@ static const char *const files[OLICA_BUNDLE_PARTS] = {
     [OLICA_BUNDLE_JSON] = "tokenizer.json",          [OLICA_BUNDLE_MODEL] = "tokenizer.model",
     [OLICA_BUNDLE_CONFIG] = "tokenizer_config.json", [OLICA_BUNDLE_MAP] = "special_tokens_map.json",
     [OLICA_BUNDLE_ADDED] = "added_tokens.json",      [OLICA_BUNDLE_GENERATION] = "generation_config.json"};
+
+enum { CONFIG_BYTES = 64 << 20 };
 
 /* NULL: not stored in a checkpoint. */
 static const char *const datasets[OLICA_BUNDLE_PARTS] = {[OLICA_BUNDLE_JSON] = "meta/tokenizer_json",
@@ -64,6 +69,32 @@ static olica_status look_for_others(olica_env *env, olica_bundle *bundle) {
   return bundle->other ? OLICA_OK : env->error.code;
 }
 
+/* Keeps config.json's model_type. Others judge the file: one that cannot be read names none here. */
+static olica_status keep_type(olica_env *env, olica_bundle *bundle, const char *text, size_t bytes) {
+  json_t *root = json_loadb(text, bytes, 0, NULL);
+  const char *type = json_string_value(json_object_get(root, "model_type"));
+  if (type) bundle->model_type = olica_memory_string(env, type);
+  bool full = type && !bundle->model_type;
+  json_decref(root);
+  return full ? env->error.code : OLICA_OK;
+}
+
+static olica_status load_type(olica_env *env, olica_bundle *bundle) {
+  char *path, *text;
+  struct stat there;
+  size_t bytes;
+  OLICA_TRY(join(env, bundle->place, "/", "config.json", &path));
+  bool is_file = stat(path, &there) == 0 && S_ISREG(there.st_mode) && access(path, R_OK) == 0;
+  olica_status status = OLICA_OK;
+  if (is_file && there.st_size > 0 && there.st_size < CONFIG_BYTES) {
+    status = olica_file_load(env, path, CONFIG_BYTES, &text, &bytes);
+    if (status == OLICA_OK) status = keep_type(env, bundle, text, bytes);
+    if (status == OLICA_OK) olica_memory_free(env, text);
+  }
+  olica_memory_free(env, path);
+  return status;
+}
+
 /* Loads every file that exists, on rank 0. Refuses a pipe without waiting. */
 static olica_status load_all(olica_env *env, olica_bundle *bundle) {
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
@@ -79,7 +110,18 @@ static olica_status load_all(olica_env *env, olica_bundle *bundle) {
     }
     olica_memory_free(env, path);
   }
-  return olica_bundle_holds(bundle) ? OLICA_OK : look_for_others(env, bundle);
+  return olica_bundle_holds(bundle) ? load_type(env, bundle) : look_for_others(env, bundle);
+}
+
+static olica_status extract_type(olica_env *env, olica_catalog *catalog, olica_bundle *bundle) {
+  const olica_tensor *tensor = olica_catalog_find(catalog, "meta/config_json");
+  char *text;
+  if (!tensor || tensor->bytes < 1 || tensor->bytes > CONFIG_BYTES) return OLICA_OK;
+  OLICA_TRY(OLICA_NEW(env, text, (size_t)tensor->bytes));
+  olica_status status = olica_catalog_read(catalog, tensor, 0, tensor->bytes, text);
+  if (status == OLICA_OK) status = keep_type(env, bundle, text, (size_t)tensor->bytes);
+  olica_memory_free(env, text);
+  return status;
 }
 
 static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bundle *bundle) {
@@ -95,7 +137,7 @@ static olica_status extract_all(olica_env *env, olica_catalog *catalog, olica_bu
     OLICA_TRY(OLICA_NEW(env, bundle->part[i].data, bundle->part[i].bytes + 1));
     OLICA_TRY(olica_catalog_read(catalog, tensor, 0, tensor->bytes, bundle->part[i].data));
   }
-  return OLICA_OK;
+  return extract_type(env, catalog, bundle);
 }
 
 /* Broadcasts rank 0's string; NULL stays NULL. */
@@ -111,6 +153,7 @@ static olica_status share_string(olica_context *context, char **text) {
 /* Broadcasts rank 0's bytes. */
 static olica_status share(olica_context *context, olica_bundle *bundle) {
   OLICA_TRY(share_string(context, &bundle->other));
+  OLICA_TRY(share_string(context, &bundle->model_type));
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) {
     size_t *bytes = &bundle->part[i].bytes;
     char **data = &bundle->part[i].data;
@@ -146,6 +189,7 @@ void olica_bundle_free(olica_env *env, olica_bundle *bundle) {
   if (!bundle) return;
   for (int i = 0; i < OLICA_BUNDLE_PARTS; i++) olica_memory_free(env, bundle->part[i].data);
   olica_memory_free(env, bundle->other);
+  olica_memory_free(env, bundle->model_type);
   olica_memory_free(env, bundle->place);
   olica_memory_free(env, bundle);
 }

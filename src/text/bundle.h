@@ -21,6 +21,7 @@ typedef struct olica_bundle {
   char *place; /* the directory or the checkpoint; owned */
   bool is_checkpoint;
   char *other; /* tokenizer files of formats that are not read, "vocab.json, merges.txt"; NULL: none; owned */
+  char *model_type; /* of the config.json beside them; NULL: none; owned */
   struct {
     char *data; /* followed by a NUL byte; NULL: no such file */
     size_t bytes;

@@ -62,6 +62,7 @@ static olica_status surround(olica_encoder *encoder, const olica_bundle *bundle)
   olica_status status =
       olica_surroundings_read(encoder->env, bundle, !bundle->part[OLICA_BUNDLE_JSON].data, &s);
   if (status == OLICA_OK) status = olica_surround(encoder->tokenizer, &s);
+  if (status == OLICA_OK) status = olica_tell_rebuilt(encoder->tokenizer, &s, bundle->model_type);
   if (status == OLICA_OK) status = check_bos(encoder, &s);
   olica_surroundings_free(&s);
   return status;

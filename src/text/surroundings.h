@@ -70,6 +70,12 @@ void olica_surroundings_warn(olica_env *env, const char *format, ...) __attribut
  * before it. Warns of settings that override the tokenizer's own file, and of those not followed. */
 olica_status olica_surround(olica_tokenizer *tokenizer, const olica_surroundings *surroundings);
 
+/* Warns if transformers 5 gives other ids for a text because the class builds a pipeline of its own in place
+ * of tokenizer.json's (rebuilt.c). `model_type`: config.json's, which may choose another class; NULL: none.
+ */
+olica_status olica_tell_rebuilt(olica_tokenizer *tokenizer, const olica_surroundings *surroundings,
+                                const char *model_type);
+
 /* Compares a tokenizer.model with a tokenizer.json; returns in `why` the rest of a sentence, how it differs
  * or why it cannot be read ("": they agree on every piece and on a probe text). */
 enum { OLICA_TOKENIZER_WHY = 160 };
