@@ -161,10 +161,16 @@ mpi_options = --oversubscribe
 check: deps-check
 	@$(MAKE) --no-print-directory all test-programs check-run
 
+# The same checks at more rank counts, back ends and kernels, and the full-size model: those that tests/conftest.py lists.
+.PHONY: check-long
+check-long: deps-check
+	@$(MAKE) --no-print-directory all test-programs check-run WHICH=long
+
 # Three files of tests at a time: much of a test is starts, waits and one rank.
+WHICH = not long
 .PHONY: check-run
 check-run:
-	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -n 3 --dist loadfile -p no:cacheprovider -rs tests --ignore=tests/full $(PYTEST)
+	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) -m pytest -q -n 3 --dist loadfile -p no:cacheprovider -rs -m "$(WHICH)" tests --ignore=tests/full $(PYTEST)
 
 # The full-size model, two ranks, minutes: the published code's own figures and ours.
 .PHONY: check-full
@@ -342,6 +348,7 @@ help:
 	@echo "make all         build build/olica_mpi (BUILD=release|debug|asan, CC, CFLAGS, ARCH=native, O=build, V=1)"
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
+	@echo "make check-long  the same tests at more rank counts, back ends and kernels; the full-size model (minutes)"
 	@echo "make check-ecosystem  exports in transformers, CTranslate2, ONNX Runtime, llama.cpp (network; half an hour)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"

@@ -1,12 +1,33 @@
-import sys
+import re, sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 # Files that take minutes. They start first, so that no worker is left alone with one at the end.
-LONG = ["test_conformance.py", "test_programs.py", "test_wrong_input.py", "test_restart.py", "test_variants.py", "test_methods.py",
-        "test_text.py", "test_rot.py", "test_kernels.py", "test_riders.py", "test_outputs.py", "test_kl.py"]
+MINUTES = ["test_conformance.py", "test_programs.py", "test_wrong_input.py", "test_restart.py", "test_variants.py", "test_methods.py",
+           "test_export.py", "test_text.py", "test_rot.py", "test_kernels.py", "test_riders.py", "test_outputs.py", "test_kl.py"]
+
+# The tests of `make check-long`: what `make check` tests too, at more rank counts, back ends, kernels and methods, and
+# the full-size model. `-m long` and `-m "not long"` choose.
+LONG = [
+    r"test_conformance.py::test_smollm2_short",
+    r"test_conformance.py::test_golden\[.*-(2|8)\]",
+    r"test_conformance.py::test_demo\[(2-auto|4-slepc|8-auto)\]",
+    r"test_conformance.py::test_solver\[.*-(lapack-[24]|scalapack-[12]|slepc-[14])\]",
+    r"test_programs.py::test_mpi\[.*-4\]",
+    r"test_kernels.py::test_same_bytes\w*\[(Zen|Prescott)\]",
+    r"test_methods.py::test_stopped_and_killed\[(magnitude|wanda-sp|slimgpt|svd-llm)\]",
+]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: a test of `make check-long`")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    items.sort(key=lambda item: MINUTES.index(item.path.name) if item.path.name in MINUTES else len(MINUTES))
+    for item in items:
+        if any(re.fullmatch(pattern, f"{item.path.name}::{item.name}") for pattern in LONG):
+            item.add_marker(pytest.mark.long)
