@@ -1,6 +1,8 @@
-"""Export as GGUF: an independent reader runs the file forward and agrees with the judge's float64 model; the bytes of every type;
+"""Export as GGUF: an independent reader runs the file forward and agrees with the judge's float64 model, and with transformers for other
+families; the bytes of every type;
 the same bytes on any ranks; the tokenizer's keys; what cannot be expressed is refused or told."""
 import json, subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -110,23 +112,121 @@ def perplexity(g, ids, length):
     return float(np.exp(np.mean(losses)))
 
 
-FAMILIES = {"llama-yarn": 96, "llama-longrope": 24, "llama-dynamic": 24, "mistral": 0, "seed_oss": 96, "ministral3": 24,
-            "qwen3": "norms of queries and keys", "smollm3": "layers without RoPE"}
+# Architecture, and the longer of the two lengths that the file's context takes. The other five: VARIANTS, REFUSED.
+FAMILIES = {
+    "arcee": ("arcee", 96), "gemma3": ("gemma3", 96), "glm4": ("glm4", 96),
+    "granite": ("granite", 96), "helium": ("llama", 96), "hunyuan": ("hunyuan-dense", 96), "llama-dynamic": ("llama", 24), "llama-longrope": ("llama", 24),
+    "llama-yarn": ("llama", 96), "ministral3": ("mistral3", 96), "mistral": ("llama", 0), "olmo2": ("olmo2", 96), "olmo3": ("olmo2", 96),
+    "phi3": ("phi3", 96), "phi3-partial-longrope": ("phi3", 0), "qwen3": ("qwen3", 96), "seed_oss": ("llama", 96)}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family, tmp_path):
-    """Models of other forms as transformers evaluates them, up to the context that the file names; others are refused by name."""
+    """Models of other forms as transformers evaluates them, up to the context that the file names."""
     model, expected = shared("families", family), FAMILIES[family]
-    if isinstance(expected, str):
-        assert expected in export(model, tmp_path / "model.gguf", code=2)
-        return
     golden, ids = json.loads((model / "golden.json").read_text()), np.load(model / "ids.npy")
     g, told = export(model, tmp_path / "model.gguf")
-    for length in (24, 96):
-        if length <= g.get("context_length"):
-            assert perplexity(g, ids, length) == pytest.approx(golden[f"perplexity_{length}"], rel=1e-5)
-    assert [length for length in (24, 96) if length <= g.get("context_length")][-1:] == ([expected] if expected else [])
+    assert g.keys["general.architecture"] == expected[0]
+    longest = max([length for length in (24, 96) if length <= g.get("context_length")], default=0)
+    assert longest == expected[1]
+    if longest:
+        assert perplexity(g, ids, longest) == pytest.approx(golden[f"perplexity_{longest}"], rel=1e-5)
+
+
+def tied(config, tensors):
+    config["tie_word_embeddings"] = True
+    del tensors["lm_head.weight"]
+
+
+def changed(**keys):
+    return lambda config, tensors: config.update(keys)
+
+
+def rope(kind=None, **keys):
+    def change(config, tensors):
+        (config["rope_parameters"][kind] if kind else config["rope_parameters"]).update(keys)
+    return change
+
+
+def bigger(layers, **keys):
+    """As many layers, which repeat those that there are, with smaller outputs."""
+    def change(config, tensors):
+        old = config["num_hidden_layers"]
+        for name in [name for name in tensors if ".layers." in name]:
+            number = int(name.split(".")[2])
+            tensors[name] = tensors[name] * (0.1 if "post_" in name else 1)
+            tensors.update({name.replace(f".{number}.", f".{i}.", 1): tensors[name] for i in range(number, layers, old)})
+        config.update(keys, num_hidden_layers=layers, layer_types=(config["layer_types"] * layers)[:layers])
+    return change
+
+
+def all_of(*changes):
+    def change(config, tensors):
+        for one in changes:
+            one(config, tensors)
+    return change
+
+
+FULL = ["full_attention"] * 4
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+# Forms of llama.cpp's architectures that no model there has: name, or what is refused: model, change.
+VARIANTS = {
+    "gemma": ("gemma", tied), "gemma2": ("gemma2", tied), "cohere2": ("cohere2", tied), "olmo2": ("olmo2", tied), "gemma3": ("gemma3", tied),
+    "smollm3": ("smollm3", changed(no_rope_layers=[1, 1, 1, 0])), "phi3": ("phi3-partial-longrope", changed(sliding_window=None)),
+    "exaone4": ("exaone4", changed(sliding_window=None, layer_types=FULL)),
+    "exaone4 of 64 layers": ("exaone4", bigger(64)), "gemma2 of 46 layers": ("gemma2", all_of(tied, bigger(46))),
+    "gemma2 without windows": ("gemma2", all_of(tied, changed(layer_types=FULL, sliding_window=None))),
+    "gemma2, windows otherwise": ("gemma2", all_of(tied, changed(layer_types=FULL[:1] + ["sliding_attention"] * 3))),
+    "olmo2, windows": ("olmo3", rope("full_attention", **YARN)), "qwen3": ("qwen3", rope(**YARN)), "qwen3, linear": ("qwen3", rope(rope_type="linear", factor=3.0)),
+    "gemma3, linear": ("gemma3", rope("full_attention", rope_type="linear", factor=8.0)),
+}
+REFUSED = {
+    "an output matrix beside the embedding": ("gemma", changed()), "RoPE in the layers where": ("smollm3", changed()),
+    "windows in a model of another number": ("exaone4", changed()), "scores without a cap": ("gemma2", all_of(tied, changed(attn_logit_softcapping=None))),
+    "logits without a cap": ("gemma2", all_of(tied, changed(final_logit_softcapping=None))),
+    "layers without a window alone": ("cohere2", all_of(tied, changed(layer_types=FULL))),
+    "RoPE of type yarn with these betas": ("qwen3", rope(**YARN, beta_slow=4.0)), "RoPE of type llama3": ("qwen3", rope(**LLAMA3)),
+    "the activation of this model": ("arcee", changed(hidden_act="gelu")), "RoPE like this in layers with a window": ("olmo3", rope("sliding_attention", rope_theta=77.0)),
+    "RoPE of type yarn beside windows": ("gemma3", rope("full_attention", **YARN)),
+}
+
+
+def make_variant(directory, family, change):
+    source = shared("families", family)
+    config, tensors = json.loads((source / "config.json").read_text()), judge.read_safetensors(source / "model.safetensors")
+    change(config, tensors)
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "model.safetensors").write_bytes(tiny_model.pack(tensors))
+    ids = np.load(source / "ids.npy")[:1 if config["num_hidden_layers"] > 6 else 4].reshape(-1)
+    np.save(directory / "ids.npy", ids)
+    return directory, ids
+
+
+def check_perplexities(g, directory, model, ids, lengths):
+    """The file computes what this program does."""
+    for length in lengths:
+        report = run_job(directory, 1, {"model": {"path": model}, "prune": {"method": "none"},
+                                        "evaluate": {"tokens": model / "ids.npy", "length": length}}, name=f"of{length}")
+        assert perplexity(g, ids, length) == pytest.approx(report["perplexity"]["model"], rel=2e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants(variant, tmp_path):
+    model, ids = make_variant(tmp_path / "model", *VARIANTS[variant])
+    g, _ = export(model, tmp_path / "model.gguf")
+    assert g.keys["general.architecture"] == variant.split(",")[0].split(" ")[0]
+    check_perplexities(g, tmp_path, model, ids, (24, 96) if variant == "phi3" else (96,))
+
+
+def test_not_in_llama_cpp(tmp_path):
+    """What an architecture leaves out or does in its own way, whatever the file says, is refused by name."""
+    def refused(i):
+        model, _ = make_variant(tmp_path / str(i), *REFUSED[list(REFUSED)[i]])
+        return export(model, tmp_path / f"{i}.gguf", code=2)
+    with ThreadPoolExecutor(2) as pool:
+        for words, told in zip(REFUSED, pool.map(refused, range(len(REFUSED)))):
+            assert words in told and "export hf:DIR" in told, told
 
 
 def test_window(tmp_path):

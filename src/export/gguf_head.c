@@ -85,6 +85,11 @@ void olica_gguf_i32s(olica_gguf *g, const char *key, const int32_t *values, size
   put(g, values, count * sizeof *values);
 }
 
+void olica_gguf_bools(olica_gguf *g, const char *key, const bool *values, size_t count) {
+  put_array(g, key, TYPE_BOOL, count);
+  for (size_t i = 0; i < count; i++) put(g, &(unsigned char){values[i]}, 1);
+}
+
 void olica_gguf_f32s(olica_gguf *g, const char *key, const float *values, size_t count) {
   put_array(g, key, TYPE_FLOAT32, count);
   put(g, values, count * sizeof *values);

@@ -26,6 +26,7 @@ void olica_gguf_text(olica_gguf *g, const char *key, const char *text); /* ends 
 
 /* Arrays of `count` values. Strings follow one by one: olica_gguf_put_string. */
 void olica_gguf_i32s(olica_gguf *g, const char *key, const int32_t *values, size_t count);
+void olica_gguf_bools(olica_gguf *g, const char *key, const bool *values, size_t count);
 void olica_gguf_f32s(olica_gguf *g, const char *key, const float *values, size_t count);
 void olica_gguf_strings(olica_gguf *g, const char *key, size_t count);
 void olica_gguf_put_string(olica_gguf *g, const char *text, size_t bytes);

@@ -14,61 +14,44 @@ enum { QUANTIZATION_VERSION = 2 };
 
 /* ---- what can be told ---- */
 
-/* Families that compute what llama.cpp's "llama" computes, once what is left of arch is seen to. */
-static bool is_plain(const olica_family *family) {
-  static const char *const names[] = {"llama", "mistral", "ministral3", "qwen2", "seed_oss", "smollm3"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(family->name, names[i]) == 0) return true;
-  return false;
-}
-
 static void shorten(int *context, double to) {
   if (to > 0 && to < *context) *context = (int)to;
 }
 
-/* Up to this many tokens all layers see all tokens, whatever their windows, and RoPE is of one form. */
-static int context_of(const olica_arch *arch) {
+/* Up to this many tokens the architecture computes what the model does: all layers see all tokens, whatever
+ * their windows, and RoPE is of one form. */
+static int context_of(const olica_gguf_arch *row, const olica_arch *arch) {
   int context = arch->context;
-  for (int l = 0; l < arch->layers; l++) shorten(&context, arch->layer[l].window);
-  shorten(&context, olica_arch_turn(arch));
-  if (arch->rope[0].query_growth != 0) shorten(&context, arch->rope[0].original_context);
+  const olica_rope *rope = olica_gguf_rope(arch, false);
+  bool both = rope->kind == OLICA_ROPE_LONG && row->factors == OLICA_GGUF_TWO_LISTS;
+  for (int l = 0; l < arch->layers && row->window == OLICA_GGUF_NEVER; l++)
+    shorten(&context, arch->layer[l].window);
+  if (!both) shorten(&context, olica_arch_turn(arch));
+  if (rope->query_growth != 0 && !row->growth) shorten(&context, rope->original_context);
   return context;
 }
 
-/* Returns what architectures llama and deci do not have, as the middle of a sentence; NULL: nothing. */
-static const char *missing(const olica_arch *arch) {
-  if (arch->qk_norm != OLICA_QK_NORM_NONE) return "norms of queries and keys";
-  if (arch->score_cap != 0) return "a cap on the scores of attention";
-  for (int l = 0; l < arch->layers; l++)
-    if (arch->layer[l].rope != 0) return "layers without RoPE or with another one";
-  if (arch->rope[0].dims != 0 && arch->rope[0].dims != arch->head) return "heads that turn in part";
-  if (arch->activation != OLICA_ACTIVATION_SILU) return "another activation than silu";
-  if (olica_arch_factor(arch->embedding_scale) != 1 || olica_arch_factor(arch->residual_scale) != 1 ||
-      olica_arch_factor(arch->logit_scale) != 1 || arch->logit_cap != 0)
-    return "factors of embedding, residual or logits";
-  return is_plain(arch->family) ? NULL : "all that this family computes";
-}
-
-olica_status olica_gguf_check(olica_export *e) {
+olica_status olica_gguf_check(olica_export *e, const olica_gguf_arch *row) {
   const olica_arch *arch = &e->source->arch;
-  if (missing(arch))
-    return olica_export_refuse(e,
-                               "family %s: architectures llama and deci of llama.cpp do not have %s: export "
-                               "hf:DIR, and have llama.cpp's convert_hf_to_gguf.py convert that",
-                               arch->family->name, missing(arch));
+  const olica_rope *rope = olica_gguf_rope(arch, false);
   for (int l = 0; l < arch->layers; l++) {
     const olica_layer_shape *shape = olica_export_shape(e, l);
     if (shape->kv_heads == 0 || olica_stock_ffn(shape) == 0)
       return olica_export_refuse(e,
-                                 "layer %d has no %s left, and llama.cpp's deci skips what follows then: "
+                                 "layer %d has no %s left, and llama.cpp's %s skips what follows then: "
                                  "export hf:DIR",
-                                 l, shape->kv_heads == 0 ? "heads" : "FFN neurons");
+                                 l, shape->kv_heads == 0 ? "heads" : "FFN neurons", row->name);
   }
-  if (context_of(arch) < arch->context)
+  if (context_of(row, arch) < arch->context)
     olica_export_note(e,
                       "context_length is %d in place of %d: up to there the model is the same, beyond it "
-                      "llama.cpp's llama has no sliding windows, and no RoPE that changes with the length",
-                      context_of(arch), arch->context);
+                      "llama.cpp's %s has no sliding windows, and no RoPE that changes with the length",
+                      context_of(row, arch), arch->context, row->name);
+  if (rope->kind == OLICA_ROPE_LONG && row->factors == OLICA_GGUF_TWO_LISTS)
+    olica_export_note(e,
+                      "llama.cpp takes longrope's second list when its context is longer than %.0f tokens, "
+                      "however short the text is",
+                      rope->original_context);
   return OLICA_OK;
 }
 
@@ -128,20 +111,9 @@ static void put_origin(const olica_export *e, olica_gguf *g) {
 
 /* ---- the architecture ---- */
 
-static bool is_uniform(const olica_export *e) {
-  const olica_layer_shape *first = olica_export_shape(e, 0);
-  for (int l = 1; l < e->source->arch.layers; l++) {
-    const olica_layer_shape *shape = olica_export_shape(e, l);
-    if (shape->kv_heads != first->kv_heads || shape->group != first->group ||
-        olica_stock_ffn(shape) != olica_stock_ffn(first))
-      return false;
-  }
-  return true;
-}
-
-void olica_gguf_general(olica_export *e, olica_gguf *g) {
+void olica_gguf_general(olica_export *e, const olica_gguf_arch *row, olica_gguf *g) {
   char label[32];
-  g->arch = is_uniform(e) ? "llama" : "deci";
+  g->arch = row->name;
   olica_gguf_text(g, "general.architecture", g->arch);
   olica_gguf_text(g, "general.type", "model");
   put_origin(e, g);
@@ -150,10 +122,6 @@ void olica_gguf_general(olica_export *e, olica_gguf *g) {
   olica_gguf_u32(g, "general.alignment", OLICA_GGUF_ALIGN);
   olica_gguf_u32(g, "general.file_type", file_types[e->type]);
   olica_gguf_u32(g, "general.quantization_version", QUANTIZATION_VERSION);
-}
-
-static int ffn_of(const olica_layer_shape *shape) {
-  return olica_stock_ffn(shape);
 }
 
 static int kv_heads_of(const olica_layer_shape *shape) {
@@ -181,41 +149,108 @@ static void put_layers(const olica_export *e, olica_gguf *g, const char *key,
   olica_memory_free(e->env, list);
 }
 
-static void put_rope(const olica_arch *arch, olica_gguf *g) {
-  const olica_rope *rope = &arch->rope[0];
-  olica_gguf_u32(g, "%.rope.dimension_count", (uint32_t)arch->head);
-  olica_gguf_f32(g, "%.rope.freq_base", rope->theta);
-  if (rope->kind != OLICA_ROPE_LINEAR) return;
-  olica_gguf_text(g, "%.rope.scaling.type", "linear");
-  olica_gguf_f32(g, "%.rope.scaling.factor", rope->factor);
+/* What stays of a magnitude of cosines and sines, besides the one that llama.cpp gives yarn by itself. */
+static double magnitude_of(const olica_rope *rope) {
+  double magnitude = rope->magnitude > 0 ? rope->magnitude : 1;
+  return rope->kind == OLICA_ROPE_YARN ? magnitude / (1 + 0.1 * log(rope->factor)) : magnitude;
 }
 
-void olica_gguf_model(olica_export *e, olica_gguf *g) {
+/* Scalings that need no factors of their own: llama.cpp makes the same frequencies. */
+static void put_scaling(const olica_gguf_arch *row, const olica_rope *rope, olica_gguf *g) {
+  bool linear = rope->kind == OLICA_ROPE_LINEAR;
+  bool yarn = rope->kind == OLICA_ROPE_YARN && row->factors != OLICA_GGUF_ONE_LIST;
+  bool two = rope->kind == OLICA_ROPE_LONG && row->factors == OLICA_GGUF_TWO_LISTS;
+  if (linear || yarn) {
+    olica_gguf_text(g, "%.rope.scaling.type", linear ? "linear" : "yarn");
+    olica_gguf_f32(g, "%.rope.scaling.factor", rope->factor);
+  }
+  if (yarn || two || (row->growth && rope->query_growth != 0))
+    olica_gguf_u32(g, "%.rope.scaling.original_context_length", (uint32_t)rope->original_context);
+  if ((yarn || two) && fabs(magnitude_of(rope) - 1) > 1e-7)
+    olica_gguf_f32(g, "%.rope.scaling.attn_factor", magnitude_of(rope));
+}
+
+static void put_rope(const olica_gguf_arch *row, const olica_arch *arch, olica_gguf *g) {
+  const olica_rope *rope = olica_gguf_rope(arch, false);
+  olica_gguf_u32(g, "%.rope.dimension_count", (uint32_t)olica_gguf_turns(rope, arch->head));
+  olica_gguf_f32(g, "%.rope.freq_base", rope->theta);
+  if (row->local == OLICA_GGUF_LOCAL_BASE && olica_gguf_window(arch) > 0)
+    olica_gguf_f32(g, "%.rope.freq_base_swa", olica_gguf_rope(arch, true)->theta);
+  put_scaling(row, rope, g);
+  if (row->growth && rope->query_growth != 0)
+    olica_gguf_f32(g, "%.attention.temperature_scale", rope->query_growth);
+}
+
+/* A model of an architecture with windows that has none gets one as long as its context. */
+static void put_window(olica_export *e, const olica_gguf_arch *row, olica_gguf *g) {
+  const olica_arch *arch = &e->source->arch;
+  int window = olica_gguf_window(arch);
+  bool *list, usual = true;
+  if (row->window == OLICA_GGUF_NEVER || (window == 0 && row->window == OLICA_GGUF_MAY)) return;
+  olica_gguf_u32(g, "%.attention.sliding_window", (uint32_t)(window > 0 ? window : arch->context));
+  if (window == 0) return;
+  list = olica_memory_get(e->env, "sliding_window_pattern", (size_t)arch->layers, sizeof *list);
+  if (!list) {
+    g->status = OLICA_ERR_MEMORY;
+    return;
+  }
+  for (int l = 0; l < arch->layers; l++) {
+    list[l] = arch->layer[l].window > 0;
+    usual = usual && list[l] == ((l + 1) % row->windows != 0);
+  }
+  if (!usual) olica_gguf_bools(g, "%.attention.sliding_window_pattern", list, (size_t)arch->layers);
+  olica_memory_free(e->env, list);
+}
+
+static void put_factors(const olica_gguf_arch *row, const olica_arch *arch, olica_gguf *g) {
+  double logits = olica_arch_factor(arch->logit_scale);
+  if (row->multipliers) {
+    olica_gguf_f32(g, "%.embedding_scale", arch->embedding_scale != 0 ? arch->embedding_scale : 1);
+    olica_gguf_f32(g, "%.residual_scale", olica_arch_factor(arch->residual_scale));
+  }
+  if (row->scale_key) olica_gguf_f32(g, "%.attention.scale", olica_arch_score_scale(arch));
+  if (row->logits != OLICA_GGUF_LOGITS_PLAIN)
+    olica_gguf_f32(g, "%.logit_scale", row->logits == OLICA_GGUF_LOGITS_DIVISOR ? 1 / logits : logits);
+  if (arch->score_cap != 0) olica_gguf_f32(g, "%.attn_logit_softcapping", arch->score_cap);
+  if (arch->logit_cap != 0) olica_gguf_f32(g, "%.final_logit_softcapping", arch->logit_cap);
+}
+
+void olica_gguf_model(olica_export *e, const olica_gguf_arch *row, olica_gguf *g) {
   const olica_arch *arch = &e->source->arch;
   olica_gguf_u32(g, "%.block_count", (uint32_t)arch->layers);
-  olica_gguf_u32(g, "%.context_length", (uint32_t)context_of(arch));
+  olica_gguf_u32(g, "%.context_length", (uint32_t)context_of(row, arch));
   olica_gguf_u32(g, "%.embedding_length", (uint32_t)arch->hidden);
-  put_layers(e, g, "%.feed_forward_length", ffn_of);
+  put_layers(e, g, "%.feed_forward_length", olica_stock_ffn);
   put_layers(e, g, "%.attention.head_count", olica_layer_shape_heads);
   put_layers(e, g, "%.attention.head_count_kv", kv_heads_of);
   olica_gguf_u32(g, "%.attention.key_length", (uint32_t)arch->head);
   olica_gguf_u32(g, "%.attention.value_length", (uint32_t)arch->head);
-  olica_gguf_f32(g, "%.attention.layer_norm_rms_epsilon", arch->eps);
+  olica_gguf_f32(
+      g, row->block.centred_norms ? "%.attention.layer_norm_epsilon" : "%.attention.layer_norm_rms_epsilon",
+      arch->eps);
   olica_gguf_u32(g, "%.vocab_size", (uint32_t)arch->vocabulary);
-  put_rope(arch, g);
+  put_rope(row, arch, g);
+  put_window(e, row, g);
+  put_factors(row, arch, g);
 }
 
-bool olica_gguf_has_factors(const olica_rope *rope) {
-  return rope->kind == OLICA_ROPE_LLAMA3 || rope->kind == OLICA_ROPE_YARN || rope->kind == OLICA_ROPE_LONG;
+bool olica_gguf_has_factors(const olica_gguf_arch *row, const olica_rope *rope) {
+  bool one = rope->kind == OLICA_ROPE_LLAMA3 || rope->kind == OLICA_ROPE_YARN;
+  return rope->kind == OLICA_ROPE_LONG || (one && row->factors == OLICA_GGUF_ONE_LIST);
 }
 
-float olica_gguf_rope_factor(const olica_rope *rope, int head, int i) {
-  return (float)(pow(rope->theta, -2.0 * i / head) / olica_rope_frequency(rope, head, 0, i));
+float olica_gguf_rope_factor(const olica_rope *rope, int head, int regime, int i) {
+  double plain = pow(rope->theta, -2.0 * i / olica_gguf_turns(rope, head));
+  return (float)(plain / olica_rope_frequency(rope, head, regime, i));
 }
 
-/* The magnitude of cosines and sines is in both queries and keys. */
-float olica_gguf_query_scale(const olica_arch *arch) {
-  double magnitude = arch->rope[0].magnitude > 0 ? arch->rope[0].magnitude : 1;
-  double scale = arch->score_scale > 0 ? arch->score_scale * sqrt(arch->head) : 1;
-  return (float)(scale * magnitude * magnitude);
+/* Where no key holds the magnitude of cosines and sines, it is in the queries: that of keys, too. */
+float olica_gguf_query_scale(const olica_gguf_arch *row, const olica_arch *arch) {
+  const olica_rope *rope = olica_gguf_rope(arch, false);
+  bool wide = row->wide > 0 && arch->layers == row->wide;
+  double magnitude = rope->magnitude > 0 ? rope->magnitude : 1;
+  double scores = arch->score_scale > 0 ? arch->score_scale : 1 / sqrt(arch->head);
+  double theirs = 1 / sqrt(wide ? arch->hidden / arch->heads : arch->head); /* whole numbers */
+  if (row->factors != OLICA_GGUF_ONE_LIST) magnitude = 1;
+  return (float)((row->scale_key ? 1 : scores / theirs) * magnitude * magnitude);
 }

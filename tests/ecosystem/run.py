@@ -6,7 +6,8 @@ transformers (oldest and newest that the docs name), CTranslate2, ONNX Runtime, 
 that is built here from the package registry, under build/ecosystem (the first time takes half an hour, most of it llama.cpp's
 compilation); --python takes one that is there already. Compared with the independent program in ../judge.py on the checkpoint, and
 with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. The tiny model of every family, pruned
-by refit, is opened from its hf directory in the newest transformers: perplexity to 1e-4. Prints a line for every
+by refit, is opened from its hf directory in the newest transformers, and from its GGUF file in llama.cpp: perplexity to 1e-4 (Gemma in
+llama.cpp 1e-3). Prints a line for every
 comparison, a Markdown table of sizes and speeds, and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
 refuses, is named and counts as failed."""
 import argparse, json, math, os, subprocess, sys
@@ -16,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers import BINARY, DEMO, ROOT, SHARED, mpirun, smollm2, write_config
-import judge
+import judge, tiny_model
 
 WORK = ROOT / "build" / "ecosystem"
 WORKER = Path(__file__).resolve().parent / "worker.py"
@@ -210,25 +211,63 @@ def check(name, way, pythons, count, table):
                 table.append(row_of(name, way, kind, tool, found))
 
 
-def check_family(place, python, count):
-    """The hf export of a tiny random model, pruned by refit with one width, has our perplexity in the newest transformers."""
-    what = f"{place.name}, refit uniform, hf, transformers-newest"
-    work = WORK / "families" / place.name
-    work.mkdir(parents=True, exist_ok=True)
-    rows = np.load(place / "ids.npy")
-    text = {"tokens": place / "ids.npy", "length": rows.shape[1]}
-    job = {"model": {"path": place}, "calibration": {**text, "samples": len(rows)}, "prune": {**WAYS["refit uniform"], "sparsity": 0.2}, "evaluate": text,
+def family_form(place, work):
+    """Some families have no file of llama.cpp's as they are there: the same model in the form that has one, or the place itself."""
+    config = json.loads((place / "config.json").read_text())
+    tensors = judge.read_safetensors(place / "model.safetensors")
+    if place.name in ("gemma", "gemma2", "cohere2"):
+        config["tie_word_embeddings"] = True
+        del tensors["lm_head.weight"]
+    elif place.name == "smollm3":
+        config["no_rope_layers"] = [1, 1, 1, 0]
+    elif place.name == "exaone4":
+        config.update(sliding_window=None, layer_types=["full_attention"] * config["num_hidden_layers"])
+    elif place.name == "phi3-partial-longrope":
+        config["sliding_window"] = None
+    elif place.name in ("mistral", "llama-longrope", "llama-dynamic"):  # the file's context ends before the windows do
+        return None
+    else:
+        return place
+    form = work / "form"
+    form.mkdir(exist_ok=True)
+    (form / "config.json").write_text(json.dumps(config))
+    (form / "model.safetensors").write_bytes(tiny_model.pack(tensors))
+    return form
+
+
+def prune_family(place, work, tokens, way):
+    """The checkpoint, and its perplexity."""
+    rows = np.load(tokens)
+    text = {"tokens": tokens, "length": rows.shape[1]}
+    job = {"model": {"path": place}, "calibration": {**text, "samples": len(rows)}, "prune": {**WAYS[way], "sparsity": 0.2}, "evaluate": text,
            "output": {"checkpoint": work / "pruned.h5", "report": work / "report.json", "dtype": "fp32", "overwrite": "yes"}}
-    try:
-        done = mpirun(2, "--quiet", write_config(work / "job.ini", job), timeout=3600)
-        if done.returncode != 0:
-            raise RuntimeError(last_line(done))
-        out = export(place, work / "pruned.h5", "hf")
-        theirs = perplexity(use(python, "transformers", out, place / "ids.npy", work / "found.npz")["logits"], rows)
-    except (RuntimeError, subprocess.TimeoutExpired) as error:
-        return count.say(False, f"{what}: {error}")
-    ours = json.loads((work / "report.json").read_text())["perplexity"]["pruned"]
-    count.say(abs(theirs / ours - 1) <= BOUND, f"{what}: perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e})")
+    done = mpirun(2, "--quiet", write_config(work / "job.ini", job), timeout=3600)
+    if done.returncode != 0:
+        raise RuntimeError(last_line(done))
+    return work / "pruned.h5", json.loads((work / "report.json").read_text())["perplexity"]["pruned"]
+
+
+def check_family(place, pythons, count):
+    """The hf export of a tiny random model, pruned by refit with one width, has our perplexity in the newest transformers; its GGUF
+    file has it in llama.cpp, whose table of gelu has 16 bits."""
+    tokens = place / "ids.npy"
+    rows = np.load(tokens)
+    for kind, tool in (("hf", "transformers-newest"), ("gguf", "llama.cpp")):
+        what = f"{place.name}, refit uniform, {kind}, {tool}"
+        work = WORK / "families" / place.name / kind
+        work.mkdir(parents=True, exist_ok=True)
+        form = place if kind == "hf" else family_form(place, work)
+        if tool not in pythons or not form:
+            continue
+        try:
+            checkpoint, ours = prune_family(form, work, tokens, "refit uniform")
+            out = export(form, checkpoint, kind)
+            theirs = perplexity(use(pythons[tool], ENVIRONMENTS[tool][1], out, tokens, work / "found.npz")["logits"], rows)
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            count.say(False, f"{what}: {error}")
+            continue
+        bound = 1e-3 if kind == "gguf" and place.name.startswith("gemma") else BOUND
+        count.say(abs(theirs / ours - 1) <= bound, f"{what}: perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e})")
 
 
 def main():
@@ -242,8 +281,8 @@ def main():
     count, table = Count(), []
     pythons = environments(dict(pair.split("=", 1) for pair in arguments.python), count)
     families = {"all": sorted(path.parent.name for path in SHARED.glob("families/*/config.json")), "none": []}
-    for name in families.get(arguments.families, arguments.families.split(",")) if "transformers-newest" in pythons else []:
-        check_family(SHARED / "families" / name, pythons["transformers-newest"], count)
+    for name in families.get(arguments.families, arguments.families.split(",")):
+        check_family(SHARED / "families" / name, pythons, count)
     for name in filter(None, arguments.models.split(",")):
         for way in arguments.ways.split(","):
             check(name, way, pythons, count, table)
