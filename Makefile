@@ -192,6 +192,13 @@ check-kill: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/kill_campaign.py $(KILLS) 1 $(JOB)
 
+# The tiny model of every family of ../shared, pruned by two methods: killed and restarted, evaluated, exported, opened in transformers
+# (FAMILIES='--families gemma2,phi3 --python PYTHON'): minutes.
+.PHONY: check-families
+check-families: deps-check
+	@$(MAKE) --no-print-directory all
+	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/family_campaign.py $(FAMILIES)
+
 # Hundreds of small jobs with a fault each, and the table of how they end: minutes.
 .PHONY: check-faults
 check-faults: deps-check
@@ -349,6 +356,7 @@ help:
 	@echo "make demo        install what is missing, build, prune the small model in input/demo"
 	@echo "make check       install what is missing, build, run all tests (PYTEST='-k npy' for some)"
 	@echo "make check-long  the same tests at more rank counts, back ends and kernels; the full-size model (minutes)"
+	@echo "make check-families   every family of ../shared pruned by two methods, killed, restarted, exported (half an hour)"
 	@echo "make check-ecosystem  exports in transformers, CTranslate2, ONNX Runtime, llama.cpp (network; half an hour)"
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"

@@ -301,6 +301,16 @@ def logits(g, ids):
     return cap * np.tanh(z / cap) if cap else z
 
 
+def perplexity(g, ids, length):
+    """Of rows of `length` tokens of ids read as one row."""
+    losses = []
+    for row in ids.reshape(-1)[:len(ids.reshape(-1)) // length * length].reshape(-1, length):
+        z = logits(g, row)[:-1]
+        z = z - z.max(-1, keepdims=True)
+        losses.append(np.log(np.exp(z).sum(-1)) - z[np.arange(length - 1), row[1:]])
+    return float(np.exp(np.mean(losses)))
+
+
 # ---- SentencePiece's tokens ------------------------------------------------------------------------------------
 
 def sentence_ids(g, text):

@@ -5,8 +5,10 @@ Their weights are large, so that every switch of a family moves the figure; `SWI
 import json, shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+import gguf_reader, judge, tiny_model
 from helpers import SHARED, mpirun, run_job, shared, write_config
 
 EXACT, SHORT = 1e-5, 1e-2  # of perplexities in fp32 and in bf16, relative
@@ -112,6 +114,131 @@ def test_switch(tmp_path, name):
     assert relative(perplexity(tmp_path, model, length), golden(case, length)) > 20 * EXACT
 
 
+# ---- switches that no key of a config turns off: the same numbers under another family, or other numbers ----
+
+def renamed(tensors, old, new):
+    for name in [name for name in tensors if old in name]:
+        tensors[name.replace(old, new)] = tensors.pop(name)
+
+
+def scaled(tensors, part, factor):
+    for name in tensors:
+        tensors[name] = tensors[name] * (factor if part in name else 1)
+
+
+def as_llama(config, tensors):
+    config["model_type"] = "llama"
+
+
+def as_qwen3(config, tensors):
+    config["model_type"] = "qwen3"
+    for part in ("query", "key"):
+        renamed(tensors, f"{part}_layernorm", f"{part[0]}_norm")
+
+
+def as_granite(embedding, one):
+    """Gemma's layer by Granite's switches: gains of 1 + w, and the factor of the embedding, are numbers there."""
+    def change(config, tensors):
+        config.update(model_type="granite", hidden_act="gelu_pytorch_tanh", attention_multiplier=config["head_dim"] ** -0.5, residual_multiplier=1.0,
+                      logits_scaling=1.0, embedding_multiplier=config["hidden_size"] ** 0.5 if embedding else 1.0)
+        for name in tensors:
+            tensors[name] = tensors[name] + (one if "norm" in name else 0)
+    return change
+
+
+def doubled(*parts):
+    return lambda config, tensors: [scaled(tensors, part, 2) for part in parts]
+
+
+def without(part):
+    return lambda config, tensors: scaled(tensors, part, 0)
+
+
+def shifted(config, tensors):
+    tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"] + 3
+
+
+def swapped(part, first, second):
+    """Two blocks of as many rows of fused tensors change places."""
+    def change(config, tensors):
+        for name in [name for name in tensors if part in name]:
+            x = tensors[name].copy()
+            x[first[0]:first[1]], x[second[0]:second[1]] = tensors[name][second[0]:second[1]], tensors[name][first[0]:first[1]]
+            tensors[name] = x
+    return change
+
+
+def is_tied(config, tensors):
+    config["tie_word_embeddings"] = True
+    del tensors["lm_head.weight"]
+
+
+# What is done to which model, and whether its perplexity stays: a program that ignored the switch would say the other.
+NUMBERS = {
+    "neighbours that turn": ("helium", as_llama, False),
+    "norms behind RoPE": ("hunyuan", as_qwen3, False),
+    "gemma's switches": ("gemma", as_granite(True, 1), True), "gains of 1 + w": ("gemma", as_granite(True, 0), False),
+    "scaled embedding": ("gemma", as_granite(False, 1), False),
+    "LayerNorm takes the mean away": ("cohere2", shifted, True), "RMSNorm does not": ("qwen3", shifted, False),
+    "norms behind, gemma2": ("gemma2", doubled("o_proj", "down_proj"), True), "norms behind, olmo2": ("olmo2", doubled("o_proj", "down_proj"), True),
+    "norms behind, exaone4": ("exaone4", doubled("o_proj", "down_proj"), True), "norms behind, glm4": ("glm4", doubled("o_proj", "down_proj"), True),
+    "no norms behind": ("qwen3", doubled("o_proj", "down_proj"), False), "norms before, gemma2": ("gemma2", without("pre_feedforward_layernorm"), False),
+    "norms of queries and keys, gemma3": ("gemma3", doubled("q_proj", "k_proj"), True), "over all heads": ("olmo2", doubled("q_proj", "k_proj"), True),
+    "none": ("llama-yarn", doubled("q_proj", "k_proj"), False), "norms of queries: gains": ("exaone4", doubled("q_norm"), False),
+    "biases": ("seed_oss", without("bias"), False), "biases, glm4": ("glm4", without("bias"), False), "tied heads": ("phi3", is_tied, False),
+    "keys and values fused": ("phi3", swapped("qkv_proj", (64, 96), (96, 128)), False), "gate and up fused": ("glm4", swapped("gate_up_proj", (0, 144), (144, 288)), False),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_switch_by_numbers(tmp_path, name):
+    case, change, stays = NUMBERS[name]
+    model, source = tmp_path / "model", shared("families", case)
+    config, tensors = json.loads((source / "config.json").read_text()), judge.read_safetensors(source / "model.safetensors")
+    change(config, tensors)
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "model.safetensors").write_bytes(tiny_model.pack(tensors))
+    shutil.copy(source / "ids.npy", model)
+    moved = relative(perplexity(tmp_path, model, 24), golden(case, 24))
+    assert moved < 2 * EXACT if stays else moved > 20 * EXACT, moved
+
+
+def test_structure(tmp_path):
+    """What only an architecture says: the independent reader of GGUF files has the number with the switch, and another without it."""
+    def sequential(g, layer, x, heads, kv_heads):
+        read = gguf_reader.norm(g, x, f"blk.{layer}.attn_norm")
+        x = x + gguf_reader.attention(g, layer, read, heads, kv_heads)
+        return x + gguf_reader.ffn(g, layer, gguf_reader.norm(g, x, f"blk.{layer}.attn_norm"))
+
+    def normed_first(g, layer, x, heads, kv_heads):
+        return block(g, layer, x / ((x * x).mean(-1, keepdims=True) ** 0.5), heads, kv_heads)
+
+    def ungated(g, layer, x):
+        up = gguf_reader.linear(g, layer, "ffn_up", x)
+        return gguf_reader.linear(g, layer, "ffn_down", gguf_reader.silu(up) * up)
+    block = gguf_reader.block
+    rows = [("cohere2", is_tied, {"block": sequential}), ("olmo2", None, {"block": normed_first}), ("arcee", None, {"ffn": ungated}), ("qwen3", None, {"ffn": ungated})]
+    for case, change, otherwise in rows:
+        model = tmp_path / case
+        shutil.copytree(shared("families", case), model)
+        if change:
+            config, tensors = json.loads((model / "config.json").read_text()), judge.read_safetensors(model / "model.safetensors")
+            change(config, tensors)
+            (model / "config.json").write_text(json.dumps(config))
+            (model / "model.safetensors").write_bytes(tiny_model.pack(tensors))
+        done = mpirun(1, "--export", f"gguf:{tmp_path / case}.gguf", model)
+        assert done.returncode == 0, done.stderr
+        g, ids = gguf_reader.Gguf(tmp_path / f"{case}.gguf"), np.load(model / "ids.npy")[:3]
+        value = gguf_reader.perplexity(g, ids, 24)
+        np.save(model / "ids.npy", ids)
+        assert relative(perplexity(tmp_path, model, 24, name=case), value) < EXACT
+        with pytest.MonkeyPatch.context() as patch:
+            for name, function in otherwise.items():
+                patch.setattr(gguf_reader, name, function)
+            assert relative(gguf_reader.perplexity(g, ids, 24), value) > 100 * EXACT, case
+
+
 # Keys that a config leaves out, and the values of the class in transformers 5.
 DEFAULTS = {
     "ministral3": {"rms_norm_eps": 1e-5,
@@ -186,6 +313,31 @@ def test_prune(tmp_path, name, method):
     again = run_job(tmp_path, 1, {"model": {"path": tmp_path / "pruned.h5"}, "prune": {"method": "none"},
                                   "evaluate": {"tokens": ids, "length": 24}}, name="again")
     assert relative(again["perplexity"]["model"], values["pruned"]) < 1e-10
+
+
+@pytest.mark.parametrize("name, method", [("gemma2", "olica"), ("cohere2", "refit"), ("phi3", "olica")])
+def test_stopped_exported(tmp_path, name, method):
+    """Stopped twice and started again the job ends with the same tensors; its hf export has the printed perplexity. All families, killed:
+    `make check-families`."""
+    ids, jobs = shared("families", name, "ids.npy"), {}
+    for job in ("whole", "stopped"):
+        jobs[job] = tmp_path / job
+        jobs[job].mkdir()
+        config = write_config(jobs[job] / "job.ini", {
+            "model": {"path": shared("families", name)}, "prune": {"method": method, "sparsity": 0.2, **({"mlp_num": 0} if method == "olica" else {})},
+            "calibration": {"tokens": ids, "samples": 24, "length": 96}, "evaluate": {"tokens": ids, "length": 24},
+            "output": {"checkpoint": jobs[job] / "pruned.h5", "report": jobs[job] / "report.json"}, "restart": {"cost": 1}})
+        for ranks in (1, 3) if job == "stopped" else ():
+            assert mpirun(ranks, "--set", "run.walltime=00:00:01", config).returncode == 75
+        done = mpirun(2, config)
+        assert done.returncode == 0 and ("going on from layer" in done.stderr) == (job == "stopped"), done.stderr
+    whole, again = (judge.load_checkpoint(jobs[job] / "pruned.h5").w for job in jobs)
+    assert whole.keys() == again.keys() and all(np.array_equal(whole[key], again[key]) for key in whole)
+    done = mpirun(2, "--export", f"hf:{tmp_path / 'hf'}", jobs["stopped"] / "pruned.h5")
+    assert done.returncode == 0, done.stderr
+    shutil.copy(ids, tmp_path / "hf")
+    printed = json.loads((jobs["whole"] / "report.json").read_text())["perplexity"]["pruned"]
+    assert relative(perplexity(tmp_path, tmp_path / "hf", 24), printed) < 1e-6
 
 
 @pytest.mark.parametrize("name", [name for name in BLOCKS if name in CASES] or ["none"])

@@ -103,15 +103,6 @@ def test_forms(form, tmp_path):
     assert g.keys["general.name"] == "model" and g.get("context_length") == 32 and g.get("vocab_size") == 64
 
 
-def perplexity(g, ids, length):
-    losses = []
-    for row in ids.reshape(-1)[:len(ids.reshape(-1)) // length * length].reshape(-1, length):
-        z = gguf_reader.logits(g, row)[:-1]
-        z = z - z.max(-1, keepdims=True)
-        losses.append(np.log(np.exp(z).sum(-1)) - z[np.arange(length - 1), row[1:]])
-    return float(np.exp(np.mean(losses)))
-
-
 # Architecture, and the longer of the two lengths that the file's context takes. The other five: VARIANTS, REFUSED.
 FAMILIES = {
     "arcee": ("arcee", 96), "gemma3": ("gemma3", 96), "glm4": ("glm4", 96),
@@ -130,7 +121,7 @@ def test_families(family, tmp_path):
     longest = max([length for length in (24, 96) if length <= g.get("context_length")], default=0)
     assert longest == expected[1]
     if longest:
-        assert perplexity(g, ids, longest) == pytest.approx(golden[f"perplexity_{longest}"], rel=1e-5)
+        assert gguf_reader.perplexity(g, ids, longest) == pytest.approx(golden[f"perplexity_{longest}"], rel=1e-5)
 
 
 def tied(config, tensors):
@@ -208,7 +199,7 @@ def check_perplexities(g, directory, model, ids, lengths):
     for length in lengths:
         report = run_job(directory, 1, {"model": {"path": model}, "prune": {"method": "none"},
                                         "evaluate": {"tokens": model / "ids.npy", "length": length}}, name=f"of{length}")
-        assert perplexity(g, ids, length) == pytest.approx(report["perplexity"]["model"], rel=2e-6)
+        assert gguf_reader.perplexity(g, ids, length) == pytest.approx(report["perplexity"]["model"], rel=2e-6)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
