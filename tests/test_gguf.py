@@ -10,6 +10,7 @@ import pytest
 import gguf_reader
 import judge
 import tiny_model
+import tokenizer_families as F
 from helpers import BINARY, HANGS, environment, mpirun, run_job, shared
 
 CLOSE = 1e-5  # of logits, relative to their largest
@@ -355,7 +356,10 @@ PRE = [(GPT2, False, "gpt-2"), (steps({"type": "Digits", "individual_digits": Tr
        (steps(split(LLAMA3_PATTERN.replace("\\r\\n", "\r\n")), BYTES), True, "llama-bpe"),
        (steps(split(LLAMA3_PATTERN.replace("{1,3}", "")), BYTES), False, "qwen2"), (steps(split(TEKKEN_PATTERN), BYTES), True, "tekken"),
        (steps({"type": "Digits", "individual_digits": False}, GPT2), False, "default"), (steps(split("a"), BYTES), False, "default"),
-       (steps(split(LLAMA3_PATTERN, invert=True), BYTES), False, "default"), (BYTES, False, "default")]
+       (steps(split(LLAMA3_PATTERN, invert=True), BYTES), False, "default"), (BYTES, False, "default"), (F.split(F.SEED), False, "seed-coder"),
+       (F.split(F.EXAONE), False, "exaone-moe"), (F.split(F.THOUSANDS, F.O200K), False, "tiny_aya"), (F.split(*F.DEEPSEEK), False, "deepseek-v3"),
+       (F.split(F.QWEN35), False, "qwen35"), (F.split(F.O200K), False, "gpt-4o"), (F.split("\\p{N}{1,3}", F.CL100K % "+"), True, "minicpm5"),
+       (F.split(F.KIMI), False, "default")]
 
 
 def letters():
@@ -383,6 +387,7 @@ def test_pre_tokenizers(tmp_path):
         g, told = export(model, tmp_path / f"{i}.gguf")
         assert g.keys["tokenizer.ggml.pre"] == expected, pre
         assert ("no pre-tokenizer like" in told) == (expected == "default")
+        assert ("capitals beyond ASCII" in told) == (expected in ("tekken", "gpt-4o"))
         assert g.keys["tokenizer.ggml.merges"] == ["Ġ t", "h e", "Ġt he"]
     model = byte_level(tmp_path / "other", {"ignore_merges": True})
     assert "takes ignore_merges for false" in export(model, tmp_path / "other.gguf")[1]

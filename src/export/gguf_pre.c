@@ -23,21 +23,35 @@ enum { STEPS = 4 };
 typedef struct row {
   const char *name;
   bool ignore_merges; /* what llama.cpp does under this name */
+  bool other_letters; /* llama.cpp's pattern is not the file's for all letters */
   const char *step[STEPS];
 } row;
 
 /* Names with the same steps are one to llama.cpp: one of them stands here. */
 static const row rows[] = {
-    {"gpt-2", false, {GPT2}},
-    {"smollm", false, {DIGITS, GPT2}},
-    {"smollm", false, {"\\p{N}", GPT2}},
-    {"llama-bpe", true, {CL100K("\\p{N}{1,3}"), BYTES}},
-    {"dbrx", false, {CL100K("\\p{N}{1,3}"), BYTES}},
-    {"qwen2", false, {CL100K("\\p{N}"), BYTES}},
-    {"qwen35", false, {OLICA_PATTERN_MARKS, BYTES}},
-    {"tekken", true, {CASED("", "\\p{N}"), BYTES}},
-    {"gpt-4o", false, {CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), BYTES}},
+    {"gpt-2", false, false, {GPT2}},
+    {"smollm", false, false, {DIGITS, GPT2}},
+    {"smollm", false, false, {"\\p{N}", GPT2}},
+    {"llama-bpe", true, false, {CL100K("\\p{N}{1,3}"), BYTES}},
+    {"dbrx", false, false, {CL100K("\\p{N}{1,3}"), BYTES}},
+    {"qwen2", false, false, {CL100K("\\p{N}"), BYTES}},
+    {"qwen35", false, false, {OLICA_PATTERN_MARKS, BYTES}},
+    {"tekken", true, true, {CASED("", "\\p{N}"), BYTES}},
+    {"gpt-4o", false, true, {CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), BYTES}},
+    {"tiny_aya", false, false, {"\\d{1,3}(?=(?:\\d{3})*\\b)", CASED(CONTRACTIONS "?", "\\p{N}{1,3}"), BYTES}},
+    {"seed-coder",
+     false,
+     false,
+     {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+" BEHIND, BYTES}},
+    {"exaone-moe",
+     false,
+     false,
+     {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| "
+                   "?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+",
+      BYTES}},
+    {"minicpm5", true, false, {"\\p{N}{1,3}", CL100K("\\p{N}+"), BYTES}},
     {"deepseek-v3",
+     false,
      false,
      {"\\p{N}{1,3}", "[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+",
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
@@ -123,16 +137,16 @@ static bool same_steps(const row *r, const char *const *step, int count) {
   return true;
 }
 
-const char *olica_gguf_pre(const json_t *pre_tokenizer, bool ignore_merges, bool *exact) {
-  const char *step[STEPS] = {0}, *other = NULL;
+olica_gguf_pre_name olica_gguf_pre(const json_t *pre_tokenizer, bool ignore_merges) {
+  const char *step[STEPS] = {0};
+  const row *other = NULL;
   int count = 0;
-  *exact = true;
-  if (!list_steps(pre_tokenizer, step, &count)) return NULL;
+  if (!list_steps(pre_tokenizer, step, &count)) return (olica_gguf_pre_name){0};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     if (!same_steps(&rows[i], step, count)) continue;
-    if (rows[i].ignore_merges == ignore_merges) return rows[i].name;
-    if (!other) other = rows[i].name;
+    if (rows[i].ignore_merges == ignore_merges)
+      return (olica_gguf_pre_name){rows[i].name, false, rows[i].other_letters};
+    if (!other) other = &rows[i];
   }
-  *exact = other == NULL;
-  return other;
+  return other ? (olica_gguf_pre_name){other->name, true, other->other_letters} : (olica_gguf_pre_name){0};
 }

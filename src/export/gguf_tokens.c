@@ -153,20 +153,23 @@ static void put_merges(tokens *t) {
 /* ---- what llama.cpp does otherwise ---- */
 
 static const char *pre_of(tokens *t) {
-  const json_t *steps = json_object_get(t->file, "pre_tokenizer");
-  bool exact;
-  const char *pre = olica_gguf_pre(steps, t->list.ignore_merges, &exact);
-  if (!pre)
+  olica_gguf_pre_name pre = olica_gguf_pre(json_object_get(t->file, "pre_tokenizer"), t->list.ignore_merges);
+  if (!pre.name)
     olica_export_note(t->e,
                       "llama.cpp has no pre-tokenizer like tokenizer.json's: tokenizer.ggml.pre is "
                       "\"default\", which divides some texts otherwise; exact ids come from this program's "
                       "--tokenize or from the tokenizers package");
-  else if (!exact)
+  if (pre.other_merges)
     olica_export_note(t->e,
                       "tokenizer.ggml.pre is \"%s\", whose steps are tokenizer.json's, but it takes "
                       "ignore_merges for %s: a few words may get other ids in llama.cpp",
-                      pre, t->list.ignore_merges ? "false" : "true");
-  return pre ? pre : "default";
+                      pre.name, t->list.ignore_merges ? "false" : "true");
+  if (pre.other_letters)
+    olica_export_note(t->e,
+                      "tokenizer.ggml.pre is \"%s\", for which llama.cpp takes marks, and capitals beyond "
+                      "ASCII, otherwise than tokenizer.json: words with them may get other ids there",
+                      pre.name);
+  return pre.name ? pre.name : "default";
 }
 
 static void tell_bytes(tokens *t) {

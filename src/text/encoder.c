@@ -108,6 +108,13 @@ static olica_status check_vocabulary(olica_encoder *encoder) {
   return OLICA_OK;
 }
 
+static olica_status fill(olica_encoder *encoder, const olica_bundle *bundle) {
+  OLICA_TRY(parse(encoder, bundle));
+  OLICA_TRY(compare(encoder, bundle)); /* compares the files before settings are applied */
+  OLICA_TRY(surround(encoder, bundle));
+  return check_vocabulary(encoder);
+}
+
 olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int64_t vocabulary, int32_t bos,
                                 olica_encoder **out) {
   if (!olica_bundle_holds(bundle)) return no_tokenizer(env, bundle);
@@ -116,12 +123,12 @@ olica_status olica_encoder_open(olica_env *env, const olica_bundle *bundle, int6
   encoder->env = env;
   encoder->vocabulary = vocabulary;
   encoder->bos = bos;
-  OLICA_TRY(parse(encoder, bundle));
-  OLICA_TRY(compare(encoder, bundle)); /* compares the files before settings are applied */
-  OLICA_TRY(surround(encoder, bundle));
-  OLICA_TRY(check_vocabulary(encoder));
-  *out = encoder;
-  return OLICA_OK;
+  olica_status status = fill(encoder, bundle);
+  if (status != OLICA_OK)
+    olica_encoder_close(encoder);
+  else
+    *out = encoder;
+  return status;
 }
 
 /* "<s> (id 1)", "nothing", "<s> (id 1) and more" */
