@@ -102,6 +102,10 @@ JSON_CASES = {  # ..., and what a warning says; "" is silence
     "others' space": ({"tokenizer_class": "PreTrainedTokenizerFast", "add_prefix_space": True} | NAMES, None, None, PLAIN,
                       [1, 49, 80, 349, 431, 262, 789], "add_prefix_space = true is not followed"),
     "special, new": (LLAMA | NAMES | {"pad_token": "[PAD]"}, None, None, "[PAD]a", [1, 2048, 67], ""),
+    "class's pad": ({"tokenizer_class": "Qwen2Tokenizer"} | NAMES, None, None, "a<|endoftext|>b <pad> c", [1, 67, 2048, 68, 223, 30, 82, 407, 32, 282],
+                    "Qwen2Tokenizer has a pipeline of its own"),
+    "another's": ({"tokenizer_class": "GemmaTokenizerFast"} | NAMES, None, None, "a<|endoftext|>b <pad> c",
+                  [1, 67, 30, 94, 1112, 613, 86, 71, 90, 86, 94, 32, 68, 223, 2048, 282], "GemmaTokenizer has a pipeline of its own"),
     "decoder": (LLAMA | NAMES | {"added_tokens_decoder": BYTES}, None, None, "lead<|x|>er <|x|> er",
                 [1, 722, 70, 30, 94, 90, 94, 32, 269, 223, 2049, 223, 269], ""),
     "decoder's flags": (LLAMA | NAMES | {"added_tokens_decoder": BYTES}, None, None, "a <s> b </s> <unk> c", [1, 67, 223, 1, 68, 2, 223, 0, 282], ""),
@@ -239,6 +243,7 @@ def test_other_kinds(names, tmp_path):
         (tmp_path / "d" / name).write_text("{}")
     _, log = tokenize(tmp_path / "d", "a", code=3, ranks=2)
     assert ", ".join(names) + ", which is not read" in log and "save_pretrained" in log
+    assert (("TokenizersBackend" if "tekken.json" in names else "AutoTokenizer") + ".from_pretrained") in log
 
 
 def test_tiktoken(tmp_path):

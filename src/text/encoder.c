@@ -5,15 +5,18 @@
 
 #include "surroundings.h"
 
+/* tekken.json: AutoTokenizer would take mistral-common, which writes no tokenizer.json. */
 static olica_status no_tokenizer(olica_env *env, const olica_bundle *bundle) {
+  bool tekken = bundle->other && strstr(bundle->other, "tekken.json");
   if (bundle->other)
     return olica_error_set(
         env, OLICA_ERR_INPUT,
-        "%s: has neither tokenizer.json nor tokenizer.model, but %s, which is not read: transformers makes a "
-        "tokenizer.json of it (AutoTokenizer.from_pretrained(...).save_pretrained(...)), or [model] "
+        "%s: has neither tokenizer.json nor tokenizer.model, but %s, which is not read: %s makes a "
+        "tokenizer.json of it (%s.from_pretrained(...).save_pretrained(...)), or [model] "
         "tokenizer "
         "names another directory",
-        bundle->place, bundle->other);
+        bundle->place, bundle->other, tekken ? "transformers 5 with mistral-common" : "transformers",
+        tekken ? "TokenizersBackend" : "AutoTokenizer");
   return olica_error_set(env, OLICA_ERR_INPUT,
                          "%s: has neither tokenizer.json nor tokenizer.model, expected one of them for text "
                          "([model] tokenizer names another directory)",

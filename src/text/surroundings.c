@@ -10,7 +10,7 @@
 /* The keys that name tokens, in the order in which transformers adds new tokens. */
 static const char *const keys[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                    "pad_token", "cls_token", "mask_token"};
-enum { KEYS = sizeof keys / sizeof *keys, TEXT = 40 };
+enum { PAD = 4, KEYS = sizeof keys / sizeof *keys, TEXT = 40 };
 
 void olica_surroundings_warn(olica_env *env, const char *format, ...) {
   if (!env->log.speaks) return;
@@ -214,22 +214,24 @@ static olica_status read_list(olica_surroundings *s, const char *key) {
   return OLICA_OK;
 }
 
-/* If no file has the key, the class's default names the token. */
-static olica_status name_by_class(olica_surroundings *s, int role) {
-  const char *own = s->kind->role[role];
-  if (s->role[role].said || !own) return OLICA_OK;
-  s->role[role].text = (olica_span){own, strlen(own)};
-  return keep(s, &(olica_added_token){.text = s->role[role].text, .id = -1, .special = true});
+static olica_status keep_default(olica_surroundings *s, const char *text, olica_span *kept) {
+  *kept = (olica_span){text, strlen(text)};
+  return keep(s, &(olica_added_token){.text = *kept, .id = -1, .special = true});
+}
+
+/* Reads the token of key i; if no file has the key, the class's default names it. */
+static olica_status read_role(olica_surroundings *s, int i, bool is_model) {
+  olica_role_name name = {0};
+  OLICA_TRY(read_key(s, keys[i], &name));
+  const char *own = i == PAD ? s->kind->pad : i < OLICA_ROLES && !is_model ? s->kind->role[i] : NULL;
+  if (!name.said && own)
+    OLICA_TRY(keep_default(s, own, &name.text)); /* a tokenizer.model names its own roles */
+  if (i < OLICA_ROLES) s->role[i] = name;
+  return OLICA_OK;
 }
 
 static olica_status read_roles(olica_surroundings *s, bool is_model) {
-  for (int i = 0; i < KEYS; i++) {
-    olica_role_name name = {0};
-    OLICA_TRY(read_key(s, keys[i], &name));
-    if (i >= OLICA_ROLES) continue;
-    s->role[i] = name;
-    if (!is_model) OLICA_TRY(name_by_class(s, i)); /* a tokenizer.model names its own */
-  }
+  for (int i = 0; i < KEYS; i++) OLICA_TRY(read_role(s, i, is_model));
   OLICA_TRY(read_list(s, "additional_special_tokens"));
   return read_list(s, "extra_special_tokens");
 }

@@ -31,6 +31,7 @@ typedef struct olica_tokenizer_class {
   bool splits;              /* special tokens inside a text are plain text, unless a key says otherwise */
   olica_prefix_kind prefix; /* treatment of add_prefix_space */
   const char *role[OLICA_ROLES]; /* default tokens; NULL: none */
+  const char *pad;               /* likewise */
 } olica_tokenizer_class;
 
 /* bos_token and so on. */
