@@ -59,6 +59,7 @@ deps_fuzz  = clang libclang-rt-dev libomp-dev
 deps_tidy  = clang-format clang-tidy cppcheck shellcheck
 deps_slurm = slurm-wlm munge
 deps_nodes = iproute2
+deps_ecosystem = python3-venv chromium gnuplot-nox
 
 .PHONY: all
 all: $(O)/olica_mpi
@@ -182,6 +183,7 @@ check-full: deps-check
 # time, most of it llama.cpp's compilation. ECOSYSTEM='--models demo --python llama.cpp=PYTHON': see tests/ecosystem/run.py.
 .PHONY: check-ecosystem
 check-ecosystem: deps-check
+	@tests/install-deps $(deps_ecosystem)
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/ecosystem/run.py $(ECOSYSTEM)
 
@@ -235,8 +237,8 @@ bench-scaling: deps-check
 # to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json; and Olica's
 # published Python code beside this program (BENCH='--code CHECKOUT --python PYTHON').
 BENCH =
-.PHONY: bench-7b bench-model bench-published
-bench-7b bench-model bench-published: deps-check
+.PHONY: bench-7b bench-export bench-model bench-published
+bench-7b bench-export bench-model bench-published: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
 
@@ -366,6 +368,7 @@ help:
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
+	@echo "make bench-export  the rate at which exports are written, beside the disk's"
 	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
 	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON')"
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"

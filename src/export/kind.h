@@ -38,7 +38,7 @@ typedef struct olica_export_file {
   int64_t data;  /* bytes of the tensors, with gaps between them */
   char *head;    /* counted memory */
   size_t head_bytes;
-  uint32_t crc; /* of the whole file */
+  uint32_t crc; /* of the whole file; of a directory alone */
 } olica_export_file;
 
 typedef struct olica_export_kind {

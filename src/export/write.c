@@ -95,8 +95,8 @@ olica_status olica_export_place(olica_export *e) {
 /* Counts the numbers that become 0: those below half of the type's smallest number. */
 static double vanishing(olica_export_type type, const float *x, size_t n) {
   float least = type == OLICA_EXPORT_FP16 ? 0x1p-25f : type == OLICA_EXPORT_BF16 ? 0x1p-134f : 0;
-  double count = 0;
-  for (size_t i = 0; i < n; i++) count += x[i] != 0 && fabsf(x[i]) <= least;
+  unsigned count = 0; /* n is at most a block's */
+  for (size_t i = 0; i < n; i++) count += (unsigned)(x[i] != 0) & (unsigned)(fabsf(x[i]) <= least);
   return count;
 }
 
@@ -150,8 +150,10 @@ static olica_status write_block(writer *w, const olica_export_item *item, int64_
   if (item->fill(e, item, first, count, w->rows) != OLICA_OK)
     return olica_error_context(e->env, "%s: ", item->name);
   OLICA_TRY(olica_export_encode(e, item, first, w->rows, (size_t)(count * item->shape[1]), w->raw));
-  uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)w->raw, (size_t)bytes);
-  file->crc ^= (uint32_t)crc32_combine(crc, 0, (z_off_t)(file->data - begin - bytes));
+  if (e->kind->directory) {
+    uint32_t crc = (uint32_t)crc32_z(0, (const unsigned char *)w->raw, (size_t)bytes);
+    file->crc ^= (uint32_t)crc32_combine(crc, 0, (z_off_t)(file->data - begin - bytes));
+  }
   return olica_file_write(e->env, w->fd[item->file], olica_export_file_path(e, file->name, path),
                           (int64_t)file->head_bytes + begin, w->raw, (size_t)bytes);
 }

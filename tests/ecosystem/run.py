@@ -8,16 +8,16 @@ compilation); --python takes one that is there already. Compared with the indepe
 with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. The tiny model of every family, pruned
 by refit, is opened from its hf directory in the newest transformers, and from its GGUF file in llama.cpp: perplexity to 1e-4 (Gemma in
 llama.cpp 1e-3). Prints a line for every
-comparison, a Markdown table of sizes and speeds, and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
-refuses, is named and counts as failed."""
-import argparse, json, math, os, subprocess, sys
+comparison, a Markdown table of sizes and speeds (of --speed-rounds in which all exports take turns; 0: none), and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
+refuses, is named and counts as failed. The page of the demo's reports is looked at in Chromium (browser.py); its pictures stay there."""
+import argparse, json, math, os, statistics, subprocess, sys
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from helpers import BINARY, DEMO, ROOT, SHARED, mpirun, smollm2, write_config
-import judge, tiny_model
+import browser, judge, tiny_model
 
 WORK = ROOT / "build" / "ecosystem"
 WORKER = Path(__file__).resolve().parent / "worker.py"
@@ -157,8 +157,8 @@ def perplexity(logits, rows):
 
 # ---- tools ----
 
-def use(python, tool, export, tokens, out):
-    done = subprocess.run([python, WORKER, tool, export, tokens, out, str(THREADS)], capture_output=True, text=True, timeout=3600,
+def use(python, tool, export, tokens, out, what="compare"):
+    done = subprocess.run([python, WORKER, tool, export, tokens, out, str(THREADS), what], capture_output=True, text=True, timeout=3600,
                           env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_MODULES_CACHE": str(WORK / "modules"), "OMP_WAIT_POLICY": "passive"})
     if done.returncode != 0:
         raise RuntimeError(last_line(done))
@@ -174,13 +174,20 @@ def compare(count, what, found, logits, greedy, ours, rows):
               f"{what}: logits {difference:.1e}, perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e}), greedy tokens {same}/{NEW}")
 
 
-def row_of(name, way, kind, tool, found):
-    speed = f"{float(found['prompt']):.0f} | {float(found['decode']):.1f}"
-    parameters = f"{int(found['parameters']) / 1e6:.2f} M" if found["parameters"] else ""
-    return f"| {name} | {way} | {kind} | {tool} | {parameters} | {int(found['bytes']) / 2**20:.1f} | {int(found['resident']) / 2**20:.0f} | {speed} |"
+def measure(exports, rounds):
+    """The table's rows: medians of rounds in which every export takes its turn, so that what else runs slows all of them."""
+    seen = {export[:4]: [] for export in exports}
+    for _ in range(rounds):
+        for name, way, kind, tool, python, out, tokens in exports:
+            seen[name, way, kind, tool].append(dict(use(python, ENVIRONMENTS[tool][1], out, tokens, out.parent / "found.npz", "speed")))
+    for (name, way, kind, tool), found in seen.items():
+        median = lambda key: statistics.median(float(one[key]) for one in found)
+        parameters = f"{median('parameters') / 1e6:.2f} M" if median("parameters") else ""
+        yield (f"| {name} | {way} | {kind} | {tool} | {parameters} | {median('bytes') / 2**20:.1f} | {median('resident') / 2**20:.0f} | "
+               f"{median('prompt'):.0f} | {median('decode'):.1f} |")
 
 
-def check(name, way, pythons, count, table):
+def check(name, way, pythons, count, exports):
     try:
         source, checkpoint, report, tokens = prune(name, way)
     except RuntimeError as error:
@@ -208,7 +215,7 @@ def check(name, way, pythons, count, table):
                 continue
             compare(count, what, found, logits, greedy, ours, rows)
             if tool in ("transformers-newest", "llama.cpp"):
-                table.append(row_of(name, way, kind, tool, found))
+                exports.append((name, way, kind, tool, pythons[tool], out, tokens))
 
 
 def family_form(place, work):
@@ -270,24 +277,40 @@ def check_family(place, pythons, count):
         count.say(abs(theirs / ours - 1) <= bound, f"{what}: perplexity {theirs:.6f} (ours {ours:.6f}, {abs(theirs / ours - 1):.1e})")
 
 
+def check_page(count):
+    """The page that --plot makes of the demo's reports."""
+    page, reports = WORK / "page", sorted(WORK.glob("demo/*/report.json"))
+    reports = [report for report in reports if report.parent.name != DENSE]
+    if not reports:
+        return
+    subprocess.run(["rm", "-rf", page])
+    done = mpirun(1, "--plot", page, *reports)
+    if done.returncode != 0:
+        return count.say(False, f"--plot: {last_line(done)}")
+    browser.check(count, page / "index.html")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default="demo,SmolLM2-135M")
     parser.add_argument("--ways", default=",".join([*WAYS, DENSE]))
     parser.add_argument("--families", default="all", help="of ../shared/families: all, none or names with commas")
+    parser.add_argument("--speed-rounds", type=int, default=3)
     parser.add_argument("--python", action="append", default=[], help="NAME=PATH of a tool's environment that is there already")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    count, table = Count(), []
+    count, exports = Count(), []
     pythons = environments(dict(pair.split("=", 1) for pair in arguments.python), count)
     families = {"all": sorted(path.parent.name for path in SHARED.glob("families/*/config.json")), "none": []}
     for name in families.get(arguments.families, arguments.families.split(",")):
         check_family(SHARED / "families" / name, pythons, count)
     for name in filter(None, arguments.models.split(",")):
         for way in arguments.ways.split(","):
-            check(name, way, pythons, count, table)
-    print("\n| model | pruned by | export | tool | parameters | files, MiB | resident, MiB | prompt, tokens/s | decode, tokens/s |\n|---|---|---|---|---:|---:|---:|---:|---:|")
-    print("\n".join(table))
+            check(name, way, pythons, count, exports)
+    check_page(count)
+    print(f"\nfp32, {THREADS} threads, load {os.getloadavg()[0]:.1f} before\n\n| model | pruned by | export | tool | parameters | files, MiB | resident, MiB | prompt, tokens/s | decode, tokens/s |\n|---|---|---|---|---:|---:|---:|---:|---:|")
+    for row in measure(exports, arguments.speed_rounds) if arguments.speed_rounds else []:
+        print(row, flush=True)
     print(f"\n{count.passed} passed, {count.failed} failed")
     return count.failed > 0
 
