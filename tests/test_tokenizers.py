@@ -39,3 +39,18 @@ def test_sentencepiece_of_gemma(tmp_path):
     text.write_bytes(text_of(FAMILIES["gemma3"]["tokens"], last=b""))
     expected = one["expected"]
     assert list(map(int, run("--tokenize", tmp_path, text, "--special").stdout.split())) == expected["before"] + expected["ids"]
+
+
+@pytest.mark.parametrize("written, told", [("\v", False), ("<0x0b>", True)])
+def test_byte_written_as_itself(written, told, tmp_path):
+    """Gemma's tokenizer.json has the tabulator where its tokenizer.model has <0x09>: the same ids, so nothing is told."""
+    assemble(DATA["models"], FAMILIES["gemma3"], tmp_path / "d")
+    shutil.copy(Path(__file__).parent / "tokenizers" / "gemma.model", tmp_path / "d" / "tokenizer.model")
+    path, text = tmp_path / "d" / "tokenizer.json", tmp_path / "text"
+    path.write_text(path.read_text().replace('"<0x0B>"', json.dumps(written)))
+    text.write_bytes(b"a\vb")
+    done = run("--tokenize", tmp_path / "d", text)
+    assert ("tokenizer.model beside it has other tokens" in done.stderr) == told, done.stderr
+    if not told:
+        path.unlink()
+        assert run("--tokenize", tmp_path / "d", text).stdout == done.stdout
