@@ -114,11 +114,13 @@ FAMILIES = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family, tmp_path):
-    """Models of other forms as transformers evaluates them, up to the context that the file names."""
+    """Models of other forms as transformers evaluates them, up to the context that the file names; --verify takes them."""
     model, expected = shared("families", family), FAMILIES[family]
     golden, ids = json.loads((model / "golden.json").read_text()), np.load(model / "ids.npy")
     g, told = export(model, tmp_path / "model.gguf")
     assert g.keys["general.architecture"] == expected[0]
+    done = subprocess.run([BINARY, "--verify", tmp_path / "model.gguf", "--against", model], capture_output=True, text=True, env=environment(), timeout=HANGS)
+    assert done.returncode == 0, done.stderr
     longest = max([length for length in (24, 96) if length <= g.get("context_length")], default=0)
     assert longest == expected[1]
     if longest:
@@ -281,7 +283,8 @@ def test_verify(tmp_path):
               ("fp32", key(f"{arch}.embedding_length", 64, 32), "token_embd.weight is of another shape, expected 64 x 32", False),
               ("fp32", key(f"{arch}.attention.key_length", 16, 0), "is 0, expected a whole number from 1 on", False),
               ("fp32", key("general.file_type", 0, 15), "general.file_type is 15", False), ("q8_0", key("general.file_type", 7, 1), "another shape or type", True),
-              ("fp32", lambda data: data.replace(b"general.architecture", b"general.architectura"), "general.architecture is missing", False)]
+              ("fp32", lambda data: data.replace(b"general.architecture", b"general.architectura"), "general.architecture is missing", False),
+              ("fp32", lambda data: data.replace(np.array(4, "<u8").tobytes() + b"deci", np.array(4, "<u8").tobytes() + b"mamb"), "general.architecture is mamb", False)]
     for dtype, change, words, against in damage:
         before = (tmp_path / f"{dtype}.gguf").read_bytes()
         (tmp_path / "hurt.gguf").write_bytes(change(before))

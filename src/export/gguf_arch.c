@@ -146,6 +146,12 @@ static const olica_gguf_arch rows[] = {
 
 enum { ROWS = sizeof rows / sizeof *rows };
 
+const olica_gguf_arch *olica_gguf_find(const char *name) {
+  for (int i = 0; i < ROWS; i++)
+    if (strcmp(rows[i].name, name) == 0) return &rows[i];
+  return NULL;
+}
+
 /* ---- layers and their RoPE ---- */
 
 const olica_rope *olica_gguf_rope(const olica_arch *arch, bool local) {

@@ -84,6 +84,9 @@ typedef struct olica_gguf_arch {
  * Every rank; not collective. */
 olica_status olica_gguf_choose(olica_export *e, const olica_gguf_arch **row);
 
+/* Returns the row of that name, NULL if there is none. Pure. */
+const olica_gguf_arch *olica_gguf_find(const char *name);
+
 /* Returns the RoPE of layers with or without a window; that of the others if there are none. Pure. */
 const olica_rope *olica_gguf_rope(const olica_arch *arch, bool local);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gguf_arch.h"
 #include "io/json.h"
 
 enum { KEY = 96, SIZE_MOST = 1 << 30, LAYERS_MOST = 1 << 16 };
@@ -11,9 +12,10 @@ enum { KEY = 96, SIZE_MOST = 1 << 30, LAYERS_MOST = 1 << 16 };
 typedef struct model {
   olica_env *env;
   const char *path, *arch;
+  const olica_gguf_arch *row;
   const olica_catalog *catalog;
   const json_t *metadata;
-  int64_t layers, hidden, head, vocabulary;
+  int64_t layers, hidden, head, turning, vocabulary;
   int known; /* tensors that were found where they should be */
 } model;
 
@@ -56,15 +58,17 @@ static olica_status take_layer(const model *m, const char *key, int64_t layer, i
 
 static olica_status take_model(model *m) {
   m->arch = json_string_value(json_object_get(m->metadata, "general.architecture"));
-  if (!m->arch || (strcmp(m->arch, "llama") != 0 && strcmp(m->arch, "deci") != 0))
+  m->row = m->arch ? olica_gguf_find(m->arch) : NULL;
+  if (!m->row)
     return olica_error_set(m->env, OLICA_ERR_INPUT,
-                           "%s: general.architecture is %.40s, expected llama or deci, which --export writes "
-                           "(--inspect shows any GGUF file)",
+                           "%s: general.architecture is %.40s, expected one that --export writes (--inspect "
+                           "shows any GGUF file)",
                            m->path, m->arch ? m->arch : "missing");
   OLICA_TRY(take(m, "block_count", &m->layers));
   if (m->layers > LAYERS_MOST) return refuse_value(m, "block_count", value_of(m, "block_count"));
   OLICA_TRY(take(m, "embedding_length", &m->hidden));
   OLICA_TRY(take(m, "attention.key_length", &m->head));
+  OLICA_TRY(take(m, "rope.dimension_count", &m->turning));
   return take(m, "vocab_size", &m->vocabulary);
 }
 
@@ -109,33 +113,56 @@ static olica_status check_linear(model *m, int64_t layer, const char *name, int6
   return check(m, full, false, rows, 0);
 }
 
-static olica_status check_norm(model *m, int64_t layer, const char *name) {
+/* Checks a norm of a layer, which is there or not, and its bias. */
+static olica_status check_norm(model *m, int64_t layer, const char *name, bool there, int64_t numbers) {
   char full[OLICA_TENSOR_NAME];
+  if (!there) return OLICA_OK;
   snprintf(full, sizeof full, "blk.%lld.%s.weight", (long long)layer, name);
-  return check(m, full, true, m->hidden, 0);
+  OLICA_TRY(check(m, full, true, numbers, 0));
+  snprintf(full, sizeof full, "blk.%lld.%s.bias", (long long)layer, name);
+  return check(m, full, false, numbers, 0);
 }
 
-static olica_status check_layer(model *m, int64_t layer) {
-  int64_t heads, kv_heads, ffn;
+static olica_status check_attention(model *m, int64_t layer) {
+  int64_t heads, kv_heads;
   OLICA_TRY(take_layer(m, "attention.head_count", layer, &heads));
   OLICA_TRY(take_layer(m, "attention.head_count_kv", layer, &kv_heads));
-  OLICA_TRY(take_layer(m, "feed_forward_length", layer, &ffn));
-  OLICA_TRY(check_norm(m, layer, "attn_norm"));
+  bool normed = m->row->qk_norm != OLICA_QK_NORM_NONE, all = m->row->qk_norm == OLICA_QK_NORM_WIDTH;
   OLICA_TRY(check_linear(m, layer, "attn_q", heads * m->head, m->hidden));
   OLICA_TRY(check_linear(m, layer, "attn_k", kv_heads * m->head, m->hidden));
   OLICA_TRY(check_linear(m, layer, "attn_v", kv_heads * m->head, m->hidden));
   OLICA_TRY(check_linear(m, layer, "attn_output", m->hidden, heads * m->head));
-  OLICA_TRY(check_norm(m, layer, "ffn_norm"));
-  OLICA_TRY(check_linear(m, layer, "ffn_gate", ffn, m->hidden));
-  OLICA_TRY(check_linear(m, layer, "ffn_up", ffn, m->hidden));
+  OLICA_TRY(check_norm(m, layer, "attn_q_norm", normed, m->head * (all ? heads : 1)));
+  return check_norm(m, layer, "attn_k_norm", normed, m->head * (all ? kv_heads : 1));
+}
+
+static olica_status check_ffn(model *m, int64_t layer) {
+  int64_t ffn;
+  OLICA_TRY(take_layer(m, "feed_forward_length", layer, &ffn));
+  if (!m->row->block.plain_ffn && !m->row->packed)
+    OLICA_TRY(check_linear(m, layer, "ffn_gate", ffn, m->hidden));
+  OLICA_TRY(check_linear(m, layer, "ffn_up", m->row->packed ? 2 * ffn : ffn, m->hidden));
   return check_linear(m, layer, "ffn_down", m->hidden, ffn);
+}
+
+static olica_status check_layer(model *m, int64_t layer) {
+  const olica_block *block = &m->row->block;
+  OLICA_TRY(check_norm(m, layer, "attn_norm", !block->bare_inputs, m->hidden));
+  OLICA_TRY(check_attention(m, layer));
+  OLICA_TRY(check_norm(m, layer, "post_attention_norm", block->output_norms, m->hidden));
+  OLICA_TRY(check_norm(m, layer, "ffn_norm", !block->bare_inputs && !block->parallel, m->hidden));
+  OLICA_TRY(check_ffn(m, layer));
+  return check_norm(m, layer, "post_ffw_norm", block->output_norms, m->hidden);
 }
 
 static olica_status check_tensors(model *m) {
   OLICA_TRY(check(m, "token_embd.weight", true, m->vocabulary, m->hidden));
   OLICA_TRY(check(m, "output.weight", false, m->vocabulary, m->hidden));
   OLICA_TRY(check(m, "output_norm.weight", true, m->hidden, 0));
-  OLICA_TRY(check(m, "rope_freqs.weight", false, m->head / 2, 0));
+  OLICA_TRY(check(m, "output_norm.bias", false, m->hidden, 0));
+  OLICA_TRY(check(m, "rope_freqs.weight", false, m->turning / 2, 0));
+  OLICA_TRY(check(m, "rope_factors_short.weight", false, m->turning / 2, 0));
+  OLICA_TRY(check(m, "rope_factors_long.weight", false, m->turning / 2, 0));
   for (int64_t l = 0; l < m->layers; l++) OLICA_TRY(check_layer(m, l));
   if (m->known == m->catalog->count) return OLICA_OK;
   return olica_error_set(m->env, OLICA_ERR_INPUT, "%s: %d tensors, expected %d as the keys have them",
