@@ -8,17 +8,40 @@
 #include "directory.h"
 #include "hf_config.h"
 #include "kind.h"
+#include "model/fused.h"
 #include "safetensors.h"
 
-/* Families that the Python file knows, and their names in transformers' classes. */
-static const struct {
-  const char *family, *base;
-} bases[] = {{"llama", "Llama"}, {"mistral", "Mistral"}, {"ministral3", "Ministral3"}, {"qwen2", "Qwen2"},
-             {"qwen3", "Qwen3"}, {"smollm3", "SmolLM3"}, {"seed_oss", "SeedOss"}};
+/* Families that the Python file knows, and the names of their classes in transformers; `text`: of config and
+ * model, where it is another one than ...ForCausalLM's. */
+typedef struct compact_base {
+  const char *family, *base, *text;
+} compact_base;
 
-static const char *base_of(const olica_family *family) {
+static const compact_base bases[] = {{"llama", "Llama", NULL},
+                                     {"mistral", "Mistral", NULL},
+                                     {"ministral3", "Ministral3", NULL},
+                                     {"qwen2", "Qwen2", NULL},
+                                     {"qwen3", "Qwen3", NULL},
+                                     {"smollm3", "SmolLM3", NULL},
+                                     {"seed_oss", "SeedOss", NULL},
+                                     {"gemma", "Gemma", NULL},
+                                     {"gemma2", "Gemma2", NULL},
+                                     {"gemma3_text", "Gemma3", "Gemma3Text"},
+                                     {"granite", "Granite", NULL},
+                                     {"phi3", "Phi3", NULL},
+                                     {"arcee", "Arcee", NULL},
+                                     {"olmo2", "Olmo2", NULL},
+                                     {"olmo3", "Olmo3", NULL},
+                                     {"exaone4", "Exaone4", NULL},
+                                     {"glm4", "Glm4", NULL},
+                                     {"cohere2", "Cohere2", NULL},
+                                     {"hunyuan_v1_dense", "HunYuanDenseV1", NULL},
+                                     {"helium", "Helium", NULL},
+                                     {"starcoder2", "Starcoder2", NULL}};
+
+static const compact_base *base_of(const olica_family *family) {
   for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
-    if (strcmp(bases[i].family, family->name) == 0) return bases[i].base;
+    if (strcmp(bases[i].family, family->name) == 0) return &bases[i];
   return NULL;
 }
 
@@ -89,6 +112,22 @@ static olica_status add(olica_export *e, olica_tensor_id id, int layer) {
   return olica_export_add(e, &item);
 }
 
+/* A class with fused queries, keys and values divides them by the config's heads. */
+static olica_status check_heads(olica_export *e) {
+  const olica_arch *arch = &e->source->arch;
+  olica_tensor_id part[OLICA_FUSED_PARTS];
+  char name[OLICA_TENSOR_NAME];
+  bool fused = olica_fused_of(arch, olica_tensors_linear(OLICA_Q, OLICA_PART_WEIGHT), 0, part, name) > 0;
+  for (int l = 0; l < arch->layers && fused; l++)
+    if (olica_export_shape(e, l)->kv_heads < arch->kv_heads)
+      return olica_export_refuse(
+          e,
+          "layer %d has lost heads, and the attention of %s in transformers counts "
+          "those of the config; the way out is a method that keeps the heads, or gguf:FILE",
+          l, arch->family->name);
+  return OLICA_OK;
+}
+
 static olica_status plan(olica_export *e) {
   const olica_arch *arch = &e->source->arch;
   if (!olica_compact_knows(arch->family))
@@ -102,10 +141,12 @@ static olica_status plan(olica_export *e) {
                                  "layer %d has %d query heads for each key/value head, layer 0 has %d, which "
                                  "this form cannot say; the way out is gguf:FILE",
                                  l, olica_export_shape(e, l)->group, arch->group);
+  OLICA_TRY(check_heads(e));
   OLICA_TRY(add(e, OLICA_TENSOR_EMBED, 0));
   for (int l = 0; l < arch->layers; l++)
     for (olica_tensor_id id = OLICA_TENSORS_MODEL; id < OLICA_TENSORS; id++) OLICA_TRY(add(e, id, l));
   OLICA_TRY(add(e, OLICA_TENSOR_NORM, 0));
+  OLICA_TRY(add(e, OLICA_TENSOR_NORM_BIAS, 0));
   OLICA_TRY(add(e, OLICA_TENSOR_HEAD, 0));
   olica_hf_note_rope(e);
   olica_export_note(
@@ -148,17 +189,19 @@ static json_t *make_config(const olica_export *e) {
 }
 
 static olica_status save_code(olica_export *e) {
-  const char *base = base_of(e->source->arch.family), *family = e->source->arch.family->name;
+  const compact_base *base = base_of(e->source->arch.family);
   char *text = NULL;
   size_t bytes = 0;
   FILE *to = open_memstream(&text, &bytes);
   if (!to) return olica_error_set(e->env, OLICA_ERR_MEMORY, "export: no memory for modeling_olica.py");
   for (const char *c = olica_compact_code(); *c;) {
-    bool class_name = strncmp(c, "@Base@", 6) == 0, type = strncmp(c, "@base@", 6) == 0;
-    if (class_name || type) {
-      fputs(class_name ? base : family, to);
-      c += 6;
-    } else
+    const char *word = strncmp(c, "@Base@", 6) == 0   ? base->base
+                       : strncmp(c, "@base@", 6) == 0 ? base->family
+                       : strncmp(c, "@Text@", 6) == 0 ? base->text ? base->text : base->base
+                                                      : NULL;
+    if (word)
+      fputs(word, to), c += 6;
+    else
       fputc(*c++, to);
   }
   olica_status status =

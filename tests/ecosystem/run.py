@@ -6,7 +6,7 @@ transformers (oldest and newest that the docs name), CTranslate2, ONNX Runtime, 
 that is built here from the package registry, under build/ecosystem (the first time takes half an hour, most of it llama.cpp's
 compilation); --python takes one that is there already. Compared with the independent program in ../judge.py on the checkpoint, and
 with this program's own perplexity: logits and perplexity to 1e-4 relative, 32 greedy tokens exactly. The tiny model of every family, pruned
-by refit, is opened from its hf directory in the newest transformers, and from its GGUF file in llama.cpp: perplexity to 1e-4 (Gemma in
+by refit, is opened from its hf directory (and pruned by olica, from its compact one) in the newest transformers, and from its GGUF file in llama.cpp: perplexity to 1e-4 (Gemma in
 llama.cpp 1e-3). Prints a line for every
 comparison, a Markdown table of sizes and speeds (of --speed-rounds in which all exports take turns; 0: none), and 'N passed, M failed'. A tool that cannot be had, or a kind that the program
 refuses, is named and counts as failed. The page of the demo's reports is looked at in Chromium (browser.py); its pictures stay there."""
@@ -246,7 +246,7 @@ def prune_family(place, work, tokens, way):
     """The checkpoint, and its perplexity."""
     rows = np.load(tokens)
     text = {"tokens": tokens, "length": rows.shape[1]}
-    job = {"model": {"path": place}, "calibration": {**text, "samples": len(rows)}, "prune": {**WAYS[way], "sparsity": 0.2}, "evaluate": text,
+    job = {"model": {"path": place}, "calibration": {**text, "samples": len(rows)}, "prune": {**way, "sparsity": 0.2}, "evaluate": text,
            "output": {"checkpoint": work / "pruned.h5", "report": work / "report.json", "dtype": "fp32", "overwrite": "yes"}}
     done = mpirun(2, "--quiet", write_config(work / "job.ini", job), timeout=3600)
     if done.returncode != 0:
@@ -255,19 +255,20 @@ def prune_family(place, work, tokens, way):
 
 
 def check_family(place, pythons, count):
-    """The hf export of a tiny random model, pruned by refit with one width, has our perplexity in the newest transformers; its GGUF
-    file has it in llama.cpp, whose table of gelu has 16 bits."""
+    """The hf export of a tiny random model, pruned by refit with one width, has our perplexity in the newest transformers, and so has the
+    compact one, pruned by olica with branches; the GGUF file has it in llama.cpp, whose table of gelu has 16 bits."""
     tokens = place / "ids.npy"
     rows = np.load(tokens)
-    for kind, tool in (("hf", "transformers-newest"), ("gguf", "llama.cpp")):
-        what = f"{place.name}, refit uniform, {kind}, {tool}"
+    for kind, tool in (("hf", "transformers-newest"), ("compact", "transformers-newest"), ("gguf", "llama.cpp")):
+        way = {"method": "olica", "mlp_num": 2} if kind == "compact" else WAYS["refit uniform"]
+        what = f"{place.name}, {way['method']}, {kind}, {tool}"
         work = WORK / "families" / place.name / kind
         work.mkdir(parents=True, exist_ok=True)
-        form = place if kind == "hf" else family_form(place, work)
+        form = family_form(place, work) if kind == "gguf" else place
         if tool not in pythons or not form:
             continue
         try:
-            checkpoint, ours = prune_family(form, work, tokens, "refit uniform")
+            checkpoint, ours = prune_family(form, work, tokens, way)
             out = export(form, checkpoint, kind)
             theirs = perplexity(use(pythons[tool], ENVIRONMENTS[tool][1], out, tokens, work / "found.npz")["logits"], rows)
         except (RuntimeError, subprocess.TimeoutExpired) as error:
