@@ -256,7 +256,8 @@ figure: deps-check
 	@$(MAKE) --no-print-directory all
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/figure.py
 
-# The table of doc/quality.md: methods at equal parameters, several seeds (BENCH='--help': settings); a quarter of an hour.
+# The tables of doc/quality.md: methods at equal parameters, several seeds (BENCH='--help': settings). BENCH='--biased PYTHON' adds the
+# model with biases, which an interpreter with torch and transformers makes.
 .PHONY: quality
 quality: deps-check
 	@$(MAKE) --no-print-directory all
