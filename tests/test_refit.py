@@ -113,6 +113,13 @@ def refitted(m, layer, C, kept, damping):
     return out
 
 
+def damping_of(o, f, tokens):
+    """What `damping` = 0 is."""
+    if o["damping"] > 0:
+        return o["damping"]
+    return min(1, max(0.1, 3 * f / tokens)) if o.get("shape", "layerwise") == "layerwise" and o["select"] == "olica" else 0.1
+
+
 def cut_copy(m, layer, tensors):
     other = judge.Model(m.config, dict(m.w))
     for name, x in tensors.items():
@@ -238,7 +245,8 @@ def layerwise(directory, **prune):
 
 
 CASES = [{}, {"align": 8}, {"biased": True, "sparsity": 0.3}, {"allocation": "influence"}, {"allocation": "uniform", "sparsity": 0.25},
-         {"statistics": "dense", "cap": 0.6, "sparsity": 0.25}, {"allocation": "influence", "align": 8, "sparsity": 0.35}]
+         {"statistics": "dense", "cap": 0.6, "sparsity": 0.25}, {"allocation": "influence", "align": 8, "sparsity": 0.35},
+         {"damping": 0, "neurons": 24}, {"damping": 0, "neurons": 80, "sparsity": 0.3}]
 OBS = [{"select": "obs", "neurons": 100, "sparsity": 0.4, "damping": 0.01}, {"select": "obs", "neurons": 70, "biased": True, "align": 8},
        {"select": "obs", "neurons": 100, "sparsity": 0.4, "allocation": "uniform", "statistics": "dense"}]
 RUNS = [(case, ranks) for case in CASES + OBS for ranks in (1, 3)] + [(OBS[0], ranks) for ranks in (2, 4, 8)]
@@ -253,6 +261,7 @@ def test_widths_by_layer_are_their_formulas(prune, ranks, tmp_path):
     report = run_job(tmp_path, ranks, {**sections, "calibration": {**sections["calibration"], "save": tmp_path / "stats.h5"}})
     o, m = {**DEFAULTS, **prune}, judge.load_model(tmp_path / "model")
     tokens = np.load(tmp_path / "calibration.npy")
+    o["damping"] = damping_of(o, m.f, tokens.size)
     kl, curves, influence = measured(m, tokens, o)
     if o["allocation"] == "measured":
         assert report["probe_kl"] == pytest.approx(kl, rel=2e-3)
@@ -482,7 +491,7 @@ def test_widths_are_aligned(align, tmp_path):
 @pytest.mark.parametrize("prune, why", [
     ({"sparsity": 0.9}, "expected a sparsity of at most 0."),
     ({"align": 7}, 'align = "7", expected one of 1, 8, 64, 128, 256'),
-    ({"damping": 0}, 'damping = "0", expected'),
+    ({"damping": -0.1}, 'damping = "-0.1", expected'),
     ({"probes": 9}, "probes = 9, expected at most [calibration] samples = 8"),
     ({"shape": "olica", "allocation": "influence"}, "expected allocation = measured"),
     ({"shape": "olica", "cap": 0.1}, "expected a larger cap, a smaller align, or a sparsity of at most 0."),
@@ -502,6 +511,14 @@ def test_usual_probes_are_no_more_than_there_are(tmp_path):
         run_job(tmp_path, 1, {**demo(tmp_path, **probes), **few, "output": {}}, name=f"job{len(probes)}")
     usual, asked = (json.loads((tmp_path / f"job{n}.json").read_text()) for n in (0, 1))
     assert usual["probe_kl"] == asked["probe_kl"]
+
+
+@pytest.mark.parametrize("prune", [{"shape": "uniform"}, {"select": "obs"}, {"shape": "olica"}], ids=["uniform", "obs", "modules"])
+def test_usual_damping_of_the_others_is_a_tenth(prune, tmp_path):
+    for name, more in (("usual", {}), ("asked", {"damping": 0.1})):
+        run_job(tmp_path, 2, {**demo(tmp_path, **prune, **more), "output": {}}, name=name)
+    usual, asked = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("usual", "asked"))
+    assert usual["layers"] == asked["layers"] and any(layer["down_change"] > 0 for layer in usual["layers"])
 
 
 def test_largest_sparsity_is_one(tmp_path):

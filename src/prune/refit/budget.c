@@ -32,6 +32,13 @@ int olica_refit_probe_count(const olica_method_model *model, int64_t sequences) 
   return sequences < USUAL ? (int)sequences : USUAL;
 }
 
+double olica_refit_damping(const olica_method_model *model, int64_t tokens) {
+  const olica_refit_options options = olica_refit_options_of(model);
+  if (options.damping > 0) return options.damping;
+  if (options.shape != OLICA_REFIT_LAYERWISE || options.select != OLICA_REFIT_BY_ENERGY) return 0.1;
+  return fmin(1, fmax(0.1, 3.0 * model->arch->ffn / (double)tokens));
+}
+
 /* Parameters of a layer's FFN neuron: rows of gate, if there is one, and up with their biases, a column of
  * down. */
 static int64_t neuron_numbers(const olica_method_model *model) {

@@ -30,7 +30,7 @@ typedef struct olica_refit_options {
   int align;          /* position in the list of widths: olica_refit_align */
   double cap;         /* share of a layer's neurons that may go, at most; 0: by the sparsity */
   int64_t probes;     /* sequences of the probes; 0: olica_refit_probe_count */
-  double damping;     /* lambda */
+  double damping;     /* lambda; 0: olica_refit_damping */
   double skip_lowest; /* share of the least important neurons that is kept, of OLICA_REFIT_BY_ENERGY */
 } olica_refit_options;
 
@@ -50,6 +50,10 @@ olica_refit_options olica_refit_options_of(const olica_method_model *model);
 
 /* Returns how many of so many sequences are probes: as asked for, or 8, or all if there are fewer. Pure. */
 int olica_refit_probe_count(const olica_method_model *model, int64_t sequences);
+
+/* Returns lambda of a calibration of so many tokens: as asked for, or 0.1; where widths go by layer and
+ * neurons by energy, 3 f / tokens, within 0.1 and 1. Pure. */
+double olica_refit_damping(const olica_method_model *model, int64_t tokens);
 
 /* Passes over the dense model that the settings need. */
 int olica_refit_passes(const void *settings);

@@ -51,7 +51,7 @@ static const olica_setting settings[] = {
           .choice = select_name),
   SETTING(statistics, CHOICE, "pruned", RESULT, "stream that a layer is cut by: of what was pruned before, or the dense model's",
           .choice = statistics_name),
-  SETTING(damping, REAL, "0.1", SURVEY, "ridge of the down matrix's fit / mean of the Gram's diagonal", IN(0, 1e6), .open = "(]"),
+  SETTING(damping, REAL, "0", SURVEY, "ridge of the down matrix's fit / mean of the Gram's diagonal; 0: 0.1, more of few tokens where widths go by layer", IN(0, 1e6)),
   SETTING(skip_lowest, REAL, "0.01", SURVEY, "share of an FFN's least important neurons that is kept, of select = olica", IN(0, 1), .open = "[)"),
   SETTING(align, CHOICE, "1", RESULT, "the FFN's width stays a multiple of it", .choice = olica_refit_align_name),
   OLICA_SETTINGS_END
@@ -88,6 +88,7 @@ static olica_status create_state(const olica_method_job *job, olica_refit_state 
   OLICA_TRY(OLICA_NEW(env, state, 1));
   state->job = *job;
   state->options = olica_refit_options_of(&job->model);
+  state->options.damping = olica_refit_damping(&job->model, job->stream->sequences * job->stream->tokens);
   *out = state;
   OLICA_TRY(olica_refit_budget_make(env, &job->model, &state->budget));
   if (olica_refit_passes(&state->options) == 0) return OLICA_OK;
@@ -101,6 +102,7 @@ static olica_status create(const olica_method_job *job, void **out) {
   olica_refit_state *state = NULL;
   OLICA_AGREE(job->context, create_state(job, &state));
   *out = state;
+  olica_log_line(job->context->env, "refit with a damping of %.4g", state->options.damping);
   if (!state->curve) return OLICA_OK;
   if (is_olica(state))
     OLICA_TRY(olica_shared_create(job->context, "a layer with turned value neurons",
