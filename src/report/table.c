@@ -231,7 +231,8 @@ static void print_files(FILE *to, const olica_report *report) {
   if (report->checkpoint && report->checkpoint_bytes > 0)
     fprintf(to, " (%s)", bytes(report->checkpoint_bytes, text));
   if (report->checkpoint) fputc('\n', to);
-  const char *path = json_string_value(json_object_get(json_object_get(report->settings, "output"), "report"));
+  const char *path =
+      json_string_value(json_object_get(json_object_get(report->settings, "output"), "report"));
   if (path && *path) fprintf(to, "%-22s %s\n", "report", path);
 }
 
