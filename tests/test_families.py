@@ -241,24 +241,75 @@ def test_structure(tmp_path):
 
 # Keys that a config leaves out, and the values of the class in transformers 5.
 DEFAULTS = {
+    "arcee": {"hidden_act": "relu2", "rms_norm_eps": 1e-5},
+    "cohere2": {"layer_norm_eps": 1e-5, "layer_types": ["sliding_attention"] * 3 + ["full_attention"], "logit_scale": 0.0625},
+    "exaone4": {"rms_norm_eps": 1e-5, "sliding_window": 4096},
+    "gemma": {"hidden_act": "gelu_pytorch_tanh", "rms_norm_eps": 1e-6},
+    "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "hidden_activation": "gelu_pytorch_tanh",
+               "layer_types": ["sliding_attention", "full_attention"] * 2, "query_pre_attn_scalar": 256},
+    "gemma3": {"query_pre_attn_scalar": 256, "hidden_activation": "gelu_pytorch_tanh", "rope_parameters":
+               {"full_attention": {"rope_type": "default", "rope_theta": 1e6}, "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}},
+    "glm4": {"attention_bias": True, "rms_norm_eps": 1.5625e-7, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+    "granite": {"attention_multiplier": 1.0, "embedding_multiplier": 1.0, "logits_scaling": 1.0, "residual_multiplier": 1.0},
+    "helium": {"rms_norm_eps": 1e-8, "rope_parameters": {"rope_type": "default", "rope_theta": 1e5}},
+    "hunyuan": {"rms_norm_eps": 1e-5},
     "ministral3": {"rms_norm_eps": 1e-5,
                    "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 16.0, "original_max_position_embeddings": 16384,
                                        "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}},
-    "smollm3": {"tie_word_embeddings": True},
+    "mistral": {"sliding_window": 4096},
+    "olmo2": {"rms_norm_eps": 1e-5},
+    "olmo3": {"layer_types": ["sliding_attention"] * 3 + ["full_attention"], "rms_norm_eps": 1e-5},
+    "phi3": {"original_max_position_embeddings": 4096, "rms_norm_eps": 1e-5},
+    "seed_oss": {"attention_bias": True},
+    "smollm3": {"tie_word_embeddings": True, "no_rope_layer_interval": 4, "rope_parameters": {"rope_type": "default", "rope_theta": 2e6}},
 }
+
+
+def with_config(directory, case, config):
+    """A copy of the model with another config.json."""
+    shutil.copytree(shared("families", case), directory)
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def config_of(case):
+    return json.loads((shared("families", case) / "config.json").read_text())
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults(tmp_path, name):
-    """A key that is left out has the class's value."""
-    found = []
-    for keys in ({}, DEFAULTS[name]):
-        model = tmp_path / f"model{len(keys)}"
-        shutil.copytree(shared("families", name), model)
-        config = {k: v for k, v in json.loads((model / "config.json").read_text()).items() if k not in DEFAULTS[name]}
-        (model / "config.json").write_text(json.dumps(config | keys))
-        found.append(perplexity(tmp_path, model, 24, name=model.name))
-    assert found[0] == found[1] and relative(found[0], golden(name, 24)) > 20 * EXACT
+    """A key that is left out has the class's value: the same number to the last digit."""
+    less = {k: v for k, v in config_of(name).items() if k not in DEFAULTS[name]}
+    found = [perplexity(tmp_path, with_config(tmp_path / form, name, less | keys), 24, name=form)
+             for form, keys in (("left out", {}), ("given", DEFAULTS[name]))]
+    assert found[0] == found[1]
+
+
+OLD_KEYS = {"glm4": {"partial_rotary_factor": 0.5}, "phi3": {"partial_rotary_factor": 1.0},
+            "phi3-partial-longrope": {"partial_rotary_factor": 0.75, "original_max_position_embeddings": 32}}  # beside rope_scaling
+
+
+def in_old_form(name, config):
+    """The config as transformers 4 writes it: rope_theta and rope_scaling, a pattern for layer_types, torch_dtype."""
+    rope = config.pop("rope_parameters")
+    full = rope.get("full_attention", rope)
+    config["rope_theta"] = full["rope_theta"]
+    if name == "gemma3":
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+    config["rope_scaling"] = None if full["rope_type"] == "default" else {
+        k: v for k, v in full.items() if k != "rope_theta" and k not in OLD_KEYS.get(name, {})}
+    kinds = config.pop("layer_types", [])
+    if "full_attention" in kinds and "sliding_attention" in kinds:
+        config["sliding_window_pattern"] = kinds.index("full_attention") + 1
+    config.pop("_sliding_window_pattern", None)
+    return config | OLD_KEYS.get(name, {})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_old_form(tmp_path, name):
+    """The keys of transformers 4 say the same."""
+    model = with_config(tmp_path / "model", name, in_old_form(name, config_of(name)))
+    assert relative(perplexity(tmp_path, model, 96, ranks=2), golden(name, 96)) < EXACT
 
 
 @pytest.mark.parametrize("name", ["qwen3", "seed_oss", "ministral3", "glm4", "helium"])
