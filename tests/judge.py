@@ -243,7 +243,7 @@ def perplexity(m, ids, length, windows=0, stride=0):
 
 # ---- the method ------------------------------------------------------------------------------------------------
 
-DEFAULTS = dict(sparsity=0.2, k=3.0, mlp_num=6, ratio=0.03, percdamp=0.5, skip_lowest=0.01, count_branches="no")
+DEFAULTS = dict(sparsity=0.2, k=3.0, mlp_num=6, ratio=0.03, percdamp=0.5, skip_lowest=0.01, count_branches="no", fill="no")
 
 
 def budget(m, o):
@@ -255,9 +255,15 @@ def budget(m, o):
     rho_qk = 2 * p if p <= 0.4 else o["k"] * rho_vo
     rho_ffn = (m.parameters() * p / m.L - size("v_proj", "o_proj") * rho_vo
                - size("q_proj", "k_proj") * rho_qk) / size("gate_proj", "up_proj", "down_proj")
-    if o["count_branches"] == "yes" and math.floor(rho_ffn * m.f):  # both factors of every branch, over all layers
-        factors = 2 * m.d * math.floor(o["ratio"] * m.d)
-        rho_ffn += o["mlp_num"] * factors / (m.L * size("gate_proj", "up_proj", "down_proj"))
+    branch, extra = math.floor(o["ratio"] * m.d) if math.floor(rho_ffn * m.f) else 0, 0
+    if o["count_branches"] == "yes":  # both factors of every branch, over all layers
+        extra += o["mlp_num"] * 2 * m.d * branch
+    fills = o["fill"] == "yes" and o["mlp_num"] > 0 and rho_ffn > 0
+    if fills:  # a neuron: a row of gate and up with its biases, a column of down
+        neuron = sum(m.get(0, f"{n}/weight").size // m.f for n in ("gate_proj", "up_proj", "down_proj"))
+        neuron += sum(m.get(0, f"{n}/bias") is not None for n in ("gate_proj", "up_proj"))
+        extra += (m.L - o["mlp_num"]) * branch * neuron
+    rho_ffn += extra / (m.L * size("gate_proj", "up_proj", "down_proj"))
     assert all(0 <= rho < 1 for rho in (rho_vo, rho_qk, rho_ffn)), (rho_vo, rho_qk, rho_ffn)
 
     def rank(rows):
@@ -266,7 +272,7 @@ def budget(m, o):
     neurons = math.floor(rho_ffn * m.f)
     return dict(q_proj=rank(m.H * m.h), k_proj=rank(m.K * m.h), values=math.floor(rho_vo * m.h),
                 neurons=neurons, skipped=math.floor(o["skip_lowest"] * m.f),
-                branch=math.floor(o["ratio"] * m.d) if neurons else 0)
+                branch=branch, filled=min(branch, neurons) if fills else 0)
 
 
 def energy(x, S):
@@ -388,12 +394,13 @@ def olica(dense, ids, **settings):
         e_in = energy(t["attention_input"], S)
         errors = [cut_query_key(m, i, p, plan[p], e_in) for p in ("q_proj", "k_proj")]
         cut_values(m, i, plan["values"], e_in, energy(t["values"], S))
-        cut_ffn(m, i, plan["skipped"], plan["neurons"], energy(t["ffn_input"], S), energy(t["neurons"], S))
+        gone = plan["neurons"] - (0 if i in calibrated else plan["filled"])
+        cut_ffn(m, i, plan["skipped"], gone, energy(t["ffn_input"], S), energy(t["neurons"], S))
         branch = plan["branch"] if i in calibrated else 0
         if branch:
             calibrate(m, i, t["ffn_input"], t["ffn_output"], branch, o, S, T)
         layers.append(dict(layer=i, q_rank=plan["q_proj"] or 0, k_rank=plan["k_proj"] or 0,
-                           vo_width=m.K * (m.h - plan["values"]), ffn_width=m.f - plan["neurons"], branch_rank=branch,
+                           vo_width=m.K * (m.h - plan["values"]), ffn_width=m.f - gone, branch_rank=branch,
                            q_error=errors[0], k_error=errors[1]))
         x, _ = run_layer(m, i, x)
     return m, dict(linearity_score=scores, calibrated_layers=calibrated, layers=layers,

@@ -60,7 +60,7 @@ def warned(text):
 
 # ---- the sparsities ----
 
-@pytest.mark.parametrize("settings", [{}, {"k": 1}, {"skip_lowest": 0.5}, {"ratio": 1, "count_branches": "yes", "mlp_num": 3}])
+@pytest.mark.parametrize("settings", [{}, {"k": 1}, {"skip_lowest": 0.5}, {"ratio": 1, "count_branches": "yes", "mlp_num": 3}, {"fill": "yes", "ratio": 0.3}])
 def test_the_range_is_what_is_accepted(tmp_path, settings):
     place = Place(tmp_path, prune=settings)
     most = float(field(place.check("--set", "prune.sparsity=0.1"), "allowed", r"0 to ([0-9.]+) with these")[1])

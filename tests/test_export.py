@@ -18,6 +18,7 @@ BESIDE = {"LICENSE": "Do as you like.\n", "NOTICE.txt": "Made by us.\n", "genera
           "README.md": "---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n", "chat_template.jinja": "{{ messages }}"}
 JOBS = {  # config, biases, [prune]
     "olica": ({"rope_scaling": {"rope_type": "llama3", **LLAMA3}}, (), OLICA),
+    "olica filled": ({}, (), OLICA | {"fill": "yes"}),
     "olica biased": ({"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}, SEVEN, OLICA),
     "olica qwen2": ({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}, SEVEN[:3], OLICA),
     "olica mistral": ({"model_type": "mistral", "sliding_window": None}, (), OLICA),
@@ -98,6 +99,8 @@ def test_forward(jobs, name):
     uniform = name == "refit uniform"
     assert (stock.parameters() == small.parameters()) == uniform and ("Nothing is padded" in (directory / "stock" / "README.md").read_text()) == uniform
     branches = any(layer.get("branch_rank") for layer in report["layers"])
+    zeros = "neurons are zeros" in (directory / "stock" / "README.md").read_text()
+    assert zeros == (len({layer["ffn_width"] + layer.get("branch_rank", 0) for layer in report["layers"]}) > 1) and not (zeros and name == "olica filled")
     if name.startswith("olica"):
         assert branches and config["mlp_bias"] and config["architectures"] == ["LlamaForCausalLM"] and "SGLang" in log
     if name == "wanda-sp qwen2":  # its own class has the biases that are needed

@@ -413,6 +413,9 @@ METHODS = {
     "branches counted": ({}, {"count_branches": "yes"}, lambda r: r["layers"][0]["ffn_width"] == 27),
     "branches counted, biases, tied": (dict(biases=SEVEN, config={"tie_word_embeddings": True}),
                                        {"count_branches": "yes", "ratio": 0.35, "mlp_num": 1}, None),
+    "filled": ({}, {"fill": "yes", "ratio": 0.25, "mlp_num": 1}, lambda r: len({x["ffn_width"] + x["branch_rank"] for x in r["layers"]}) == 1),
+    "filled, branches counted, biases": (dict(biases=SEVEN, config={"attention_bias": True, "mlp_bias": True}),
+                                         {"fill": "yes", "count_branches": "yes", "ratio": 0.3, "mlp_num": 2}, lambda r: r["layers"][-1]["ffn_width"] > r["layers"][r["calibrated_layers"][0]]["ffn_width"]),
     "branches counted, of rank 0": ({}, {"count_branches": "yes", "ratio": 0.0}, None),
 }
 

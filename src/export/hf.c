@@ -223,19 +223,22 @@ static olica_status add_layer(olica_export *e, int layer) {
 static void note_ffn(olica_export *e, const hf *own) {
   const olica_arch *arch = &e->source->arch;
   int64_t added = 0;
-  int least = own->form.ffn;
+  int least = own->form.ffn, branches = 0;
   for (int l = 0; l < arch->layers; l++) {
     int used = olica_stock_ffn(olica_export_shape(e, l));
     added += own->form.ffn - used;
+    branches += olica_export_shape(e, l)->branch > 0;
     if (used < least) least = used;
   }
   if (added == 0) return;
   olica_export_note(
       e,
       "The FFNs of all layers have %d neurons, as many as the widest needs; the narrowest needs "
-      "%d. %lld neurons are zeros: %.2f M numbers. One width for all layers ([prune] shape = "
-      "uniform of method refit) would leave nothing to pad; compact and gguf keep the widths.",
-      own->form.ffn, least, (long long)added, 3e-6 * (double)added * arch->hidden);
+      "%d. %lld neurons are zeros: %.2f M numbers. %s "
+      "would leave nothing to pad; compact and gguf keep the widths.",
+      own->form.ffn, least, (long long)added, 3e-6 * (double)added * arch->hidden,
+      branches ? "Neurons in place of the branches that other layers have ([prune] fill = yes)"
+               : "One width for all layers ([prune] shape = uniform of method refit)");
 }
 
 static void note_attention(olica_export *e, const hf *own) {

@@ -86,10 +86,11 @@ static void ranges_are_what_is_accepted(void **state) {
   const double ks[] = {0.3, 1, 2, 3, 9};
   for (int i = 0; i < MODELS; i++)
     for (int k = 0; k < 5; k++)
-      for (int form = 0; form < 4; form++) {
+      for (int form = 0; form < 8; form++) {
         olica_prune_options options = plain;
         options.k = ks[k];
         options.count_branches = form & 1;
+        options.fill = form & 4;
         options.skip_lowest = form & 2 ? 0.4 : 0.01;
         options.ratio = form & 2 ? 0.5 : 0.03;
         check_range(*state, &models[i], options);
@@ -168,6 +169,26 @@ static void the_ffn_makes_room_for_the_branches(void **state) {
   assert_true(fabs(with.rho_ffn - without.rho_ffn - 187392.0 / 135266304.0) < 1e-12);
 }
 
+/* Layers without a branch have neurons in its place, and the sparsity stays: by hand, 7B's shape at 30 %, 26
+ * such layers with 122 neurons of 12,288 numbers. */
+static void filled_layers_have_one_width(void **state) {
+  olica_prune_options options = plain;
+  olica_budget without, with;
+  options.mlp_num = 6;
+  assert_int_equal(make(*state, &models[2], options, 0.3, &without), OLICA_OK);
+  options.fill = true;
+  assert_int_equal(make(*state, &models[2], options, 0.3, &with), OLICA_OK);
+  assert_int_equal(with.neurons_filled, 122);
+  assert_true(fabs(with.rho_ffn - without.rho_ffn - 26 * 122 * 12288.0 / 32 / 135266304.0) < 1e-12);
+  const olica_layer_shape dense = shape_of(&models[2]), plain_cut = olica_budget_shape(&with, &dense, false),
+                          calibrated = olica_budget_shape(&with, &dense, true);
+  assert_int_equal(plain_cut.ffn, calibrated.ffn + calibrated.branch);
+  assert_true(fabs(reached(&models[2], &options, &with) - reached(&models[2], &options, &without)) < 1e-3);
+  options.mlp_num = 0;
+  assert_int_equal(make(*state, &models[2], options, 0.3, &with), OLICA_OK);
+  assert_int_equal(with.neurons_filled, 0);
+}
+
 /* Where no neuron goes there is no branch, and no room is made for one. */
 static void no_room_for_branches_that_are_not(void **state) {
   olica_prune_options options = plain;
@@ -186,6 +207,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test_setup_teardown(counted_branches_leave_the_sparsity_asked_for, fixture_make,
                                       fixture_free),
       cmocka_unit_test_setup_teardown(the_ffn_makes_room_for_the_branches, fixture_make, fixture_free),
+      cmocka_unit_test_setup_teardown(filled_layers_have_one_width, fixture_make, fixture_free),
       cmocka_unit_test_setup_teardown(no_room_for_branches_that_are_not, fixture_make, fixture_free)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   MPI_Finalize();

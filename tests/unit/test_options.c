@@ -404,7 +404,7 @@ static void table_is_sound(void **state) {
     assert_ptr_equal(olica_settings_find(setting->section, setting->key, method),
                      setting); /* no name twice */
     assert_int_equal(olica_settings_index(setting), i);
-    assert_true(setting->at + sizeof(int) <= bytes);
+    assert_true(setting->at + (setting->kind == OLICA_KIND_BOOL ? sizeof(bool) : sizeof(int)) <= bytes);
     assert_true(strlen(olica_value_expected(setting, expected)) > 3 && strlen(setting->about) > 3);
     assert_int_equal(setting->kind == OLICA_KIND_CHOICE, setting->choice != NULL);
     if (setting->kind == OLICA_KIND_INTEGER || setting->kind == OLICA_KIND_REAL)

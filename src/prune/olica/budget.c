@@ -26,6 +26,16 @@ static double branches(const subject *of, int rank) {
   return 2.0 * of->options->mlp_num * of->arch->hidden * rank;
 }
 
+/* Returns the numbers of the neurons that layers without a branch keep in its place: as many in each as the
+ * branch has ranks. */
+static double fillings(const subject *of, int rank) {
+  olica_layer_shape less = *of->dense;
+  less.ffn--;
+  double neuron =
+      (double)(olica_layer_shape_total(of->arch, of->dense) - olica_layer_shape_total(of->arch, &less));
+  return neuron * (double)(of->arch->layers - of->options->mlp_num) * rank;
+}
+
 /* Computes shares and counts for a sparsity, feasible or not; `extra` numbers are removed beside those asked
  * for. */
 static olica_budget share_out(const subject *of, double p, double extra) {
@@ -48,11 +58,18 @@ static olica_budget share_out(const subject *of, double p, double extra) {
 
 /* If no neuron is dropped, the residual is zero and there is no branch, nor anything to make room for. */
 static olica_budget compute(const subject *of, double p) {
+  const olica_prune_options *options = of->options;
   olica_budget budget = share_out(of, p, 0);
-  if (budget.neurons_dropped == 0)
+  bool fills = options->fill && options->mlp_num > 0 && budget.neurons_dropped > 0;
+  double extra = options->count_branches ? branches(of, budget.branch) : 0;
+  if (budget.neurons_dropped == 0) {
     budget.branch = 0;
-  else if (of->options->count_branches)
-    budget = share_out(of, p, branches(of, budget.branch));
+    return budget;
+  }
+  if (fills) extra += fillings(of, budget.branch);
+  budget = share_out(of, p, extra);
+  if (fills)
+    budget.neurons_filled = budget.branch < budget.neurons_dropped ? budget.branch : budget.neurons_dropped;
   return budget;
 }
 
@@ -219,7 +236,7 @@ olica_layer_shape olica_budget_shape(const olica_budget *budget, const olica_lay
   shape.rank[OLICA_Q] = budget->q_rank;
   shape.rank[OLICA_K] = budget->k_rank;
   shape.values -= budget->values_dropped;
-  shape.ffn -= budget->neurons_dropped;
+  shape.ffn -= budget->neurons_dropped - (calibrated ? 0 : budget->neurons_filled);
   shape.branch = calibrated ? budget->branch : 0;
   return shape;
 }

@@ -18,6 +18,7 @@ typedef struct olica_prune_options {
   double skip_lowest; /* share of the least important FFN neurons that is kept */
   olica_ond_choice ond;
   bool count_branches; /* the branches' numbers count in the sparsity: the FFN loses more */
+  bool fill;           /* layers without a branch keep neurons in its place, for which all layers lose more */
 } olica_prune_options;
 
 typedef struct olica_budget {
@@ -27,6 +28,7 @@ typedef struct olica_budget {
   int neurons_dropped;            /* neurons of the FFN */
   int neurons_skipped;            /* least important neurons that are kept nevertheless */
   int branch;                     /* rank of a calibration branch; 0 if no neuron is dropped */
+  int neurons_filled;             /* of those dropped, how many a layer without a branch keeps */
 } olica_budget;
 
 olica_prune_options olica_prune_options_of(const olica_method_model *model);

@@ -4,19 +4,24 @@
 /* Warns above this share: hardly any of the part would be left. */
 #define MOST_OF_IT 0.9
 
+/* Returns the numbers that a layer with or without a branch loses. */
+static double removed(const olica_method_model *model, const olica_budget *budget, bool calibrated) {
+  const olica_layer_shape *dense = &model->dense[0], cut = olica_budget_shape(budget, dense, calibrated);
+  return (double)(olica_layer_shape_total(model->arch, dense) - olica_layer_shape_total(model->arch, &cut));
+}
+
 /* Prints the sparsity reached, and the sparsities allowed. */
 static void print_sparsity(const olica_method_model *model, const olica_budget *budget, FILE *to) {
   const olica_prune_options options = olica_prune_options_of(model);
   const olica_arch *arch = model->arch;
-  const olica_layer_shape plain = olica_budget_shape(budget, &model->dense[0], false);
-  double whole = (double)model->parameters, cut = (double)olica_layer_shape_total(arch, &model->dense[0]) -
-                                                  (double)olica_layer_shape_total(arch, &plain);
-  double branches = 2.0 * (double)options.mlp_num * arch->hidden * budget->branch;
+  double whole = (double)model->parameters, calibrated = (double)options.mlp_num;
+  double cut =
+      calibrated * removed(model, budget, true) + (arch->layers - calibrated) * removed(model, budget, false);
+  double branches = 2.0 * calibrated * arch->hidden * budget->branch;
   const olica_sparsities allowed = olica_budget_sparsities(model);
   char text[OLICA_SPARSITIES_TEXT];
   fprintf(to, "sparsity     %g asked for, %.4f to be reached; branches are %.4f of the parameters%s\n",
-          options.sparsity, (arch->layers * cut - branches) / whole, branches / whole,
-          options.count_branches ? ", counted" : "");
+          options.sparsity, cut / whole, branches / whole, options.count_branches ? ", counted" : "");
   fprintf(to, "allowed      %s with these settings; the smallest that removes anything is %.4g\n",
           olica_sparsities_text(&allowed, text), allowed.least);
 }
@@ -37,6 +42,9 @@ void olica_budget_explain(olica_env *env, const olica_method_model *model, FILE 
       arch->ffn);
   fprintf(to, "calibrated   %lld layer%s, branches of rank %d\n", (long long)calibrated,
           olica_log_plural(calibrated), b.branch);
+  if (b.neurons_filled)
+    fprintf(to, "filled       layers without a branch keep %d neurons more: %d\n", b.neurons_filled,
+            arch->ffn - b.neurons_dropped + b.neurons_filled);
   print_sparsity(model, &b, to);
 }
 

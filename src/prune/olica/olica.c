@@ -44,6 +44,7 @@ static const olica_setting settings[] = {
   SETTING(ond, CHOICE, "fast", SURVEY, "orthogonal neuron decomposition of value/output; standard: of the whole product, dear",
           .choice = ond_name),
   SETTING(count_branches, BOOL, "no", RESULT, "the branches count in the sparsity: the FFN loses more, to make room for them"),
+  SETTING(fill, BOOL, "no", RESULT, "layers without a branch keep FFN neurons in its place, for which all lose more: no zeros in hf exports"),
   OLICA_SETTINGS_END
 };
 // clang-format on

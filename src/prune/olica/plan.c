@@ -55,6 +55,7 @@ olica_status olica_olica_plan(olica_env *env, const olica_method_model *model, c
   for (int i = 0; i < arch->layers; i++)
     plan->shapes[i] = olica_budget_shape(&budget, &dense[i], i < calibrated);
   plan->largest = olica_budget_shape(&budget, &dense[0], calibrated > 0);
+  plan->largest.ffn = plan->shapes[arch->layers - 1].ffn; /* never calibrated; filled it is wider */
   plan->arrays = 8.0 * arch->layers * (arch->hidden + 1);
   olica_ledger_hold(&plan->create, (size_t)plan->arrays);
   OLICA_TRY(olica_olica_replay_survey(env, &plan->observe, model, site));
