@@ -93,5 +93,12 @@ def test_solver(cases, name, eigen, ranks, tmp_path):
     assert any(s["backend"] == eigen and s["problems"] > 0 for s in report["solvers"])
 
 
+@pytest.mark.parametrize("ranks, eigen", [(1, "lapack"), (4, "scalapack")])
+@pytest.mark.parametrize("name", SMALL)
+def test_mixed_precision(cases, name, eigen, ranks, tmp_path):
+    report = judge(cases, name, ranks, tmp_path, {"eigen": eigen, "block": 8, "precision": "mixed"})
+    assert sum(s["mixed"] for s in report["solvers"]) > 0
+
+
 def test_smollm2_short(cases, tmp_path):
     judge(cases, "SmolLM2-135M.short", 2, tmp_path, tolerance="2e-3")

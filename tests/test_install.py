@@ -139,7 +139,7 @@ def methods():
 
 COMPLETIONS = {
     "one option": (["--verif"], ["--verify"]),
-    "a section": (["--set", "solver."], ["solver.eigen=", "solver.block="]),
+    "a section": (["--set", "solver."], ["solver.eigen=", "solver.precision=", "solver.block="]),
     "choices": (["--set", "prune.method", "="], methods),
     "a choice": (["--set", "solver.eigen", "=", "sc"], ["scalapack"]),
     "yes or no": (["--set", "output.overwrite", "=", ""], ["yes", "no"]),

@@ -96,6 +96,10 @@ SHAPES = {
                  dict(sparsity=0.2, ond="standard"), 2, 2, {}, {}),
     "a grid": (dict(hidden_size=320, num_attention_heads=8, num_key_value_heads=4, intermediate_size=400, num_hidden_layers=2),
                dict(sparsity=0.2, ratio=0.3), 2, 2, {}, dict(eigen="scalapack")),
+    "a grid in mixed precision": (dict(hidden_size=320, num_attention_heads=8, num_key_value_heads=4, intermediate_size=400, num_hidden_layers=2),
+                                  dict(sparsity=0.2, ratio=0.3), 2, 2, {}, dict(eigen="scalapack", precision="mixed")),
+    "many pairs in mixed precision": (dict(hidden_size=1024, num_attention_heads=16, num_key_value_heads=16, intermediate_size=1500, num_hidden_layers=2),
+                                      dict(sparsity=0.3), 1, 1, {}, dict(precision="mixed")),
     "vocabulary": (dict(hidden_size=96, num_attention_heads=6, num_key_value_heads=3, intermediate_size=300, vocab_size=30011),
                    dict(sparsity=0.02), 2, 2, dict(precision="bf16"), {}),
 }

@@ -109,7 +109,8 @@ def test_other_evaluations(surveyed, evaluate):
     ({"prune": {"percdamp": 0.25}}, USAGE, "percdamp was 0.5, is 0.25"),
     ({"calibration": {"samples": 6}}, USAGE, "samples was 7, is 6"),
     ({"solver": {"eigen": "lapack"}}, USAGE, "eigen was \"auto\", is \"lapack\""),
-], ids=["percdamp", "samples", "solver"])
+    ({"solver": {"precision": "double"}}, USAGE, "precision was \"auto\", is \"double\""),
+], ids=["percdamp", "samples", "solver", "precision"])
 def test_other_settings(place, sections, code, said):
     before = place.stats.read_bytes()
     report, error = run_other(place, sections, code)

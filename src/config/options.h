@@ -51,6 +51,7 @@ typedef struct olica_options {
   } prune;
   struct {
     olica_backend eigen;
+    olica_solver_precision precision;
     int64_t block;
   } solver;
   struct {

@@ -30,6 +30,11 @@ static const char *backends(int i) {
   return i >= 0 && i < OLICA_BACKENDS ? olica_backend_name((olica_backend)i) : NULL;
 }
 
+static const char *solver_precisions(int i) {
+  return i >= 0 && i < OLICA_SOLVER_PRECISIONS ? olica_solver_precision_name((olica_solver_precision)i)
+                                               : NULL;
+}
+
 static const char *dtypes(int i) {
   if (i == 0) return "as-input";
   return i > 0 && i <= OLICA_DTYPES ? olica_number_name((olica_dtype)(i - 1)) : NULL;
@@ -64,6 +69,8 @@ static const olica_setting table[] = {
   SETTING(prune, sparsity, REAL, "0.2", RESULT, "share of all parameters of the model to remove; or several, 0.1, 0.2, to compare", IN(0, 1), .open = "[)"),
 
   SETTING(solver, eigen, CHOICE, "auto", SURVEY, "back end of the decompositions", .choice = backends),
+  SETTING(solver, precision, CHOICE, "auto", SURVEY, "of the decompositions' subspaces; mixed: fp32, corrected and checked in fp64; auto: mixed above order 1024",
+          .choice = solver_precisions),
   SETTING(solver, block, INTEGER, "64", SURVEY, "block size of distributed matrices", IN(1, 1024), .unit = "rows"),
 
   SETTING(compute, precision, CHOICE, "auto", NOTHING, "of the products; sums stay in fp32 and fp64; auto: fp32; bf16: see doc/methods.md",

@@ -19,6 +19,11 @@ const char *olica_backend_name(olica_backend backend) {
   return table[backend] ? table[backend]->name : "auto";
 }
 
+const char *olica_solver_precision_name(olica_solver_precision precision) {
+  static const char *const names[OLICA_SOLVER_PRECISIONS] = {"auto", "double", "mixed"};
+  return names[precision];
+}
+
 const char *olica_backend_about(olica_backend backend) {
   return table[backend] ? table[backend]->about : "lapack for small problems, scalapack for large ones";
 }

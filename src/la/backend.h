@@ -18,6 +18,12 @@ typedef olica_status olica_eigen_algorithm(olica_solver *solver, olica_matrix *a
 
 enum { OLICA_EIGEN_ALGORITHMS = 4 };
 
+/* A matrix in fp32, in the layout of one in fp64. */
+typedef struct olica_single {
+  olica_matrix part; /* its layout; part.a is not used */
+  float *a;          /* [local_rows x local_cols], leading dimension part.lld */
+} olica_single;
+
 typedef struct olica_backend_ops {
   const char *name, *about;
 
@@ -41,6 +47,13 @@ typedef struct olica_backend_ops {
     const char *name;
     olica_eigen_algorithm *solve;
   } eigen[OLICA_EIGEN_ALGORITHMS];
+  /* For mixed precision (mixed.c); NULL in a back end without fp32. All eigenvalues of the symmetric A [n x
+   * n], ascending, into w [n] on every member, and all eigenvectors, the columns of Z; A is destroyed, only
+   * its lower triangle is read. Then C := op(A) B, and the bytes of workspace beside A, w and Z. */
+  olica_status (*single_eigen)(olica_solver *solver, olica_single *a, float *w, olica_single *z);
+  olica_status (*single_multiply)(olica_solver *solver, int transposed, const olica_single *a,
+                                  const olica_single *b, olica_single *c);
+  size_t (*measure_single)(const olica_site *at, int n);
   /* Lower Cholesky factor over the lower triangle of A; OLICA_ERR_NUMERIC where A is not positive definite.
    */
   olica_status (*factor)(olica_solver *solver, olica_matrix *a);
@@ -61,8 +74,29 @@ struct olica_solver {
   olica_pool_options options;
   long eigenproblems; /* number of problems solved by this rank */
   int largest;        /* their largest order */
+  long mixed, again;  /* subspaces found in mixed precision; and solved again in double */
   olica_solver *next; /* next solver of the pool */
 };
+
+/* Subspaces in mixed precision (mixed.c). The operations' arguments are those of olica_solver_subspace; A is
+ * left as it is; norm = ||A||_F, finite and not 0. OLICA_ERR_NUMERIC if the result fails its check. Its
+ * memory on the rank of the site, beside A and V, is replayed by the other. */
+olica_status olica_mixed_subspace(olica_solver *solver, const olica_matrix *a, double norm, int wanted,
+                                  olica_matrix *v);
+void olica_mixed_replay(olica_ledger *ledger, const olica_site *at, int n, int wanted);
+
+/* Returns true if the subspaces of that order are found in mixed precision. Pure. */
+bool olica_mixed_is_used(const olica_backend_ops *ops, olica_solver_precision precision, int order);
+
+/* What mixed.c needs of the facade: *worst := the largest norm of the columns of R, NaN if there is one;
+ * E := VᵀV - I; the watchdog, around a library's long call. */
+olica_status olica_solver_worst_column(olica_solver *solver, const olica_matrix *r, double *worst);
+olica_status olica_solver_excess(olica_solver *solver, const olica_matrix *v, olica_matrix *excess);
+void olica_solver_enter(olica_solver *solver, const char *what);
+void olica_solver_leave(olica_solver *solver);
+
+/* A rank's part of a matrix at a site, without its numbers; `grid` gets the shape alone. */
+olica_matrix olica_solver_part(const olica_site *at, int rows, int cols, olica_grid *grid);
 
 /* ScaLAPACK's operations work on any block-cyclic layout; other back ends borrow them. */
 olica_status olica_scalapack_gram(olica_solver *solver, const olica_matrix *m, olica_matrix *gram);

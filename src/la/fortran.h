@@ -25,7 +25,15 @@ void pdsyrk_(const char *uplo, const char *trans, const int *n, const int *k, co
 void pdtran_(const int *m, const int *n, const double *alpha, const double *a, const int *ia, const int *ja,
              const int *desca, const double *beta, double *c, const int *ic, const int *jc, const int *descc);
 
+void psgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
+             const float *alpha, const float *a, const int *ia, const int *ja, const int *desca,
+             const float *b, const int *ib, const int *jb, const int *descb, const float *beta, float *c,
+             const int *ic, const int *jc, const int *descc);
+
 /* ScaLAPACK */
+void pssyevd_(const char *jobz, const char *uplo, const int *n, float *a, const int *ia, const int *ja,
+              const int *desca, float *w, float *z, const int *iz, const int *jz, const int *descz,
+              float *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t, size_t);
 void pdpotrf_(const char *uplo, const int *n, double *a, const int *ia, const int *ja, const int *desca,
               int *info, size_t);
 void pdpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, const int *ia, const int *ja,
@@ -55,6 +63,15 @@ void dstemr_(const char *jobz, const char *range, const int *n, double *d, doubl
 void dormtr_(const char *side, const char *uplo, const char *trans, const int *m, const int *n,
              const double *a, const int *lda, const double *tau, double *c, const int *ldc, double *work,
              const int *lwork, int *info, size_t, size_t, size_t);
+void ssytrd_(const char *uplo, const int *n, float *a, const int *lda, float *d, float *e, float *tau,
+             float *work, const int *lwork, int *info, size_t);
+void sstedc_(const char *compz, const int *n, float *d, float *e, float *z, const int *ldz, float *work,
+             const int *lwork, int *iwork, const int *liwork, int *info, size_t);
+void slarft_(const char *direct, const char *storev, const int *n, const int *k, const float *v,
+             const int *ldv, const float *tau, float *t, const int *ldt, size_t, size_t);
+void slarfb_(const char *side, const char *trans, const char *direct, const char *storev, const int *m,
+             const int *n, const int *k, const float *v, const int *ldv, const float *t, const int *ldt,
+             float *c, const int *ldc, float *work, const int *ldwork, size_t, size_t, size_t, size_t);
 void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t);
 void dpotrs_(const char *uplo, const int *n, const int *nrhs, const double *a, const int *lda, double *b,
              const int *ldb, int *info, size_t);

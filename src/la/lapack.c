@@ -1,5 +1,6 @@
 /* LAPACK on one rank: the plain reference. The grid is 1 x 1, so a matrix is an ordinary column-major one. */
 #include <cblas.h>
+#include <limits.h>
 #include <string.h>
 
 #include "backend.h"
@@ -152,6 +153,81 @@ static olica_status syevr(olica_solver *solver, olica_matrix *a, int wanted, dou
   return widen(solver, verdict(env, "dsyevr", info));
 }
 
+/* ---- fp32 ---- */
+
+/* Columns of a block of reflectors: wider than LAPACK's, so that the eigenvectors pass through memory less
+ * often. */
+enum { REFLECTORS = 128 };
+
+/* Workspace of a whole eigenproblem in fp32. */
+typedef struct whole {
+  int n, lwork, liwork;
+  float *e, *tau;  /* [n] of ssytrd */
+  float *work, *t; /* t [REFLECTORS x REFLECTORS] of slarft */
+  int *iwork;
+  void *block;
+} whole;
+
+static size_t lay_out_whole(whole *s, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, s->e, s->n);
+  OLICA_TAKE(&arena, s->tau, s->n);
+  OLICA_TAKE(&arena, s->work, s->lwork);
+  OLICA_TAKE(&arena, s->t, REFLECTORS * REFLECTORS);
+  OLICA_TAKE(&arena, s->iwork, s->liwork);
+  return arena.used;
+}
+
+/* sstedc needs 1 + 4 n + n²; slarfb and ssytrd a block of columns. */
+static whole whole_of(int n) {
+  enum { DIVIDE = 4, INTEGERS = 5 };
+  size_t square = (size_t)n * (size_t)n + DIVIDE * (size_t)n + 1, block = REFLECTORS * (size_t)n;
+  size_t most = square > block ? square : block;
+  return (whole){.n = n, .lwork = most > INT_MAX ? INT_MAX : (int)most, .liwork = INTEGERS * n + 3};
+}
+
+static size_t measure_single(const olica_site *at, int n) {
+  (void)at;
+  whole s = whole_of(n);
+  return lay_out_whole(&s, NULL);
+}
+
+/* Z := H_1 ... H_(n-1) Z, the reflectors of ssytrd in A. */
+static void reflect(const whole *s, const olica_single *a, olica_single *z) {
+  int n = s->n, nb = REFLECTORS;
+  for (int first = (n - 2) / nb * nb; first >= 0 && n > 1; first -= nb) {
+    int rows = n - 1 - first, count = rows < nb ? rows : nb;
+    const float *v = a->a + (size_t)first * (size_t)a->part.lld + first + 1;
+    slarft_("F", "C", &rows, &count, v, &a->part.lld, s->tau + first, s->t, &nb, 1, 1);
+    slarfb_("L", "N", "F", "C", &rows, &n, &count, v, &a->part.lld, s->t, &nb, z->a + first + 1, &z->part.lld,
+            s->work, &n, 1, 1, 1, 1);
+  }
+}
+
+static olica_status single_eigen(olica_solver *solver, olica_single *a, float *w, olica_single *z) {
+  olica_env *env = solver->context->env;
+  int n = a->part.rows, info = 0;
+  whole s = whole_of(n);
+  if (s.lwork == INT_MAX) return verdict(env, "an eigenproblem too large for sstedc", n);
+  OLICA_TRY(OLICA_LAY_OUT(env, "an eigenproblem in fp32", s.block, lay_out_whole, &s));
+  narrow(n);
+  ssytrd_("L", &n, a->a, &a->part.lld, w, s.e, s.tau, s.work, &s.lwork, &info, 1);
+  if (info == 0) sstedc_("I", &n, w, s.e, z->a, &z->part.lld, s.work, &s.lwork, s.iwork, &s.liwork, &info, 1);
+  if (info == 0) reflect(&s, a, z);
+  OLICA_FREE(env, s.block);
+  return widen(solver, verdict(env, "ssytrd, sstedc", info));
+}
+
+static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a,
+                                    const olica_single *b, olica_single *c) {
+  narrow(b->part.rows);
+  cblas_sgemm(CblasColMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, c->part.rows, c->part.cols,
+              b->part.rows, 1, a->a, a->part.lld, b->a, b->part.lld, 0, c->a, c->part.lld);
+  return widen(solver, OLICA_OK);
+}
+
+/* ---- Cholesky ---- */
+
 static olica_status factor(olica_solver *solver, olica_matrix *a) {
   int info = 0;
   narrow(a->rows);
@@ -175,6 +251,9 @@ const olica_backend_ops olica_backend_lapack = {
     .gram = gram,
     .multiply = multiply,
     .eigen = {{"dsytrd", sytrd}, {"dsyevr", syevr}},
+    .single_eigen = single_eigen,
+    .single_multiply = single_multiply,
+    .measure_single = measure_single,
     .factor = factor,
     .substitute = substitute,
 };

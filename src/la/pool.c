@@ -20,7 +20,8 @@ struct olica_pool {
 };
 
 olica_pool_options olica_pool_defaults(void) {
-  return (olica_pool_options){.backend = OLICA_BACKEND_AUTO, .block = 64, .tolerance = 1e-9};
+  return (olica_pool_options){
+      .backend = OLICA_BACKEND_AUTO, .block = 64, .tolerance = 1e-9, .precision = OLICA_SOLVER_AUTO};
 }
 
 olica_status olica_pool_create(olica_context *context, olica_pool_options options, olica_pool **out) {
@@ -108,15 +109,22 @@ int olica_pool_records(const olica_pool *pool, olica_pool_record *records, int c
   int count = 0;
   for (const olica_solver *s = pool->solvers; s && count < capacity; s = s->next) {
     /* A group's first rank reports for it: the others may be outside its grid. */
-    double told[2] = {0, 0};
-    if (pool->context->rank == s->place.first) told[0] = (double)s->eigenproblems, told[1] = s->largest;
-    olica_comm_sum(pool->context, pool->context->comm, told, 2);
+    double told[4] = {0};
+    if (pool->context->rank == s->place.first) {
+      told[0] = (double)s->eigenproblems;
+      told[1] = s->largest;
+      told[2] = (double)s->mixed;
+      told[3] = (double)s->again;
+    }
+    olica_comm_sum(pool->context, pool->context->comm, told, 4);
     records[count++] = (olica_pool_record){.place = s->place,
                                            .grid_rows = s->grid->rows,
                                            .grid_cols = s->grid->cols,
                                            .block = s->options.block,
                                            .problems = (long)told[0],
-                                           .largest = (int)told[1]};
+                                           .largest = (int)told[1],
+                                           .mixed = (long)told[2],
+                                           .again = (long)told[3]};
   }
   return count;
 }

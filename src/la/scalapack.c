@@ -1,8 +1,10 @@
 /* ScaLAPACK on a near-square process grid. Its descriptors need MB = NB, which every layout here has. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 #include "backend.h"
+#include "base/arena.h"
 #include "fortran.h"
 #include "par/comm.h"
 
@@ -152,6 +154,70 @@ olica_status olica_scalapack_syevd(olica_solver *solver, olica_matrix *a, int wa
   return verdict(solver, "pdsyevd", info);
 }
 
+/* ---- fp32 ---- */
+
+/* Workspace of pssyevd, by its documentation and, as above, with what psormtr needs. */
+typedef struct whole {
+  int lwork, liwork;
+  float *work;
+  int *iwork;
+  void *block;
+} whole;
+
+static size_t lay_out_whole(whole *s, void *block) {
+  olica_arena arena = {.block = block};
+  OLICA_TAKE(&arena, s->work, s->lwork);
+  OLICA_TAKE(&arena, s->iwork, s->liwork);
+  return arena.used;
+}
+
+static whole whole_of(int n, int nb, int rows, int cols) {
+  double np = olica_matrix_most(n, nb, rows), nq = olica_matrix_most(n, nb, cols);
+  double reduction = 3.0 * n + nb * fmax(np + 1, 3), divide = 1 + 6.0 * n + 2 * np * nq;
+  double back = 2.0 * n + nb * (np + nq + 2.0 * nb);
+  double all = fmax(reduction, divide) + 2.0 * n + back;
+  return (whole){.lwork = all > INT_MAX ? INT_MAX : (int)all, .liwork = 7 * n + 8 * cols + 2};
+}
+
+static size_t measure_single(const olica_site *at, int n) {
+  int rows, cols;
+  olica_grid_shape(at->place.count, &rows, &cols);
+  whole s = whole_of(n, at->block, rows, cols);
+  return lay_out_whole(&s, NULL);
+}
+
+static olica_status single_eigen(olica_solver *solver, olica_single *a, float *w, olica_single *z) {
+  olica_env *env = solver->context->env;
+  int n = a->part.rows, info = 0;
+  descriptor d;
+  olica_matrix_describe(&a->part, d);
+  whole s = whole_of(n, a->part.nb, solver->grid->rows, solver->grid->cols);
+  if (s.lwork == INT_MAX) return verdict(solver, "an eigenproblem too large for pssyevd", n);
+  OLICA_TRY(olica_comm_agree(solver->context, solver->grid->comm,
+                             OLICA_LAY_OUT(env, "an eigenproblem in fp32", s.block, lay_out_whole, &s)));
+  pssyevd_("V", "L", &n, a->a, &one, &one, d, w, z->a, &one, &one, d, s.work, &s.lwork, s.iwork, &s.liwork,
+           &info, 1, 1);
+  OLICA_FREE(env, s.block);
+  OLICA_TRY(verdict(solver, "pssyevd", info));
+  olica_comm_bcast(solver->context, solver->grid->comm, w, (size_t)n * sizeof *w, 0);
+  return OLICA_OK;
+}
+
+static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a,
+                                    const olica_single *b, olica_single *c) {
+  (void)solver;
+  const float nothing = 0, all = 1;
+  descriptor da, db, dc;
+  olica_matrix_describe(&a->part, da);
+  olica_matrix_describe(&b->part, db);
+  olica_matrix_describe(&c->part, dc);
+  psgemm_(transposed ? "T" : "N", "N", &c->part.rows, &c->part.cols, &b->part.rows, &all, a->a, &one, &one,
+          da, b->a, &one, &one, db, &nothing, c->a, &one, &one, dc);
+  return OLICA_OK;
+}
+
+/* ---- Cholesky ---- */
+
 olica_status olica_scalapack_factor(olica_solver *solver, olica_matrix *a) {
   descriptor d;
   int info = 0;
@@ -178,6 +244,9 @@ const olica_backend_ops olica_backend_scalapack = {
     .gram = olica_scalapack_gram,
     .multiply = olica_scalapack_multiply,
     .eigen = {{"pdsyevr", syevr}, {"pdsyevd", olica_scalapack_syevd}},
+    .single_eigen = single_eigen,
+    .single_multiply = single_multiply,
+    .measure_single = measure_single,
     .factor = olica_scalapack_factor,
     .substitute = olica_scalapack_substitute,
 };

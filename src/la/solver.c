@@ -30,11 +30,11 @@ static void book(olica_solver *solver, double flops) {
 }
 
 /* Enters the watchdog, unless the rank solves alone and waits for nobody. */
-static void enter(olica_solver *solver, const char *what) {
+void olica_solver_enter(olica_solver *solver, const char *what) {
   if (solver->grid->count > 1) olica_watch_enter(solver->context, what);
 }
 
-static void leave(olica_solver *solver) {
+void olica_solver_leave(olica_solver *solver) {
   if (solver->grid->count > 1) olica_watch_leave(solver->context);
 }
 
@@ -69,8 +69,7 @@ bool olica_site_member(const olica_site *at) {
   return at->rank >= at->place.first && at->rank < at->place.first + at->place.count;
 }
 
-/* Returns the rank's part of a matrix, without its numbers; the grid has nothing but its shape. */
-static olica_matrix part_of(const olica_site *at, int rows, int cols, olica_grid *grid) {
+olica_matrix olica_solver_part(const olica_site *at, int rows, int cols, olica_grid *grid) {
   const olica_backend_ops *ops = olica_backend_ops_of(at->place.backend);
   int member = at->rank - at->place.first;
   *grid = (olica_grid){.first = at->place.first, .row = -1, .col = -1};
@@ -86,19 +85,19 @@ static olica_matrix part_of(const olica_site *at, int rows, int cols, olica_grid
 
 olica_hold olica_solver_hold_matrix(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
   olica_grid grid;
-  const olica_matrix part = part_of(at, rows, cols, &grid);
+  const olica_matrix part = olica_solver_part(at, rows, cols, &grid);
   return olica_ledger_hold(ledger, olica_matrix_measure(&part));
 }
 
 void olica_solver_replay_sum(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
   olica_grid grid;
-  const olica_matrix part = part_of(at, rows, cols, &grid);
+  const olica_matrix part = olica_solver_part(at, rows, cols, &grid);
   olica_ledger_touch(ledger, olica_matrix_measure_sum(&part, at->nodes));
 }
 
 void olica_solver_replay_replicate(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
   olica_grid grid;
-  const olica_matrix part = part_of(at, rows, cols, &grid);
+  const olica_matrix part = olica_solver_part(at, rows, cols, &grid);
   olica_ledger_touch(ledger, olica_matrix_measure_replicate(&part));
 }
 
@@ -115,6 +114,14 @@ void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n
   replay_check(ledger, at, n, wanted);
   replay_check(ledger, at, wanted, wanted);
   olica_ledger_release(ledger, diagonal);
+}
+
+void olica_solver_replay_subspace(olica_ledger *ledger, const olica_site *at, int n, int wanted) {
+  if (olica_mixed_is_used(olica_backend_ops_of(at->place.backend), at->precision, n))
+    olica_mixed_replay(ledger, at, n, wanted);
+  olica_hold values = olica_ledger_hold(ledger, (size_t)wanted * sizeof(double));
+  olica_solver_replay_eigen(ledger, at, n, wanted);
+  olica_ledger_release(ledger, values);
 }
 
 /* The diagonal is kept. */
@@ -137,45 +144,50 @@ static void restore(olica_matrix *a, const double *diagonal) {
   olica_matrix_mirror(a, OLICA_UPPER);
 }
 
-/* R := A V - V diag(values); *worst := the largest norm of its columns. */
+olica_status olica_solver_worst_column(olica_solver *solver, const olica_matrix *r, double *worst) {
+  double *squares = NULL;
+  AGREE(solver, OLICA_NEW(env_of(solver), squares, (size_t)r->cols));
+  olica_matrix_column_dots(r, r, squares);
+  *worst = 0;
+  for (int j = 0; j < r->cols; j++)
+    if (squares[j] > *worst || isnan(squares[j])) *worst = squares[j]; /* a NaN stays */
+  *worst = sqrt(*worst);
+  OLICA_FREE(env_of(solver), squares);
+  return OLICA_OK;
+}
+
+/* *worst := the largest norm of the columns of A V - V diag(values). */
 static olica_status residual(olica_solver *solver, const olica_matrix *a, const double *values,
                              const olica_matrix *v, double *worst) {
-  olica_env *env = env_of(solver);
   olica_matrix *r;
-  double *squares = NULL;
-  olica_status status = olica_solver_matrix(solver, v->rows, v->cols, &r);
-  if (status == OLICA_OK) status = OLICA_NEW(env, squares, (size_t)v->cols);
-  AGREE(solver, status);
-  assert(squares);
+  AGREE(solver, olica_solver_matrix(solver, v->rows, v->cols, &r));
   OLICA_TRY(olica_solver_multiply(solver, 0, a, v, r));
   for (int j = 0; j < v->local_cols; j++) {
     double value = values[olica_matrix_global_col(v, j)];
     size_t column = (size_t)j * (size_t)v->lld;
     for (size_t i = column; i < column + (size_t)v->local_rows; i++) r->a[i] -= value * v->a[i];
   }
-  olica_matrix_column_dots(r, r, squares);
-  *worst = 0;
-  for (int j = 0; j < v->cols; j++)
-    if (squares[j] > *worst || isnan(squares[j])) *worst = squares[j]; /* a NaN stays */
-  *worst = sqrt(*worst);
-  OLICA_FREE(env, squares);
+  OLICA_TRY(olica_solver_worst_column(solver, r, worst));
   olica_matrix_destroy(r);
+  return OLICA_OK;
+}
+
+olica_status olica_solver_excess(olica_solver *solver, const olica_matrix *v, olica_matrix *excess) {
+  double *diagonal = NULL;
+  AGREE(solver, OLICA_NEW(env_of(solver), diagonal, (size_t)v->cols));
+  OLICA_TRY(olica_solver_multiply(solver, 1, v, v, excess));
+  olica_matrix_get_diagonal(excess, diagonal);
+  olica_matrix_set_diagonal(excess, diagonal, -1);
+  OLICA_FREE(env_of(solver), diagonal);
   return OLICA_OK;
 }
 
 /* *distance := ||VᵀV - I||_F. */
 static olica_status orthogonality(olica_solver *solver, const olica_matrix *v, double *distance) {
-  olica_env *env = env_of(solver);
   olica_matrix *e;
-  double *diagonal = NULL;
-  olica_status status = olica_solver_matrix(solver, v->cols, v->cols, &e);
-  if (status == OLICA_OK) status = OLICA_NEW(env, diagonal, (size_t)v->cols);
-  AGREE(solver, status);
-  OLICA_TRY(olica_solver_multiply(solver, 1, v, v, e));
-  olica_matrix_get_diagonal(e, diagonal);
-  olica_matrix_set_diagonal(e, diagonal, -1);
+  AGREE(solver, olica_solver_matrix(solver, v->cols, v->cols, &e));
+  OLICA_TRY(olica_solver_excess(solver, v, e));
   *distance = olica_matrix_norm(e);
-  OLICA_FREE(env, diagonal);
   olica_matrix_destroy(e);
   return OLICA_OK;
 }
@@ -208,9 +220,9 @@ static olica_status solve_checked(olica_solver *solver, olica_matrix *a, double 
                        solver->ops->eigen[k - 1].name);
       olica_error_clear(env);
     }
-    enter(solver, "an eigenproblem");
+    olica_solver_enter(solver, "an eigenproblem");
     status = solver->ops->eigen[k].solve(solver, a, wanted, values, v);
-    leave(solver);
+    olica_solver_leave(solver);
     restore(a, diagonal);
     if (status == OLICA_OK) status = check(solver, name, a, norm, values, v);
     if (status != OLICA_ERR_NUMERIC) break;
@@ -256,6 +268,12 @@ static double identity(const void *unused, int row, int col) {
   return row == col;
 }
 
+/* Counts an eigenproblem. */
+static void count(olica_solver *solver, int order) {
+  solver->eigenproblems++;
+  if (order > solver->largest) solver->largest = order;
+}
+
 olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                 double *values, olica_matrix *v) {
   assert(a->rows == a->cols && v->rows == a->rows && v->cols == wanted && wanted > 0 && wanted <= a->rows);
@@ -265,8 +283,7 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
   double n = a->rows, norm = olica_matrix_norm(a);
   if (!isfinite(norm))
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
-  solver->eigenproblems++;
-  if (a->rows > solver->largest) solver->largest = a->rows;
+  count(solver, a->rows);
   if (norm == 0) { /* Krylov methods have no starting vector here */
     memset(values, 0, (size_t)wanted * sizeof *values);
     olica_matrix_fill(v, identity, NULL);
@@ -278,6 +295,50 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
   for (int j = 0; j < wanted; j++) values[j] = -values[j];
   book(solver, n * n * (4.0 / 3 * n + 2.0 * wanted));
   return fix_signs(solver, v);
+}
+
+/* ---- subspaces ---- */
+
+/* In mixed precision; OLICA_ERR_NUMERIC, without a message, if that does not solve it. */
+static olica_status subspace_mixed(olica_solver *solver, const char *what, const olica_matrix *a, int wanted,
+                                   olica_matrix *v) {
+  double n = a->rows, norm = olica_matrix_norm(a);
+  if (!isfinite(norm) || norm == 0) return OLICA_ERR_NUMERIC;
+  olica_status status = olica_mixed_subspace(solver, a, norm, wanted, v);
+  if (status == OLICA_ERR_NUMERIC) {
+    olica_error_clear(env_of(solver));
+    solver->again++;
+    return status;
+  }
+  if (status != OLICA_OK) return olica_error_context(env_of(solver), "%s: ", what);
+  count(solver, a->rows);
+  solver->mixed++;
+  book(solver, n * n * (10.0 / 3 * n + 4.0 * wanted) + 2.0 * n * wanted * wanted);
+  return fix_signs(solver, v);
+}
+
+/* Tells, once for the group, that a back end does not do what was asked for. */
+static void tell_double(const olica_solver *solver) {
+  if (solver->options.precision == OLICA_SOLVER_MIXED && is_first(solver))
+    olica_log_warn(env_of(solver),
+                   "%s has no fp32: it finds subspaces in double, not [solver] precision = %s",
+                   solver->ops->name, olica_solver_precision_name(OLICA_SOLVER_MIXED));
+}
+
+olica_status olica_solver_subspace(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
+                                   olica_matrix *v) {
+  assert(a->rows == a->cols && v->rows == a->rows && v->cols == wanted && wanted > 0 && wanted <= a->rows);
+  olica_env *env = env_of(solver);
+  double *values = NULL;
+  if (!solver->ops->single_eigen) tell_double(solver);
+  if (olica_mixed_is_used(solver->ops, solver->options.precision, a->rows)) {
+    olica_status status = subspace_mixed(solver, what, a, wanted, v);
+    if (status != OLICA_ERR_NUMERIC) return status;
+  }
+  AGREE(solver, OLICA_NEW(env, values, (size_t)wanted));
+  olica_status status = olica_solver_eigen(solver, what, a, wanted, values, v);
+  OLICA_FREE(env, values);
+  return status;
 }
 
 /* ---- ridge ---- */
@@ -298,9 +359,9 @@ static olica_status factor_shifted(olica_solver *solver, olica_matrix *a, double
   olica_status status;
   for (int retry = 0;; retry++) {
     olica_matrix_set_diagonal(a, diagonal, *delta);
-    enter(solver, "a Cholesky factorization");
+    olica_solver_enter(solver, "a Cholesky factorization");
     status = solver->ops->factor(solver, a);
-    leave(solver);
+    olica_solver_leave(solver);
     if (status != OLICA_ERR_NUMERIC || retry == OLICA_RIDGE_RETRIES) break;
     olica_error_clear(env);
     if (is_first(solver))
@@ -341,9 +402,9 @@ olica_status olica_solver_ridge(olica_solver *solver, const char *what, olica_ma
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the matrix has numbers that are not finite", what);
   if (factor_shifted(solver, a, delta) != OLICA_OK)
     return olica_error_context(env, "%s: (A + %.3g I): ", what, *delta);
-  enter(solver, "a Cholesky solution");
+  olica_solver_enter(solver, "a Cholesky solution");
   olica_status status = solver->ops->substitute(solver, a, b);
-  leave(solver);
+  olica_solver_leave(solver);
   OLICA_TRY(status);
   if (!isfinite(olica_matrix_norm(b)))
     return olica_error_set(env, OLICA_ERR_NUMERIC, "%s: the solution of (A + %.3g I) X = B is not finite",

@@ -24,6 +24,17 @@ typedef enum olica_backend {
   OLICA_BACKENDS
 } olica_backend;
 
+/* Precision of the subspaces: mixed finds them in fp32 and corrects them in fp64; auto: mixed above order
+ * OLICA_SOLVER_WHOLE. A back end without fp32 (slepc) always takes double. */
+typedef enum olica_solver_precision {
+  OLICA_SOLVER_AUTO,
+  OLICA_SOLVER_DOUBLE,
+  OLICA_SOLVER_MIXED,
+  OLICA_SOLVER_PRECISIONS
+} olica_solver_precision;
+
+const char *olica_solver_precision_name(olica_solver_precision precision);
+
 const char *olica_backend_name(olica_backend backend);  /* "auto", "lapack", ... */
 const char *olica_backend_about(olica_backend backend); /* one line for --list */
 
@@ -62,10 +73,11 @@ olica_status olica_solver_place(olica_env *env, olica_backend asked, int ranks, 
 
 /* A problem as a rank sees it, for estimates. */
 typedef struct olica_site {
-  olica_placement place; /* a real back end, not auto */
-  int block;             /* block size of the pool */
-  int nodes;             /* number of nodes of the context */
-  int rank;              /* the rank: a member of the place, or not */
+  olica_placement place;            /* a real back end, not auto */
+  int block;                        /* block size of the pool */
+  olica_solver_precision precision; /* of the pool */
+  int nodes;                        /* number of nodes of the context */
+  int rank;                         /* the rank: a member of the place, or not */
 } olica_site;
 
 /* Returns true if the rank takes part. Pure. */
@@ -73,11 +85,13 @@ bool olica_site_member(const olica_site *at);
 
 /* Estimates of a rank's memory, on its ledger: hold what olica_solver_matrix allocates; replay
  * olica_matrix_sum, olica_matrix_replicate, and (a member) olica_solver_eigen with the back end's first
- * algorithm, and olica_solver_ridge or olica_solver_factor of order n. */
+ * algorithm, olica_solver_subspace (also when mixed precision fails and double follows), and
+ * olica_solver_ridge or olica_solver_factor of order n. */
 olica_hold olica_solver_hold_matrix(olica_ledger *ledger, const olica_site *at, int rows, int cols);
 void olica_solver_replay_sum(olica_ledger *ledger, const olica_site *at, int rows, int cols);
 void olica_solver_replay_replicate(olica_ledger *ledger, const olica_site *at, int rows, int cols);
 void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n, int wanted);
+void olica_solver_replay_subspace(olica_ledger *ledger, const olica_site *at, int n, int wanted);
 void olica_solver_replay_ridge(olica_ledger *ledger, int n);
 
 /* The pool owns the solvers of a run (their grids, and SLEPc's initialization); it creates one solver per
@@ -87,8 +101,9 @@ typedef struct olica_pool_options {
   olica_backend backend;
   int block;        /* ScaLAPACK's MB = NB */
   double tolerance; /* allowed residual ||A v - lambda v|| as a part of ||A||_F; also for VᵀV - I */
+  olica_solver_precision precision;
 } olica_pool_options;
-olica_pool_options olica_pool_defaults(void); /* Returns the defaults: auto, 64, 1e-9. */
+olica_pool_options olica_pool_defaults(void); /* Returns the defaults: auto, 64, 1e-9, auto. */
 /* Collective on context. */
 olica_status olica_pool_create(olica_context *context, olica_pool_options options, olica_pool **pool);
 void olica_pool_destroy(olica_pool *pool); /* collective; NULL allowed */
@@ -103,6 +118,8 @@ typedef struct olica_pool_record {
   int grid_rows, grid_cols, block;
   long problems; /* eigenproblems solved */
   int largest;   /* their largest order */
+  long mixed;    /* of these, subspaces found in mixed precision */
+  long again;    /* of these, subspaces tried in mixed precision and then solved in double */
 } olica_pool_record;
 int olica_pool_records(const olica_pool *pool, olica_pool_record *records, int capacity);
 
@@ -133,6 +150,14 @@ olica_status olica_solver_multiply(olica_solver *solver, int transposed, const o
  * the back end's next algorithm is tried; if none passes: OLICA_ERR_NUMERIC, naming `what`. */
 olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                 double *values, olica_matrix *v);
+
+/* Computes an orthonormal basis, the columns of V [n x wanted], of the subspace that belongs to the `wanted`
+ * largest eigenvalues of the symmetric A [n x n]; A is destroyed. The columns are nearly the eigenvectors,
+ * largest eigenvalue first, with signs as those of olica_solver_eigen; which basis it is depends on the
+ * precision. In mixed precision its residual ||A v - V Vᵀ A v|| and its orthogonality are checked in fp64
+ * against the tolerance; what fails is solved by olica_solver_eigen. Errors as there. */
+olica_status olica_solver_subspace(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
+                                   olica_matrix *v);
 
 /* A := the lower Cholesky factor of A + delta I, zeros above; A [n x n] symmetric positive semidefinite.
  * `delta`, its growth and failures as those of olica_solver_ridge. */

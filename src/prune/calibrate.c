@@ -176,29 +176,24 @@ olica_status olica_branch_solve(olica_branch *branch, double damping) {
   olica_fit *fit = branch->fit;
   olica_context *context = fit->context;
   olica_matrix *weighted = NULL;
-  double *values = NULL;
   int rank = branch->basis->cols;
   OLICA_TRY(olica_fit_solve(fit, damping));
   olica_status status = olica_solver_matrix(fit->solver, fit->d, fit->d, &weighted);
-  if (status == OLICA_OK) status = OLICA_NEW(context->env, values, (size_t)rank);
   OLICA_TRY(olica_comm_agree(context, fit->gram->grid->comm, status));
   confidence(fit->correlation, fit->d);
   weigh(fit, weighted);
   /* The ridge has destroyed AᵀA; its matrix stores the new Gram. */
   OLICA_TRY(olica_solver_gram(fit->solver, weighted, fit->gram));
   olica_matrix_destroy(weighted);
-  OLICA_TRY(olica_solver_eigen(fit->solver, "linear calibration", fit->gram, rank, values, branch->basis));
-  olica_memory_free(context->env, values);
+  OLICA_TRY(olica_solver_subspace(fit->solver, "linear calibration", fit->gram, rank, branch->basis));
   return olica_solver_multiply(fit->solver, 1, branch->basis, fit->coef, branch->factor);
 }
 
 void olica_branch_replay_solve(olica_ledger *ledger, const olica_site *at, int d, int rank) {
   olica_fit_replay_solve(ledger, at, d);
   olica_hold weighted = olica_solver_hold_matrix(ledger, at, d, d);
-  olica_hold values = olica_ledger_hold(ledger, (size_t)rank * sizeof(double));
   olica_ledger_release(ledger, weighted);
-  olica_solver_replay_eigen(ledger, at, d, rank);
-  olica_ledger_release(ledger, values);
+  olica_solver_replay_subspace(ledger, at, d, rank);
 }
 
 olica_status olica_branch_end(olica_branch *branch, float *branch_a, float *branch_b) {

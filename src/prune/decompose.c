@@ -183,7 +183,7 @@ olica_status olica_decompose_replay(olica_env *env, olica_ledger *ledger, const 
   for (int r = 0; r < v.count; r++) {
     olica_ledger one = *ledger;
     for (int i = 0; i < v.count; i++)
-      v.at[i] = (olica_site){places[i], on->block, on->nodes, places[r].first};
+      v.at[i] = (olica_site){places[i], on->block, on->precision, on->nodes, places[r].first};
     replay_begin(&one, &v, sums);
     replay_solve(&one, &v);
     replay_end(&one, &v);

@@ -31,6 +31,7 @@ int olica_decompose_problems(const olica_arch *arch, const olica_layer_shape *sh
  * sums hold when it begins. Not collective; OLICA_ERR_MEMORY only. */
 typedef struct olica_decompose_ranks {
   olica_backend backend; /* the back end asked for */
+  olica_solver_precision precision;
   int block, ranks, nodes;
 } olica_decompose_ranks;
 olica_status olica_decompose_replay(olica_env *env, olica_ledger *ledger, const olica_decompose_ranks *on,

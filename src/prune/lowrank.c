@@ -27,12 +27,10 @@ void olica_lowrank_replay_begin(olica_ledger *ledger, const olica_site *at, cons
   olica_solver_hold_matrix(ledger, at, p->wanted, p->inner);
 }
 
-static olica_status allocate(const olica_lowrank *lowrank, olica_env *env, olica_matrix **weight,
-                             olica_matrix **gram, double **values) {
+static olica_status allocate(const olica_lowrank *lowrank, olica_matrix **weight, olica_matrix **gram) {
   const olica_linear *linear = lowrank->linear;
   OLICA_TRY(olica_solver_matrix(lowrank->solver, linear->out, linear->in, weight));
-  OLICA_TRY(olica_solver_matrix(lowrank->solver, linear->out, linear->out, gram));
-  return OLICA_NEW(env, *values, (size_t)lowrank->basis->cols);
+  return olica_solver_matrix(lowrank->solver, linear->out, linear->out, gram);
 }
 
 olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root) {
@@ -40,17 +38,14 @@ olica_status olica_lowrank_solve(olica_lowrank *lowrank, const double *root) {
   const olica_linear *linear = lowrank->linear;
   olica_context *context = lowrank->basis->grid->context;
   olica_matrix *weight = NULL, *gram = NULL; /* W diag(root), then W; G */
-  double *values = NULL;
-  OLICA_TRY(olica_comm_agree(context, lowrank->basis->grid->comm,
-                             allocate(lowrank, context->env, &weight, &gram, &values)));
+  OLICA_TRY(olica_comm_agree(context, lowrank->basis->grid->comm, allocate(lowrank, &weight, &gram)));
   olica_matrix_set(weight, linear->weight, (size_t)linear->in, root);
   OLICA_TRY(olica_solver_gram(solver, weight, gram));
-  OLICA_TRY(olica_solver_eigen(solver, lowrank->name, gram, lowrank->basis->cols, values, lowrank->basis));
+  OLICA_TRY(olica_solver_subspace(solver, lowrank->name, gram, lowrank->basis->cols, lowrank->basis));
   olica_matrix_set(weight, linear->weight, (size_t)linear->in, NULL);
   OLICA_TRY(olica_solver_multiply(solver, 1, lowrank->basis, weight, lowrank->factor));
   olica_matrix_destroy(weight);
   olica_matrix_destroy(gram);
-  olica_memory_free(context->env, values);
   return OLICA_OK;
 }
 
@@ -58,8 +53,7 @@ void olica_lowrank_replay_solve(olica_ledger *ledger, const olica_site *at, cons
   olica_hold before = olica_ledger_mark(ledger);
   olica_solver_hold_matrix(ledger, at, p->order, p->inner);
   olica_solver_hold_matrix(ledger, at, p->order, p->order);
-  olica_ledger_hold(ledger, (size_t)p->wanted * sizeof(double));
-  olica_solver_replay_eigen(ledger, at, p->order, p->wanted);
+  olica_solver_replay_subspace(ledger, at, p->order, p->wanted);
   olica_ledger_rewind(ledger, before);
 }
 

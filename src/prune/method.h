@@ -38,14 +38,15 @@ typedef struct olica_method_model {
 
 /* The job that a plan is for: ranks, back end, formats and numbers of tokens. */
 typedef struct olica_method_site {
-  int ranks, nodes, node_ranks; /* ranks of all nodes; nodes; ranks of the smallest node */
-  int threads;                  /* threads of a rank */
-  olica_backend backend;        /* [solver] eigen */
-  int block;                    /* block size of distributed matrices */
-  olica_dtype precision, dtype; /* formats of the products and of the output */
-  int64_t sequences;            /* S, calibration sequences of all ranks */
-  int tokens, pack_rows;        /* T of a sequence; most rows of a pack */
-  int panel_rows;               /* most rows of a panel of the output matrix */
+  int ranks, nodes, node_ranks;   /* ranks of all nodes; nodes; ranks of the smallest node */
+  int threads;                    /* threads of a rank */
+  olica_backend backend;          /* [solver] eigen */
+  olica_solver_precision solving; /* [solver] precision */
+  int block;                      /* block size of distributed matrices */
+  olica_dtype precision, dtype;   /* formats of the products and of the output */
+  int64_t sequences;              /* S, calibration sequences of all ranks */
+  int tokens, pack_rows;          /* T of a sequence; most rows of a pack */
+  int panel_rows;                 /* most rows of a panel of the output matrix */
 } olica_method_site;
 
 /* The needs of a method for that job. Its memory is replayed on three ledgers (base/ledger.h), moment by

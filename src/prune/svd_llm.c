@@ -112,9 +112,8 @@ static double turned_weight(const void *data, int row, int col) {
   return linear->weight[(size_t)col * (size_t)linear->in + (size_t)row];
 }
 
-static olica_status allocate(truncation *t, double **values) {
+static olica_status allocate(truncation *t) {
   int out = t->from->out, in = t->from->in;
-  OLICA_TRY(OLICA_NEW(t->context->env, *values, (size_t)t->rank));
   OLICA_TRY(olica_solver_matrix(t->solver, in, out, &t->turned));
   OLICA_TRY(olica_solver_matrix(t->solver, in, out, &t->product));
   OLICA_TRY(olica_solver_matrix(t->solver, out, out, &t->gram));
@@ -131,7 +130,7 @@ static void release(truncation *t, olica_matrix *matrix) {
 }
 
 /* U, of W C Wᵀ. By the members of the solver. */
-static olica_status find_basis(truncation *t, olica_projection p, double *values) {
+static olica_status find_basis(truncation *t, olica_projection p) {
   char what[64];
   snprintf(what, sizeof what, "truncation of %s", olica_projection_name(p));
   olica_matrix_fill(t->turned, turned_weight, t->from);
@@ -140,7 +139,7 @@ static olica_status find_basis(truncation *t, olica_projection p, double *values
   release(t, t->inputs);
   release(t, t->turned);
   release(t, t->product);
-  return olica_solver_eigen(t->solver, what, t->gram, t->rank, values, t->basis);
+  return olica_solver_subspace(t->solver, what, t->gram, t->rank, t->basis);
 }
 
 static olica_status find_factor(truncation *t) {
@@ -168,15 +167,13 @@ static olica_status truncate_map(const olica_method_job *job, const olica_layer 
   olica_linear *to = &pruned->linear[p];
   truncation t = {.context = job->context, .from = &dense->linear[p], .rank = to->rank};
   bool leads = olica_shared_leads(t.context);
-  double *values = NULL;
   olica_pruned_copy(t.context, t.from, to); /* the bias; where it stays whole, all of it */
   if (to->rank == 0) return OLICA_OK;
   OLICA_TRY(place(job, &t));
   OLICA_TRY(olica_matrix_sum(t.inputs, gram, 1));
-  OLICA_AGREE(t.context, allocate(&t, &values));
-  OLICA_AGREE(t.context, olica_solver_member(t.solver) ? find_basis(&t, p, values) : OLICA_OK);
+  OLICA_AGREE(t.context, allocate(&t));
+  OLICA_AGREE(t.context, olica_solver_member(t.solver) ? find_basis(&t, p) : OLICA_OK);
   release(&t, t.gram);
-  olica_memory_free(t.context->env, values);
   OLICA_AGREE(t.context, allocate_factor(&t));
   OLICA_AGREE(t.context, olica_solver_member(t.solver) ? find_factor(&t) : OLICA_OK);
   release(&t, t.weight);
@@ -190,13 +187,12 @@ static olica_status truncate_map(const olica_method_job *job, const olica_layer 
 static olica_status replay_map(olica_env *env, olica_ledger *ledger, const olica_method_site *site, int out,
                                int in, int rank) {
   const olica_problem problem = problem_of(out, in, rank);
-  olica_site at = {.block = site->block, .nodes = site->nodes};
+  olica_site at = {.block = site->block, .precision = site->solving, .nodes = site->nodes};
   OLICA_TRY(olica_solver_place(env, site->backend, site->ranks, 1, &problem, &at.place));
   at.rank = at.place.first;
   olica_hold before = olica_ledger_mark(ledger);
   olica_hold inputs = olica_solver_hold_matrix(ledger, &at, in, in);
   olica_solver_replay_sum(ledger, &at, in, in);
-  olica_hold values = olica_ledger_hold(ledger, (size_t)rank * sizeof(double));
   olica_hold turned = olica_solver_hold_matrix(ledger, &at, in, out);
   olica_hold product = olica_solver_hold_matrix(ledger, &at, in, out);
   olica_hold gram = olica_solver_hold_matrix(ledger, &at, out, out);
@@ -204,9 +200,8 @@ static olica_status replay_map(olica_env *env, olica_ledger *ledger, const olica
   olica_ledger_release(ledger, inputs);
   olica_ledger_release(ledger, turned);
   olica_ledger_release(ledger, product);
-  olica_solver_replay_eigen(ledger, &at, out, rank);
+  olica_solver_replay_subspace(ledger, &at, out, rank);
   olica_ledger_release(ledger, gram);
-  olica_ledger_release(ledger, values);
   olica_hold weight = olica_solver_hold_matrix(ledger, &at, out, in);
   olica_solver_hold_matrix(ledger, &at, rank, in);
   olica_ledger_release(ledger, weight);

@@ -287,11 +287,12 @@ static json_t *solvers_json(const olica_report *report) {
   json_t *array = json_array();
   for (int i = 0; i < report->solvers_count; i++) {
     const olica_pool_record *s = &report->solvers[i];
-    json_array_append_new(array, json_pack("{s:s, s:[i,i], s:[i,i], s:i, s:I, s:i}", "backend",
+    json_array_append_new(array, json_pack("{s:s, s:[i,i], s:[i,i], s:i, s:I, s:i, s:I, s:I}", "backend",
                                            olica_backend_name(s->place.backend), "ranks", s->place.first,
                                            s->place.first + s->place.count - 1, "grid", s->grid_rows,
                                            s->grid_cols, "block", s->block, "problems",
-                                           (json_int_t)s->problems, "largest", s->largest));
+                                           (json_int_t)s->problems, "largest", s->largest, "mixed",
+                                           (json_int_t)s->mixed, "again_in_double", (json_int_t)s->again));
   }
   return array;
 }

@@ -47,8 +47,9 @@ static void print_plan(const olica_job *job, const olica_plan *plan, int ranks, 
       printf("calibration  %lld sequence%s of %lld tokens, at most %.0f on a rank\n",
              (long long)o->calibration.samples, olica_log_plural(o->calibration.samples),
              (long long)o->calibration.length, ceil((double)o->calibration.samples / ranks));
-    printf("solver       %s, process grid of all ranks %d x %d, blocks of %lld\n",
-           olica_backend_name(o->solver.eigen), rows, cols, (long long)o->solver.block);
+    printf("solver       %s, precision %s, process grid of all ranks %d x %d, blocks of %lld\n",
+           olica_backend_name(o->solver.eigen), olica_solver_precision_name(o->solver.precision), rows, cols,
+           (long long)o->solver.block);
     printf("checkpoint   %s, %.1f MiB of %s\n", o->output.checkpoint, olica_mib(plan->checkpoint),
            olica_number_name(job->setup.dtype));
     if (olica_options_restarts(o))

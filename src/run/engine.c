@@ -20,6 +20,7 @@ static olica_status prepare_method(olica_engine *engine, const olica_layer_shape
   const olica_arch *arch = &engine->setup->source->arch;
   olica_pool_options solver = olica_pool_defaults();
   solver.backend = engine->setup->options->solver.eigen;
+  solver.precision = engine->setup->options->solver.precision;
   solver.block = (int)engine->setup->options->solver.block;
   OLICA_TRY(olica_pool_create(context, solver, &engine->pool));
   olica_status status = prepare_stream(engine);

@@ -123,15 +123,22 @@ static olica_status record_solvers(olica_job *job) {
   olica_env *env = job->setup.context->env;
   OLICA_AGREE(job->setup.context, OLICA_NEW(env, report->solvers, MOST));
   report->solvers_count = olica_pool_records(job->engine.pool, report->solvers, MOST);
-  long problems[OLICA_BACKENDS] = {0}, all = 0;
+  long problems[OLICA_BACKENDS] = {0}, all = 0, mixed = 0, again = 0;
   for (int i = 0; i < report->solvers_count; i++) {
     problems[report->solvers[i].place.backend] += report->solvers[i].problems;
     all += report->solvers[i].problems;
+    mixed += report->solvers[i].mixed;
+    again += report->solvers[i].again;
   }
   if (all == 0) return OLICA_OK;
   olica_log_line(env, "eigenproblems: %ld by lapack, %ld by scalapack, %ld by slepc ([solver] eigen = %s)",
                  problems[OLICA_BACKEND_LAPACK], problems[OLICA_BACKEND_SCALAPACK],
                  problems[OLICA_BACKEND_SLEPC], olica_backend_name(job->setup.options->solver.eigen));
+  if (mixed + again > 0)
+    olica_log_line(env,
+                   "subspaces: %ld in mixed precision, %ld again in double after a check failed ([solver] "
+                   "precision = %s)",
+                   mixed, again, olica_solver_precision_name(job->setup.options->solver.precision));
   return OLICA_OK;
 }
 

@@ -183,6 +183,7 @@ static olica_method_site site_of(const olica_setup *setup, olica_layout layout) 
                              .node_ranks = layout.node_ranks,
                              .threads = setup->context->most_threads,
                              .backend = o->solver.eigen,
+                             .solving = o->solver.precision,
                              .block = (int)o->solver.block,
                              .precision = setup->precision,
                              .dtype = setup->dtype,

@@ -3,7 +3,11 @@
  * decomposition over the number of heads.
  *
  *     solvers fit LARGEST      lines "back-end operation n w ranks seconds", the best of some runs
- *     solvers ond HIDDEN       lines "heads fast standard difference", seconds of a layer on rank 0 alone */
+ *     solvers subspaces LARGEST [SMALLEST]
+ *                              lines "back-end precision n w ranks seconds again": both precisions in turn,
+ * the best of three turns; again: turns that mixed precision left to double. "beside": a problem on each rank
+ * by LAPACK at the same time, the slowest counts solvers ond HIDDEN       lines "heads fast standard
+ * difference", seconds of a layer on rank 0 alone */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
@@ -97,6 +101,70 @@ static void fit(olica_context *context, olica_pool *pool, int largest) {
   }
 }
 
+/* ---- both precisions of a subspace ---- */
+
+/* Seconds of the subspace of a Gram matrix of order n, of the slowest rank. */
+static double run_subspace(const bench *b, int n, int w) {
+  olica_env *env = b->context->env;
+  olica_matrix *a, *m, *v;
+  double seed = 0, seconds;
+  must(env, olica_solver_matrix(b->solver, n, n, &a));
+  must(env, olica_solver_matrix(b->solver, n, n, &m));
+  must(env, olica_solver_matrix(b->solver, n, w, &v));
+  olica_matrix_fill(m, falling, &seed);
+  if (olica_solver_member(b->solver)) must(env, olica_solver_gram(b->solver, m, a));
+  olica_matrix_destroy(m);
+  double start = since(b->context, 0);
+  if (olica_solver_member(b->solver)) must(env, olica_solver_subspace(b->solver, "bench", a, w, v));
+  seconds = since(b->context, start);
+  olica_matrix_destroy(a);
+  olica_matrix_destroy(v);
+  return seconds;
+}
+
+/* The solvers in double and in mixed precision of one placement; with `beside` each rank has its own. */
+static void compare(olica_context *context, olica_pool *pool[2], const char *name, olica_placement place,
+                    bool beside, int n) {
+  enum { TURNS = 3 };
+  static const char *const precisions[] = {"double", "mixed"};
+  bench b[2] = {{context, NULL, name}, {context, NULL, name}};
+  double best[2] = {INFINITY, INFINITY};
+  for (int p = 0; p < 2; p++)
+    for (int r = 0; r < (beside ? context->size : 1); r++) {
+      olica_solver *one;
+      olica_placement there = beside ? (olica_placement){place.backend, r, 1} : place;
+      must(context->env, olica_pool_solver(pool[p], there, &one));
+      if (!beside || r == context->rank) b[p].solver = one;
+    }
+  for (int turn = 0; turn < TURNS; turn++)
+    for (int p = 0; p < 2; p++) best[p] = fmin(best[p], run_subspace(&b[p], n, 3 * n / 10));
+  olica_pool_record record[2];
+  for (int p = 0; p < 2; p++) {
+    olica_pool_records(pool[p], &record[p], 1);
+    if (context->rank == 0)
+      printf("%s %s %d %d %d %.6f %ld\n", name, precisions[p], n, 3 * n / 10, context->size, best[p],
+             record[p].again);
+  }
+  fflush(stdout);
+}
+
+static void subspaces(olica_context *context, int largest, int smallest) {
+  static const int orders[] = {576, 1024, 1536, 2048, 4096, 8192};
+  for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+    if (orders[i] < smallest || orders[i] > largest) continue;
+    olica_pool *pool[2];
+    for (int p = 0; p < 2; p++) {
+      olica_pool_options options = olica_pool_defaults();
+      options.precision = p ? OLICA_SOLVER_MIXED : OLICA_SOLVER_DOUBLE;
+      must(context->env, olica_pool_create(context, options, &pool[p]));
+    }
+    olica_placement all = {OLICA_BACKEND_SCALAPACK, 0, context->size}, one = {OLICA_BACKEND_LAPACK, 0, 1};
+    if (context->size > 1) compare(context, pool, "scalapack", all, false, orders[i]);
+    compare(context, pool, context->size > 1 ? "beside" : "lapack", one, context->size > 1, orders[i]);
+    for (int p = 0; p < 2; p++) olica_pool_destroy(pool[p]);
+  }
+}
+
 /* ---- the two forms of the decomposition ---- */
 
 static olica_layer *layer_of(olica_env *env, const olica_arch *arch) {
@@ -172,11 +240,13 @@ int main(int argc, char **argv) {
   olica_env *env = olica_env_create();
   olica_context *context;
   olica_pool *pool;
-  if (!env || argc != 3) MPI_Abort(MPI_COMM_WORLD, OLICA_ERR_CONFIG);
+  if (!env || argc < 3) MPI_Abort(MPI_COMM_WORLD, OLICA_ERR_CONFIG);
   must(env, olica_context_create(env, MPI_COMM_WORLD, 1, &context));
   must(env, olica_pool_create(context, olica_pool_defaults(), &pool));
   if (strcmp(argv[1], "ond") == 0)
     ond(context, pool, atoi(argv[2]));
+  else if (strcmp(argv[1], "subspaces") == 0)
+    subspaces(context, atoi(argv[2]), argc > 3 ? atoi(argv[3]) : 0);
   else
     fit(context, pool, atoi(argv[2]));
   olica_pool_destroy(pool);

@@ -83,13 +83,27 @@ static long warned(const olica_env *env) {
 static void check_bytes(tally *t, const olica_solver *solver, const char *name, int n, int k, size_t before) {
   enum { OBJECTS = 512 };
   const olica_context *context = t->context;
-  const olica_site at = {solver->place, solver->options.block, context->nodes, context->rank};
+  const olica_site at = {solver->place, solver->options.block, solver->options.precision, context->nodes,
+                         context->rank};
   olica_ledger ledger = {0};
   olica_solver_replay_eigen(&ledger, &at, n, k);
   double taken = (double)(context->env->memory.peak - before), said = (double)ledger.peak;
   expect(t, taken <= said + OBJECTS, "%s: took %.0f bytes, said to take %.0f", name, taken, said);
   expect(t, taken == 0 || context->rank != solver->grid->first || said <= 1.02 * taken + OBJECTS,
          "%s: took only %.0f bytes, said to take %.0f", name, taken, said);
+}
+
+/* The same of a subspace: what is said covers both precisions. */
+static void check_subspace_bytes(tally *t, const olica_solver *solver, const char *name, int n, int k,
+                                 size_t before) {
+  enum { OBJECTS = 1024 };
+  const olica_context *context = t->context;
+  const olica_site at = {solver->place, solver->options.block, solver->options.precision, context->nodes,
+                         context->rank};
+  olica_ledger ledger = {0};
+  olica_solver_replay_subspace(&ledger, &at, n, k);
+  double taken = (double)(context->env->memory.peak - before), said = (double)ledger.peak;
+  expect(t, taken <= said + OBJECTS, "%s: took %.0f bytes, said to take %.0f", name, taken, said);
 }
 
 static void check_eigen(tally *t, olica_solver *solver, const char *where, int spectrum, int n, int k) {
@@ -152,6 +166,109 @@ static void check_algorithms(tally *t, olica_solver *solver, const char *where, 
     olica_matrix_destroy(a);
   }
   golden_free(&g);
+}
+
+/* ---- subspaces ---- */
+
+/* Spectra of Gram matrices; the last three have no gap at the cut, n/3, that fp32 can see, or none at all. */
+enum { FALLING, CLUSTERS, MASSIVE, HUGE_NUMBERS, TINY_NUMBERS, NEAR, TIED, LOW_RANK, SUBSPACES };
+static const char *const subspaces[SUBSPACES] = {"falling",     "clusters", "massive", "times 1e30",
+                                                 "times 1e-30", "near",     "tied",    "of low rank"};
+
+static double eigenvalue_of(int spectrum, int n, int i) {
+  double falling = exp(-6.0 * i / n);
+  switch (spectrum) {
+  case CLUSTERS: /* of 4, on either side of the cut */
+    return exp(-6.0 * ((i - n / 3 + 4 * n) / 4 * 4 - 4 * n) / n);
+  case MASSIVE:
+    return i == 0 ? 300 : falling;
+  case HUGE_NUMBERS:
+    return 1e30 * falling;
+  case TINY_NUMBERS:
+    return 1e-30 * falling;
+  case NEAR:
+    return i == n / 3 ? exp(-6.0 * (i - 1) / n) - 1e-10 : falling;
+  case TIED:
+    return i >= n / 3 - 2 && i < n / 3 + 2 ? exp(-2.0) : falling;
+  case LOW_RANK:
+    return i < n / 4 ? falling : 0;
+  default:
+    return falling;
+  }
+}
+
+/* The sum of the squares of what lies outside of span(U): ||V||² - ||Uᵀ V||², both with orthonormal columns;
+ * the eigenvalues on either side of the cut differ. */
+static void check_span(tally *t, const char *name, const golden *g, int k, const double *v) {
+  int n = g->n;
+  double *av = product(n, k, n, 0, g->a, 0, v), *h = product(k, k, n, 1, v, 0, av),
+         *r = product(n, k, k, 0, v, 0, h);
+  double *one = product(k, k, n, 1, v, 0, v), *zero = numbers(k * k), kept = 0, want = 0;
+  for (int j = 0; j < k; j++) one[j * k + j] -= 1;
+  expect(t, distance(n * k, r, av) <= 1e-9 * g->norm, "%s: residual %.2e", name,
+         distance(n * k, r, av) / g->norm);
+  expect(t, distance(k * k, one, zero) <= 1e-9, "%s: orthogonal to %.2e", name, distance(k * k, one, zero));
+  for (int j = 0; j < k; j++) kept += h[j * k + j], want += g->lambda[j];
+  expect(t, fabs(kept - want) <= 1e-10 * g->norm, "%s: keeps %.12g of %.12g", name, kept, want);
+  double *freed[] = {av, h, r, one, zero};
+  for (int i = 0; i < 5; i++) free(freed[i]);
+}
+
+/* Returns true if mixed precision must solve it: it is tried, and the cut is one that fp32 can see. */
+static bool is_for_mixed(const olica_solver *solver, int spectrum, int n, int k) {
+  return solver->ops->single_eigen && (spectrum < NEAR || k == n);
+}
+
+static void check_subspace(tally *t, olica_solver *solver, const char *where, int spectrum, int n, int k) {
+  olica_matrix *a, *v;
+  golden g = {.n = n, .lambda = numbers(n)};
+  for (int i = 0; i < n; i++) g.lambda[i] = eigenvalue_of(spectrum, n, i);
+  golden_make(&g, (uint64_t)(n + spectrum));
+  if (olica_solver_matrix(solver, n, n, &a) || olica_solver_matrix(solver, n, k, &v)) abort();
+  if (olica_solver_member(solver)) {
+    char name[256];
+    snprintf(name, sizeof name, "%s: subspace %s n %d wanted %d", where, subspaces[spectrum], n, k);
+    long mixed = solver->mixed, again = solver->again, all = solver->eigenproblems;
+    spread(a, g.a);
+    size_t bytes = t->context->env->memory.peak = t->context->env->memory.now;
+    olica_status status = olica_solver_subspace(solver, name, a, k, v);
+    expect(t, status == OLICA_OK, "%s: %s", name, t->context->env->error.text);
+    bool tried = solver->ops->single_eigen != NULL, good = is_for_mixed(solver, spectrum, n, k);
+    expect(t, solver->eigenproblems == all + 1, "%s: counted %ld times", name, solver->eigenproblems - all);
+    expect(t, solver->mixed - mixed + solver->again - again == tried, "%s: tried once", name);
+    expect(t, solver->mixed - mixed == good, "%s: mixed precision", name);
+    check_subspace_bytes(t, solver, name, n, k, bytes);
+    double *got = collect(v);
+    check_span(t, name, &g, k, got);
+    expect(t, signs_fixed(n, k, got), "%s: signs", name);
+    free(got);
+  }
+  olica_matrix_destroy(v);
+  olica_matrix_destroy(a);
+  golden_free(&g);
+}
+
+/* In mixed precision at any order; a pool of its own. */
+static void check_mixed(tally *t, olica_placement place) {
+  static const int sizes[] = {1, 2, 7, 60, 150};
+  char where[OLICA_SOLVER_TEXT];
+  olica_pool *pool;
+  olica_solver *solver;
+  olica_pool_options options = {place.backend, BLOCK, 1e-9, OLICA_SOLVER_MIXED};
+  if (olica_pool_create(t->context, options, &pool) || olica_pool_solver(pool, place, &solver)) abort();
+  olica_solver_describe(solver, where);
+  for (int s = 0; s < 5; s++)
+    for (int spectrum = 0; spectrum < SUBSPACES; spectrum++) {
+      int n = sizes[s];
+      if (n > 7) check_subspace(t, solver, where, spectrum, n, n / 3);
+      if (spectrum < NEAR) check_subspace(t, solver, where, spectrum, n, n);
+    }
+  olica_pool_record record;
+  expect(t,
+         olica_pool_records(pool, &record, 1) == 1 &&
+             (place.first != t->context->rank || record.mixed == solver->mixed),
+         "%s: %ld in mixed precision", where, record.mixed);
+  olica_pool_destroy(pool);
 }
 
 /* ---- products and ridge ---- */
@@ -287,6 +404,8 @@ static void check_not_finite(tally *t, olica_solver *solver, const char *where) 
     expect(t, olica_solver_eigen(solver, "it", a, 2, values, v) == OLICA_ERR_NUMERIC, "%s: eigen of NaN",
            where);
     expect(t, olica_solver_ridge(solver, "it", a, &delta, v) == OLICA_ERR_NUMERIC, "%s: ridge of NaN", where);
+    expect(t, olica_solver_subspace(solver, "it", a, 2, v) == OLICA_ERR_NUMERIC, "%s: subspace of NaN",
+           where);
     olica_error_clear(t->context->env);
   }
   olica_matrix_destroy(v);
@@ -320,7 +439,7 @@ static void check_impossible(tally *t, olica_backend backend) {
   olica_solver *solver;
   olica_matrix *a, *v;
   olica_placement place = {backend, 0, backend == OLICA_BACKEND_LAPACK ? 1 : t->context->size};
-  if (olica_pool_create(t->context, (olica_pool_options){backend, BLOCK, 1e-30}, &pool)) abort();
+  if (olica_pool_create(t->context, (olica_pool_options){backend, BLOCK, 1e-30, OLICA_SOLVER_AUTO}, &pool)) abort();
   if (olica_pool_solver(pool, place, &solver)) abort();
   if (olica_solver_matrix(solver, N, N, &a) || olica_solver_matrix(solver, N, 5, &v)) abort();
   if (olica_solver_member(solver)) {
@@ -420,19 +539,20 @@ int main(int argc, char **argv) {
   int size = t.context->size;
   size_t before = env->memory.now;
   olica_pool *pool;
-  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9}, &pool)) return 1;
+  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO}, &pool)) return 1;
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) {
     olica_backend backend = (olica_backend)b;
     int ranks = backend == OLICA_BACKEND_LAPACK ? 1 : size;
     check_solver(&t, pool, (olica_placement){backend, size - ranks, ranks});
     if (size > 1 && ranks > 1) check_solver(&t, pool, (olica_placement){backend, 1, size - 1});
+    check_mixed(&t, (olica_placement){backend, size - ranks, ranks});
     if (size > 1 && ranks > 1) check_disjoint(&t, pool, backend);
   }
   check_count(&t, pool);
   olica_pool_destroy(pool);
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) check_impossible(&t, (olica_backend)b);
   expect(&t, env->memory.now == before, "nothing stays allocated: %zu bytes", env->memory.now - before);
-  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9}, &pool)) return 1;
+  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO}, &pool)) return 1;
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) {
     olica_backend backend = (olica_backend)b;
     olica_solver *solver;

@@ -151,6 +151,7 @@ static void defaults_are_those_of_the_interface(void **state) {
   assert_true(json_is_false(json_object_get(prune, "count_branches")));
   json_decref(settings);
   assert_true(o.solver.eigen == OLICA_BACKEND_AUTO && o.solver.block == 64);
+  assert_true(o.solver.precision == OLICA_SOLVER_AUTO);
   assert_true(o.compute.precision == OLICA_PRECISION_AUTO && o.compute.threads == 0 && o.compute.memory == 0);
   assert_true(o.compute.keep_weights == OLICA_KEEP_AUTO);
   assert_true(o.evaluate.length == 128 && o.evaluate.windows == 0 && o.evaluate.stride == 0 &&
@@ -256,6 +257,7 @@ static void wrong_values_are_named(void **state) {
   set_refused(*state, "prune.sparsity=0,2", "\"0,2\"");
   set_refused(*state, "prune.method=Olica", "one of none, olica, magnitude");
   set_refused(*state, "solver.eigen=elpa", "one of auto, lapack, scalapack, slepc");
+  set_refused(*state, "solver.precision=fp32", "one of auto, double, mixed");
   set_refused(*state, "solver.block=0", "a whole number from 1 to 1024");
   set_refused(*state, "solver.block=64.0", "a whole number");
   set_refused(*state, "calibration.samples=0", "a whole number from 1 to 1000000000");

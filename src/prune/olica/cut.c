@@ -182,7 +182,7 @@ olica_status olica_olica_replay_cut(olica_env *env, olica_ledger *ledger, const 
                                     const olica_method_site *site, const olica_budget *budget,
                                     const olica_layer_shape *shape) {
   const olica_arch *arch = model->arch;
-  const olica_decompose_ranks on = {site->backend, site->block, site->ranks, site->nodes};
+  const olica_decompose_ranks on = {site->backend, site->solving, site->block, site->ranks, site->nodes};
   olica_hold sums = {0};
   olica_rotate_replay(ledger, arch, olica_prune_options_of(model).ond);
   olica_collected_hold work = olica_collect_replay(ledger, model, site, &model->dense[0],

@@ -154,10 +154,11 @@ static void replay_batch(olica_ledger *ledger, const olica_method_model *model, 
   olica_fit_sums_hold(ledger, site->precision, OLICA_SIDES, d, site->tokens, site->pack_rows / site->tokens);
   work = olica_ledger_since(ledger, work);
   for (int i = 0; i < fits; i++)
-    olica_fit_replay_gather(ledger, &(olica_site){place[i], site->block, site->nodes, rank}, d);
+    olica_fit_replay_gather(ledger, &(olica_site){place[i], site->block, site->solving, site->nodes, rank},
+                            d);
   olica_ledger_release(ledger, work);
   for (int i = 0; i < fits; i++) {
-    const olica_site at = {place[i], site->block, site->nodes, rank};
+    const olica_site at = {place[i], site->block, site->solving, site->nodes, rank};
     if (olica_site_member(&at)) olica_fit_replay_solve(ledger, &at, d);
   }
 }

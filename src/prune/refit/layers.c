@@ -240,7 +240,7 @@ static olica_status replay_make(olica_env *env, olica_ledger *ledger, const olic
                                 const olica_method_site *site, const olica_layer_shape *shape,
                                 const olica_hold sums[2]) {
   const olica_arch *arch = model->arch;
-  const olica_decompose_ranks on = {site->backend, site->block, site->ranks, site->nodes};
+  const olica_decompose_ranks on = {site->backend, site->solving, site->block, site->ranks, site->nodes};
   int d = arch->hidden, h = arch->head;
   OLICA_TRY(olica_decompose_replay(env, ledger, &on, arch, shape, (olica_hold){0}));
   if (shape->values < h)
