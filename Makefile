@@ -233,14 +233,17 @@ bench-scaling: deps-check
 	@$(scaling) "1 2 4 8 16 32 64" --config input/demo/config.ini --runs 1 --out $(O)/bench/volume \
 	  --set calibration.samples=64 --set evaluate.windows=64
 
-# Layers of LLaMA-7B's and 70B's shape with random weights (BENCH='--help': settings); and the performance model, fitted
+# Layers of LLaMA-7B's, 13B's and 70B's shape with random weights (BENCH='--help': settings); the whole job on a model of 7B's
+# shape, killed in the middle and started again (42 GB of disk; BENCH='--layers 4' less); the performance model, fitted
 # to jobs that it runs, judged by others, and evaluated for the class of machine in jobs/machine-class.json; and Olica's
-# published Python code beside this program (BENCH='--code CHECKOUT --python PYTHON').
+# published Python code beside this program (BENCH='--code CHECKOUT --python PYTHON'; SHAPE=7b: two layers of that shape).
 BENCH =
-.PHONY: bench-7b bench-export bench-model bench-published
-bench-7b bench-export bench-model bench-published: deps-check
+SHAPE =
+.PHONY: bench-7b bench-7b-whole bench-export bench-model bench-published
+bench-7b bench-7b-whole bench-export bench-model bench-published: deps-check
 	@$(MAKE) --no-print-directory all bench-programs
-	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH)
+	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH) \
+	  $(if $(filter bench-published,$@),$(addprefix --shape ,$(SHAPE)))
 
 # What the model of src/la/placement.c is fitted to, up to this order, and the factor of ond = standard; minutes.
 LARGEST = 3072
@@ -371,7 +374,8 @@ help:
 	@echo "make bench-scaling  tables and plots of the demo at 1 and 2 ranks; calls and bytes up to 64"
 	@echo "make bench-export  the rate at which exports are written, beside the disk's"
 	@echo "make bench-7b    layers of LLaMA-7B's and 70B's shape (BENCH='--layers 4'); bench-model: the performance model"
-	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON')"
+	@echo "make bench-7b-whole  the whole job on a model of 7B's shape, killed and started again (BENCH='--layers 4')"
+	@echo "make bench-published  beside Olica's published code (BENCH='--code CHECKOUT --python PYTHON' SHAPE=7b)"
 	@echo "make bench-solvers  times of the solvers (LARGEST=3072), the model fitted to them, and both forms of ond"
 	@echo "make figure      the figure of the README (doc/perplexity.svg) and its table"
 	@echo "make quality     methods at equal parameters on SmolLM2-135M, several seeds (BENCH='--help'; needs ../shared)"

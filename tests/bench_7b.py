@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench_7b.py: seconds and memory of single layers of LLaMA-7B's and 70B's shape, with random weights.
+"""bench_7b.py: seconds and memory of single layers of LLaMA-7B's, 13B's and 70B's shape, with random weights (large_model.py).
 
 Writes a model of a few such layers to build/bench (kept for the next time), prunes it by the real program on random ids,
 and prints, from the reports' layer_times, the mean seconds of a layer by phase, and the memory of a rank. What is said of all
@@ -8,84 +8,27 @@ it would in the whole model at 0.2. No evaluation. `make bench-7b BENCH='--help'
 import argparse, json, shutil, sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from helpers import ROOT, mpirun, write_config
+from helpers import mpirun, write_config
+from large_model import BENCH, SHAPES, make_ids, make_model, parameters
 
-BENCH = ROOT / "build" / "bench"
-VOCABULARY, SPARSITY, CALIBRATED = 32000, 0.2, 6
-SHAPES = {"7b": {"hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 32, "intermediate_size": 11008, "whole": 32},
-          "70b": {"hidden_size": 8192, "num_attention_heads": 64, "num_key_value_heads": 8, "intermediate_size": 28672, "whole": 80}}
+SPARSITY, CALIBRATED = 0.2, 6
 WITH_TOKENS = ("survey", "collect", "advance")  # what grows with the calibration tokens; all else stays
 
 
-def tensors(shape, layers):
-    """(name, dimensions) in the order of the file."""
-    d, f = shape["hidden_size"], shape["intermediate_size"]
-    kv = d // shape["num_attention_heads"] * shape["num_key_value_heads"]
-    yield "model.embed_tokens.weight", (VOCABULARY, d)
-    for i in range(layers):
-        for name, dims in (("input_layernorm", (d,)), ("self_attn.q_proj", (d, d)), ("self_attn.k_proj", (kv, d)), ("self_attn.v_proj", (kv, d)),
-                           ("self_attn.o_proj", (d, d)), ("post_attention_layernorm", (d,)), ("mlp.gate_proj", (f, d)), ("mlp.up_proj", (f, d)),
-                           ("mlp.down_proj", (d, f))):
-            yield f"model.layers.{i}.{name}.weight", dims
-    yield "model.norm.weight", (d,)
-    yield "lm_head.weight", (VOCABULARY, d)
-
-
-def write_tensor(file, random, dims):
-    """bf16: norms are 1, matrices N(0, 0.02)."""
-    if len(dims) == 1:
-        file.write(np.full(dims, 0x3F80, "<u2").tobytes())
-        return
-    left = int(np.prod(dims))
-    while left > 0:
-        n = min(left, 1 << 24)
-        numbers = random.standard_normal(n, dtype=np.float32) * np.float32(0.02)
-        file.write((numbers.view("<u4") >> 16).astype("<u2").tobytes())
-        left -= n
-
-
-def make_model(name, layers):
-    """The directory of the model, written unless it is there whole."""
-    shape, path = SHAPES[name], BENCH / f"{name}-{layers}"
-    config = path / "config.json"
-    if config.exists():
-        return path
-    path.mkdir(parents=True, exist_ok=True)
-    header, at, every = {}, 0, list(tensors(shape, layers))
-    for key, dims in every:
-        bytes_ = 2 * int(np.prod(dims))
-        header[key] = {"dtype": "BF16", "shape": list(dims), "data_offsets": [at, at + bytes_]}
-        at += bytes_
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    random = np.random.Generator(np.random.SFC64(7))
-    with open(path / "model.safetensors", "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for _, dims in every:
-            write_tensor(file, random, dims)
-    members = {"model_type": "llama", "num_hidden_layers": layers, "vocab_size": VOCABULARY, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-               "max_position_embeddings": 4096, "hidden_act": "silu", "tie_word_embeddings": False, "torch_dtype": "bfloat16",
-               **{k: v for k, v in shape.items() if k != "whole"}}
-    config.write_text(json.dumps(members))  # last: what has it is whole
-    return path
-
-
-def parameters(shape, layers):
-    return sum(int(np.prod(dims)) for _, dims in tensors(shape, layers))
+def sparsity_of(name, layers):
+    """What takes as many parameters of a layer as SPARSITY takes in the whole model, where tables are a smaller share."""
+    shape = SHAPES[name]
+    return round(SPARSITY * parameters(shape, shape["whole"]) / shape["whole"] / (parameters(shape, layers) / layers), 6)
 
 
 def run(name, layers, ranks, options):
     """The report; None and why, where the program finds that it does not fit."""
-    shape, model = SHAPES[name], make_model(name, layers)
-    ids = model / f"ids-{options.samples[name]}x{options.length}.npy"
-    np.save(ids, np.random.default_rng(1).integers(0, VOCABULARY, (options.samples[name], options.length), dtype=np.int32))
-    alike = parameters(shape, shape["whole"]) / shape["whole"] / (parameters(shape, layers) / layers)
+    model = make_model(name, layers)
+    ids = make_ids(model / f"ids-{options.samples[name]}x{options.length}.npy", options.samples[name], options.length)
     job = write_config(model / "job.ini", {
         "model": {"path": model}, "calibration": {"tokens": ids, "samples": options.samples[name], "length": options.length},
-        "prune": {"sparsity": round(SPARSITY * alike, 6), "mlp_num": min(CALIBRATED, layers - 1)},
+        "prune": {"sparsity": sparsity_of(name, layers), "mlp_num": min(CALIBRATED, layers - 1)},
         "compute": {"precision": options.precision, "threads": options.threads},
         "output": {"checkpoint": model / "pruned.h5", "report": model / f"{ranks}.json", "overwrite": "yes"}})
     done = mpirun(ranks, "--quiet", job, timeout=3600)
@@ -165,18 +108,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     integers = lambda text: [int(part) for part in text.split(",")]
     parser.add_argument("--shapes", default="7b,70b")
-    parser.add_argument("--layers", type=int, default=2, help="of the 7B shape; the 70B shape has one")
-    parser.add_argument("--samples", type=int, default=32, help="calibration sequences of the 7B shape; the 70B shape has a quarter")
+    parser.add_argument("--layers", type=int, default=2, help="of the 7B and 13B shapes; the 70B shape has one")
+    parser.add_argument("--samples", type=int, default=32, help="calibration sequences of the 7B and 13B shapes; the 70B shape has a quarter")
     parser.add_argument("--length", type=int, default=128)
-    parser.add_argument("--ranks", type=integers, default=[1, 2], help="of the 7B shape, as 1,2; the 70B shape has the last of them")
+    parser.add_argument("--ranks", type=integers, default=[1, 2], help="of the 7B shape, as 1,2; the others have the last of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--keep", action="store_true", help="the models stay in build/bench")
     options = parser.parse_args()
-    options.samples = {"7b": options.samples, "70b": max(1, options.samples // 4)}
-    options.ranks = {"7b": options.ranks, "70b": options.ranks[-1:]}
+    options.samples = {"7b": options.samples, "13b": options.samples, "70b": max(1, options.samples // 4)}
+    options.ranks = {"7b": options.ranks, "13b": options.ranks[-1:], "70b": options.ranks[-1:]}
     for name in options.shapes.split(","):
-        layers = options.layers if name == "7b" else 1
+        layers = 1 if name == "70b" else options.layers
         show(name, layers, options)
         if not options.keep:
             shutil.rmtree(BENCH / f"{name}-{layers}")

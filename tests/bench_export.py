@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench_export.py: the rate at which --export writes a model of LLaMA-7B's shape, beside the disk's.
 
-Writes a model of a few such layers with random weights (as bench_7b.py does), prunes it by 10 % by magnitude, and exports the checkpoint as
+Writes a model of a few such layers with random weights (large_model.py), prunes it by 10 % by magnitude, and exports the checkpoint as
 hf and gguf at each number of ranks. In turn with them, round by round: a plain program that writes as many bytes from memory into a new file of
 reserved blocks and syncs it, and --verify of the checkpoint, which --export does first. The page cache holds the checkpoint. Prints the medians,
 and of every export the bytes over the seconds, with and without the check. `make bench-export BENCH='--layers 4 --rounds 5'`."""
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from bench_7b import BENCH, make_model
 from helpers import mpirun, write_config
+from large_model import BENCH, make_model
 
 PIECE = 16 << 20
 

@@ -22,6 +22,7 @@ LONG = [
     r"test_outputs.py::test_(no_other_file_is_taken_for_a_lock|what_appears_meanwhile_stays|another_lock_stays)",
     r"test_rot.py::test_(checkpoint|restart_files)",
     r"test_variants.py::test_judge_agrees_with_a_golden",
+    r"test_large_model.py::test_whole_bench",
 ]
 
 

@@ -1,10 +1,10 @@
-"""published.py CODE MODEL IDS PRECISION THREADS: Olica's published code, a checkout whose files stay as they are, prunes
-MODEL on a CPU with calibration ids (.npy) at the settings of its paper; prints one line of JSON, seconds among it. Runs in a Python that
+"""published.py CODE MODEL IDS PRECISION THREADS SPARSITY MLP_NUM: Olica's published code, a checkout whose files stay as they are, prunes
+MODEL on a CPU with calibration ids (.npy) at the settings of its paper, but for these two; prints one line of JSON, seconds among it. Runs in a Python that
 has torch and the release of transformers that the code asks for. What differs from a GPU: autocast is the CPU's (bf16) or off (fp32),
 every layer lies on the CPU, packages that pruning does not need are empty, and the ids come from the file."""
 import argparse, json, sys, time, types
 
-code, path, ids, precision, threads = sys.argv[1:]
+code, path, ids, precision, threads, sparsity, mlp_num = sys.argv[1:]
 import numpy, torch, transformers
 
 torch.set_num_threads(int(threads))
@@ -25,7 +25,7 @@ model = transformers.LlamaForCausalLM.from_pretrained(path, torch_dtype="auto" i
 load_s = time.perf_counter() - since
 model.hf_device_map = {**model.hf_device_map, **{f"model.layers.{i}": "cpu" for i in range(model.config.num_hidden_layers)}}
 rows = torch.from_numpy(numpy.load(ids).astype(numpy.int64))
-settings = argparse.Namespace(sparsity=0.2, k=3.0, mlp_num=6, ratio=0.03, percdamp=0.5, seqlen=rows.shape[1], num_samples=len(rows), seed=0)
+settings = argparse.Namespace(sparsity=float(sparsity), k=3.0, mlp_num=int(mlp_num), ratio=0.03, percdamp=0.5, seqlen=rows.shape[1], num_samples=len(rows), seed=0)
 
 since = time.perf_counter()
 model = model_pruning.olica_pruning(model, [(row[None], row[None]) for row in rows], settings)[-1]
