@@ -3,6 +3,7 @@ import csv, hashlib, json, os, re, shutil, signal, subprocess, time
 
 import h5py, numpy as np
 import pytest
+from faults import inject
 from helpers import BINARY, HANGS, environment, mpirun, write_config
 from tiny_model import make_byte_model, make_ids
 
@@ -148,6 +149,21 @@ def test_interrupted(compared, tmp_path):
     done = place.run(ranks=2)
     assert len(re.findall(r"pair \d of 6", done.stderr)) == 6 - len(summary["pairs"])
     assert place.json("job")["status"] == "ok" and place.json("job")["pairs"][:2] == summary["pairs"][:2]
+    for method, sparsity in pairs():
+        assert place.datasets(f"job.{method}.{sparsity}") == compared.datasets(f"job.{method}.{sparsity}")
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_killed_behind_a_pair(compared, tmp_path, done):
+    """Killed when a pair was done, before the summary said so: the pair is taken over, with the dense model's figures or behind them."""
+    place = Place(tmp_path)
+    method, sparsity = pairs()[done]
+    exports = {"export": "compact:small"}
+    run = mpirun(1, place.config(output=exports), options=inject.preload(f"rank=0 call=rename path=/job.json$ nth={done + 2} do=kill"))
+    assert run.returncode in inject.KILLED and len(place.json("job")["pairs"]) == done and place.json(f"job.{method}.{sparsity}")["status"] == "ok", run.stderr
+    run = place.run(output=exports)
+    assert re.findall(r"pair (\d) of 6", run.stderr) == [str(i) for i in range(done + 2, 7)], run.stderr
+    assert f"job.{method}.{sparsity}.json: done before" in run.stderr and place.json("job")["dense"]["perplexity"] == compared.json("job")["dense"]["perplexity"]
     for method, sparsity in pairs():
         assert place.datasets(f"job.{method}.{sparsity}") == compared.datasets(f"job.{method}.{sparsity}")
 

@@ -218,8 +218,8 @@ static void load_report(olica_env *env, const char *path, json_t **report) {
   if (olica_json_load(env, path, REPORT_BYTES, report) != OLICA_OK) olica_error_clear(env);
 }
 
-/* Takes over the pairs that jobs of their own have done (jobs/compare.sh): with these settings, after the
- * last change of the inputs. */
+/* Takes over the pairs that jobs of their own have done (jobs/compare.sh), and one that was done when the
+ * comparison was killed before it said so: with these settings, after the last change of the inputs. */
 static olica_status adopt(compare *c) {
   olica_env *env = c->context->env;
   for (int i = 0; i < c->pairs->count; i++) {
@@ -228,13 +228,16 @@ static olica_status adopt(compare *c) {
     olica_options options = {0};
     const char *name;
     json_t *report;
+    if (olica_summary_has(&c->summary, pair, NULL)) continue;
     arguments.pair = pair;
     OLICA_TRY(olica_session_read(env, &arguments, c->config, &options));
     name = options.output.report;
     OLICA_TRY(rename_output(env, pair, &name));
     load_report(env, name, &report);
     olica_status status = OLICA_OK;
-    if (olica_identity_made(&options, report)) {
+    bool made = olica_identity_made(&options, report);
+    OLICA_TRY(rename_exports(env, pair, &options.output.export)); /* as a pair of this comparison has them */
+    if (made || olica_identity_made(&options, report)) {
       olica_log_line(env, "%s: done before, with the same settings", name);
       status = olica_summary_add(env, &c->summary, pair, name, c->identity[i], report, OLICA_OK, "");
     }
@@ -254,7 +257,7 @@ static olica_status begin(compare *c) {
     olica_log_line(env, "%s: an interrupted comparison: pairs that are done are not run again",
                    c->options.output.report);
   OLICA_TRY(check_identity(c));
-  if (!resumed && !c->options.output.overwrite && !c->options.fresh) OLICA_TRY(adopt(c));
+  if (!c->options.output.overwrite && !c->options.fresh) OLICA_TRY(adopt(c));
   olica_summary_end(&c->summary, "running");
   return olica_summary_write(env, &c->summary);
 }

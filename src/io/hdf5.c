@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
@@ -69,12 +70,45 @@ static void forget_semaphore(const olica_context *context, const char *path) {
   if (context->node_rank == 0) sem_unlink(name);
 }
 
+/* Is it `last`.data.N or `last`.metadata.N? */
+static bool is_pointer(const char *name, const char *last) {
+  size_t bytes = strlen(last);
+  if (strncmp(name, last, bytes) != 0) return false;
+  name += bytes;
+  if (strncmp(name, ".data.", 6) != 0 && strncmp(name, ".metadata.", 10) != 0) return false;
+  name = strrchr(name, '.') + 1;
+  return *name && strspn(name, "0123456789") == strlen(name);
+}
+
+/* Removes stale files. Over several nodes OMPIO keeps shared file pointers, which we do not use, in files
+ * beside ours, NAME.data.RANK and NAME.metadata.RANK, from the opening to the close; a job that is killed
+ * leaves them. */
+static olica_status forget_pointers(const olica_context *context, const char *path) {
+  olica_env *env = context->env;
+  const char *slash = strrchr(path, '/');
+  char *directory, *stale;
+  const struct dirent *entry;
+  if (context->rank != 0) return OLICA_OK;
+  OLICA_TRY(olica_file_resolve(env, path, ".", &directory));
+  DIR *all = opendir(directory);
+  while (all && (entry = readdir(all)))
+    if (is_pointer(entry->d_name, slash ? slash + 1 : path) &&
+        olica_file_resolve(env, path, entry->d_name, &stale) == OLICA_OK) {
+      unlink(stale);
+      olica_memory_free(env, stale);
+    }
+  if (all) closedir(all);
+  olica_memory_free(env, directory);
+  return OLICA_OK;
+}
+
 olica_status olica_hdf5_allocate(olica_context *context, const char *path, olica_hdf5 **out) {
   olica_env *env = context->env;
   olica_hdf5 *file;
   OLICA_TRY(OLICA_NEW(env, file, 1));
   file->context = context;
   forget_semaphore(context, path);
+  OLICA_TRY(forget_pointers(context, path));
   if (!(file->path = olica_memory_string(env, path))) return env->error.code;
   OLICA_TRY(OLICA_NEW(env, file->share, (size_t)context->size));
   OLICA_TRY(OLICA_NEW(env, file->part, (size_t)context->size));

@@ -96,7 +96,8 @@ olica_status olica_pipeline_check(olica_context *context, const olica_options *o
   OLICA_TRY(olica_plan_check(&job.setup, layout, &plan));
   if (ranks == context->size) OLICA_AGREE(context, olica_plan_check_node(&job.setup, &plan));
   OLICA_TRY(olica_job_check_ids(&job));
-  OLICA_TRY(olica_probe_outputs(&job.setup, plan.checkpoint, false));
+  OLICA_TRY(olica_ending_look(&job.setup, false, &job.resume.snapshot.ending));
+  OLICA_TRY(olica_probe_outputs(&job.setup, plan.checkpoint, false, job.resume.snapshot.ending.waits));
   OLICA_TRY(olica_foresee_outputs(&job, &plan));
   OLICA_TRY(olica_foresee_time(&job, &plan, ranks, ranks_per_node));
   olica_job_close(&job);

@@ -24,9 +24,10 @@ olica_status olica_exports_list(olica_env *env, const olica_options *options, ol
 }
 
 olica_status olica_exports_write(olica_context *context, const olica_options *options,
-                                 const olica_report *report) {
+                                 const olica_report *report, bool own) {
   olica_export_list list;
   olica_export_options export = options_of(options);
+  export.overwrite |= own;
   OLICA_AGREE(context, olica_exports_list(context->env, options, &list));
   if (list.count == 0) return OLICA_OK;
   olica_timer_start(&context->env->timers, "write");

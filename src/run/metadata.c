@@ -28,18 +28,19 @@ static json_t *texts_of(const olica_inputs *inputs) {
   return texts;
 }
 
-static char *provenance(const olica_engine *engine) {
+static char *provenance(const olica_engine *engine, const char *job) {
   char when[32];
   time_t now = time(NULL);
   struct tm utc;
   strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return dump(json_pack(
-      "{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o, s:s}", "program", "olica_mpi", "version",
-      olica_usage_release(), "git", olica_usage_git(), "libraries", olica_usage_libraries(), "written", when,
-      "model", olica_value_string(engine->setup->options->model.path), "ranks", engine->setup->context->size,
-      "nodes", engine->setup->context->nodes, "threads", engine->setup->context->threads, "host",
-      engine->setup->context->host, "seed", (json_int_t)engine->setup->options->calibration.seed, "texts",
-      texts_of(engine->inputs), "kernel", olica_kernel_name(engine->kernel)));
+  return dump(json_pack("{s:s, s:s, s:s, s:o, s:s, s:o, s:i, s:i, s:i, s:s, s:I, s:o, s:s, s:s}", "program",
+                        "olica_mpi", "version", olica_usage_release(), "git", olica_usage_git(), "libraries",
+                        olica_usage_libraries(), "written", when, "model",
+                        olica_value_string(engine->setup->options->model.path), "ranks",
+                        engine->setup->context->size, "nodes", engine->setup->context->nodes, "threads",
+                        engine->setup->context->threads, "host", engine->setup->context->host, "seed",
+                        (json_int_t)engine->setup->options->calibration.seed, "texts",
+                        texts_of(engine->inputs), "kernel", olica_kernel_name(engine->kernel), "job", job));
 }
 
 /* Gives every rank rank 0's text: times and hosts differ. */
@@ -113,7 +114,8 @@ olica_status olica_metadata_create_checkpoint(olica_engine *engine, olica_resume
   bool root = context->rank == 0;
   OLICA_TRY(share_text(context, root ? dump(olica_options_json(setup->options)) : NULL, &settings,
                        &texts[OLICA_TEXT_SETTINGS]));
-  OLICA_TRY(share_text(context, root ? provenance(engine) : NULL, &origin, &texts[OLICA_TEXT_PROVENANCE]));
+  OLICA_TRY(share_text(context, root ? provenance(engine, resume->snapshot.ending.job) : NULL, &origin,
+                       &texts[OLICA_TEXT_PROVENANCE]));
   olica_status status = open_checkpoint(engine, resume, texts);
   olica_memory_free(context->env, settings);
   olica_memory_free(context->env, origin);

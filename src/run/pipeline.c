@@ -7,6 +7,7 @@
 #include "advice.h"
 #include "config/fields.h"
 #include "config/value.h"
+#include "ending.h"
 #include "exports.h"
 #include "io/lock.h"
 #include "job.h"
@@ -33,7 +34,8 @@ static olica_status check_needs(olica_job *job, olica_plan *plan) {
               olica_product_reserve(job->setup.context->env, job->setup.context->threads));
   olica_advise(&job->setup, &job->riders, plan, context->size);
   OLICA_TRY(olica_rates_warn(&job->setup));
-  OLICA_TRY(olica_probe_outputs(&job->setup, plan->checkpoint, true));
+  OLICA_TRY(olica_ending_look(&job->setup, true, &job->resume.snapshot.ending));
+  OLICA_TRY(olica_probe_outputs(&job->setup, plan->checkpoint, true, job->resume.snapshot.ending.waits));
   bool locks = context->rank == 0 && olica_setup_prunes(&job->setup);
   OLICA_AGREE(context, locks
                            ? olica_lock_take(context->env, job->setup.options->output.checkpoint, &job->lock)
@@ -161,6 +163,7 @@ static olica_status run(olica_job *job, olica_context *context, const olica_opti
   OLICA_TRY(check_needs(job, &plan));
   OLICA_TRY(olica_engine_prepare(&job->engine, &plan));
   OLICA_TRY(olica_resume_load(&job->resume));
+  OLICA_TRY(olica_ending_settle(&job->setup, plan.checkpoint, true, &job->resume.snapshot.ending));
   OLICA_TRY(olica_saved_open(&job->saved, job->resume.from));
   describe_run(job);
   olica_timer_stop(&env->timers);
@@ -170,9 +173,12 @@ static olica_status run(olica_job *job, olica_context *context, const olica_opti
   return record_solvers(job);
 }
 
-static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report) {
+/* *lock: on the checkpoint's name, which the caller releases. */
+static olica_status run_reported(olica_context *context, const olica_options *options, olica_report *report,
+                                 int *lock) {
   olica_job job;
   olica_status status = run(&job, context, options, report);
+  *lock = job.lock;
   if (status != OLICA_OK) olica_source_settle(job.setup.source);
   fill_report(&job);
   olica_resume_end(&job.resume, status);
@@ -180,11 +186,10 @@ static olica_status run_reported(olica_context *context, const olica_options *op
     olica_checkpoint_leave(job.engine.checkpoint);
   else
     olica_checkpoint_abandon(job.engine.checkpoint);
-  olica_lock_release(context->env, options->output.checkpoint, job.lock);
   /* After a failure the environment frees the memory: closing grids and solvers is collective. */
   if (status == OLICA_OK) olica_job_close(&job);
   return status == OLICA_OK && olica_method_prunes(olica_method_at(options->prune.method))
-             ? olica_exports_write(context, options, report)
+             ? olica_exports_write(context, options, report, job.resume.snapshot.ending.agreed)
              : status;
 }
 
@@ -268,19 +273,22 @@ static olica_status create_report(olica_context *context, const olica_options *o
 }
 
 static olica_status run_claimed(olica_context *context, const olica_options *options, olica_report *report,
-                                olica_claim *claim) {
+                                olica_claim *claim, int *lock) {
   OLICA_AGREE(context,
               context->rank == 0 ? olica_claim_begin(context->env, options, report, claim) : OLICA_OK);
-  return run_reported(context, options, report);
+  return run_reported(context, options, report, lock);
 }
 
 olica_status olica_pipeline_run(olica_context *context, const olica_options *options, double resident,
                                 json_t **answer) {
   olica_report *report;
   olica_claim claim = {.lock = -1};
+  int lock = -1;
   OLICA_TRY(create_report(context, options, resident, &report));
-  olica_status status = run_claimed(context, options, report, &claim);
+  olica_status status = run_claimed(context, options, report, &claim, &lock);
   status = end_report(context, options, report, &claim, status, answer);
+  if (olica_method_prunes(olica_method_at(options->prune.method)))
+    status = olica_ending_close(context, options, status, lock);
   olica_report_destroy(context->env, report);
   return status;
 }

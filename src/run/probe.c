@@ -59,19 +59,20 @@ static olica_status check_names(const olica_setup *setup) {
   return olica_writer_check_name(env, OLICA_FORMAT_HDF5, "[calibration] save", options->calibration.save);
 }
 
-static olica_status probe_exports(const olica_setup *setup) {
+static olica_status probe_exports(const olica_setup *setup, bool replaces) {
   olica_export_list list;
   if (!olica_setup_prunes(setup)) return OLICA_OK;
   OLICA_TRY(olica_exports_list(setup->context->env, setup->options, &list));
-  return olica_export_probe(setup->context->env, "[output] export", &list, setup->options->output.overwrite);
+  return olica_export_probe(setup->context->env, "[output] export", &list, replaces);
 }
 
-olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool touch) {
+olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool touch, bool own) {
   const olica_options *options = setup->options;
+  const bool replaces = options->output.overwrite || own;
   olica_context *context = setup->context;
   const olica_checkpoint_options checkpoint = {.path = options->output.checkpoint,
                                                .dtype = setup->dtype,
-                                               .overwrite = options->output.overwrite,
+                                               .overwrite = replaces,
                                                .hints = MPI_INFO_NULL};
   OLICA_AGREE(context, context->rank == 0 ? check_names(setup) : OLICA_OK);
   bool made = touch; /* --check makes no directory */
@@ -86,7 +87,7 @@ olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool to
   OLICA_AGREE(context, report ? probe_report(context->env, options, touch) : OLICA_OK);
   bool saves = context->rank == 0 && *options->calibration.save && olica_setup_passes(setup) > 0;
   OLICA_AGREE(context, saves ? olica_saved_probe(context->env, options->calibration.save, touch) : OLICA_OK);
-  OLICA_AGREE(context, context->rank == 0 ? probe_exports(setup) : OLICA_OK);
+  OLICA_AGREE(context, context->rank == 0 ? probe_exports(setup, replaces) : OLICA_OK);
   bool predictions = context->rank == 0 && options->predictions;
   OLICA_AGREE(context, predictions ? olica_file_probe(context->env, options->predictions, touch) : OLICA_OK);
   return OLICA_OK;

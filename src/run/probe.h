@@ -5,7 +5,8 @@
 #include "setup.h"
 
 /* Probes every output. `bytes` of the checkpoint; `touch`: creates and removes each file; else writes
- * nothing. Collective: rank 0 looks. */
-olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool touch);
+ * nothing; `own`: a checkpoint and exports that are there may be the run's own (ending.h), and are not
+ * refused yet. Collective: rank 0 looks. */
+olica_status olica_probe_outputs(const olica_setup *setup, double bytes, bool touch, bool own);
 
 #endif

@@ -119,6 +119,8 @@ static olica_status try_file(olica_resume *resume, const json_t *state, bool *go
   bool other;
   *good = false;
   OLICA_TRY(check_same(resume, state, &other));
+  olica_ending_compare(&resume->snapshot.ending, resume->setup->options, state);
+  resume->snapshot.ending.agreed &= !other;
   if (!olica_snapshot_place(resume->setup, state, &at)) {
     olica_restart_skip(resume->files, "names a place that a run of this model does not have");
     return OLICA_OK;
@@ -155,6 +157,7 @@ olica_status olica_resume_load(olica_resume *resume) {
     OLICA_TRY(status);
   }
   if (!good) begin_anew(resume);
+  resume->snapshot.ending.agreed &= good;
   return OLICA_OK;
 }
 
@@ -166,6 +169,8 @@ static olica_status foresee(olica_resume *resume, json_t *state, olica_position 
   if (resume->snapshot.fingerprint)
     json_object_set_new(resume->snapshot.fingerprint, "tokens", json_object());
   OLICA_TRY(check_same(resume, state, &other));
+  olica_ending_compare(&resume->snapshot.ending, resume->setup->options, state);
+  resume->snapshot.ending.agreed &= !other;
   if (!olica_snapshot_place(resume->setup, state, at)) *at = (olica_position){1, 0};
   if (other && at->sweep == olica_setup_last_sweep(resume->setup)) at->layer = 0;
   return OLICA_OK;
@@ -191,7 +196,6 @@ bool olica_resume_needs_part(const olica_resume *resume) {
 
 void olica_resume_end(olica_resume *resume, olica_status status) {
   olica_env *env = resume->setup->context->env;
-  if (resume->files && status == OLICA_OK) olica_restart_remove(resume->files);
   if (status == OLICA_OK || status == OLICA_STOPPED || resume->kept.sweep == 0) return;
   char text[OLICA_ERROR_TEXT];
   snprintf(text, sizeof text, "%s", env->error.text);

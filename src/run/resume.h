@@ -37,8 +37,8 @@ olica_status olica_resume_load(olica_resume *resume);
  * (--check): *at, {1, 0} without a file. After olica_resume_open. Fails as the load would. */
 olica_status olica_resume_foresee(olica_resume *resume, olica_position *at);
 
-/* Ends a run: after success removes the files; after a failure keeps them, and adds that to the message. Not
- * collective, but all ranks call it with the same status. */
+/* Ends the sweeps: after a failure adds to the message that the files are kept (ending.h removes them after
+ * success). Not collective. */
 void olica_resume_end(olica_resume *resume, olica_status status);
 
 /* Returns whether the newest restart file needs the checkpoint's .part file. Not collective. */

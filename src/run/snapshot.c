@@ -167,6 +167,7 @@ olica_status olica_snapshot_describe(olica_snapshot *snapshot, olica_position at
                             snapshot->seconds + olica_timer_now() - context->env->timers.started, "warnings",
                             warnings, "cuts", cuts_json(report));
   OLICA_TRY(olica_riders_describe(engine->riders, state));
+  if (state) olica_ending_describe(&snapshot->ending, engine->setup->options, state);
   if (state && *report->survey) json_object_set_new(state, "survey", olica_value_string(report->survey));
   if (context->rank == 0 && state) json_object_set(state, "fingerprint", snapshot->fingerprint);
   OLICA_AGREE(context, state ? OLICA_OK

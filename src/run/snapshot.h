@@ -3,12 +3,14 @@
 #ifndef OLICA_RUN_SNAPSHOT_H
 #define OLICA_RUN_SNAPSHOT_H
 
+#include "ending.h"
 #include "engine.h"
 
 typedef struct olica_snapshot {
   olica_engine *engine;   /* owner of the state; borrowed */
   json_t *fingerprint;    /* on rank 0 */
   olica_position place;   /* of the file that is written or read, as its section "place" says */
+  olica_ending ending;    /* whether outputs that are there are of this run */
   int runs;               /* interrupted runs before this one, */
   double seconds;         /* and the seconds that they took */
   int64_t progress_bytes; /* of the checkpoint's progress, when the run resumes it, */
