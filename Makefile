@@ -187,12 +187,14 @@ check-ecosystem: deps-check
 	@$(MAKE) --no-print-directory all
 	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/ecosystem/run.py $(ECOSYSTEM)
 
-# kill -9 of a random rank at random moments, with restarts: `make check-kill KILLS=100 JOB=config.ini` (default: a tiny model).
+# kill -9 at random moments, with restarts: `make check-kill KILLS=1000 SEED=1 JOB=config.ini` (default: every method on a tiny model).
 KILLS = 100
+SEED = 1
 .PHONY: check-kill
 check-kill: deps-check
-	@$(MAKE) --no-print-directory all
-	OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/kill_campaign.py $(KILLS) 1 $(JOB)
+	@tests/install-deps $(deps_nodes)
+	@$(MAKE) --no-print-directory all $(shim)
+	OLICA_MPI=$(abspath $(O)/olica_mpi) OLICA_BUILD=$(BUILD) $(PYTHON) tests/kill_campaign.py --kills $(KILLS) --seed $(SEED) $(if $(JOB),--job $(JOB))
 
 # The tiny model of every family of ../shared, pruned by two methods: killed and restarted, evaluated, exported, opened in transformers
 # (FAMILIES='--families gemma2,phi3 --python PYTHON'): minutes.
@@ -367,7 +369,7 @@ help:
 	@echo "make check-full  SmolLM2-135M against the published code's figures (needs ../shared; minutes)"
 	@echo "make check-slurm the jobs of jobs/ under a real Slurm on this machine (minutes)"
 	@echo "make check-nodes a job over two hosts in network namespaces, and a link that breaks (root; a minute or two)"
-	@echo "make check-kill  kill -9 at random moments, with restarts (KILLS=100 JOB=config.ini; minutes)"
+	@echo "make check-kill  kill -9 at random moments, with restarts, every method, one and two hosts (KILLS=1000 SEED=1 JOB=config.ini; 100: minutes)"
 	@echo "make check-faults  faults of disk, memory and ranks, injected into small jobs (minutes)"
 	@echo "make memcheck    valgrind and the sanitizers on a small model"
 	@echo "make bench       times of the job and its phases, of the tokenizers"

@@ -4,14 +4,13 @@
  *
  * rank   of MPI_COMM_WORLD; without it: all
  * call   open read write sync rename truncate allocate unlink statvfs memory; the p, v, 64 and at forms are
- *        the same; memory: posix_memalign of 64-byte blocks, which is how the program allocates
- * path   what the file's name has to contain, or to end with: `name$`; without it: any. (A rename is known by
- *        its new name.)
- * nth    which of the calls that match, from 1 on; `3+`: that one and all after; default 1
- * do     the name of an error (EIO ENOSPC EDQUOT EACCES ENOMEM EINTR EROFS), `short` (half of the bytes, at
- *        least one), `end` (a read finds no more), `flip` (a read brings one wrong bit), `wait:SECONDS`,
- *        `stop`, `kill`, `none` (statvfs: nothing is free), or `count` (does nothing; says at the end how
- *        many there were) */
+ *        the same; memory: posix_memalign of 64-byte blocks, which is how the program allocates; change: any
+ * of write sync rename truncate allocate unlink path   what the file's name has to contain, or to end with:
+ * `name$`; without it: any. (A rename is known by its new name.) nth    which of the calls that match, from 1
+ * on; `3+`: that one and all after; default 1 do     the name of an error (EIO ENOSPC EDQUOT EACCES ENOMEM
+ * EINTR EROFS), `short` (half of the bytes, at least one), `end` (a read finds no more), `flip` (a read
+ * brings one wrong bit), `wait:SECONDS`, `stop`, `kill`, `none` (statvfs: nothing is free), or `count` (does
+ * nothing; says at the end how many there were) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -67,16 +66,23 @@ static bool meant(const char *path) {
   return bytes >= wanted - 1 && strncmp(path + bytes - (wanted - 1), its.path, wanted - 1) == 0;
 }
 
+/* Is it a call of that kind? */
+static bool is_of_kind(const char *call) {
+  static const char changes[] = " write sync rename truncate allocate unlink ";
+  return its.armed &&
+         (strcmp(call, its.call) == 0 || (strcmp(its.call, "change") == 0 && strstr(changes, call) != NULL));
+}
+
 /* Is it this call's turn? */
 static bool hit(const char *call, const char *path) {
-  if (!its.armed || strcmp(call, its.call) != 0 || !meant(path)) return false;
+  if (!is_of_kind(call) || !meant(path)) return false;
   long n = atomic_fetch_add(&calls, 1) + 1;
   return n == its.nth || (its.onward && n > its.nth);
 }
 
 static bool hit_fd(const char *call, int fd) {
   char link[64], path[4096];
-  if (!its.armed || strcmp(call, its.call) != 0) return false;
+  if (!is_of_kind(call)) return false;
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t n = readlink(link, path, sizeof path - 1);
   path[n > 0 ? n : 0] = '\0';
