@@ -5,7 +5,7 @@ Writes a model of a few such layers to build/bench (kept for the next time), pru
 and prints, from the reports' layer_times, the mean seconds of a layer by phase, and the memory of a rank. What is said of all
 layers and of more tokens is extrapolated, and marked so. The sparsity is such that a layer loses as many parameters as
 it would in the whole model at 0.2. No evaluation. `make bench-7b BENCH='--help'` lists the settings."""
-import argparse, json, shutil, sys
+import argparse, json, re, shutil, sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -22,21 +22,37 @@ def sparsity_of(name, layers):
     return round(SPARSITY * parameters(shape, shape["whole"]) / shape["whole"] / (parameters(shape, layers) / layers), 6)
 
 
+def job(name, layers, options, model, output):
+    """The config of a job on a model of so many layers."""
+    ids = make_ids(model / f"ids-{options.samples[name]}x{options.length}.npy", options.samples[name], options.length)
+    branches = {"mlp_num": min(CALIBRATED, layers - 1)} if options.method == "olica" else {}
+    return write_config(model / f"{output}.ini", {
+        "model": {"path": model}, "calibration": {"tokens": ids, "samples": options.samples[name], "length": options.length},
+        "prune": {"method": options.method, "sparsity": sparsity_of(name, layers), **branches, **({"shape": "uniform"} if options.method == "refit" else {})},
+        "compute": {"precision": options.precision, "threads": options.threads},
+        "output": {"checkpoint": model / "pruned.h5", "report": model / f"{output}.json", "overwrite": "yes"}})
+
+
 def run(name, layers, ranks, options):
     """The report; None and why, where the program finds that it does not fit."""
     model = make_model(name, layers)
-    ids = make_ids(model / f"ids-{options.samples[name]}x{options.length}.npy", options.samples[name], options.length)
-    job = write_config(model / "job.ini", {
-        "model": {"path": model}, "calibration": {"tokens": ids, "samples": options.samples[name], "length": options.length},
-        "prune": {"sparsity": sparsity_of(name, layers), "mlp_num": min(CALIBRATED, layers - 1)},
-        "compute": {"precision": options.precision, "threads": options.threads},
-        "output": {"checkpoint": model / "pruned.h5", "report": model / f"{ranks}.json", "overwrite": "yes"}})
-    done = mpirun(ranks, "--quiet", job, timeout=3600)
+    done = mpirun(ranks, "--quiet", job(name, layers, options, model, ranks), timeout=7200)
     (model / "pruned.h5").unlink(missing_ok=True)
     if done.returncode == 6:
         return None, done.stderr.splitlines()[0]
     assert done.returncode == 0, done.stderr
     return json.loads((model / f"{ranks}.json").read_text()), None
+
+
+def planned(name, ranks, options):
+    """Bytes of a rank that `--check` plans for the whole model, of which only the files' headers are there."""
+    whole = SHAPES[name]["whole"]
+    model = make_model(name, whole, hollow=True)
+    done = mpirun(1, "--check", "--ranks", ranks, job(name, whole, options, model, ranks))
+    shutil.rmtree(model)
+    found = re.search(r"^memory +([\d.]+) MiB a rank", done.stdout, re.M)
+    assert found, done.stderr
+    return float(found.group(1)) * 2**20
 
 
 def split(report):
@@ -86,7 +102,7 @@ def show(name, layers, options):
         return
     first = next(iter(reports.values()))
     columns, parts = list(reports.values()), {r: split(report) for r, report in reports.items()}
-    print(f"\n{name}-shape, {layers} layer(s), {options.samples[name]} x {options.length} tokens, {first['run']['precision']} by {first['run']['kernel']}, "
+    print(f"\n{name}-shape, {layers} layer(s), {options.method}, {options.samples[name]} x {options.length} tokens, {first['run']['precision']} by {first['run']['kernel']}, "
           f"{options.threads} thread(s) a rank\n")
     print_line("", *(f"{r} rank(s)" for r in reports))
     print_line("---", *("---:" for _ in reports))
@@ -101,6 +117,7 @@ def show(name, layers, options):
     for key in ("counted", "resident"):
         print_line(f"memory of a rank, {key}, GiB", *(f"{c['memory'][key]['max'] / 2**30:.2f}" for c in columns))
     print_line("memory of a rank, estimate, GiB", *(f"{c['memory']['estimate'] / 2**30:.2f}" for c in columns))
+    print_line(f"memory, plan of {SHAPES[name]['whole']} layers, GiB", *(f"{planned(name, r, options) / 2**30:.2f}" for r in reports))
     print_line(f"EXTRAPOLATED: {SHAPES[name]['whole']} layers, 256 x 128, s", *(f"{extrapolate(c, name, options):.0f}" for c in columns))
 
 
@@ -114,6 +131,7 @@ def main():
     parser.add_argument("--ranks", type=integers, default=[1, 2], help="of the 7B shape, as 1,2; the others have the last of them")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--method", choices=["olica", "refit"], default="olica", help="refit: shape = uniform")
     parser.add_argument("--keep", action="store_true", help="the models stay in build/bench")
     options = parser.parse_args()
     options.samples = {"7b": options.samples, "13b": options.samples, "70b": max(1, options.samples // 4)}

@@ -93,7 +93,7 @@ def bf16(numbers):
 
 
 def write_file(path, every, numbers):
-    """One file of safetensors, {"format": "pt"} as torch's readers want it."""
+    """One file of safetensors, {"format": "pt"} as torch's readers want it; without numbers a hole as long."""
     header, at = {"__metadata__": {"format": "pt"}}, 0
     for key, dims in every:
         size = 2 * int(np.prod(dims))
@@ -103,7 +103,8 @@ def write_file(path, every, numbers):
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for key, dims in every:
+        file.truncate(8 + len(text) + at)
+        for key, dims in every if numbers else ():
             for piece in numbers.matrix(key, dims) if len(dims) == 2 else [numbers.norm(dims)]:
                 file.write(bf16(piece))
 
@@ -121,14 +122,15 @@ def shards(every, most):
     return files
 
 
-def make_model(name, layers, directory=BENCH, shard=SHARD):
-    """The directory of the model, written unless it is there whole; in files of at most `shard` bytes and an index, if one is too small."""
-    shape, path = SHAPES[name], Path(directory) / f"{name}-{layers}"
+def make_model(name, layers, directory=BENCH, shard=SHARD, hollow=False):
+    """The directory of the model, written unless it is there whole; in files of at most `shard` bytes and an index, if one is too small.
+    hollow: without its numbers, for plans; it takes no room."""
+    shape, path = SHAPES[name], Path(directory) / f"{name}-{layers}{'-hollow' if hollow else ''}"
     config = path / "config.json"
     if config.exists():
         return path
     path.mkdir(parents=True, exist_ok=True)
-    files, numbers, index = shards(list(tensors(shape, layers)), shard), Numbers(7), {}
+    files, numbers, index = shards(list(tensors(shape, layers)), shard), None if hollow else Numbers(7), {}
     for i, every in enumerate(files):
         file = "model.safetensors" if len(files) == 1 else f"model-{i + 1:05}-of-{len(files):05}.safetensors"
         write_file(path / file, every, numbers)

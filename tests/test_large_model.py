@@ -55,6 +55,16 @@ def test_numbers(model):
         assert min(rows[massive]) > 2 * np.median(rows)
 
 
+def test_hollow(tmp_path, model):
+    """A model without numbers has the same headers and takes no room."""
+    hollow = large_model.make_model(SHAPE, LAYERS, tmp_path, SHARD, hollow=True)
+    for path in sorted(model.glob("*.safetensors")):
+        twin = hollow / path.name
+        start = 8 + int.from_bytes(path.read_bytes()[:8], "little")
+        assert twin.read_bytes()[:start] == path.read_bytes()[:start]
+        assert twin.stat().st_size == path.stat().st_size and twin.stat().st_blocks * 512 < 100_000
+
+
 def test_whole_bench(tmp_path):
     """`make bench-7b-whole` on the small shape: killed and started again, both methods end with the bytes of an uninterrupted run."""
     done = subprocess.run([sys.executable, ROOT / "tests" / "bench_7b_whole.py", "--shape", SHAPE, "--layers", "4", "--shard", str(SHARD), "--windows", "2",
