@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_7b import CALIBRATED, SPARSITY, sparsity_of
-from helpers import SHARED, run_job, smollm2
+from helpers import SHARED, environment, run_job, smollm2
 from large_model import BENCH, SHAPES, make_ids, make_model
 
 PUBLISHED = Path(__file__).resolve().parent / "bench" / "published.py"
@@ -46,7 +46,7 @@ class Layers:
 def published(options, case, precision):
     """The published code's own account of one run, on as many threads as we have ranks."""
     command = [options.python, PUBLISHED, options.code, case.model, case.ids, precision, CORES, case.sparsity, case.calibrated]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment(OMP_NUM_THREADS=CORES, OMP_WAIT_POLICY="passive"))
     if done.returncode:
         sys.exit(f"{options.python} with {options.code}:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -67,7 +67,8 @@ def compare(options, directory, case, precision):
     prune, job, report = statistics.median(t["prune_s"] for t in theirs), statistics.median(s for _, s in mine), mine[0][0]
     same = theirs[0]["calibrated_layers"] == report["calibrated_layers"] and theirs[0]["parameters"] == report["parameters"]["pruned"]
     perplexity = "{dense:.2f}, {pruned:.2f}".format(**report["perplexity"]) if "perplexity" in report else "-"
-    print(f"| {precision} | {prune:.1f} | {job:.1f} | {prune / job:.2f} | {'the same' if same else 'DIFFERENT'} | {perplexity} |", flush=True)
+    print(f"| {precision} | {prune:.1f} | {job:.1f} | {prune / job:.2f} | {theirs[0]['cpu_s']:.0f}, {report['run']['cpu_s']:.0f} | "
+          f"{'the same' if same else 'DIFFERENT'} | {perplexity} |", flush=True)
     return theirs[0], report
 
 
@@ -96,12 +97,12 @@ def main():
     reports = {}
     with tempfile.TemporaryDirectory(dir=BENCH) as directory:
         case = Layers(options) if options.shape else SmolLM2(Path(directory))
-        print("| precision | published, s | this program, s | ratio | layers and parameters | our perplexity, dense and pruned |\n"
-              "| --- | ---: | ---: | ---: | --- | --- |", flush=True)
+        print("| precision | published, s | this program, s | ratio | processors' seconds of both | layers and parameters | our perplexity, dense and pruned |\n"
+              "| --- | ---: | ---: | ---: | ---: | --- | --- |", flush=True)
         for precision in options.precisions:
             last, reports[precision] = compare(options, Path(directory), case, precision)
     print(f"\npublished: its pruning alone, torch {last['torch']}, transformers {last['transformers']}, {CORES} threads; this program: the whole job less "
-          f"evaluation, {CORES} ranks")
+          f"evaluation, {CORES} ranks; processors' seconds of ours are of the whole first job")
     if options.shape:
         print(f"{options.layers} layers of {options.shape}'s shape, {options.samples} x {options.length} tokens, sparsity {case.sparsity}")
         phases(reports)
