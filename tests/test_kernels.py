@@ -1,4 +1,4 @@
-"""OpenBLAS's kernels: on each that this processor can run, the same bytes on any number of ranks and threads; where
+"""Kernels of OpenBLAS and of oneDNN: on each that this processor can run, the same bytes on any number of ranks and threads; where
 OpenBLAS does not know the processor, the program starts itself again with the right one; ranks that differ are told."""
 import json, re, shutil
 
@@ -9,6 +9,14 @@ from test_ranks import datasets
 from test_variants import build, prune
 
 RUNS = [(1, 1), (1, 2), (1, 3), (2, 2)]  # ranks and threads
+ONEDNN = {"SSE41": "sse41", "AVX2": "avx2", "AVX512_CORE": "avx512_core"}  # ONEDNN_MAX_CPU_ISA, and the kernel's last word
+# OpenBLAS's kernels, each beside oneDNN's for the same processors; more pairs would show nothing more.
+BESIDE = {"Prescott": "SSE41", "Haswell": "AVX2", "Zen": "AVX2", "SkylakeX": "AVX512_CORE"}
+
+
+def kernel_pair(kernel):
+    """The environment of a job with a kernel of OpenBLAS and oneDNN's beside it."""
+    return {"OPENBLAS_CORETYPE": kernel, "ONEDNN_MAX_CPU_ISA": BESIDE[kernel]}
 
 
 @pytest.mark.parametrize("kernel", kernels())
@@ -25,8 +33,9 @@ def test_same_bytes(kernel, tmp_path):
         report = run_job(tmp_path, ranks, {"model": {"path": DEMO}, "prune": {"mlp_num": 2}, "output": {"dtype": "bf16"},
                                            "calibration": {"tokens": DEMO / "calibration.npy", "samples": 8, "length": 128},
                                            "evaluate": {"tokens": DEMO / "evaluation.npy", "length": 128, "windows": 2},
-                                           "compute": {"threads": threads}}, env={"OPENBLAS_CORETYPE": kernel})
-        assert kernel in report["run"]["kernel"]
+                                           "compute": {"threads": threads}}, env=kernel_pair(kernel))
+        assert report["run"]["blas_kernel"]["name"] == kernel
+        assert report["run"]["kernel"].split()[-1] == ONEDNN[BESIDE[kernel]]
         results.append((datasets(tmp_path / "job.h5"), report["perplexity"]))
     for others in results[1:]:
         assert [name for name in results[0][0] if results[0][0][name] != others[0][name]] == []
@@ -40,7 +49,7 @@ def test_same_bytes_where_heads_are_few(kernel, tmp_path):
                                       "intermediate_size": 154, "max_position_embeddings": 128})
     results = []
     for ranks, threads in RUNS:
-        prune(tmp_path, ranks, shape=(6, 101), compute={"threads": threads}, env={"OPENBLAS_CORETYPE": kernel})
+        prune(tmp_path, ranks, shape=(6, 101), compute={"threads": threads}, env=kernel_pair(kernel))
         results.append(datasets(tmp_path / "job.h5"))
     for others in results[1:]:
         assert [name for name in results[0] if results[0][name] != others[name]] == []
@@ -136,3 +145,16 @@ def test_ranks_that_differ(first, second, common, config):
     assert f"rank 0 on {host}: {first}, rank 1 on {host}: {second}" in said[0] and len(said) == 1
     assert said[0].endswith(f"mpirun -x OPENBLAS_CORETYPE={common}")
     assert [w["count"] for w in report["warnings"] if "kernels differ" in w["text"]] == [1]
+
+
+@unknown
+def test_products_of_ranks_that_differ(config):
+    """So are two kinds of processor for the products of the passes."""
+    other = (":", "-n", "1", "env", "ONEDNN_MAX_CPU_ISA=SSE41", BINARY, config)
+    done = mpirun(1, "ONEDNN_MAX_CPU_ISA=AVX2", BINARY, config, *other, program="env")
+    report = json.loads((config.parent / "job.json").read_text())
+    host = report["ranks"][0]["host"]
+    [said] = [line for line in done.stderr.splitlines() if "WARN  products: kernels differ" in line]
+    assert done.returncode == 0 and re.search(f"rank 0 on {host}: oneDNN [0-9.]+ avx2, rank 1 on {host}: oneDNN [0-9.]+ sse41", said)
+    assert said.endswith("mpirun -x ONEDNN_MAX_CPU_ISA=SSE41")
+    assert [w["count"] for w in report["warnings"] if "products: kernels differ" in w["text"]] == [1]

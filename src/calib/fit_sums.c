@@ -4,19 +4,17 @@
  *     store the rows of A and B as the observer receives them              olica_fit_sums_see
  *     at the end of the pack                                               olica_fit_sums_passed
  *       add the column sums; the columns' norms give the scales            add_vectors
- *       bf16: transpose the panels of A                                    turn_all
+ *       transpose the panels of A                                          turn_all
  *     when the buffer cannot hold another pack, and at the end             olica_fit_sums_finish
- *       fp32: for every sequence and every row of squares,
- *             multiply, lock, add                                          add_in_fp32
- *       bf16: for every square of the sums and every batch of sequences,
- *             multiply, lock, add                                          add_in_bf16
+ *       for every square of the sums and every batch of sequences,
+ *         multiply, lock, add                                              add_square
  *
- * The ranks of a node and their threads add to the same sums, cut into squares:
+ * The ranks of a node and their threads add to the same sums, cut into squares, with a lock for each:
  *
  *         AᵀA, upper triangle         AᵀB
  *     A   +----+----+----+        A   +----+----+----+
- *     |   | 00 | 01 | 02 |        |   | 00 | 01 | 02 |    bf16: a lock for every square
- *     |   +----+----+----+        |   +----+----+----+    fp32: a lock for every row of squares
+ *     |   | 00 | 01 | 02 |        |   | 00 | 01 | 02 |
+ *     |   +----+----+----+        |   +----+----+----+
  *     |        | 11 | 12 |        |   | 10 | 11 | 12 |
  *     |        +----+----+        |   +----+----+----+
  *     v             | 22 |        v   | 20 | 21 | 22 |
@@ -33,14 +31,14 @@
 #include "par/comm.h"
 
 enum {
-  ROWS = 2048,  /* bf16: rows stored before they are added to the sums */
-  SQUARE = 192, /* rows and columns of a square of the sums, which has a lock; also of the bf16 products */
-  BATCH = 4,    /* bf16: sequences whose products of a square are added to the sums together */
+  ROOM = 4096,  /* bytes of a channel's rows that are stored before they are added to the sums */
+  SQUARE = 192, /* rows and columns of a square of the sums, which has a lock; also of the products */
+  BATCH = 4,    /* sequences whose products of a square are added to the sums together */
   COLUMNS = 64  /* columns per pass over rows: their sums stay in the L1 cache */
 };
 
 static int room_for(olica_dtype precision, int tokens, int pack) {
-  int room = precision == OLICA_FP32 ? 1 : ROWS / tokens;
+  int room = ROOM / (int)olica_number_size(precision) / tokens;
   return room > pack ? room : pack;
 }
 
@@ -56,13 +54,10 @@ static size_t lay_out(olica_fit_sums *sums, void *block) {
   OLICA_TAKE(&arena, sums->sum_b, d);
   OLICA_TAKE(&arena, sums->square_b, d);
   for (int side = 0; side < sums->sides; side++) {
-    OLICA_TAKE(&arena, sums->rows[side], rows * olica_number_size(sums->precision));
+    OLICA_TAKE(&arena, sums->rows[side], rows * sums->size);
     OLICA_TAKE(&arena, sums->scale[side], room * d);
   }
-  if (sums->precision == OLICA_FP32)
-    OLICA_TAKE(&arena, sums->product, SQUARE * d);
-  else
-    OLICA_TAKE(&arena, sums->turned, rows);
+  OLICA_TAKE(&arena, sums->turned, rows * sums->size);
   return arena.used;
 }
 
@@ -76,16 +71,14 @@ static size_t lay_out_node(olica_fit_sums *sums, void *block) {
   return arena.used;
 }
 
-/* Returns the bytes of a thread's workspace in the kernel. */
-static size_t workspace(olica_dtype precision) {
-  return precision == OLICA_FP32 ? 0 : sizeof(float) * BATCH * SQUARE * SQUARE;
-}
+enum { WORKSPACE = sizeof(float) * BATCH * SQUARE * SQUARE }; /* bytes of a thread's in the kernel */
 
 olica_hold olica_fit_sums_hold(olica_ledger *ledger, olica_dtype precision, int sides, int d, int tokens,
                                int pack) {
-  olica_fit_sums sums = {.sides = sides, .precision = precision, .d = d, .tokens = tokens};
+  olica_fit_sums sums = {
+      .sides = sides, .precision = precision, .size = olica_number_size(precision), .d = d, .tokens = tokens};
   sums.room = room_for(precision, tokens, pack);
-  olica_ledger_reserve(ledger, workspace(precision));
+  olica_ledger_reserve(ledger, WORKSPACE);
   olica_hold before = olica_ledger_mark(ledger);
   olica_ledger_hold(ledger, lay_out(&sums, NULL));
   olica_ledger_hold_node(ledger, lay_out_node(&sums, NULL));
@@ -94,8 +87,7 @@ olica_hold olica_fit_sums_hold(olica_ledger *ledger, olica_dtype precision, int 
 
 static olica_status allocate(olica_fit_sums *sums) {
   OLICA_TRY(OLICA_LAY_OUT(sums->context->env, "sums of a fit", sums->block, lay_out, sums));
-  return sums->precision == OLICA_FP32 ? OLICA_OK
-                                       : olica_kernel_reserve(sums->kernel, workspace(sums->precision));
+  return olica_kernel_reserve(sums->kernel, WORKSPACE);
 }
 
 static pthread_mutex_t *lock_of(const olica_fit_sums *sums, olica_side side, int square) {
@@ -126,6 +118,7 @@ olica_status olica_fit_sums_create(olica_context *context, olica_kernel *kernel,
                            .kernel = kernel,
                            .sides = sides,
                            .precision = olica_kernel_precision(kernel),
+                           .size = olica_number_size(olica_kernel_precision(kernel)),
                            .d = d,
                            .tokens = tokens};
   sums->room = room_for(sums->precision, tokens, pack);
@@ -144,52 +137,31 @@ void olica_fit_sums_destroy(olica_fit_sums *sums) {
   olica_memory_free(env, sums);
 }
 
-/* In fp32 the rows of a sequence are stored as [T x d]. In bf16 they are stored in panels of SQUARE columns,
- * [T x SQUARE] each, one after the other: the layout of a product's right factor. */
-static void keep_fp32(olica_fit_sums *sums, olica_side side, const olica_view *view) {
-  float *rows = (float *)(void *)sums->rows[side];
-  size_t first = (size_t)sums->used * (size_t)sums->tokens + (size_t)view->row;
-  for (int t = 0; t < view->rows; t++)
-    memcpy(rows + (first + (size_t)t) * (size_t)sums->d + view->col,
-           view->x + (size_t)t * (size_t)view->stride, (size_t)view->cols * sizeof *rows);
-}
-
+/* The rows of a sequence are stored in panels of SQUARE columns, [T x SQUARE] each, one after the other: the
+ * layout of a product's right factor. */
 static int square_columns(const olica_fit_sums *sums, int first) {
   return sums->d - first < SQUARE ? sums->d - first : SQUARE;
 }
 
 /* Returns the panel of a sequence that begins at column `first`, a multiple of SQUARE. */
-static uint16_t *columns_of(const olica_fit_sums *sums, olica_side side, int s, int first) {
-  uint16_t *rows = (uint16_t *)(void *)sums->rows[side];
-  return rows + (size_t)s * (size_t)sums->tokens * (size_t)sums->d + (size_t)sums->tokens * (size_t)first;
+static char *columns_of(const olica_fit_sums *sums, olica_side side, int s, int first) {
+  return sums->rows[side] + (size_t)sums->tokens * ((size_t)s * (size_t)sums->d + (size_t)first) * sums->size;
 }
 
-static void keep_bf16(olica_fit_sums *sums, olica_side side, const olica_view *view) {
+void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view) {
   for (int t = 0; t < view->rows; t++) {
     int row = view->row + t, s = sums->used + row / sums->tokens;
     for (int done = 0, n; done < view->cols; done += n) {
       int col = view->col + done, first = col / SQUARE * SQUARE, wide = square_columns(sums, first);
+      size_t at = (size_t)(row % sums->tokens) * (size_t)wide + (size_t)(col - first);
       n = first + wide - col < view->cols - done ? first + wide - col : view->cols - done;
-      olica_number_round_bf16(
-          view->x + (size_t)t * (size_t)view->stride + done,
-          columns_of(sums, side, s, first) + (size_t)(row % sums->tokens) * (size_t)wide + (col - first), n);
+      olica_number_round_operand(sums->precision, view->x + (size_t)t * (size_t)view->stride + done,
+                                 columns_of(sums, side, s, first) + at * sums->size, n);
     }
   }
 }
 
-void olica_fit_sums_see(olica_fit_sums *sums, olica_side side, const olica_view *view) {
-  if (sums->precision == OLICA_FP32)
-    keep_fp32(sums, side, view);
-  else
-    keep_bf16(sums, side, view);
-}
-
 /* ---- one sequence ---- */
-
-static const float *rows_of(const olica_fit_sums *sums, olica_side side, int s) {
-  const float *rows = (const float *)(const void *)sums->rows[side];
-  return rows + (size_t)s * (size_t)sums->tokens * (size_t)sums->d;
-}
 
 static double *scale_of(const olica_fit_sums *sums, olica_side side, int s) {
   return sums->scale[side] + (size_t)s * (size_t)sums->d;
@@ -199,11 +171,11 @@ static double *scale_of(const olica_fit_sums *sums, olica_side side, int s) {
  * bf16. */
 static const float *row_part(const olica_fit_sums *sums, olica_side side, int s, int t, int from, int count,
                              float *decoded) {
-  if (sums->precision == OLICA_FP32) return rows_of(sums, side, s) + (size_t)t * (size_t)sums->d + from;
   int first = from / SQUARE * SQUARE;
-  const uint16_t *row =
-      columns_of(sums, side, s, first) + (size_t)t * (size_t)square_columns(sums, first) + (from - first);
-  for (int c = 0; c < count; c++) decoded[c] = olica_number_from_bf16(row[c]);
+  size_t at = (size_t)t * (size_t)square_columns(sums, first) + (size_t)(from - first);
+  const void *row = columns_of(sums, side, s, first) + at * sums->size;
+  if (sums->precision == OLICA_FP32) return row;
+  for (int c = 0; c < count; c++) decoded[c] = olica_number_from_bf16(((const uint16_t *)row)[c]);
   return decoded;
 }
 
@@ -268,71 +240,42 @@ static int turn_of(const olica_fit_sums *sums, int k, int pieces) {
   return (int)((k + (int64_t)context->node_rank * pieces / context->node_size) % pieces);
 }
 
-/* ---- in fp32: a sequence after the other, rows of squares after rows ---- */
-
-/* Adds product [rows x (d - col)], of the rows from `row` on, to the sums' columns from `col` on. */
-static void add_product(const olica_fit_sums *sums, olica_side side, int s, int row, int col) {
-  int rows = square_columns(sums, row), columns = sums->d - col;
-  size_t d = (size_t)sums->d;
-  double *sum = side == OLICA_SIDE_A ? sums->gram : sums->cross;
-  const double *by = scale_of(sums, OLICA_SIDE_A, s), *scales = scale_of(sums, side, s);
-  pthread_mutex_t *lock = lock_of(sums, side, row / SQUARE);
-  pthread_mutex_lock(lock);
-#pragma omp parallel for schedule(static, 16) if ((double)rows * columns >= OLICA_PRODUCT_PARALLEL)
-  for (int i = 0; i < rows; i++) {
-    int from = side == OLICA_SIDE_A ? i : 0; /* skips the lower triangle */
-    add_row(sum + (size_t)(row + i) * d + col + from, columns - from, 1,
-            sums->product + (size_t)i * (size_t)columns + from, 0, by + row + i, scales + col + from, 0);
-  }
-  pthread_mutex_unlock(lock);
-}
-
-static void add_in_fp32(const olica_fit_sums *sums) {
-  olica_env *env = olica_kernel_env(sums->kernel);
-  int d = sums->d, tokens = sums->tokens, squares = squares_of(d);
-  for (int k = 0; k < squares * sums->used; k++) {
-    int s = k / squares, row = turn_of(sums, k % squares, squares) * SQUARE, rows = square_columns(sums, row);
-    const float *a = rows_of(sums, OLICA_SIDE_A, s);
-    int right = d - row - rows;
-    olica_product_gram(env, tokens, rows, a + row, d, sums->product, d - row);
-    if (right > 0)
-      olica_product_general(env, 1, 0, rows, right, tokens, 1.0f, a + row, d, a + row + rows, d, 0.0f,
-                            sums->product + rows, d - row);
-    add_product(sums, OLICA_SIDE_A, s, row, row);
-    if (sums->sides == 1) continue;
-    const float *b = rows_of(sums, OLICA_SIDE_B, s);
-    olica_product_general(env, 1, 0, rows, d, tokens, 1.0f, a + row, d, b, d, 0.0f, sums->product, d);
-    add_product(sums, OLICA_SIDE_B, s, row, 0);
-  }
-}
-
-/* ---- in bf16: all sequences, a square of the sums after the other ---- */
+/* ---- all sequences, a square of the sums after the other ---- */
 
 /* Returns the transposed panel of A of a sequence from column `first` on: [SQUARE x T]. */
-static uint16_t *turned_of(const olica_fit_sums *sums, int s, int first) {
-  return sums->turned + ((size_t)s * (size_t)sums->d + (size_t)first) * (size_t)sums->tokens;
+static char *turned_of(const olica_fit_sums *sums, int s, int first) {
+  return sums->turned + ((size_t)s * (size_t)sums->d + (size_t)first) * (size_t)sums->tokens * sums->size;
 }
 
-/* Transposes a panel, four numbers at a time: single stores would dominate the cost. */
-static void turn(const olica_fit_sums *sums, int s, int first) {
+/* Transposes a panel [T x columns], four numbers at a time: single stores would dominate the cost. The
+ * compiler inlines it with a constant size of a number. */
+static inline void turn(const char *from, size_t size, size_t tokens, size_t columns, char *to) {
   enum { STEP = 4 };
-  size_t columns = (size_t)square_columns(sums, first), tokens = (size_t)sums->tokens, t = 0;
-  const uint16_t *from = columns_of(sums, OLICA_SIDE_A, s, first);
-  uint16_t *to = turned_of(sums, s, first);
+  size_t t = 0;
   for (; t + STEP <= tokens; t += STEP)
     for (size_t c = 0; c < columns; c++) {
-      const uint16_t *x = from + t * columns + c;
-      const uint16_t four[STEP] = {x[0], x[columns], x[2 * columns], x[3 * columns]};
-      memcpy(to + c * tokens + t, four, sizeof four);
+      char four[STEP * sizeof(float)];
+      for (size_t i = 0; i < STEP; i++) memcpy(four + i * size, from + ((t + i) * columns + c) * size, size);
+      memcpy(to + (c * tokens + t) * size, four, STEP * size);
     }
   for (; t < tokens; t++)
-    for (size_t c = 0; c < columns; c++) to[c * tokens + t] = from[t * columns + c];
+    for (size_t c = 0; c < columns; c++)
+      memcpy(to + (c * tokens + t) * size, from + (t * columns + c) * size, size);
+}
+
+static void turn_panel(const olica_fit_sums *sums, int s, int first) {
+  size_t tokens = (size_t)sums->tokens, columns = (size_t)square_columns(sums, first);
+  const char *from = columns_of(sums, OLICA_SIDE_A, s, first);
+  if (sums->precision == OLICA_FP32)
+    turn(from, sizeof(float), tokens, columns, turned_of(sums, s, first));
+  else
+    turn(from, sizeof(uint16_t), tokens, columns, turned_of(sums, s, first));
 }
 
 static void turn_all(const olica_fit_sums *sums, int first, int count) {
 #pragma omp parallel for collapse(2) schedule(static) num_threads(olica_kernel_threads(sums->kernel))
   for (int s = first; s < first + count; s++)
-    for (int col = 0; col < sums->d; col += SQUARE) turn(sums, s, col);
+    for (int col = 0; col < sums->d; col += SQUARE) turn_panel(sums, s, col);
 }
 
 /* A square of the sums at (row, col), and its products for a batch of sequences. */
@@ -386,7 +329,7 @@ static olica_status find_products(olica_fit_sums *sums, const olica_matmul *prod
   return OLICA_OK;
 }
 
-static olica_status add_in_bf16(olica_fit_sums *sums) {
+static olica_status add_all(olica_fit_sums *sums) {
   olica_env *env = olica_kernel_env(sums->kernel);
   int squares = squares_of(sums->d);
   const olica_matmul *product[2][2];
@@ -411,20 +354,16 @@ static olica_status add_in_bf16(olica_fit_sums *sums) {
 }
 
 olica_status olica_fit_sums_finish(olica_fit_sums *sums) {
-  olica_status status = OLICA_OK;
   if (sums->used == 0) return OLICA_OK;
-  if (sums->precision == OLICA_FP32)
-    add_in_fp32(sums);
-  else
-    status = add_in_bf16(sums);
+  OLICA_TRY(add_all(sums));
   sums->used = 0;
-  return status;
+  return OLICA_OK;
 }
 
-/* Adds the column sums, and in bf16 transposes A, while the rows are still in cache. */
+/* Adds the column sums and transposes A, while the rows are still in cache. */
 olica_status olica_fit_sums_passed(olica_fit_sums *sums, int sequences) {
   add_vectors(sums, sums->used, sequences);
-  if (sums->precision == OLICA_BF16) turn_all(sums, sums->used, sequences);
+  turn_all(sums, sums->used, sequences);
   sums->used += sequences;
   assert(sums->used <= sums->room);
   return sums->used + sequences > sums->room ? olica_fit_sums_finish(sums) : OLICA_OK;

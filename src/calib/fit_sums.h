@@ -17,6 +17,7 @@ typedef struct olica_fit_sums {
   olica_kernel *kernel;
   int sides;                        /* 2; 1: A alone, for AᵀA: nothing of B exists */
   olica_dtype precision;            /* the kernel's */
+  size_t size;                      /* bytes of its numbers */
   int d, tokens;                    /* d, T of a sequence */
   olica_shared *shared;             /* of the node, where its ranks' threads add: */
   double *gram, *cross;             /* [d x d] this node's sums */
@@ -24,11 +25,10 @@ typedef struct olica_fit_sums {
   void *block;                      /* of the rank's arrays: */
   double *sum_a, *sum_b, *square_b; /* [d] */
   /* Rows of whole sequences that are not yet added to AᵀA and AᵀB. */
-  int used, room;                   /* sequences */
-  unsigned char *rows[OLICA_SIDES]; /* [room x T x d] in the kernel's precision */
-  double *scale[OLICA_SIDES];       /* [room x d] */
-  float *product;                   /* fp32: [192 x d] workspace */
-  uint16_t *turned;                 /* bf16: [room x d x T], A transposed */
+  int used, room;             /* sequences */
+  char *rows[OLICA_SIDES];    /* [room x T x d] in the kernel's precision */
+  double *scale[OLICA_SIDES]; /* [room x d] */
+  char *turned;               /* [room x d x T], A transposed, likewise */
 } olica_fit_sums;
 
 /* Creates zero sums of both `sides`, OLICA_SIDES, or of 1, A alone, for packs of at most `pack` sequences.

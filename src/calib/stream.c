@@ -82,8 +82,8 @@ float *olica_stream_sequence(const olica_stream *stream, int64_t s) {
 }
 
 int olica_stream_pack(olica_dtype precision, int threads, int tokens) {
-  if (precision == OLICA_FP32 || tokens % OLICA_BLOCK_ROWS) return 1;
-  int rows = threads * OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS;
+  if (tokens % OLICA_BLOCK_ROWS) return 1;
+  int rows = threads * olica_packed_group_rows(precision);
   return rows > tokens ? rows / tokens : 1;
 }
 

@@ -51,8 +51,8 @@ olica_stream olica_stream_part(const olica_stream *stream, int64_t first, int64_
 /* Returns the hidden states of local sequence s, [T x d]. */
 float *olica_stream_sequence(const olica_stream *stream, int64_t s);
 
-/* Returns the largest number of sequences in a pack. In bf16, if a sequence is a whole number of row blocks:
- * enough to give each thread its blocks of rows; else 1. Pure. */
+/* Returns the largest number of sequences in a pack: if a sequence is a whole number of row blocks, enough to
+ * give each thread its blocks of rows; else 1. Pure. */
 int olica_stream_pack(olica_dtype precision, int threads, int tokens);
 
 /* Observes a stream that passes a layer. */

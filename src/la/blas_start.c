@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "la/alike.h"
 #include "la/blas_kernel.h"
 #include "par/comm.h"
 
@@ -115,13 +116,8 @@ static void warn_of_kernel(olica_env *env, const char *better, int refused) {
                    name, better, strerror(refused), better);
 }
 
-/* The kernel of a rank, and its host. */
-typedef struct card {
-  char kernel[OLICA_BLAS_KERNEL_TEXT], host[64];
-} card;
-
 /* Returns the best kernel that all ranks can run; NULL if one rank's kernel is unknown. */
-static const char *common_kernel(const card *all, int ranks) {
+static const char *common_kernel(const olica_card *all, int ranks) {
   olica_blas_level least = OLICA_BLAS_AVX512;
   for (int r = 0; r < ranks; r++) {
     olica_blas_level level = olica_blas_kernel_level(all[r].kernel);
@@ -131,10 +127,9 @@ static const char *common_kernel(const card *all, int ranks) {
 }
 
 /* Compares by name, and names the first rank whose kernel differs from rank 0's. */
-static void warn_of_ranks(olica_env *env, const card *all, int ranks) {
-  int other = 0;
-  while (other < ranks && strcmp(all[other].kernel, all[0].kernel) == 0) other++;
-  if (other == ranks) return;
+static void warn_of_ranks(olica_env *env, const olica_card *all, int ranks) {
+  int other = olica_alike_other(all, ranks);
+  if (!other) return;
   const char *common = common_kernel(all, ranks);
   olica_log_warn(
       env,
@@ -144,11 +139,8 @@ static void warn_of_ranks(olica_env *env, const card *all, int ranks) {
 }
 
 static olica_status compare_ranks(olica_context *context) {
-  card *all;
-  OLICA_AGREE(context, OLICA_NEW(context->env, all, (size_t)context->size));
-  snprintf(all[context->rank].kernel, sizeof all->kernel, "%.31s", olica_blas_kernel_name());
-  memcpy(all[context->rank].host, context->host, sizeof all->host);
-  olica_comm_gather(context, context->comm, all, sizeof *all, context->size);
+  olica_card *all;
+  OLICA_TRY(olica_alike_gather(context, olica_blas_kernel_name(), &all));
   if (context->rank == 0) warn_of_ranks(context->env, all, context->size);
   OLICA_FREE(context->env, all);
   return OLICA_OK;

@@ -4,7 +4,6 @@
 #include "la/kernel.h"
 
 #include <assert.h>
-#include <cblas.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
@@ -27,6 +26,7 @@ struct olica_matmul {
   dnnl_primitive_t run;
   dnnl_memory_desc_t order; /* of the right factor */
   dnnl_memory_t *memory;    /* [ARGUMENTS x threads], without data of their own */
+  bool divides;             /* it takes all threads unless it is told not to */
 };
 
 /* Converts strided fp32 to the layout of a product's right factor. */
@@ -56,7 +56,7 @@ struct olica_kernel {
   olica_dtype precision;
   int threads;
   char name[OLICA_KERNEL_TEXT];
-  dnnl_engine_t engine;             /* NULL in fp32, like all below */
+  dnnl_engine_t engine;
   worker *worker;                   /* [threads] */
   size_t scratch_bytes, room_bytes; /* of a worker */
   olica_matmul *matmuls;
@@ -136,9 +136,9 @@ static olica_status create_workers(olica_kernel *kernel) {
   return OLICA_OK;
 }
 
-static olica_status create_bf16(olica_kernel *kernel) {
+static olica_status create(olica_kernel *kernel) {
   const olica_matmul *any;
-  if (!olica_kernel_has_bf16())
+  if (kernel->precision == OLICA_BF16 && !olica_kernel_has_bf16())
     return olica_error_set(kernel->env, OLICA_ERR_CONFIG,
                            "products in bf16: this processor has none, expected AVX512_BF16 or AMX");
   TRY_DNNL(kernel->env, dnnl_engine_create(&kernel->engine, dnnl_cpu, 0));
@@ -153,9 +153,7 @@ olica_status olica_kernel_create(olica_env *env, olica_dtype precision, int thre
   olica_kernel *kernel;
   OLICA_TRY(OLICA_NEW(env, kernel, 1));
   *kernel = (olica_kernel){.env = env, .precision = precision, .threads = threads};
-  if (precision == OLICA_FP32)
-    snprintf(kernel->name, sizeof kernel->name, "OpenBLAS %.50s", openblas_get_corename());
-  olica_status status = precision == OLICA_FP32 ? OLICA_OK : create_bf16(kernel);
+  olica_status status = create(kernel);
   if (status != OLICA_OK)
     olica_kernel_destroy(kernel);
   else
@@ -198,26 +196,26 @@ void olica_kernel_destroy(olica_kernel *kernel) {
   olica_memory_free(kernel->env, kernel);
 }
 
-olica_hold olica_kernel_hold(olica_ledger *ledger, olica_dtype precision, int threads) {
-  size_t scratch = precision == OLICA_FP32 ? 0 : SCRATCH;
-  return olica_ledger_hold(ledger, (size_t)threads * (scratch + ledger->workspace));
+olica_hold olica_kernel_hold(olica_ledger *ledger, int threads) {
+  return olica_ledger_hold(ledger, (size_t)threads * (SCRATCH + ledger->workspace));
 }
 
 /* ---- products ---- */
 
 /* `packed` is the layout of the same product without addition; NULL: oneDNN chooses. */
-static dnnl_status_t describe_factors(const olica_matmul_shape *s, const dnnl_memory_desc_t *packed,
-                                      dnnl_memory_desc_t of[ARGUMENTS]) {
+static dnnl_status_t describe_factors(olica_dtype precision, const olica_matmul_shape *s,
+                                      const dnnl_memory_desc_t *packed, dnnl_memory_desc_t of[ARGUMENTS]) {
+  const dnnl_data_type_t type = precision == OLICA_BF16 ? dnnl_bf16 : dnnl_f32;
   const dnnl_dims_t left = {s->rows, s->depth}, right = {s->depth, s->columns},
                     product = {s->rows, s->columns};
   const dnnl_format_tag_t tags[] = {[OLICA_RIGHT_PACKED] = dnnl_format_tag_any,
                                     [OLICA_RIGHT_ROWS] = dnnl_ab,
                                     [OLICA_RIGHT_TRANSPOSED] = dnnl_ba};
-  dnnl_status_t status = dnnl_memory_desc_init_by_tag(&of[LEFT], 2, left, dnnl_bf16, dnnl_ab);
+  dnnl_status_t status = dnnl_memory_desc_init_by_tag(&of[LEFT], 2, left, type, dnnl_ab);
   if (packed)
     of[RIGHT] = *packed;
   else if (status == dnnl_success)
-    status = dnnl_memory_desc_init_by_tag(&of[RIGHT], 2, right, dnnl_bf16, tags[s->right]);
+    status = dnnl_memory_desc_init_by_tag(&of[RIGHT], 2, right, type, tags[s->right]);
   if (status == dnnl_success)
     status = dnnl_memory_desc_init_by_tag(&of[PRODUCT], 2, product, dnnl_f32, dnnl_ab);
   return status;
@@ -249,14 +247,28 @@ static dnnl_status_t describe(const olica_kernel *kernel, const olica_matmul_sha
   return status;
 }
 
-/* Sets the name "oneDNN 2.6.3 avx512_core_bf16" from a primitive's implementation, "brg:avx512_core_bf16". */
-static void name_kernel(olica_kernel *kernel, const_dnnl_primitive_desc_t description) {
-  const char *name = "?", *colon;
+/* Returns the instructions of oneDNN's general product, whose implementation does not say them. */
+static const char *instructions(void) {
+  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+  if ((isa & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core) return "avx512_core";
+  if ((isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2) return "avx2";
+  if ((isa & dnnl_cpu_isa_avx) == dnnl_cpu_isa_avx) return "avx";
+  return (isa & dnnl_cpu_isa_sse41) == dnnl_cpu_isa_sse41 ? "sse41" : "plain";
+}
+
+/* Sets the name "oneDNN 2.6.3 avx512_core_bf16" from a primitive's implementation, "brg:avx512_core_bf16" or
+ * "gemm:jit". */
+static void name_kernel(olica_kernel *kernel, const char *implementation) {
   char version[OLICA_KERNEL_TEXT];
-  dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &name);
-  colon = strrchr(name, ':');
   snprintf(kernel->name, sizeof kernel->name, "oneDNN %.16s %.36s", olica_kernel_version(version),
-           colon ? colon + 1 : name);
+           strncmp(implementation, "brg:", 4) == 0 ? implementation + 4 : instructions());
+}
+
+static void inspect(olica_kernel *kernel, olica_matmul *matmul, const_dnnl_primitive_desc_t description) {
+  const char *implementation = "?";
+  dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &implementation);
+  matmul->divides = strncmp(implementation, "brg:", 4) != 0;
+  if (!*kernel->name) name_kernel(kernel, implementation);
 }
 
 static olica_status make_memory(olica_kernel *kernel, olica_matmul *matmul,
@@ -276,14 +288,14 @@ static olica_status make_matmul(olica_kernel *kernel, olica_matmul *matmul,
   dnnl_primitive_desc_t description;
   int threads = omp_get_max_threads();
   omp_set_num_threads(1); /* a primitive keeps the number of threads at its creation */
-  dnnl_status_t status = describe_factors(&matmul->shape, packed, of);
+  dnnl_status_t status = describe_factors(kernel->precision, &matmul->shape, packed, of);
   if (status == dnnl_success) status = describe(kernel, &matmul->shape, of, &description);
   if (status == dnnl_success) {
     status = dnnl_primitive_create(&matmul->run, description);
     matmul->order = *dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
     of[RIGHT] = matmul->order;
     of[SPACE] = *dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0);
-    if (!*kernel->name) name_kernel(kernel, description);
+    inspect(kernel, matmul, description);
     dnnl_primitive_desc_destroy(description);
   }
   omp_set_num_threads(threads);
@@ -314,8 +326,8 @@ olica_status olica_matmul_find(olica_kernel *kernel, olica_matmul_shape shape, c
   return make_matmul(kernel, matmul, plain ? &plain->order : NULL);
 }
 
-void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *left,
-                      const olica_operand *operand, const uint16_t *right, float *product) {
+void olica_matmul_run(const olica_matmul *matmul, int thread, const void *left, const olica_operand *operand,
+                      const void *right, float *product) {
   const worker *own = &matmul->kernel->worker[thread];
   const dnnl_memory_t *memory = matmul->memory + ARGUMENTS * (size_t)thread;
   void *const at[ARGUMENTS] = {(void *)left, (void *)right, product,
@@ -327,15 +339,19 @@ void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *le
                                        {DNNL_ARG_WEIGHTS, operand ? operand->memory : memory[RIGHT]},
                                        {DNNL_ARG_DST, memory[PRODUCT]},
                                        {DNNL_ARG_SCRATCHPAD, memory[SPACE]}};
+  int threads = matmul->divides && !omp_in_parallel() ? omp_get_max_threads() : 1;
+  if (threads > 1) omp_set_num_threads(1);
   if (status == dnnl_success) status = dnnl_primitive_execute(matmul->run, own->stream, 4, arguments);
+  if (threads > 1) omp_set_num_threads(threads);
   assert(status == dnnl_success); /* cannot fail: everything it needs was created before */
   (void)status;
 }
 
 /* ---- operands ---- */
 
-size_t olica_operand_measure(int depth, int columns) {
-  return (size_t)olica_round_up(depth, DEPTH) * (size_t)olica_round_up(columns, COLUMNS) * sizeof(uint16_t);
+size_t olica_operand_measure(olica_dtype precision, int depth, int columns) {
+  return (size_t)olica_round_up(depth, DEPTH) * (size_t)olica_round_up(columns, COLUMNS) *
+         olica_number_size(precision);
 }
 
 olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matmul, void *room,

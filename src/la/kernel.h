@@ -1,4 +1,4 @@
-/* The kernel of the local products: fp32 by BLAS, the reference, or bf16 by oneDNN. It owns oneDNN's
+/* The kernel of the local products of small dense matrices, in fp32 or bf16, by oneDNN. It owns oneDNN's
  * primitives, created once per shape, and the per-thread workspace. Destroy everything created with a kernel
  * before the kernel. Not collective. */
 #ifndef OLICA_LA_KERNEL_H
@@ -33,19 +33,18 @@ void olica_kernel_destroy(olica_kernel *kernel); /* NULL allowed */
 olica_env *olica_kernel_env(const olica_kernel *kernel);
 olica_dtype olica_kernel_precision(const olica_kernel *kernel);
 int olica_kernel_threads(const olica_kernel *kernel);
-const char *
-olica_kernel_name(const olica_kernel *kernel); /* Returns its name: "oneDNN 2.6.3 avx512_core_amx_bf16". */
+const char *olica_kernel_name(const olica_kernel *kernel); /* Returns its name: "oneDNN 2.6.3 avx512_core". */
 
 /* Holds on a ledger what that allocates, and the workspaces of its threads as far as the ledger has reserved
  * them. */
-olica_hold olica_kernel_hold(olica_ledger *ledger, olica_dtype precision, int threads);
+olica_hold olica_kernel_hold(olica_ledger *ledger, int threads);
 
 /* Grows every thread's workspace to at least `bytes`; its contents are lost. A workspace belongs to the
- * function that runs on the kernel's threads, for the time of one call. bf16 only. */
+ * function that runs on the kernel's threads, for the time of one call. */
 olica_status olica_kernel_reserve(olica_kernel *kernel, size_t bytes);
 void *olica_kernel_room(const olica_kernel *kernel, int thread);
 
-/* ---- products of small dense matrices, in bf16 only ---- */
+/* ---- products, whose factors have numbers of the kernel's precision ---- */
 
 /* Memory layout of the right factor of a product. */
 typedef enum olica_right {
@@ -73,18 +72,18 @@ olica_status olica_operand_create(olica_kernel *kernel, const olica_matmul *matm
                                   olica_operand **operand);
 void olica_operand_destroy(olica_kernel *kernel, olica_operand *operand); /* NULL allowed */
 
-/* operand := w, rounded to nearest even; element (k, n) of [depth x columns] is w[k * row_stride + n *
- * column_stride]. `thread` is one of the kernel's threads. */
+/* operand := w, in bf16 rounded to nearest even; element (k, n) of [depth x columns] is w[k * row_stride + n
+ * * column_stride]. `thread` is one of the kernel's threads. */
 olica_status olica_operand_load(olica_kernel *kernel, int thread, olica_operand *operand, const float *w,
                                 int64_t row_stride, int64_t column_stride);
 
 /* Returns an upper bound of the bytes of an operand: oneDNN chooses their order. Pure. */
-size_t olica_operand_measure(int depth, int columns);
+size_t olica_operand_measure(olica_dtype precision, int depth, int columns);
 
-/* product [rows x columns] := or += left [rows x depth] times right, all dense. `operand` is a packed right
- * factor, `right` any other. `thread` is the number of the calling thread in the kernel. The caller adds the
- * work to the timers. Never fails. */
-void olica_matmul_run(const olica_matmul *matmul, int thread, const uint16_t *left,
-                      const olica_operand *operand, const uint16_t *right, float *product);
+/* product [rows x columns], in fp32, := or += left [rows x depth] times right, all dense. `operand` is a
+ * packed right factor, `right` any other. `thread` is the number of the calling thread in the kernel. The
+ * caller adds the work to the timers. Never fails. */
+void olica_matmul_run(const olica_matmul *matmul, int thread, const void *left, const olica_operand *operand,
+                      const void *right, float *product);
 
 #endif

@@ -91,6 +91,13 @@ void olica_number_round_bf16(const float *restrict from, uint16_t *restrict to, 
   for (; i < n; i++) to[i] = olica_number_to_bf16(from[i]);
 }
 
+void olica_number_round_operand(olica_dtype precision, const float *from, void *to, int n) {
+  if (precision == OLICA_FP32)
+    memcpy(to, from, (size_t)n * sizeof *from);
+  else
+    olica_number_round_bf16(from, to, n);
+}
+
 void olica_number_round(olica_dtype dtype, float *x, size_t n) {
   if (dtype == OLICA_FP32) return;
   for (size_t i = 0; i < n; i++)

@@ -48,6 +48,9 @@ static inline void olica_number_round_vector(const float *from, uint16_t *to) {
 
 void olica_number_round_bf16(const float *from, uint16_t *to, int n);
 
+/* The same for products of either precision: OLICA_FP32 copies. */
+void olica_number_round_operand(olica_dtype precision, const float *from, void *to, int n);
+
 /* Rounds x in place to the values that decode returns after encode. */
 void olica_number_round(olica_dtype dtype, float *x, size_t n);
 

@@ -8,7 +8,7 @@
 #include "la/product.h"
 #include "par/partition.h"
 
-enum { COLUMNS = 32, GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
+enum { COLUMNS = 32 };
 
 /* One panel of y's columns with one slab of x's columns: the product that starts a tile, and the one that
  * adds to it. */
@@ -25,8 +25,8 @@ typedef struct packed_panel {
 struct olica_packed {
   olica_kernel *kernel;
   olica_packed_weights weights;
-  olica_blocks x;    /* only the layout of the blocks of x; no data */
-  int slabs, panels; /* panels: 0 in fp32 */
+  olica_blocks x; /* only the layout of the blocks of x; no data */
+  int slabs, panels;
   packed_panel *panel;
 };
 
@@ -37,9 +37,9 @@ static int panel_columns(int out) {
 }
 
 /* Divides the columns of x and y. */
-static void divide(olica_packed *packed) {
+static void divide(olica_packed *packed, olica_dtype precision) {
   int out = packed->weights.out, columns = panel_columns(out);
-  packed->x = olica_blocks_in(NULL, packed->weights.in);
+  packed->x = olica_blocks_in(precision, NULL, packed->weights.in);
   packed->slabs = packed->x.slab > 0 ? (packed->x.padded + packed->x.slab - 1) / packed->x.slab : 0;
   packed->panels = (out + columns - 1) / columns;
 }
@@ -58,15 +58,16 @@ static int slab_columns(const olica_packed *packed, int slab) {
 
 /* Takes the memory of a piece of W; NULL: it has its own. */
 static void *take_piece(const olica_packed *packed, const packed_panel *part, int slab, olica_arena *arena) {
-  return olica_arena_take(arena, olica_operand_measure(slab_columns(packed, slab), part->columns), 1);
+  return olica_arena_take(
+      arena, olica_operand_measure(packed->x.precision, slab_columns(packed, slab), part->columns), 1);
 }
 
 size_t olica_packed_measure(olica_dtype precision, int out, int in) {
   olica_packed packed = {.weights = {.out = out, .in = in}};
   olica_arena arena = {0};
   packed_panel part = {0};
-  if (precision == OLICA_FP32 || out == 0) return 0;
-  divide(&packed);
+  if (out == 0) return 0;
+  divide(&packed, precision);
   for (int i = 0; i < packed.panels; i++) {
     set_panel(&packed, i, &part);
     for (int slab = 0; slab < packed.slabs; slab++) take_piece(&packed, &part, slab, &arena);
@@ -80,15 +81,16 @@ typedef struct workspace {
   float *tiles;
 } workspace;
 
-static size_t lay_out(int in, workspace *w, void *block) {
+static size_t lay_out(olica_dtype precision, int in, workspace *w, void *block) {
   olica_arena arena = {.block = block};
-  OLICA_TAKE(&arena, w->rows, olica_blocks_bytes(GROUP_ROWS, in));
-  OLICA_TAKE(&arena, w->tiles, GROUP_ROWS * OLICA_PANEL_COLUMNS);
+  int rows = olica_packed_group_rows(precision);
+  OLICA_TAKE(&arena, w->rows, olica_blocks_bytes(precision, rows, in));
+  OLICA_TAKE(&arena, w->tiles, (size_t)rows * OLICA_PANEL_COLUMNS);
   return arena.used;
 }
 
 void olica_packed_reserve(olica_ledger *ledger, olica_dtype precision, int in) {
-  if (precision != OLICA_FP32) olica_ledger_reserve(ledger, lay_out(in, &(workspace){0}, NULL));
+  olica_ledger_reserve(ledger, lay_out(precision, in, &(workspace){0}, NULL));
 }
 
 /* ---- packing ---- */
@@ -141,9 +143,10 @@ static olica_status load(olica_packed *packed) {
 static olica_status create(olica_packed *packed) {
   olica_env *env = olica_kernel_env(packed->kernel);
   olica_arena arena = {.block = packed->weights.room};
-  divide(packed);
+  divide(packed, olica_kernel_precision(packed->kernel));
   assert(packed->x.slab > 0);
-  OLICA_TRY(olica_kernel_reserve(packed->kernel, lay_out(packed->weights.in, &(workspace){0}, NULL)));
+  OLICA_TRY(olica_kernel_reserve(packed->kernel,
+                                 lay_out(packed->x.precision, packed->weights.in, &(workspace){0}, NULL)));
   OLICA_TRY(OLICA_NEW(env, packed->panel, (size_t)packed->panels));
   for (int i = 0; i < packed->panels; i++) {
     set_panel(packed, i, &packed->panel[i]);
@@ -156,7 +159,7 @@ olica_status olica_packed_create(olica_kernel *kernel, olica_packed_weights weig
   olica_packed *packed;
   OLICA_TRY(OLICA_NEW(olica_kernel_env(kernel), packed, 1));
   *packed = (olica_packed){.kernel = kernel, .weights = weights};
-  olica_status status = olica_kernel_precision(kernel) == OLICA_FP32 ? OLICA_OK : create(packed);
+  olica_status status = create(packed);
   if (status != OLICA_OK)
     olica_packed_destroy(packed);
   else
@@ -192,13 +195,14 @@ void olica_packed_tiles(const olica_packed *packed, int thread, int panel, const
                         int count, bool adds, float *tiles) {
   const packed_panel *part = &packed->panel[panel];
   size_t tile = OLICA_BLOCK_ROWS * (size_t)part->columns, block = OLICA_BLOCK_ROWS * (size_t)x->padded;
-  assert(x->width == packed->weights.in);
+  assert(x->width == packed->weights.in && x->precision == packed->x.precision);
   /* Slab by slab: a piece of the weights stays in cache while all blocks are multiplied with it. */
   for (int slab = 0; slab < packed->slabs; slab++) {
     const piece *one = &part->piece[slab];
-    const uint16_t *from = x->x + (size_t)first * block + OLICA_BLOCK_ROWS * (size_t)slab * (size_t)x->slab;
+    const char *from =
+        x->x + ((size_t)first * block + OLICA_BLOCK_ROWS * (size_t)slab * (size_t)x->slab) * x->size;
     for (int b = 0; b < count; b++)
-      olica_matmul_run(adds || slab > 0 ? one->adds : one->begins, thread, from + (size_t)b * block,
+      olica_matmul_run(adds || slab > 0 ? one->adds : one->begins, thread, from + (size_t)b * block * x->size,
                        one->operand, NULL, tiles + (size_t)b * tile);
   }
 }
@@ -222,8 +226,8 @@ static void multiply(const olica_packed *packed, int thread, int rows, const flo
                      float *y) {
   int in = packed->weights.in, count = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;
   workspace w;
-  lay_out(in, &w, olica_kernel_room(packed->kernel, thread));
-  const olica_blocks blocks = olica_blocks_in(w.rows, in);
+  lay_out(packed->x.precision, in, &w, olica_kernel_room(packed->kernel, thread));
+  const olica_blocks blocks = olica_blocks_in(packed->x.precision, w.rows, in);
   olica_blocks_clear(&blocks, rows);
   olica_blocks_store(&blocks, 0, rows, 0, in, x, x_stride);
   for (int i = 0; i < packed->panels; i++) {
@@ -236,15 +240,16 @@ static void multiply(const olica_packed *packed, int thread, int rows, const flo
 }
 
 static void multiply_all(const olica_packed *packed, int rows, const float *x, int x_stride, float *y) {
-  int blocks = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS;
+  int blocks = (rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS,
+      group = olica_packed_group_rows(packed->x.precision);
   double work = (double)rows * packed->weights.out * packed->weights.in;
 #pragma omp parallel num_threads(olica_kernel_threads(packed->kernel)) if (work >= OLICA_PRODUCT_PARALLEL)
   {
     olica_range own = olica_partition_block(blocks, omp_get_num_threads(), omp_get_thread_num());
     int until = (int)(own.first + own.count) * OLICA_BLOCK_ROWS;
     if (until > rows) until = rows;
-    for (int t = (int)own.first * OLICA_BLOCK_ROWS; t < until; t += GROUP_ROWS)
-      multiply(packed, omp_get_thread_num(), until - t < GROUP_ROWS ? until - t : GROUP_ROWS,
+    for (int t = (int)own.first * OLICA_BLOCK_ROWS; t < until; t += group)
+      multiply(packed, omp_get_thread_num(), until - t < group ? until - t : group,
                x + (size_t)t * (size_t)x_stride, x_stride, y + (size_t)t * (size_t)packed->weights.out);
   }
 }
@@ -252,11 +257,6 @@ static void multiply_all(const olica_packed *packed, int rows, const float *x, i
 void olica_packed_multiply(olica_packed *packed, int rows, const float *x, int x_stride, float *y) {
   const olica_packed_weights *w = &packed->weights;
   olica_env *env = olica_kernel_env(packed->kernel);
-  if (olica_kernel_precision(packed->kernel) == OLICA_FP32) {
-    olica_product_general(env, 0, !w->transposed, rows, w->out, w->in, 1.0f, x, x_stride, w->w,
-                          w->transposed ? w->out : w->in, w->adds ? 1.0f : 0.0f, y, w->out);
-    return;
-  }
   multiply_all(packed, rows, x, x_stride, y);
   olica_timer_work(&env->timers, 2.0 * rows * w->out * w->in, 0);
 }

@@ -1,9 +1,8 @@
-/* Products y = x Wᵀ of many rows with one matrix of weights, packed in advance for the kernel in use. fp32 by
- * BLAS, the reference, borrows the weights unchanged; bf16 keeps its own copy. bf16 products round x and W to
- * nearest even and sum in fp32. y does not depend on the number of threads. In bf16 a row of y depends on its
- * row of x alone; in fp32, with some kernels of BLAS, also on its position among the rows. Not collective.
+/* Products y = x Wᵀ of many rows with one matrix of weights, packed in advance for the kernel in use, which
+ * keeps its own copy. Products in bf16 round x and W to nearest even and sum in fp32. A row of y depends on
+ * its row of x alone, and not on the number of threads. Not collective.
  *
- * In bf16 a product is divided in three directions, always at the same places: rows into blocks of 64,
+ * A product is divided in three directions, always at the same places: rows into blocks of 64,
  * columns of y into panels of at most 192, columns of x into slabs of at most 608. A block of one slab times
  * one panel fits in a core's L2 cache; all three are dense in memory, as the kernel requires.
  *
@@ -20,11 +19,17 @@
 #include "la/kernel.h"
 #include "par/context.h"
 
-enum {
-  OLICA_BLOCK_ROWS = 64,
-  OLICA_PANEL_COLUMNS = 192,
-  OLICA_GROUP_BLOCKS = 8 /* blocks that a thread multiplies with a panel in a row */
-};
+enum { OLICA_BLOCK_ROWS = 64, OLICA_PANEL_COLUMNS = 192 };
+
+/* Returns the blocks that a thread multiplies with a panel in a row, and their rows: as many as take the same
+ * memory in both precisions. */
+static inline int olica_packed_group(olica_dtype precision) {
+  return precision == OLICA_FP32 ? 4 : 8;
+}
+
+static inline int olica_packed_group_rows(olica_dtype precision) {
+  return olica_packed_group(precision) * OLICA_BLOCK_ROWS;
+}
 
 /* Weights W [out x in] in fp32: element (i, j) is w[i * in + j], or w[j * out + i] if transposed. */
 typedef struct olica_packed_weights {
@@ -55,20 +60,23 @@ void olica_packed_multiply(olica_packed *packed, int rows, const float *x, int x
 /* Reserves on a ledger a thread's workspace in the kernel for olica_packed_multiply. */
 void olica_packed_reserve(olica_ledger *ledger, olica_dtype precision, int in);
 
-/* ---- blocks of rows in bf16, and tiles of products, for what fuses products with what lies between ---- */
+/* ---- blocks of rows in the kernel's precision, and tiles of products, for what fuses products with what
+ * lies between ---- */
 
 /* Rows [.. x width] in blocks, one after the other; each block in slabs [64 x slab], one after the other. The
  * last slab is padded with zeros to a multiple of 32 columns. */
 typedef struct olica_blocks {
+  olica_dtype precision;
+  size_t size;             /* bytes of a number */
   int width, padded, slab; /* columns; columns with padding; columns of every slab but the last */
-  uint16_t *x;             /* borrowed */
+  char *x;                 /* borrowed */
 } olica_blocks;
 
 /* Returns the bytes of `rows` rows. */
-size_t olica_blocks_bytes(int rows, int width);
+size_t olica_blocks_bytes(olica_dtype precision, int rows, int width);
 
 /* Lays out such blocks in memory of the caller, who also clears the padding (olica_blocks_clear). */
-olica_blocks olica_blocks_in(void *room, int width);
+olica_blocks olica_blocks_in(olica_dtype precision, void *room, int width);
 
 /* Clears the padding of the first `rows` rows. */
 void olica_blocks_clear(const olica_blocks *blocks, int rows);

@@ -1,8 +1,8 @@
-/* Local fp32 products on row-major matrices, and a vectorizable exponential. A faster kernel for a machine is
- * added here. Work is added to the running timers. The bytes of a product do not depend on the number of
- * threads: some BLAS kernels sum the edges of a thread's share in another order than its inside, and with
- * those the program divides the product itself, at places that depend on its shape alone, and one BLAS thread
- * multiplies each block (la/blas_kernel.h). Not collective. */
+/* Local fp32 products on row-major matrices by BLAS, for what is done once a layer (la/packed.h: what is done
+ * for every token), and a vectorizable exponential. Work is added to the running timers. The bytes of a
+ * product do not depend on the number of threads: some BLAS kernels sum the edges of a thread's share in
+ * another order than its inside, and with those the program divides the product itself, at places that depend
+ * on its shape alone, and one BLAS thread multiplies each block (la/blas_kernel.h). Not collective. */
 #ifndef OLICA_LA_PRODUCT_H
 #define OLICA_LA_PRODUCT_H
 
@@ -24,15 +24,6 @@ olica_status olica_product_reserve(olica_env *env, int threads);
 void olica_product_general(olica_env *env, int a_transposed, int b_transposed, int m, int n, int k,
                            float alpha, const float *a, int a_stride, const float *b, int b_stride,
                            float beta, float *c, int c_stride);
-
-/* The same, for one of several threads that each compute a piece: the caller adds the work to the timers,
- * outside the parallel region. */
-void olica_product_piece(int b_transposed, int m, int n, int k, float alpha, const float *a, int a_stride,
-                         const float *b, int b_stride, float beta, float *c, int c_stride);
-
-/* Upper triangle of gram [n x n] := xᵀ x, x [rows x n]. */
-void olica_product_gram(olica_env *env, int rows, int n, const float *x, int x_stride, float *gram,
-                        int gram_stride);
 
 /* exp(x) to 2 ulp in a form that compilers vectorize: 2^k times a polynomial. 0 below -87.3, and never
  * infinite (the argument is clamped to 88). */

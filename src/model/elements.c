@@ -77,16 +77,12 @@ void olica_pass_norm_row(const olica_arch *arch, int d, const float *x, const fl
   for (int i = 0; b && i < d; i++) y[i] += b[i];
 }
 
-void olica_pass_norm(const olica_arch *arch, int rows, const float *x, const float *g, const float *b,
-                     float *y) {
+void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
+  const float *b = arch->block.norm_biases ? g + arch->hidden : NULL;
   size_t d = (size_t)arch->hidden;
 #pragma omp parallel for schedule(static) if ((double)rows * d >= OLICA_PRODUCT_PARALLEL)
   for (int t = 0; t < rows; t++)
     olica_pass_norm_row(arch, arch->hidden, x + (size_t)t * d, g, b, y + (size_t)t * d);
-}
-
-void olica_forward_norm(const olica_arch *arch, int rows, const float *x, const float *g, float *y) {
-  olica_pass_norm(arch, rows, x, g, arch->block.norm_biases ? g + arch->hidden : NULL, y);
 }
 
 /* ---- activations ---- */
@@ -127,19 +123,20 @@ static void multiply_by(int n, float *restrict gate, const float *restrict up) {
   for (int i = 0; up && i < n; i++) gate[i] *= up[i];
 }
 
-void olica_forward_neurons(const olica_arch *arch, int rows, int width, float *gate, const float *up) {
-  bool usual = up && arch->activation == OLICA_ACTIVATION_SILU;
-#pragma omp parallel for schedule(static) if ((double)rows * width >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < rows; t++) {
-    float *g = gate + (size_t)t * (size_t)width;
-    const float *u = up ? up + (size_t)t * (size_t)width : NULL;
-    if (usual) {
-      gate_by_silu(width, g, u);
-      continue;
-    }
-    activate(arch->activation, width, g);
-    multiply_by(width, g, u);
+static void activate_exactly(const olica_arch *arch, int count, float *gate, const float *up) {
+  if (up && arch->activation == OLICA_ACTIVATION_SILU) {
+    gate_by_silu(count, gate, up);
+    return;
   }
+  activate(arch->activation, count, gate);
+  multiply_by(count, gate, up);
+}
+
+void olica_forward_neurons(const olica_arch *arch, int rows, int width, float *gate, const float *up) {
+#pragma omp parallel for schedule(static) if ((double)rows * width >= OLICA_PRODUCT_PARALLEL)
+  for (int t = 0; t < rows; t++)
+    activate_exactly(arch, width, gate + (size_t)t * (size_t)width,
+                     up ? up + (size_t)t * (size_t)width : NULL);
 }
 
 static void silu_short(int count, float *restrict gate, const float *restrict up) {
@@ -153,7 +150,7 @@ static void gelu_short(int count, float *x) {
     x[i] *= olica_product_reciprocal(1.0f + olica_product_exp2_short(twice_u(x[i]) * -1.44269504f));
 }
 
-void olica_pass_neurons_short(const olica_arch *arch, int count, float *gate, const float *up) {
+static void activate_shortly(const olica_arch *arch, int count, float *gate, const float *up) {
   if (up && arch->activation == OLICA_ACTIVATION_SILU) {
     silu_short(count, gate, up);
     return;
@@ -163,4 +160,12 @@ void olica_pass_neurons_short(const olica_arch *arch, int count, float *gate, co
   else
     activate(arch->activation, count, gate);
   multiply_by(count, gate, up);
+}
+
+void olica_pass_neurons(olica_dtype precision, const olica_arch *arch, int count, float *gate,
+                        const float *up) {
+  if (precision == OLICA_FP32)
+    activate_exactly(arch, count, gate, up);
+  else
+    activate_shortly(arch, count, gate, up);
 }

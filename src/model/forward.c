@@ -12,18 +12,19 @@ static size_t lay_out(olica_forward *f, void *block) {
     OLICA_TAKE(&arena, f->cosine[i], numbers);
     OLICA_TAKE(&arena, f->sine[i], numbers);
   }
-  if (f->precision == OLICA_FP32)
-    olica_pass_fp32_lay_out(f, &arena);
-  else
-    olica_pass_bf16_lay_out(f, &arena);
+  olica_pass_lay_out(f, &arena);
   return arena.used;
 }
 
 olica_hold olica_forward_hold(olica_ledger *ledger, const olica_arch *arch, int rows, int tokens,
                               olica_dtype precision, int threads) {
-  olica_forward f = {
-      .arch = arch, .rows = rows, .tokens = tokens, .threads = threads, .precision = precision};
-  if (precision != OLICA_FP32) olica_ledger_reserve(ledger, olica_pass_bf16_workspace(arch));
+  olica_forward f = {.arch = arch,
+                     .rows = rows,
+                     .tokens = tokens,
+                     .threads = threads,
+                     .precision = precision,
+                     .size = olica_number_size(precision)};
+  olica_ledger_reserve(ledger, olica_pass_workspace(precision, arch));
   return olica_ledger_hold(ledger, lay_out(&f, NULL));
 }
 
@@ -36,8 +37,7 @@ static void tabulate(olica_forward *f, int rope, int regime) {
 static olica_status create(olica_forward *f) {
   OLICA_TRY(OLICA_LAY_OUT(f->env, "scratch of the forward pass", f->block, lay_out, f));
   for (int i = 0; i < f->arch->ropes; i++) tabulate(f, i, 0);
-  return f->precision == OLICA_FP32 ? OLICA_OK
-                                    : olica_kernel_reserve(f->kernel, olica_pass_bf16_workspace(f->arch));
+  return olica_kernel_reserve(f->kernel, olica_pass_workspace(f->precision, f->arch));
 }
 
 olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int rows, int tokens,
@@ -50,7 +50,8 @@ olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, 
                        .rows = rows,
                        .tokens = tokens,
                        .threads = olica_kernel_threads(kernel),
-                       .precision = olica_kernel_precision(kernel)};
+                       .precision = olica_kernel_precision(kernel),
+                       .size = olica_number_size(olica_kernel_precision(kernel))};
   olica_status status = create(f);
   if (status != OLICA_OK)
     olica_forward_destroy(f);
@@ -88,12 +89,6 @@ static int regime_of(const olica_pass *pass, const olica_segment *segment) {
   return olica_rope_regime(olica_pass_rope(pass), length);
 }
 
-static olica_status pass_pack(const olica_pass *pass) {
-  if (pass->f->precision != OLICA_FP32) return olica_pass_bf16(pass);
-  olica_pass_fp32(pass);
-  return OLICA_OK;
-}
-
 /* Passes segments [first, until) of the pack, which lie behind each other, as a pack of their own. */
 static olica_status pass_part(const olica_pass *pass, int first, int until) {
   const olica_segment *all = pass->pack->segment;
@@ -110,7 +105,7 @@ static olica_status pass_part(const olica_pass *pass, int first, int until) {
   olica_pass own = *pass;
   own.pack = &pack;
   own.x += (size_t)row * (size_t)pass->f->arch->hidden;
-  olica_status status = pass_pack(&own);
+  olica_status status = olica_pass_run(&own);
   olica_memory_free(pass->f->env, part);
   return status;
 }
@@ -126,7 +121,7 @@ static olica_status pass_by_regime(const olica_pass *pass) {
       if (regime_of(pass, &pack->segment[until]) != regime) break;
     if (regime != f->regime[rope]) tabulate(f, rope, regime);
     assert(until - first == pack->segments || !pass->observer);
-    OLICA_TRY(until - first == pack->segments ? pass_pack(pass) : pass_part(pass, first, until));
+    OLICA_TRY(until - first == pack->segments ? olica_pass_run(pass) : pass_part(pass, first, until));
   }
   return OLICA_OK;
 }
@@ -137,5 +132,5 @@ olica_status olica_forward_pass(olica_forward *f, const olica_maps *maps, const 
   assert(pack->rows <= f->rows && maps->kernel == f->kernel);
   const olica_rope *rope = olica_pass_rope(&pass);
   bool by_length = rope && (rope->kind == OLICA_ROPE_DYNAMIC || rope->kind == OLICA_ROPE_LONG);
-  return by_length ? pass_by_regime(&pass) : pass_pack(&pass);
+  return by_length ? pass_by_regime(&pass) : olica_pass_run(&pass);
 }

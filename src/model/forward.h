@@ -1,7 +1,6 @@
 /* The forward pass of one layer on a pack of rows, with taps: places where an observer may read the rows that
  * pass. A row's result depends on its own sequence alone, so nothing depends on how sequences lie in packs or
- * on ranks. In fp32 the pass is a product after the other over the whole pack, by BLAS; in bf16 it goes over
- * blocks of rows that stay in the cache (pass_bf16.c). Not collective. */
+ * on ranks. It goes over blocks of rows that stay in the cache (pass.c). Not collective. */
 #ifndef OLICA_MODEL_FORWARD_H
 #define OLICA_MODEL_FORWARD_H
 
@@ -58,8 +57,7 @@ typedef struct olica_forward olica_forward;
 olica_hold olica_forward_hold(olica_ledger *ledger, const olica_arch *arch, int rows, int tokens,
                               olica_dtype precision, int threads);
 
-/* Its products are the kernel's, which must outlive it. OLICA_ERR_MEMORY; of bf16 also what the kernel
- * refuses. */
+/* Its products are the kernel's, which must outlive it. OLICA_ERR_MEMORY, and what the kernel refuses. */
 olica_status olica_forward_create(olica_kernel *kernel, const olica_arch *arch, int rows, int tokens,
                                   olica_forward **forward);
 void olica_forward_destroy(olica_forward *forward); /* NULL allowed */

@@ -98,13 +98,3 @@ void olica_rope_turn(const float *c, const float *s, int pairs, bool interleaved
     x[2 * i + 1] = b * c[i] + a * s[i];
   }
 }
-
-void olica_rope_apply(const olica_rope *rope, const float *cosine, const float *sine, int tokens, int heads,
-                      int head, float *x) {
-  int pairs = olica_rope_pairs(rope, head);
-#pragma omp parallel for schedule(static) if ((double)tokens * heads * head >= OLICA_PRODUCT_PARALLEL)
-  for (int t = 0; t < tokens; t++)
-    for (int j = 0; j < heads; j++)
-      olica_rope_turn(cosine + (size_t)t * pairs, sine + (size_t)t * pairs, pairs, rope->interleaved,
-                      x + ((size_t)t * heads + j) * head);
-}

@@ -52,8 +52,4 @@ float olica_rope_query_scale(const olica_rope *rope, int position);
 /* Rotates one head x by cosines and sines [pairs] of its position. */
 void olica_rope_turn(const float *cosine, const float *sine, int pairs, bool interleaved, float *x);
 
-/* Rotates `heads` heads of every row of x [tokens x heads*head] by its position. */
-void olica_rope_apply(const olica_rope *rope, const float *cosine, const float *sine, int tokens, int heads,
-                      int head, float *x);
-
 #endif

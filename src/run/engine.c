@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include "la/alike.h"
 #include "par/comm.h"
 
 /* Makes the calibration stream and its forward pass. */
@@ -47,6 +48,7 @@ olica_status olica_engine_prepare(olica_engine *engine, const olica_plan *plan) 
   const olica_arch *arch = &engine->setup->source->arch;
   OLICA_AGREE(context,
               olica_kernel_create(context->env, engine->setup->precision, context->threads, &engine->kernel));
+  OLICA_TRY(olica_alike_tell(context, engine->kernel));
   if (olica_setup_prunes(engine->setup)) OLICA_TRY(prepare_method(engine, &plan->largest));
   OLICA_TRY(olica_riders_prepare(engine->riders, engine->kernel, engine->forward));
   size_t panel = (size_t)engine->setup->source->panel_rows * (size_t)arch->hidden * sizeof(float);

@@ -77,8 +77,7 @@ static void replay_kernel(replay *r) {
     olica_ledger_reserve(&r->ledger, others[i]->workspace);
     olica_packed_reserve(&r->ledger, r->setup->precision, inputs[i]);
   }
-  r->plan->other +=
-      (double)olica_kernel_hold(&r->ledger, r->setup->precision, r->setup->context->most_threads).rank;
+  r->plan->other += (double)olica_kernel_hold(&r->ledger, r->setup->context->most_threads).rank;
 }
 
 /* The list of a rank's pieces, and how far each dataset is. */

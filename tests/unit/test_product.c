@@ -1,5 +1,5 @@
-/* Products of the kernel in use: right, and the same bytes on any number of threads; of whole products and of
- * a piece outside of our threads. test_kernels.py runs it with every kernel that the processor can run. */
+/* Products of the kernel in use: right, and the same bytes on any number of threads. test_kernels.py runs it
+ * with every kernel that the processor can run. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,67 +95,6 @@ static void general_is_right_on_any_threads(void **state) {
   olica_env_destroy(env);
 }
 
-static void gram_is_right_on_any_threads(void **state) {
-  static const struct {
-    int rows, n;
-  } grams[] = {{1, 1}, {128, 192}, {2048, 192}, {300, 97}, {77, 288}, {1000, 5}};
-  uint64_t seed = 2;
-  (void)state;
-  olica_env *env = olica_env_create();
-  for (size_t at = 0; at < sizeof grams / sizeof *grams; at++) {
-    int rows = grams[at].rows, n = grams[at].n, stride = n + GAP;
-    size_t numbers = (size_t)n * (size_t)stride;
-    float *x = random_floats((size_t)rows * (size_t)stride, &seed), *first = malloc(numbers * sizeof *first),
-          *gram = malloc(numbers * sizeof *gram);
-    for (int threads = 1; threads <= THREADS; threads++) {
-      for (size_t i = 0; i < numbers; i++) gram[i] = 7;
-      set_threads(threads);
-      olica_product_gram(env, rows, n, x, stride, gram, stride);
-      if (threads == 1) memcpy(first, gram, numbers * sizeof *gram);
-      assert_memory_equal(gram, first, numbers * sizeof *gram);
-    }
-    for (int i = 0; i < n; i++)
-      for (int j = 0; j < n; j += 1 + n / 9) {
-        double sum = 0;
-        for (int t = 0; t < rows; t++) sum += (double)x[t * stride + i] * x[t * stride + j];
-        if (j >= i) assert_true(fabs(gram[i * stride + j] - sum) <= 2e-7 * (8 + sqrt(rows)) * rows);
-        if (j < i) assert_true(gram[i * stride + j] == 7);
-      }
-    free(x);
-    free(first);
-    free(gram);
-  }
-  olica_env_destroy(env);
-}
-
-/* A piece is its caller's own: BLAS must not share it out where the caller is alone. */
-static void a_piece_is_one_threads(void **state) {
-  enum { M = 90, N = 97, K = 64 };
-  uint64_t seed = 3;
-  (void)state;
-  float *a = random_floats(M * K, &seed), *b = random_floats(N * K, &seed), *first = calloc(M * N, sizeof *a),
-        *c = calloc(M * N, sizeof *a);
-  for (int threads = 1; threads <= THREADS; threads++) {
-    set_threads(threads);
-    olica_product_piece(1, M, N, K, 1.0f, a, K, b, K, 0.0f, c, N);
-    assert_int_equal(openblas_get_num_threads(), threads);
-    if (threads == 1) memcpy(first, c, sizeof(float[M * N]));
-    assert_memory_equal(c, first, sizeof(float[M * N]));
-#pragma omp parallel
-    {
-      float *own = calloc(M * N, sizeof *own);
-      olica_product_piece(1, M, N, K, 1.0f, a, K, b, K, 0.0f, own, N);
-#pragma omp critical
-      assert_memory_equal(own, first, sizeof(float[M * N]));
-      free(own);
-    }
-  }
-  free(a);
-  free(b);
-  free(first);
-  free(c);
-}
-
 static void exponentials_are_to_two_ulp(void **state) {
   (void)state;
   for (double x = -707.9; x < 709; x += 0.00137) {
@@ -171,8 +110,6 @@ static void exponentials_are_to_two_ulp(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(general_is_right_on_any_threads),
-      cmocka_unit_test(gram_is_right_on_any_threads),
-      cmocka_unit_test(a_piece_is_one_threads),
       cmocka_unit_test(exponentials_are_to_two_ulp),
   };
   print_message("%s%s\n", olica_blas_kernel_name(), olica_blas_kernel_steady() ? ", steady" : "");

@@ -1,7 +1,7 @@
-/* A layer in bf16. Every thread takes blocks of rows through all products of a stage while they are in its
+/* A layer. Every thread takes blocks of rows through all products of a stage while they are in its
  * cache: norm, query, key, value; then, after the attention of all threads, output, norm, and the three
- * products of the FFN, whose neurons are never written to memory as a whole. Rounded to bf16 is what a
- * product reads; tiles, the residual stream, norms, softmax and silu are fp32. */
+ * products of the FFN, whose neurons are never written to memory as a whole. What a product reads is in the
+ * kernel's precision; tiles, the residual stream, norms, softmax and silu are fp32. */
 #include <omp.h>
 #include <string.h>
 
@@ -9,48 +9,47 @@
 #include "par/partition.h"
 #include "passes.h"
 
-enum { GROUP_ROWS = OLICA_GROUP_BLOCKS * OLICA_BLOCK_ROWS };
-
 /* A thread's workspace: a group of blocks on its way. */
 typedef struct room {
   char *input, *neurons; /* workspace for blocks [d], [f] */
   char *low, *more_low;  /* each [olica_pass_low_width]: two maps in low rank are at work side by side */
   float *normed;         /* [64 x d] */
-  float *tiles, *other;  /* [GROUP_ROWS x PANEL] */
-  float *added; /* [GROUP_ROWS x d] output of attention or FFN that a norm waits for; NULL: none does */
+  float *tiles, *other;  /* [group's rows x PANEL] */
+  float *added; /* [group's rows x d] output of attention or FFN that a norm waits for; NULL: none does */
 } room;
 
-static size_t lay_out(const olica_arch *arch, room *r, void *block) {
+static size_t lay_out(olica_dtype precision, const olica_arch *arch, room *r, void *block) {
   olica_arena arena = {.block = block};
-  OLICA_TAKE(&arena, r->input, olica_blocks_bytes(GROUP_ROWS, arch->hidden));
-  OLICA_TAKE(&arena, r->neurons, olica_blocks_bytes(GROUP_ROWS, arch->ffn));
-  OLICA_TAKE(&arena, r->low, olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch)));
-  OLICA_TAKE(&arena, r->more_low, olica_blocks_bytes(GROUP_ROWS, olica_pass_low_width(arch)));
+  int rows = olica_packed_group_rows(precision), low = olica_pass_low_width(arch);
+  OLICA_TAKE(&arena, r->input, olica_blocks_bytes(precision, rows, arch->hidden));
+  OLICA_TAKE(&arena, r->neurons, olica_blocks_bytes(precision, rows, arch->ffn));
+  OLICA_TAKE(&arena, r->low, olica_blocks_bytes(precision, rows, low));
+  OLICA_TAKE(&arena, r->more_low, olica_blocks_bytes(precision, rows, low));
   OLICA_TAKE(&arena, r->normed, OLICA_BLOCK_ROWS * (size_t)arch->hidden);
-  OLICA_TAKE(&arena, r->tiles, GROUP_ROWS * OLICA_PANEL_COLUMNS);
-  OLICA_TAKE(&arena, r->other, GROUP_ROWS * OLICA_PANEL_COLUMNS);
-  if (arch->block.output_norms) OLICA_TAKE(&arena, r->added, GROUP_ROWS * (size_t)arch->hidden);
+  OLICA_TAKE(&arena, r->tiles, (size_t)rows * OLICA_PANEL_COLUMNS);
+  OLICA_TAKE(&arena, r->other, (size_t)rows * OLICA_PANEL_COLUMNS);
+  if (arch->block.output_norms) OLICA_TAKE(&arena, r->added, (size_t)rows * (size_t)arch->hidden);
   return arena.used;
 }
 
-size_t olica_pass_bf16_workspace(const olica_arch *arch) {
-  return lay_out(arch, &(room){0}, NULL);
+size_t olica_pass_workspace(olica_dtype precision, const olica_arch *arch) {
+  return lay_out(precision, arch, &(room){0}, NULL);
 }
 
-void olica_pass_bf16_lay_out(olica_forward *f, olica_arena *arena) {
+void olica_pass_lay_out(olica_forward *f, olica_arena *arena) {
   const olica_arch *arch = f->arch;
-  olica_scratch_bf16 *s = &f->bf16;
-  size_t rows = (size_t)f->rows, keys = (size_t)(arch->kv_heads * arch->head);
+  olica_scratch *s = &f->scratch;
+  size_t rows = (size_t)f->rows, keys = (size_t)(arch->kv_heads * arch->head) * f->size;
   int queries = arch->heads * arch->head;
-  s->attention_bytes = olica_attention_bf16_workspace(arch, f->tokens);
-  OLICA_TAKE(arena, s->query, rows * (size_t)queries);
+  s->attention_bytes = olica_attention_workspace(f->precision, arch, f->tokens);
+  OLICA_TAKE(arena, s->query, rows * (size_t)queries * f->size);
   OLICA_TAKE(arena, s->key, rows * keys);
   OLICA_TAKE(arena, s->value, rows * keys);
   if (arch->qk_norm == OLICA_QK_NORM_WIDTH) {
     OLICA_TAKE(arena, s->query_scale, rows);
     OLICA_TAKE(arena, s->key_scale, rows);
   }
-  OLICA_TAKE(arena, s->mixed, olica_blocks_bytes(f->rows, queries) / sizeof *s->mixed);
+  OLICA_TAKE(arena, s->mixed, olica_blocks_bytes(f->precision, f->rows, queries));
   OLICA_TAKE(arena, s->attention, (size_t)f->threads * s->attention_bytes);
 }
 
@@ -69,15 +68,15 @@ static group make_group(const olica_pass *pass, int thread, int block, int block
   int row = block * OLICA_BLOCK_ROWS, left = pass->pack->rows - row, most = blocks * OLICA_BLOCK_ROWS;
   group g = {.pass = pass, .thread = thread, .block = block, .blocks = blocks, .row = row};
   g.rows = left < most ? left : most;
-  lay_out(pass->f->arch, &g.room, olica_kernel_room(pass->f->kernel, thread));
+  lay_out(pass->f->precision, pass->f->arch, &g.room, olica_kernel_room(pass->f->kernel, thread));
   return g;
 }
 
 /* Blocks that pass a panel before what they became is used: one, while the tile is in the innermost cache, if
  * the panel's weights stay in the second one for the next; else the whole group, slab by slab. */
 static int strip_blocks(const olica_blocks *x) {
-  enum { STAYS = 2048 };
-  return x->width <= STAYS ? 1 : OLICA_GROUP_BLOCKS;
+  enum { STAYS = 4096 }; /* bytes of a row */
+  return (size_t)x->width * x->size <= STAYS ? 1 : olica_packed_group(x->precision);
 }
 
 static group make_strip(const group *g, int first, int blocks) {
@@ -89,6 +88,10 @@ static group make_strip(const group *g, int first, int blocks) {
 
 /* Uses tiles [rows x columns], columns [first, first + columns) of a map's output. */
 typedef void tiles_use(const group *g, void *to, int first, int columns, const float *tiles);
+
+static olica_blocks blocks_in(const group *g, char *at, int width) {
+  return olica_blocks_in(g->pass->f->precision, at, width);
+}
 
 static int rows_of_block(const group *g, int block) {
   int left = g->rows - block * OLICA_BLOCK_ROWS;
@@ -146,7 +149,7 @@ static void apply_map(const group *g, const olica_packed *map, const float *bias
 /* Blocks of the inner factor's output, in the room `at`. */
 static olica_blocks apply_inner(const group *g, const olica_packed *inner, int rank, const olica_blocks *x,
                                 int block, char *at) {
-  olica_blocks low = olica_blocks_in(at, rank);
+  olica_blocks low = blocks_in(g, at, rank);
   olica_blocks_clear(&low, g->rows);
   apply_map(g, inner, NULL, x, block, store_blocks, &low);
   return low;
@@ -188,7 +191,7 @@ static void norm_block(const group *g, int row, int rows, norm_weights by, const
 /* The group's rows of x, normed, as blocks. */
 static olica_blocks norm(const group *g, norm_weights by, olica_tap tap) {
   int d = g->pass->f->arch->hidden;
-  const olica_blocks input = olica_blocks_in(g->room.input, d);
+  const olica_blocks input = blocks_in(g, g->room.input, d);
   olica_blocks_clear(&input, g->rows);
   for (int b = 0; b < g->blocks; b++) {
     int rows = rows_of_block(g, b), row = b * OLICA_BLOCK_ROWS;
@@ -217,25 +220,28 @@ static olica_blocks ffn_input(const group *g) {
 /* ---- the stages ---- */
 
 /* Rows of all columns of a projection. */
-typedef struct rows16 {
-  uint16_t *x;
+typedef struct projected {
+  char *x;
   int width;
-} rows16;
+} projected;
 
 static void store_rows(const group *g, void *to, int first, int columns, const float *tiles) {
-  const rows16 *rows = to;
-  for (int t = 0; t < g->rows; t++)
-    olica_number_round_bf16(tiles + (size_t)t * (size_t)columns,
-                            rows->x + (size_t)(g->row + t) * (size_t)rows->width + first, columns);
+  const olica_forward *f = g->pass->f;
+  const projected *rows = to;
+  for (int t = 0; t < g->rows; t++) {
+    size_t at = (size_t)(g->row + t) * (size_t)rows->width + (size_t)first;
+    olica_number_round_operand(f->precision, tiles + (size_t)t * (size_t)columns, rows->x + at * f->size,
+                               columns);
+  }
 }
 
 static void project(const group *g) {
-  const olica_scratch_bf16 *s = &g->pass->f->bf16;
+  const olica_scratch *s = &g->pass->f->scratch;
   const olica_blocks input = attention_input(g, OLICA_TAP_ATTENTION_INPUT);
-  uint16_t *const to[] = {[OLICA_Q] = s->query, [OLICA_K] = s->key, [OLICA_V] = s->value};
+  char *const to[] = {[OLICA_Q] = s->query, [OLICA_K] = s->key, [OLICA_V] = s->value};
   for (int p = OLICA_Q; p <= OLICA_V; p++)
     apply(g, (olica_projection)p, &input, 0, store_rows,
-          &(rows16){to[p], linear_of(g, (olica_projection)p)->out});
+          &(projected){to[p], linear_of(g, (olica_projection)p)->out});
 }
 
 /* x += scale y [rows x columns], at column `first` of x. */
@@ -292,7 +298,7 @@ static void combine(const group *strip, const olica_blocks *neurons, int first, 
   for (int t = 0, n; t < strip->rows; t += n) {
     size_t at = (size_t)t * (size_t)columns;
     n = strip->rows - t < ROWS ? strip->rows - t : ROWS;
-    olica_pass_neurons_short(strip->pass->f->arch, n * columns, gate + at, up ? up + at : NULL);
+    olica_pass_neurons(neurons->precision, strip->pass->f->arch, n * columns, gate + at, up ? up + at : NULL);
     olica_blocks_store(neurons, strip->skipped * OLICA_BLOCK_ROWS + t, n, first, columns, gate + at, columns);
   }
 }
@@ -308,7 +314,7 @@ static olica_blocks outer_input(const group *g, olica_projection projection, con
 static olica_blocks make_neurons(const group *g, const olica_blocks *input) {
   const olica_maps *maps = g->pass->maps;
   const olica_packed *gate = maps->linear[OLICA_GATE].outer, *up = maps->linear[OLICA_UP].outer;
-  olica_blocks neurons = olica_blocks_in(g->room.neurons, maps->layer->shape.ffn);
+  olica_blocks neurons = blocks_in(g, g->room.neurons, maps->layer->shape.ffn);
   const olica_blocks of_gate = outer_input(g, OLICA_GATE, input, g->room.low),
                      of_up = outer_input(g, OLICA_UP, input, g->room.more_low);
   float *tiles = g->room.tiles, *of_up_tiles = gate ? g->room.other : tiles;
@@ -362,12 +368,12 @@ static void after_attention(const group *g, const olica_blocks *mixed) {
 
 /* The calling thread's blocks, group by group; mixed NULL: before attention. */
 static void stage(const olica_pass *pass, const olica_blocks *mixed) {
-  int blocks = (pass->pack->rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS, thread = omp_get_thread_num();
+  int blocks = (pass->pack->rows + OLICA_BLOCK_ROWS - 1) / OLICA_BLOCK_ROWS, thread = omp_get_thread_num(),
+      most = olica_packed_group(pass->f->precision);
   olica_range own = olica_partition_block(blocks, omp_get_num_threads(), thread);
-  for (int done = 0; done < (int)own.count; done += OLICA_GROUP_BLOCKS) {
+  for (int done = 0; done < (int)own.count; done += most) {
     int left = (int)own.count - done;
-    const group g = make_group(pass, thread, (int)own.first + done,
-                               left < OLICA_GROUP_BLOCKS ? left : OLICA_GROUP_BLOCKS);
+    const group g = make_group(pass, thread, (int)own.first + done, left < most ? left : most);
     if (mixed)
       after_attention(&g, mixed);
     else
@@ -389,17 +395,18 @@ static double flops(const olica_pass *pass) {
          2 * olica_pass_pairs(pass->pack) * olica_layer_shape_heads(shape) * (arch->head + shape->values);
 }
 
-olica_status olica_pass_bf16(const olica_pass *pass) {
+olica_status olica_pass_run(const olica_pass *pass) {
   const olica_forward *f = pass->f;
-  const olica_blocks mixed = olica_blocks_in(f->bf16.mixed, pass->maps->layer->linear[OLICA_O].in);
+  const olica_blocks mixed =
+      olica_blocks_in(f->precision, f->scratch.mixed, pass->maps->layer->linear[OLICA_O].in);
   double work = flops(pass);
-  OLICA_TRY(olica_attention_bf16_prepare(pass));
+  OLICA_TRY(olica_attention_prepare(pass));
   olica_blocks_clear(&mixed, pass->pack->rows);
 #pragma omp parallel num_threads(f->threads) if (work >= OLICA_PRODUCT_PARALLEL)
   {
     stage(pass, NULL);
 #pragma omp barrier
-    olica_attention_bf16(pass, &mixed);
+    olica_attention(pass, &mixed);
     stage(pass, &mixed);
   }
   olica_timer_work(&f->env->timers, work, 0);
