@@ -117,7 +117,7 @@ $(mpitest) $(benches): %: %.o $(objects_in)/libolica.a
 	$(call say,LD) $(CC) $(all_cflags) $(LDFLAGS) -o $@ $^ $(lib_libs)
 
 # What the tests preload to make the system fail, or wait well. No sanitizers: it is loaded before theirs.
-shim = $(addprefix $(objects_in)/tests/faults/,shim.so unknown_processor.so patience.so)
+shim = $(addprefix $(objects_in)/tests/faults/,shim.so unknown_processor.so patience.so cputime.so)
 $(shim): $(objects_in)/%.so: %.c
 	@mkdir -p $(@D)
 	$(call say,LD) $(CC) -std=c11 -O1 -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
@@ -243,7 +243,7 @@ BENCH =
 SHAPE =
 .PHONY: bench-7b bench-7b-whole bench-export bench-model bench-published
 bench-7b bench-7b-whole bench-export bench-model bench-published: deps-check
-	@$(MAKE) --no-print-directory all bench-programs
+	@$(MAKE) --no-print-directory all bench-programs $(shim)
 	@$(as_root) OLICA_MPI=$(abspath $(O)/olica_mpi) $(PYTHON) tests/$(subst -,_,$@).py $(BENCH) \
 	  $(if $(filter bench-published,$@),$(addprefix --shape ,$(SHAPE)))
 

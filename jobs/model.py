@@ -1,16 +1,26 @@
 #!/usr/bin/env python3
 """model.py: what a job of olica_mpi should cost, phase by phase, and what it did cost.
 
-    model.py --machine MACHINE.json --fit REPORT.json... [--check REPORT.json...] [--save COEFFICIENTS.json]
-    model.py --coefficients COEFFICIENTS.json --predict CLASS.json --shape 7b --ranks 64,256,1024 --samples 4096
+    model.py --machine MACHINE.json --fit REPORT.json... [--check REPORT.json...] [--save COEFFICIENTS.json --kind TEXT]
+    model.py --coefficients amx --predict CLASS.json --model CONFIG.json --ranks 64,256,1024 --samples 4096
 
+COEFFICIENTS: a file that --save has written, or amx or avx512: coefficients-amx.json or -avx512.json beside this script, where bench_model.py --save puts them.
+CONFIG.json: of any model of a family with attention and a gated or plain FFN; or --shape 7b or 70b. A prediction is given with an interval
+of 95 %: Student's t of the logarithms measured over predicted of whole jobs that the coefficients were not fitted to (--check, and each
+job of --fit by coefficients fitted to the others), which --save keeps. It says how well the model fits jobs like those, on that machine;
+what the class of machine assumes is not in it.
 MACHINE.json: lines of build/release/tests/bench/machine for each number of ranks, run beside the jobs. Of repeated
 jobs the medians count. Every phase is a sum
 of terms, each the seconds that its work would take at the machine's own rates; COEFFICIENTS says how many times longer
 the program takes (see TERMS). They are fitted to the reports of --fit, by least squares of relative errors, and judged by those
 of --check. Formulas: features() and traffic(). doc/performance.md explains them. --fit needs NumPy."""
 import argparse, json, math, sys
-from statistics import median
+from pathlib import Path
+from statistics import mean, median, stdev
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from scaling_methods import quantile
 
 TERMS = {
     "products": "linear maps and attention, at the rate of a packed product in the job's precision",
@@ -33,6 +43,22 @@ LLAMA = {"7b": {"layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 32, "head
          "70b": {"layers": 80, "hidden": 8192, "heads": 64, "kv_heads": 8, "head": 128, "ffn": 28672, "vocabulary": 32000, "tied": False}}
 
 
+PLAIN_FFN = ("arcee", "starcoder2")  # two matrices, not three
+
+
+def shape_of(path):
+    """The sizes in a config.json, or in its text_config."""
+    try:
+        whole = json.loads(Path(path).read_text(encoding="utf8"))
+        text = whole if "hidden_size" in whole else whole["text_config"]
+        heads = text["num_attention_heads"]
+        return {"layers": text["num_hidden_layers"], "hidden": text["hidden_size"], "heads": heads, "kv_heads": text.get("num_key_value_heads") or heads,
+                "head": text.get("head_dim") or text["hidden_size"] // heads, "ffn": text["intermediate_size"], "vocabulary": text["vocab_size"],
+                "tied": bool(text.get("tie_word_embeddings", whole.get("tie_word_embeddings", False))), "family": text.get("model_type", "")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"model.py: {path}: no config.json of a model with its sizes ({error!r})")
+
+
 class Work:
     """Sizes of a job, from its report or for a prediction."""
 
@@ -45,14 +71,15 @@ class Work:
         self.models = 1 + bool(settings["evaluate"]["dense"])
         self.node_ranks = math.ceil(run["ranks"] / run["nodes"])
         self.P, self.threads, self.nodes, self.bf16 = run["ranks"], run["threads"], run["nodes"], run["precision"] == "bf16"
-        self.numbers = self.q * self.d * 2 + self.kv * self.d * 2 + 3 * self.d * self.f  # of a layer
+        self.maps = 2 if model.get("family") in PLAIN_FFN else 3  # of the FFN
+        self.numbers = self.q * self.d * 2 + self.kv * self.d * 2 + self.maps * self.d * self.f  # of a layer
         p, k = settings["prune"]["sparsity"], settings["prune"]["k"]
         self.calibrated, self.branch = settings["prune"]["mlp_num"], int(settings["prune"]["ratio"] * self.d)
         total = self.L * self.numbers + self.V * self.d * (1 if self.tied else 2)
         self.kept = 1 - total * p / self.L / self.numbers
         qk = 2 * p if p <= 0.4 else k * 2 * p / (1 + k)
         self.rank = [math.ceil((1 - qk) * self.d * n / (self.d + n)) for n in (self.q, self.kv)]
-        self.dropped = (total * p / self.L - self.q * self.d * 2 * 2 * p / (1 + k) - 2 * self.q * self.d * qk) / (3 * self.d)
+        self.dropped = (total * p / self.L - self.q * self.d * 2 * 2 * p / (1 + k) - 2 * self.q * self.d * qk) / (self.maps * self.d)
 
     def share(self, items):
         return math.ceil(items / self.P)
@@ -207,6 +234,38 @@ def fit(machines, reports):
     return dict(zip(NAMES, map(float, values)))
 
 
+def errors(machines, fitted, checked, coefficients):
+    """The logarithms measured over predicted of whole jobs, each by coefficients that it was not fitted to."""
+    found = []
+    for i, report in enumerate(fitted):
+        others = fitted[:i] + fitted[i + 1:]
+        found.append((report, fit(machines, others) if len(others) > 2 else None))
+    found += [(report, coefficients) for report in checked]
+    total = lambda report, known: sum(predict(features(from_report(report), machine_of(machines, report)), known).values())
+    return [math.log(report["run"]["wall_s"] / total(report, known)) for report, known in found if known]
+
+
+def summary(logs):
+    """What --save keeps of the errors."""
+    return {"jobs": len(logs), "mean": mean(logs) if logs else 0.0, "sd": stdev(logs) if len(logs) > 1 else None, "largest": max(map(abs, logs), default=None)}
+
+
+def spread(error):
+    """95 % of a new job's measured over predicted time, as factors; None: too few jobs."""
+    if not error or error["jobs"] < 3:
+        return None
+    half = quantile(error["jobs"] - 1) * error["sd"] * math.sqrt(1 + 1 / error["jobs"])
+    return math.exp(error["mean"] - half), math.exp(error["mean"] + half)
+
+
+def tell_errors(error):
+    found = spread(error)
+    if not found:
+        return "fewer than three jobs that the coefficients were not fitted to: no interval"
+    return (f"{error['jobs']} jobs that the coefficients were not fitted to took {math.exp(error['mean']):.2f} times the predicted seconds (geometric mean), "
+            f"at most {100 * (math.exp(error['largest']) - 1):.0f} % off; 95 % of a new one: {found[0]:.2f} to {found[1]:.2f} times")
+
+
 def predict(terms, coefficients):
     return {phase: sum(coefficients.get(n, 1) * value for n, value in parts.items()) for phase, parts in terms.items()}
 
@@ -253,22 +312,34 @@ def network(machine, ranks):
     return dict(machine, **{name: {"seconds": small, "GB_s": large} for name in ("bcast", "reduce", "allreduce")})
 
 
-def print_prediction(machine, shape, ranks, samples, length, coefficients):
+def print_prediction(machine, name, shape, ranks, samples, length, precision, coefficients, error):
+    calibrated = min(6, shape["layers"] - 1)
     settings = {"calibration": {"samples": samples, "length": length}, "evaluate": {"length": length, "dense": True},
-                "prune": {"sparsity": 0.2, "k": 3, "mlp_num": 6, "ratio": 0.03}}
-    print(f"PREDICTION, not measured: {shape}, {samples} x {length} tokens, bf16, no evaluation, on {machine['name']}\n")
+                "prune": {"sparsity": 0.2, "k": 3, "mlp_num": calibrated, "ratio": 0.03}}
+    print(f"PREDICTION, not measured: {name}, {samples} x {length} tokens, {precision}, no evaluation, on {machine['name']}\n")
+    factors = spread(error)
     rows, base = [], None
     coefficients = dict(coefficients, files=max(1.0, coefficients["files"]))  # a small file stays in a page cache here; there it is written
     for P in ranks:
-        work = Work(LLAMA[shape], settings, {"ranks": P, "threads": machine["threads"], "nodes": -(-P // machine["ranks_per_node"]), "precision": "bf16"}, 0)
+        work = Work(shape, settings, {"ranks": P, "threads": machine["threads"], "nodes": -(-P // machine["ranks_per_node"]), "precision": precision}, 0)
         terms = features(work, network(machine, P))
         seconds = predict(terms, coefficients)
         shared = sum(coefficients.get(n, 1) * parts[n] for parts in terms.values() for n in ("calls", NETWORK))
         total = sum(seconds.values())
         base = base or (P, total)
-        rows.append((P, -(-P // machine["ranks_per_node"]), *(f"{seconds[p]:.1f}" for p in PHASES if p != "evaluate"), f"{total:.1f}", f"{base[1]:.1f}",
+        rows.append((P, -(-P // machine["ranks_per_node"]), *(f"{seconds[p]:.1f}" for p in PHASES if p != "evaluate"), f"{total:.1f}",
+                     f"{factors[0] * total:.1f}-{factors[1] * total:.1f}" if factors else "-", f"{base[1]:.1f}",
                      f"{base[1] / total:.2f}", f"{base[1] / total * base[0] / P:.2f}", f"{100 * shared / total:.0f}"))
-    print_table(("ranks", "nodes", *(p for p in PHASES if p != "evaluate"), "job s", "base s", "speed-up", "effic.", "comm %"), rows)
+    print_table(("ranks", "nodes", *(p for p in PHASES if p != "evaluate"), "job s", "95 %", "base s", "speed-up", "effic.", "comm %"), rows)
+    print(tell_errors(error) + "\n")
+
+
+def load_coefficients(name):
+    """(coefficients, errors) of a file, or of a kind of processor; a file of coefficients alone has no errors."""
+    shipped = Path(__file__).resolve().parent / f"coefficients-{name}.json"
+    with open(shipped if shipped.exists() else name, encoding="utf8") as file:
+        found = json.load(file)
+    return (found["coefficients"], found.get("error")) if "coefficients" in found else (found, None)
 
 
 def main():
@@ -277,29 +348,39 @@ def main():
         parser.add_argument(option, nargs="+", default=[], metavar="FILE.json")
     for option in ("--save", "--coefficients", "--predict"):
         parser.add_argument(option, metavar="FILE.json")
+    parser.add_argument("--kind", default="", help="with --save: where and when it was measured")
+    parser.add_argument("--model", metavar="CONFIG.json", help="of --predict, instead of --shape")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="of --predict")
     parser.add_argument("--shape", choices=LLAMA, default="7b")
     parser.add_argument("--ranks", default="64,128,256,512,1024,2048,4096")
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--length", type=int, default=128)
     options = parser.parse_args()
     load = lambda path: json.load(open(path, encoding="utf8"))
-    machines, coefficients = [json.loads(line) for path in options.machine for line in open(path)], None
+    machines, coefficients, error = [json.loads(line) for path in options.machine for line in open(path)], None, None
+    checked = load_cases(options.check)
     if options.fit:
         reports = load_cases(options.fit)
         coefficients = fit(machines, reports)
         print_table(("coefficient", "value", "of"), [(n, f"{v:.3g}", TERMS[n]) for n, v in coefficients.items()])
         judge("fitted to", machines, reports, coefficients)
+        error = summary(errors(machines, reports, checked, coefficients))
     elif options.coefficients:
-        coefficients = load(options.coefficients)
+        coefficients, error = load_coefficients(options.coefficients)
     if coefficients is None:
         parser.error("expected --fit or --coefficients")
     if options.check:
-        judge("not fitted to", machines, load_cases(options.check), coefficients)
+        judge("not fitted to", machines, checked, coefficients)
+    if options.fit:
+        print(tell_errors(error) + "\n")
     if options.save:
         with open(options.save, "w", encoding="utf8") as file:
-            json.dump(coefficients, file, indent=2)
+            json.dump({"kind": options.kind, "machine": machines, "coefficients": coefficients, "error": error}, file, indent=2)
+            file.write("\n")
     if options.predict:
-        print_prediction(load(options.predict), options.shape, [int(r) for r in options.ranks.split(",")], options.samples, options.length, coefficients)
+        name, shape = (options.model, shape_of(options.model)) if options.model else (options.shape, LLAMA[options.shape])
+        print_prediction(load(options.predict), name, shape, [int(r) for r in options.ranks.split(",")], options.samples, options.length, options.precision,
+                         coefficients, error)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,23 @@
 #!/usr/bin/env python3
-"""scaling-report.py [--weak] [--out PREFIX] REPORT.json...: a scaling study from the reports of olica_mpi's runs.
+"""scaling-report.py [--kind KIND] [--out PREFIX] REPORT.json...: a scaling study from the reports of olica_mpi's runs.
 
-Runs with equal ranks, threads and nodes are repetitions of one case: medians. The case of fewest cores (ranks x threads)
-is the base; its seconds stand beside every speed-up. All reports must be of the same work (--weak: of the same
-calibration tokens per rank), model, precision and kernel, and each a whole run with a survey of its own or all with a
-saved one. Where ranks outnumbered the cores of a node the tables show the times in brackets and derive nothing from them,
-and the plots have hollow points and dotted lines; calls and bytes hold.
+KIND: strong; weak (of the same calibration tokens per rank); weak-layers (of the same layers per rank); io and binding: the same
+work by cases with a label, which stands behind @ in the report's name, as jobs/scaling.sh writes them.
+Runs with equal ranks, threads, nodes and label are repetitions of one case: medians, and for three runs or more 95 % confidence
+intervals: Student's t of the mean of the runs' logarithms; of ratios Welch's. The case of fewest cores (ranks x threads)
+is the base; its seconds stand beside every speed-up. All reports must be of the same work, model, precision and kernel, and each a whole
+run with a survey of its own or all with a saved one. Where ranks outnumbered the cores of a node the tables show the times in brackets
+and derive nothing from them, and the plots have hollow points and dotted lines; calls and bytes hold.
 
-Prints tables; writes PREFIX.csv (a line for each case and phase) and, where gnuplot is installed, PREFIX-time, -speedup,
+Prints tables, and a paragraph of methods to paste; writes PREFIX.csv (a line for each case and phase) and, where gnuplot is installed, PREFIX-time, -speedup,
 -communication, -calls and -volume, each as .png, .svg and .pdf. Needs nothing but Python."""
-import argparse, csv, json, math, os, shutil, subprocess, sys
+import argparse, csv, json, math, os, re, shutil, subprocess, sys
 from collections import defaultdict
 from statistics import median
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+from scaling_methods import NAMES, interval, methods, ratio_interval
 
 CROWDED = "ranks x threads on a node are more than its cores"
 MIB = 2.0**20
@@ -37,22 +43,25 @@ def load(path):
     return report
 
 
-def work(report, weak):
+def work(report, kind):
     """What has to be equal in all reports, by name."""
-    settings, run = report["settings"], report["run"]
+    settings, run, weak = report["settings"], report["run"], kind == "weak"
+    model = dict(report["model"])
+    if kind == "weak-layers":
+        model["layers"] /= run["ranks"]
     tokens = settings["calibration"]["samples"] * settings["calibration"]["length"]
     evaluated = report.get("perplexity", {}).get("tokens", 0)
-    return {"model": json.dumps(report["model"], sort_keys=True), "precision": run["precision"], "kernel": run["kernel"],
+    return {"model": json.dumps(model, sort_keys=True), "precision": run["precision"], "kernel": run["kernel"],
             "calibration tokens" + (" of a rank" if weak else ""): tokens / run["ranks"] if weak else tokens,
             "evaluation tokens" + (" of a rank" if weak else ""): round(evaluated / run["ranks"], -1) if weak else evaluated,
             "survey": report.get("survey", "none").split()[0],
             **{"prune." + key: settings["prune"][key] for key in ("method", "sparsity", "mlp_num")}}
 
 
-def check_same_work(paths, reports, weak):
-    first = work(reports[0], weak)
+def check_same_work(paths, reports, kind):
+    first = work(reports[0], kind)
     for path, report in zip(paths, reports):
-        for name, value in work(report, weak).items():
+        for name, value in work(report, kind).items():
             if value != first[name]:
                 stop(f"{path}: {name} is {value}, expected {first[name]} as in {paths[0]}")
 
@@ -79,7 +88,7 @@ def rows_by_phase(reports):
 
 class Case:
     def __init__(self, key, reports):
-        self.ranks, self.threads, self.nodes = key
+        self.ranks, self.threads, self.nodes, self.label = key
         self.cores, self.runs = self.ranks * self.threads, len(reports)
         self.crowded = any(w["text"] == CROWDED for r in reports for w in r["warnings"])
         self.walls = sorted(r["run"]["wall_s"] for r in reports)
@@ -94,16 +103,32 @@ class Case:
         mine, first = (case.phase.get(name, {}).get("max_s", 0) for case in (self, base))
         if self.crowded or base.crowded or mine <= 0 or first <= 0:
             return None, None
-        more = self.cores / base.cores
+        more = (self.ranks / base.ranks) if weak == "weak-layers" else self.cores / base.cores
         return (more * first / mine, first / mine) if weak else (first / mine, first / mine / more)
 
+    def times(self, name):
+        return [row["max_s"] for row in self.rows.get(name, ())]
 
-def make_cases(reports):
+    def efficiency_interval(self, base, weak):
+        """Of the job."""
+        if self is base or self.compare(base, weak, "job")[0] is None:
+            return None
+        found = ratio_interval(base.times("job"), self.times("job"))
+        return found and tuple(x if weak else x * base.cores / self.cores for x in found)
+
+
+def label_of(path):
+    found = re.search(r"@([^/@]+)\.\d+\.json$", str(path))
+    return found[1] if found else ""
+
+
+def make_cases(paths, reports):
     groups = defaultdict(list)
-    for report in reports:
+    for path, report in zip(paths, reports):
         run = report["run"]
-        groups[run["ranks"], run["threads"], run["nodes"]].append(report)
-    return sorted((Case(key, group) for key, group in groups.items()), key=lambda c: (c.crowded, c.cores, c.ranks))
+        groups[run["ranks"], run["threads"], run["nodes"], label_of(path)].append(report)
+    number = lambda label: (0, int(label), "") if label.isdigit() else (1, 0, label)
+    return sorted((Case(key, group) for key, group in groups.items()), key=lambda c: (c.crowded, c.cores, c.ranks, number(c.label)))
 
 
 def ratio(value):
@@ -114,8 +139,14 @@ def seconds(case, value):
     return f"({value:.3f})" if case.crowded else f"{value:.3f}"
 
 
+def between(found, digits=3):
+    return f"{found[0]:.{digits}f}-{found[1]:.{digits}f}" if found else "-"
+
+
 def print_table(head, rows):
-    """In Markdown."""
+    """In Markdown; without columns in which nothing stands."""
+    kept = [i for i in range(len(head)) if not rows or any(row[i] != "" for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     widths = [max(3, *(len(str(row[i])) for row in (head, *rows))) for i in range(len(head))]
     line = lambda cells: print("| " + " | ".join(str(cell).rjust(width) for cell, width in zip(cells, widths)) + " |")
     line(head)
@@ -129,11 +160,11 @@ def print_jobs(cases, base, weak):
     rows = []
     for c in cases:
         job, (up, efficiency) = c.phase["job"], c.compare(base, weak, "job")
-        rows.append((c.ranks, c.threads, c.nodes, c.runs, seconds(c, job["mean_s"]), f"{c.walls[0]:.3f}-{c.walls[-1]:.3f}",
-                     f"{base.phase['job']['mean_s']:.3f}", ratio(up), ratio(efficiency), f"{100 * job['comm_s'] / job['mean_s']:.1f}",
+        rows.append((c.ranks, c.threads, c.nodes, c.label, c.runs, seconds(c, job["mean_s"]), f"{c.walls[0]:.3f}-{c.walls[-1]:.3f}", between(interval(c.walls)),
+                     f"{base.phase['job']['mean_s']:.3f}", ratio(up), ratio(efficiency), between(c.efficiency_interval(base, weak), 2), f"{100 * job['comm_s'] / job['mean_s']:.1f}",
                      round(job["comm_calls"]), f"{job['comm_bytes'] / MIB / c.ranks:.1f}", f"{c.read / MIB:.1f}",
                      f"{c.written / MIB:.1f}", f"{c.memory / MIB:.1f}"))
-    print_table(("ranks", "threads", "nodes", "runs", "job s", "min-max", "base s", "speed-up", "effic.", "comm %",
+    print_table(("ranks", "threads", "nodes", "label", "runs", "job s", "min-max", "95 %", "base s", "speed-up", "effic.", "95 %", "comm %",
                  "calls", "MiB a rank", "MiB read", "written", "memory MiB"), rows)
 
 
@@ -145,10 +176,23 @@ def print_phases(cases, base, weak):
             if not phase or phase["max_s"] <= 0:
                 continue
             up, efficiency = c.compare(base, weak, name)
-            rows.append((name, c.ranks, c.threads, seconds(c, phase["max_s"]), f"{base.phase[name]['max_s']:.3f}", ratio(up),
+            rows.append((name, c.ranks, c.threads, c.label, seconds(c, phase["max_s"]), f"{base.phase[name]['max_s']:.3f}", ratio(up),
                          ratio(efficiency), f"{100 * phase['comm_s'] / max(phase['mean_s'], 1e-9):.1f}", f"{phase['mean_s'] / phase['max_s']:.2f}",
                          round(phase["comm_calls"]), f"{phase['comm_bytes'] / MIB / c.ranks:.2f}"))
-    print_table(("phase", "ranks", "threads", "slowest s", "base s", "speed-up", "effic.", "comm %", "mean/max", "calls", "MiB a rank"), rows)
+    print_table(("phase", "ranks", "threads", "label", "slowest s", "base s", "speed-up", "effic.", "comm %", "mean/max", "calls", "MiB a rank"), rows)
+
+
+def rate(case, name, volume):
+    """MB/s of a phase, of all ranks together; - where it took no time."""
+    took = case.phase.get(name, {}).get("max_s", 0)
+    return f"{volume / took / 1e6:.1f}" if took > 0 else "-"
+
+
+def print_files(cases):
+    print_table(("ranks", "stripes", "runs", "read s", "95 %", "MB/s", "write s", "95 %", "MB/s", "restart s", "95 %"),
+                [(c.ranks, c.label, c.runs, *(x for name, volume in (("read", c.read), ("write", c.written)) for x in (
+                    seconds(c, c.phase.get(name, {}).get("max_s", 0)), between(interval(c.times(name))), rate(c, name, volume))),
+                  seconds(c, c.phase.get("restart", {}).get("max_s", 0)), between(interval(c.times("restart")))) for c in cases])
 
 
 def write_csv(path, cases, base, weak):
@@ -156,16 +200,18 @@ def write_csv(path, cases, base, weak):
         out = csv.writer(file, lineterminator="\n")
         out.writerow(("phase", "ranks", "threads", "nodes", "runs", "crowded", "mean_s", "max_s", "base_ranks", "base_threads", "base_s",
                       "speedup", "efficiency", "comm_s", "comm_max_s", "comm_calls", "comm_bytes", "bytes", "balance",
-                      "max_s_lowest", "max_s_highest", "memory_resident", "memory_counted"))
+                      "max_s_lowest", "max_s_highest", "memory_resident", "memory_counted", "label", "interval_low", "interval_high", "efficiency_low",
+                      "efficiency_high"))
         for c in cases:
             for name, p in c.phase.items():
                 up, efficiency = c.compare(base, weak, name)
-                times = [row["max_s"] for row in c.rows[name]]
+                times = c.times(name)
+                ends = c.efficiency_interval(base, weak) if name == "job" else None
                 out.writerow((name, c.ranks, c.threads, c.nodes, c.runs, int(c.crowded), p["mean_s"], p["max_s"], base.ranks, base.threads,
                               base.phase.get(name, {}).get("max_s", ""), "" if up is None else round(up, 4), "" if efficiency is None else round(efficiency, 4),
                               p["comm_s"], p["comm_max_s"], p["comm_calls"], p["comm_bytes"], p["bytes"],
                               round(p["mean_s"] / p["max_s"], 4) if p["max_s"] > 0 else "", min(times), max(times),
-                              *((c.memory, c.counted) if name == "job" else ("", ""))))
+                              *((c.memory, c.counted) if name == "job" else ("", "")), c.label, *(interval(times) or ("", "")), *(ends or ("", ""))))
 
 
 # ---- plots -------------------------------------------------------------------------------------------------------
@@ -282,14 +328,14 @@ def share_of_collectives(case, phase):
 
 
 def make_plots(out, cases, base, weak, work):
-    kind, runs = "Weak" if weak else "Strong", sorted({c.runs for c in cases})
+    kind, runs = {"": "Strong scaling", "weak": "Weak scaling", "weak-layers": "Weak scaling by layers"}[weak or ""], sorted({c.runs for c in cases})
     first = base.phase["job"]["max_s"]
     cores, ranks = (lambda c: c.cores), (lambda c: c.ranks)
 
     def title(what, left_out, of="time", timed=True):
         small = f"\\nleft out, below 1 % of the job's {of}: {', '.join(left_out)}" if left_out else ""
         note = (f", medians of {' to '.join(map(str, {runs[0]: 0, runs[-1]: 0}))} runs, bars: min–max" if runs[-1] > 1 else ", one run each") if timed else ""
-        return f"{kind} scaling: {what}\\n{work}{note}{small}"
+        return f"{kind}: {what}\\n{work}{note}{small}"
 
     timed, rest = phases_of(cases, "max_s")
     x = x_axis([c.cores for c in cases], "ranks × threads")
@@ -302,7 +348,7 @@ def make_plots(out, cases, base, weak, work):
 
     def speedup(case, phase):
         start = base.phase.get(phase["name"], {}).get("max_s", 0)
-        return start / phase["max_s"] * (case.cores / base.cores if weak else 1) if start > 0 and phase["max_s"] > 0 else None
+        return start / phase["max_s"] * (case.cores / base.cores if weak == "weak" else case.ranks / base.ranks if weak else 1) if start > 0 and phase["max_s"] > 0 else None
 
     blocks, plots, points = curves(cases, timed, cores, speedup)
     low, high = min(p[2] for p in points) / 1.2, max(max(p[3] for p in points), max(c.cores for c in cases) / base.cores) * 1.2
@@ -328,28 +374,35 @@ def make_plots(out, cases, base, weak, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reports", nargs="+", metavar="REPORT.json")
-    parser.add_argument("--weak", action="store_true", help="the calibration tokens grow with the ranks")
+    parser.add_argument("--kind", choices=NAMES, default="strong")
+    parser.add_argument("--weak", dest="kind", action="store_const", const="weak", help="as --kind weak")
     parser.add_argument("--out", default="scaling", metavar="PREFIX", help="of the files that are written")
     options = parser.parse_args()
     reports = [load(path) for path in options.reports]
-    check_same_work(options.reports, reports, options.weak)
-    cases = make_cases(reports)
+    weak = options.kind if options.kind.startswith("weak") else ""
+    check_same_work(options.reports, reports, options.kind)
+    cases = make_cases(options.reports, reports)
     base = cases[0]
     least = min(c.runs for c in cases)
     model, run = reports[0]["model"], reports[0]["run"]
-    write_csv(options.out + ".csv", cases, base, options.weak)
-    if shutil.which("gnuplot"):
-        make_plots(options.out, cases, base, options.weak,
+    write_csv(options.out + ".csv", cases, base, weak)
+    if any(c.label for c in cases):
+        pass  # tables alone
+    elif shutil.which("gnuplot"):
+        make_plots(options.out, cases, base, weak,
                    f"{model['family']}, {model['layers']} layers, hidden size {model['hidden']}, {run['precision']}")
     else:
         print("no gnuplot: no plots", file=sys.stderr)
-    print(f"{'weak' if options.weak else 'strong'} scaling: {model['family']}, {model['layers']} layers, hidden {model['hidden']}; {run['precision']} by {run['kernel']}")
+    print(f"{NAMES[options.kind]}: {model['family']}, {model['layers']} layers, hidden {model['hidden']}; {run['precision']} by {run['kernel']}")
     print(f"base: {base.ranks} ranks x {base.threads} threads, {base.phase['job']['mean_s']:.3f} s; medians of {least} or more runs"
           + ("" if least >= 5 else " (fewer than 5: take them as a look, not as a measurement)"))
     print("seconds are the slowest rank's; mean/max over ranks is the load balance")
     print("comm: collectives of the program itself, waiting included, without those of HDF5 and ScaLAPACK; (): ranks outnumber the cores\n")
-    print_jobs(cases, base, options.weak)
-    print_phases(cases, base, options.weak)
+    print_jobs(cases, base, weak)
+    if options.kind == "io":
+        print_files(cases)
+    print_phases(cases, base, weak)
+    print(methods(options.kind, cases, base, reports))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """A scaling study, from jobs/scaling.sh to the tables and plots of jobs/scaling-report.py: their numbers are the reports', and
 the time, calls and bytes of collectives in the reports add up."""
-import csv, importlib.util, json, os, re, shutil, subprocess, sys
+import csv, importlib.util, json, math, os, re, shutil, subprocess, sys
 
 import pytest
 from helpers import BINARY, DEMO, HANGS, ROOT, environment, run_job
+from tiny_model import make_model
 
 REPORT = ROOT / "jobs" / "scaling-report.py"
 MODEL = ROOT / "jobs" / "model.py"
@@ -254,10 +255,10 @@ exit ${CODE:-0}
     fake.chmod(0o755)
     (tmp_path / "my config.ini").touch()
 
-    def run(*arguments, **variables):
+    def run(*arguments, cases="1 4096", **variables):
         (tmp_path / "calls").unlink(missing_ok=True)
         env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OLICA": "true", "REPORT": "/dev/null", **variables}
-        done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--local", "1 4096", "--runs", "1", "--out", "the out", *arguments], cwd=tmp_path,
+        done = subprocess.run([ROOT / "jobs" / "scaling.sh", "--local", cases, "--runs", "1", "--out", "the out", *arguments], cwd=tmp_path,
                               capture_output=True, text=True, env=env)
         calls = tmp_path / "calls"
         return done, [line.split("|") for line in calls.read_text().splitlines()] if calls.exists() else []
@@ -322,4 +323,131 @@ def test_model_finds_what_the_times_were_made_of(study, tmp_path):
     judged = [cell.strip(" %") for line in done.stdout.splitlines() for cell in line.split("|")[8:9] if cell.endswith("% ")]
     assert len(judged) > 20 and all(abs(float(off)) <= 1 for off in judged), done.stdout
     assert "PREDICTION, not measured: 7b" in done.stdout
-    assert all(value >= 0 for value in json.loads((tmp_path / "c.json").read_text()).values())
+    saved = json.loads((tmp_path / "c.json").read_text())
+    assert all(value >= 0 for value in saved["coefficients"].values())
+    assert saved["error"]["jobs"] == 6 and saved["error"]["largest"] < 1e-2  # each by coefficients fitted to the five others
+    assert re.search(r"\| +[\d.]+ \| +[\d.]+-[\d.]+ \| +[\d.]+ \|", done.stdout), "no interval"
+
+
+@pytest.mark.parametrize("config, told", [
+    ({"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 5632, "vocab_size": 32000, "model_type": "llama"}, True),
+    ({"text_config": {"hidden_size": 512, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
+                      "intermediate_size": 2048, "vocab_size": 1000, "model_type": "starcoder2"}}, True),
+    ({"d_model": 5}, False)])
+def test_model_takes_any_config(tmp_path, config, told):
+    """Sizes as the file has them; a plain FFN has two matrices; an interval where the coefficients came with their errors."""
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    flat = {"products": 1.5, "sums": 2.0, "passes": 3.0, "weights": 5.0, "solvers": 4.0, "files": 2.0, "datasets": 1e-3, "calls": 1e-4, "start": 0.3}
+    (tmp_path / "c.json").write_text(json.dumps({"coefficients": flat, "error": {"jobs": 5, "mean": 0.1, "sd": 0.2, "largest": 0.3}}))
+    done = subprocess.run([sys.executable, MODEL, "--coefficients", tmp_path / "c.json", "--predict", ROOT / "jobs" / "machine-class.json", "--model",
+                           tmp_path / "config.json", "--ranks", "8", "--precision", "fp32"], capture_output=True, text=True)
+    assert (done.returncode == 0) == told, done.stderr
+    if not told:
+        assert f"model.py: {tmp_path}/config.json: no config.json of a model with its sizes" in done.stderr
+        return
+    model = load_model()
+    shape = model.shape_of(tmp_path / "config.json")
+    work = model.Work(shape, {"calibration": {"samples": 1, "length": 8}, "evaluate": {"length": 8, "dense": True}, "prune": {"sparsity": 0.2, "k": 3, "mlp_num": 2, "ratio": 0.03}},
+                      {"ranks": 1, "threads": 1, "nodes": 1, "precision": "fp32"}, 0)
+    d, q, kv, f = shape["hidden"], shape["heads"] * shape["head"], shape["kv_heads"] * shape["head"], shape["ffn"]
+    assert work.numbers == 2 * d * (q + kv) + (2 if "text_config" in config else 3) * d * f
+    job, low, high = re.search(r"\| +([\d.]+) \| +([\d.]+)-([\d.]+) \|", done.stdout).groups()
+    half = 2.776 * 0.2 * (1 + 1 / 5) ** 0.5
+    assert float(low) == pytest.approx(float(job) * math.exp(0.1 - half), abs=0.1) and float(high) == pytest.approx(float(job) * math.exp(0.1 + half), abs=0.1)
+
+
+def load_methods():
+    sys.path.insert(0, str(ROOT / "jobs"))
+    try:
+        import scaling_methods
+        return scaling_methods
+    finally:
+        sys.path.remove(str(ROOT / "jobs"))
+
+
+def test_intervals():
+    """Student's t of the logarithms, by hand for three runs; Welch's of a ratio of runs with equal variances is that of their pooled ones."""
+    statistics = load_methods()
+    low, high = statistics.interval([1.0, math.e, math.e**2])
+    half = 4.303 / 3**0.5
+    assert (math.log(low), math.log(high)) == pytest.approx((1 - half, 1 + half))
+    low, high = statistics.ratio_interval([1.0, math.e, math.e**2], [math.e, math.e**2, math.e**3])
+    half = 2.776 * (2 / 3) ** 0.5
+    assert (math.log(low), math.log(high)) == pytest.approx((-1 - half, -1 + half))
+    assert statistics.interval([1.0, 2.0]) is None and statistics.interval([1.0, 0.0, 2.0]) is None
+
+
+def test_intervals_and_methods_are_printed(study, tmp_path):
+    paths = fabricate(study, tmp_path, (1, 2, 4), runs=4)
+    done = subprocess.run([REPORT, "--out", tmp_path / "x", *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    walls = [json.loads(path.read_text())["run"]["wall_s"] for path in paths if path.name.startswith("1.")]
+    low, high = load_methods().interval(walls)
+    (row,) = (r for r in csv.DictReader((tmp_path / "x.csv").open()) if (r["phase"], r["ranks"]) == ("job", "1"))
+    assert float(row["interval_low"]) == pytest.approx(low) and float(row["interval_high"]) == pytest.approx(high) and f"{low:.3f}-{high:.3f}" in done.stdout
+    paragraph = done.stdout[done.stdout.index("Methods. "):]
+    for words in ("strong scaling of olica_mpi", "3 cases", "was run 4 times", "Student's t", "8 × 128 calibration tokens", "hidden size 192", "1 × 1 on 1, 2 × 1 on 1, 4 × 1 on 1"):
+        assert words in paragraph, paragraph
+
+
+def test_labels_are_cases(study, tmp_path):
+    """io: a table of the files by stripes, with rates of all ranks together; binding: its words are a column."""
+    for label in ("1", "8"):
+        report = json.loads(json.dumps(study[2][2]))
+        report["settings"]["io"] = {"striping_factor": label}
+        (tmp_path / f"2x1@{label}.1.json").write_text(json.dumps(report))
+    done = subprocess.run([REPORT, "--kind", "io", "--out", tmp_path / "x", *sorted(tmp_path.glob("*.json"))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report, rows = study[2][2], [line.split("|") for line in done.stdout.split("stripes")[1].splitlines() if line.startswith("|")]
+    write = next(p for p in report["phases"] if p["name"] == "write")
+    expected = f"{sum(r['bytes_written'] for r in report['ranks']) / write['max_s'] / 1e6:.1f}"
+    assert [row[2].strip() for row in rows[1:3]] == ["1", "8"] and all(row[9].strip() == expected for row in rows[1:3]), done.stdout
+    assert "with 1, 2 × 1 on 1 with 8" in done.stdout
+    assert {r["label"] for r in csv.DictReader((tmp_path / "x.csv").open())} == {"1", "8"}
+
+
+def test_weak_by_layers(study, tmp_path):
+    """Twice the layers on twice the ranks are the same work of a rank; other models are refused."""
+    paths = fabricate(study, tmp_path, (1, 2), change=lambda report, ranks: report["model"].update(layers=3 * ranks))
+    done = subprocess.run([REPORT, "--kind", "weak-layers", "--out", tmp_path / "x", *paths], capture_output=True, text=True)
+    assert done.returncode == 0 and "weak scaling by layers" in done.stdout and "3 layers a rank" in done.stdout, done.stderr
+    paths = fabricate(study, tmp_path, (1, 2))
+    done = subprocess.run([REPORT, "--kind", "weak-layers", "--out", tmp_path / "x", *paths], capture_output=True, text=True)
+    assert done.returncode == 1 and "model is " in done.stderr
+
+
+def test_a_deeper_model(tmp_path):
+    """Layer i is layer i mod L of the model; it loads, whatever its shards and lists by layer."""
+    config = {"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]}
+    make_model(tmp_path / "model", config=config)
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
+    done = subprocess.run([ROOT / "jobs" / "deepen.py", tmp_path / "model", "5", tmp_path / "deep"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    before, after = (stored(tmp_path / name / "model.safetensors") for name in ("model", "deep"))
+    assert len(after) == len(before) + 3 * sum(name.startswith("model.layers.0.") for name in before)
+    for name, raw in after.items():
+        assert raw == before[re.sub(r"layers\.(\d+)", lambda m: f"layers.{int(m[1]) % 2}", name)], name
+    assert json.loads((tmp_path / "deep" / "config.json").read_text())["layer_types"] == ["full_attention", "sliding_attention"] * 2 + ["full_attention"]
+    assert (tmp_path / "deep" / "tokenizer.json").read_text() == "{}"
+
+
+def stored(path):
+    """{name: bytes} of a safetensors file."""
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + size])
+    return {name: raw[8 + size + x["data_offsets"][0]:8 + size + x["data_offsets"][1]] for name, x in header.items() if name != "__metadata__"}
+
+
+def test_modes_of_a_study(stand_in, tmp_path):
+    """Every kind has its folder, its cases with their labels, and only its own settings."""
+    make_model(tmp_path / "m")
+    (tmp_path / "c.ini").write_text("[model]\npath = m ; here\n[evaluate]\ntokens = x.npy\n")
+    done, calls = stand_in("--config", "c.ini", "--weak", "4", "--weak-layers", "2", "--stripes", "1 8", "--bindings", "none core", "--skip-strong", "yes", cases="1 3", PYTHON=sys.executable)
+    told = [next(word for word in call if word.startswith("output.report=")).split("the out/")[1] for call in calls]
+    assert told == [f"{kind}/{ranks}x1{label}.1.json" for kind, labels in (("weak", [""]), ("weak-layers", [""]), ("io", ["@1", "@8"]), ("binding", ["@none", "@core"]))
+                    for ranks in (1, 3) for label in labels]
+    by = dict(zip(told, calls))
+    assert f"model.path={tmp_path}/the out/models/2" in by["weak-layers/1x1.1.json"] and "evaluate.tokens=" in by["weak-layers/1x1.1.json"]
+    assert "io.striping_factor=8" in by["io/3x1@8.1.json"] and not any(w.startswith("io.") for w in by["weak/1x1.1.json"])
+    assert by["binding/1x1@core.1.json"][1] == "core" and by["io/1x1@1.1.json"][1] == "none" and "evaluate.tokens=" not in by["binding/1x1@core.1.json"]
