@@ -59,6 +59,8 @@ def main():
     print("backend operation n wanted ranks seconds", *(" ".join(line) for line in lines), sep="\n")
     print(f"model: {', '.join(TERMS)}")
     print_fit(lines)
+    print("subspaces: back-end precision n wanted ranks seconds cpu again",
+          *(" ".join(line) for ranks in (1, 2) for line in measure(ranks, "subspaces", largest)), sep="\n")
     print("ond, hidden 512, one rank: heads, fast s, standard s, ratio, difference of the products")
     for heads, fast, standard, off in measure(1, "ond", 512):
         print(heads, fast, standard, f"{float(standard) / float(fast):.1f}", off)

@@ -49,9 +49,10 @@ typedef struct olica_backend_ops {
   } eigen[OLICA_EIGEN_ALGORITHMS];
   /* For mixed precision (mixed.c); NULL in a back end without fp32. All eigenvalues of the symmetric A [n x
    * n], ascending, into w [n] on every member, and all eigenvectors, the columns of Z; A is destroyed, only
-   * its lower triangle is read. Then C := op(A) B, and the bytes of workspace beside A, w and Z. */
+   * its lower triangle is read. Then C := op(A) B of the columns of A from `first` on, and the bytes of
+   * workspace beside A, w and Z. */
   olica_status (*single_eigen)(olica_solver *solver, olica_single *a, float *w, olica_single *z);
-  olica_status (*single_multiply)(olica_solver *solver, int transposed, const olica_single *a,
+  olica_status (*single_multiply)(olica_solver *solver, int transposed, const olica_single *a, int first,
                                   const olica_single *b, olica_single *c);
   size_t (*measure_single)(const olica_site *at, int n);
   /* Lower Cholesky factor over the lower triangle of A; OLICA_ERR_NUMERIC where A is not positive definite.
@@ -85,13 +86,15 @@ olica_status olica_mixed_subspace(olica_solver *solver, const olica_matrix *a, d
                                   olica_matrix *v);
 void olica_mixed_replay(olica_ledger *ledger, const olica_site *at, int n, int wanted);
 
-/* Returns true if the subspaces of that order are found in mixed precision. Pure. */
-bool olica_mixed_is_used(const olica_backend_ops *ops, olica_solver_precision precision, int order);
+/* Returns true if such a subspace is found in mixed precision. Pure. */
+bool olica_mixed_is_used(const olica_backend_ops *ops, olica_solver_precision precision, int order,
+                         int wanted);
 
 /* What mixed.c needs of the facade: *worst := the largest norm of the columns of R, NaN if there is one;
- * E := VᵀV - I; the watchdog, around a library's long call. */
+ * E := VᵀV - I; R := R - V diag(values); the watchdog, around a library's long call. */
 olica_status olica_solver_worst_column(olica_solver *solver, const olica_matrix *r, double *worst);
 olica_status olica_solver_excess(olica_solver *solver, const olica_matrix *v, olica_matrix *excess);
+void olica_solver_subtract(olica_matrix *r, const double *values, const olica_matrix *v);
 void olica_solver_enter(olica_solver *solver, const char *what);
 void olica_solver_leave(olica_solver *solver);
 

@@ -218,11 +218,12 @@ static olica_status single_eigen(olica_solver *solver, olica_single *a, float *w
   return widen(solver, verdict(env, "ssytrd, sstedc", info));
 }
 
-static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a,
+static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a, int first,
                                     const olica_single *b, olica_single *c) {
   narrow(b->part.rows);
   cblas_sgemm(CblasColMajor, transposed ? CblasTrans : CblasNoTrans, CblasNoTrans, c->part.rows, c->part.cols,
-              b->part.rows, 1, a->a, a->part.lld, b->a, b->part.lld, 0, c->a, c->part.lld);
+              b->part.rows, 1, a->a + (size_t)first * (size_t)a->part.lld, a->part.lld, b->a, b->part.lld, 0,
+              c->a, c->part.lld);
   return widen(solver, OLICA_OK);
 }
 

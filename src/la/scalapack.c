@@ -203,15 +203,16 @@ static olica_status single_eigen(olica_solver *solver, olica_single *a, float *w
   return OLICA_OK;
 }
 
-static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a,
+static olica_status single_multiply(olica_solver *solver, int transposed, const olica_single *a, int first,
                                     const olica_single *b, olica_single *c) {
   (void)solver;
   const float nothing = 0, all = 1;
+  const int column = first + 1;
   descriptor da, db, dc;
   olica_matrix_describe(&a->part, da);
   olica_matrix_describe(&b->part, db);
   olica_matrix_describe(&c->part, dc);
-  psgemm_(transposed ? "T" : "N", "N", &c->part.rows, &c->part.cols, &b->part.rows, &all, a->a, &one, &one,
+  psgemm_(transposed ? "T" : "N", "N", &c->part.rows, &c->part.cols, &b->part.rows, &all, a->a, &one, &column,
           da, b->a, &one, &one, db, &nothing, c->a, &one, &one, dc);
   return OLICA_OK;
 }

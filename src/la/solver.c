@@ -117,7 +117,7 @@ void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n
 }
 
 void olica_solver_replay_subspace(olica_ledger *ledger, const olica_site *at, int n, int wanted) {
-  if (olica_mixed_is_used(olica_backend_ops_of(at->place.backend), at->precision, n))
+  if (olica_mixed_is_used(olica_backend_ops_of(at->place.backend), at->precision, n, wanted))
     olica_mixed_replay(ledger, at, n, wanted);
   olica_hold values = olica_ledger_hold(ledger, (size_t)wanted * sizeof(double));
   olica_solver_replay_eigen(ledger, at, n, wanted);
@@ -156,17 +156,21 @@ olica_status olica_solver_worst_column(olica_solver *solver, const olica_matrix 
   return OLICA_OK;
 }
 
+void olica_solver_subtract(olica_matrix *r, const double *values, const olica_matrix *v) {
+  for (int j = 0; j < v->local_cols; j++) {
+    double value = values[olica_matrix_global_col(v, j)];
+    size_t column = (size_t)j * (size_t)v->lld;
+    for (size_t i = column; i < column + (size_t)v->local_rows; i++) r->a[i] -= value * v->a[i];
+  }
+}
+
 /* *worst := the largest norm of the columns of A V - V diag(values). */
 static olica_status residual(olica_solver *solver, const olica_matrix *a, const double *values,
                              const olica_matrix *v, double *worst) {
   olica_matrix *r;
   AGREE(solver, olica_solver_matrix(solver, v->rows, v->cols, &r));
   OLICA_TRY(olica_solver_multiply(solver, 0, a, v, r));
-  for (int j = 0; j < v->local_cols; j++) {
-    double value = values[olica_matrix_global_col(v, j)];
-    size_t column = (size_t)j * (size_t)v->lld;
-    for (size_t i = column; i < column + (size_t)v->local_rows; i++) r->a[i] -= value * v->a[i];
-  }
+  olica_solver_subtract(r, values, v);
   OLICA_TRY(olica_solver_worst_column(solver, r, worst));
   olica_matrix_destroy(r);
   return OLICA_OK;
@@ -331,7 +335,7 @@ olica_status olica_solver_subspace(olica_solver *solver, const char *what, olica
   olica_env *env = env_of(solver);
   double *values = NULL;
   if (!solver->ops->single_eigen) tell_double(solver);
-  if (olica_mixed_is_used(solver->ops, solver->options.precision, a->rows)) {
+  if (olica_mixed_is_used(solver->ops, solver->options.precision, a->rows, wanted)) {
     olica_status status = subspace_mixed(solver, what, a, wanted, v);
     if (status != OLICA_ERR_NUMERIC) return status;
   }

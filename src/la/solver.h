@@ -152,10 +152,10 @@ olica_status olica_solver_eigen(olica_solver *solver, const char *what, olica_ma
                                 double *values, olica_matrix *v);
 
 /* Computes an orthonormal basis, the columns of V [n x wanted], of the subspace that belongs to the `wanted`
- * largest eigenvalues of the symmetric A [n x n]; A is destroyed. The columns are nearly the eigenvectors,
- * largest eigenvalue first, with signs as those of olica_solver_eigen; which basis it is depends on the
- * precision. In mixed precision its residual ||A v - V Vᵀ A v|| and its orthogonality are checked in fp64
- * against the tolerance; what fails is solved by olica_solver_eigen. Errors as there. */
+ * largest eigenvalues of the symmetric A [n x n]; A is destroyed. The columns are eigenvectors, largest
+ * eigenvalue first, as far as the tolerance tells them apart, with signs as those of olica_solver_eigen. In
+ * mixed precision they are checked in the same way, in fp64; what fails is solved by olica_solver_eigen.
+ * Errors as there. */
 olica_status olica_solver_subspace(olica_solver *solver, const char *what, olica_matrix *a, int wanted,
                                    olica_matrix *v);
 

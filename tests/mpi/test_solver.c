@@ -170,10 +170,24 @@ static void check_algorithms(tally *t, olica_solver *solver, const char *where, 
 
 /* ---- subspaces ---- */
 
-/* Spectra of Gram matrices; the last three have no gap at the cut, n/3, that fp32 can see, or none at all. */
-enum { FALLING, CLUSTERS, MASSIVE, HUGE_NUMBERS, TINY_NUMBERS, NEAR, TIED, LOW_RANK, SUBSPACES };
-static const char *const subspaces[SUBSPACES] = {"falling",     "clusters", "massive", "times 1e30",
-                                                 "times 1e-30", "near",     "tied",    "of low rank"};
+/* Spectra of Gram matrices. From NEAR on there is no gap at the cut, n/3, that fp32 can see, or none at all,
+ * and mixed precision may leave it to double. */
+enum {
+  FALLING,
+  CLUSTERS,
+  HUGE_NUMBERS,
+  TINY_NUMBERS,
+  NEAR,
+  MASSIVE,
+  STEEP,
+  TIED,
+  PLATEAU,
+  LOW_RANK,
+  SUBSPACES
+};
+static const char *const subspaces[SUBSPACES] = {"falling", "clusters",   "times 1e30", "times 1e-30",
+                                                 "near",    "massive",    "steep",      "tied",
+                                                 "plateau", "of low rank"};
 
 static double eigenvalue_of(int spectrum, int n, int i) {
   double falling = exp(-6.0 * i / n);
@@ -182,6 +196,8 @@ static double eigenvalue_of(int spectrum, int n, int i) {
     return exp(-6.0 * ((i - n / 3 + 4 * n) / 4 * 4 - 4 * n) / n);
   case MASSIVE:
     return i == 0 ? 300 : falling;
+  case STEEP: /* eigenvalues at the cut are as near to each other as fp32's errors: weights have such */
+    return i == 0 ? 1e4 : falling;
   case HUGE_NUMBERS:
     return 1e30 * falling;
   case TINY_NUMBERS:
@@ -190,6 +206,8 @@ static double eigenvalue_of(int spectrum, int n, int i) {
     return i == n / 3 ? exp(-6.0 * (i - 1) / n) - 1e-10 : falling;
   case TIED:
     return i >= n / 3 - 2 && i < n / 3 + 2 ? exp(-2.0) : falling;
+  case PLATEAU:
+    return i >= n / 6 && i < n / 6 * 5 ? 0.2 : i < n / 6 ? 1 - 0.01 * i : 1e-3 / (i + 1);
   case LOW_RANK:
     return i < n / 4 ? falling : 0;
   default:
@@ -197,8 +215,8 @@ static double eigenvalue_of(int spectrum, int n, int i) {
   }
 }
 
-/* The sum of the squares of what lies outside of span(U): ||V||² - ||Uᵀ V||², both with orthonormal columns;
- * the eigenvalues on either side of the cut differ. */
+/* An orthonormal basis that A maps into its span, and no other eigenvalues than the k largest: their sum is
+ * the trace there. */
 static void check_span(tally *t, const char *name, const golden *g, int k, const double *v) {
   int n = g->n;
   double *av = product(n, k, n, 0, g->a, 0, v), *h = product(k, k, n, 1, v, 0, av),
@@ -212,11 +230,6 @@ static void check_span(tally *t, const char *name, const golden *g, int k, const
   expect(t, fabs(kept - want) <= 1e-10 * g->norm, "%s: keeps %.12g of %.12g", name, kept, want);
   double *freed[] = {av, h, r, one, zero};
   for (int i = 0; i < 5; i++) free(freed[i]);
-}
-
-/* Returns true if mixed precision must solve it: it is tried, and the cut is one that fp32 can see. */
-static bool is_for_mixed(const olica_solver *solver, int spectrum, int n, int k) {
-  return solver->ops->single_eigen && (spectrum < NEAR || k == n);
 }
 
 static void check_subspace(tally *t, olica_solver *solver, const char *where, int spectrum, int n, int k) {
@@ -233,10 +246,10 @@ static void check_subspace(tally *t, olica_solver *solver, const char *where, in
     size_t bytes = t->context->env->memory.peak = t->context->env->memory.now;
     olica_status status = olica_solver_subspace(solver, name, a, k, v);
     expect(t, status == OLICA_OK, "%s: %s", name, t->context->env->error.text);
-    bool tried = solver->ops->single_eigen != NULL, good = is_for_mixed(solver, spectrum, n, k);
+    bool tried = solver->ops->single_eigen && k < n;
     expect(t, solver->eigenproblems == all + 1, "%s: counted %ld times", name, solver->eigenproblems - all);
     expect(t, solver->mixed - mixed + solver->again - again == tried, "%s: tried once", name);
-    expect(t, solver->mixed - mixed == good, "%s: mixed precision", name);
+    expect(t, spectrum >= NEAR || solver->again == again, "%s: mixed precision failed", name);
     check_subspace_bytes(t, solver, name, n, k, bytes);
     double *got = collect(v);
     check_span(t, name, &g, k, got);
@@ -260,8 +273,10 @@ static void check_mixed(tally *t, olica_placement place) {
   for (int s = 0; s < 5; s++)
     for (int spectrum = 0; spectrum < SUBSPACES; spectrum++) {
       int n = sizes[s];
+      /* Krylov-Schur may miss copies of a multiple eigenvalue. */
+      if (!solver->ops->single_eigen && spectrum >= TIED) continue;
       if (n > 7) check_subspace(t, solver, where, spectrum, n, n / 3);
-      if (spectrum < NEAR) check_subspace(t, solver, where, spectrum, n, n);
+      if (spectrum < NEAR || n < 7) check_subspace(t, solver, where, spectrum, n, n);
     }
   olica_pool_record record;
   expect(t,
@@ -439,7 +454,8 @@ static void check_impossible(tally *t, olica_backend backend) {
   olica_solver *solver;
   olica_matrix *a, *v;
   olica_placement place = {backend, 0, backend == OLICA_BACKEND_LAPACK ? 1 : t->context->size};
-  if (olica_pool_create(t->context, (olica_pool_options){backend, BLOCK, 1e-30, OLICA_SOLVER_AUTO}, &pool)) abort();
+  if (olica_pool_create(t->context, (olica_pool_options){backend, BLOCK, 1e-30, OLICA_SOLVER_MIXED}, &pool))
+    abort();
   if (olica_pool_solver(pool, place, &solver)) abort();
   if (olica_solver_matrix(solver, N, N, &a) || olica_solver_matrix(solver, N, 5, &v)) abort();
   if (olica_solver_member(solver)) {
@@ -451,6 +467,12 @@ static void check_impossible(tally *t, olica_backend backend) {
            olica_backend_name(backend), status);
     expect(t, strstr(t->context->env->error.text, "the impossible") != NULL,
            "the error names the problem: %s", t->context->env->error.text);
+    olica_error_clear(t->context->env);
+    spread(a, g.a);
+    expect(t, olica_solver_subspace(solver, "the impossible", a, 5, v) == OLICA_ERR_NUMERIC,
+           "%s: subspace for an impossible tolerance", olica_backend_name(backend));
+    expect(t, solver->again == (solver->ops->single_eigen != NULL) && solver->mixed == 0,
+           "%s: %ld again in double", olica_backend_name(backend), solver->again);
     olica_error_clear(t->context->env);
     golden_free(&g);
   }
@@ -539,7 +561,9 @@ int main(int argc, char **argv) {
   int size = t.context->size;
   size_t before = env->memory.now;
   olica_pool *pool;
-  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO}, &pool)) return 1;
+  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO},
+                        &pool))
+    return 1;
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) {
     olica_backend backend = (olica_backend)b;
     int ranks = backend == OLICA_BACKEND_LAPACK ? 1 : size;
@@ -552,7 +576,9 @@ int main(int argc, char **argv) {
   olica_pool_destroy(pool);
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) check_impossible(&t, (olica_backend)b);
   expect(&t, env->memory.now == before, "nothing stays allocated: %zu bytes", env->memory.now - before);
-  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO}, &pool)) return 1;
+  if (olica_pool_create(t.context, (olica_pool_options){OLICA_BACKEND_AUTO, BLOCK, 1e-9, OLICA_SOLVER_AUTO},
+                        &pool))
+    return 1;
   for (int b = OLICA_BACKEND_LAPACK; b < OLICA_BACKENDS; b++) {
     olica_backend backend = (olica_backend)b;
     olica_solver *solver;
