@@ -103,6 +103,7 @@ olica_matrix olica_solver_part(const olica_site *at, int rows, int cols, olica_g
 
 /* ScaLAPACK's operations work on any block-cyclic layout; other back ends borrow them. */
 olica_status olica_scalapack_gram(olica_solver *solver, const olica_matrix *m, olica_matrix *gram);
+void olica_scalapack_add_gram(const olica_matrix *m, double weight, olica_matrix *g); /* G += weight M Mᵀ */
 olica_status olica_scalapack_multiply(olica_solver *solver, int transposed, const olica_matrix *a,
                                       const olica_matrix *b, olica_matrix *c);
 olica_eigen_algorithm olica_scalapack_syevd;

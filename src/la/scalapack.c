@@ -45,6 +45,13 @@ olica_status olica_scalapack_gram(olica_solver *solver, const olica_matrix *m, o
   return OLICA_OK;
 }
 
+void olica_scalapack_add_gram(const olica_matrix *m, double weight, olica_matrix *g) {
+  descriptor dm, dg;
+  olica_matrix_describe(m, dm);
+  olica_matrix_describe(g, dg);
+  pdsyrk_("L", "N", &m->rows, &m->cols, &weight, m->a, &one, &one, dm, &full_weight, g->a, &one, &one, dg);
+}
+
 olica_status olica_scalapack_multiply(olica_solver *solver, int transposed, const olica_matrix *a,
                                       const olica_matrix *b, olica_matrix *c) {
   (void)solver;

@@ -76,8 +76,7 @@ static int block(int asked, int ranks, int rows) {
 /* PETSc's own memory is not counted. */
 static size_t measure_eigen(const olica_site *at, int n, int wanted) {
   (void)at;
-  (void)n;
-  return sizeof(Vec) * (size_t)wanted;
+  return sizeof(Vec) * (size_t)wanted + sizeof(double) * (size_t)n;
 }
 
 /* ---- eigenproblems ---- */
@@ -116,10 +115,9 @@ static void clean_up(problem *p) {
   while (p->columns > 0) VecDestroy(&p->vectors[--p->columns]);
 }
 
-/* Runs Krylov-Schur for the smallest eigenvalues, in the complement of the first `known` columns of V. */
-static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
+/* Runs Krylov-Schur for the smallest eigenvalues. */
+static olica_status iterate(olica_env *env, problem *p, effort try) {
   PetscInt space = try.space > 0 ? try.space : PETSC_DEFAULT, found = 0;
-  EPSDestroy(&p->eps);
   PETSC_TRY(env, EPSCreate(PetscObjectComm((PetscObject)p->a), &p->eps));
   PETSC_TRY(env, EPSSetOperators(p->eps, p->a, NULL));
   PETSC_TRY(env, EPSSetProblemType(p->eps, EPS_HEP));
@@ -129,7 +127,6 @@ static olica_status iterate(olica_env *env, problem *p, effort try, int known) {
   PETSC_TRY(env, EPSSetConvergenceTest(p->eps, EPS_CONV_NORM));
   PETSC_TRY(env, EPSSetTolerances(p->eps, try.tolerance, PETSC_DEFAULT));
   PETSC_TRY(env, EPSSetDimensions(p->eps, try.pairs, space, PETSC_DEFAULT));
-  if (known > 0) PETSC_TRY(env, EPSSetDeflationSpace(p->eps, known, p->vectors));
   PETSC_TRY(env, EPSSolve(p->eps));
   PETSC_TRY(env, EPSGetConverged(p->eps, &found));
   if (found >= try.pairs) return OLICA_OK;
@@ -144,31 +141,34 @@ static olica_status extract(olica_env *env, problem *p, int wanted, double *valu
 }
 
 /* Checks that no eigenvalue was missed: a Krylov space holds one vector of each eigenvalue, so copies of a
- * multiple one can be missed while later ones converge. Searches for an eigenvalue below those found,
- * orthogonal to their vectors. */
-static olica_status nothing_missed(olica_env *env, problem *p, int n, int wanted, const double *values,
-                                   double slack) {
-  enum { SPACE = 24 };
-  const double rough = 1e-6;
-  effort try = {.pairs = 1, .space = n - wanted < SPACE ? n - wanted : SPACE, .tolerance = rough};
-  double value = 0;
-  OLICA_TRY(iterate(env, p, try, wanted));
-  PETSC_TRY(env, EPSGetEigenvalue(p->eps, 0, &value, NULL));
-  if (value >= values[wanted - 1] - slack) return OLICA_OK;
-  return olica_error_set(env, OLICA_ERR_NUMERIC, "Krylov-Schur missed an eigenvalue");
+ * multiple one can be missed while later ones converge. With the found eigenvalues lifted above all others,
+ * the smallest is no smaller than the last one found: A + 4 ||A|| V Vᵀ - (values[wanted - 1] - slack) I has a
+ * Cholesky factor if and only if none was missed. Destroys A's lower triangle. */
+static olica_status nothing_missed(olica_solver *solver, olica_matrix *a, int wanted, const double *values,
+                                   const olica_matrix *v, double norm) {
+  const double lift = 4;
+  olica_context *context = solver->context;
+  double *diagonal;
+  OLICA_TRY(
+      olica_comm_agree(context, solver->grid->comm, OLICA_NEW(context->env, diagonal, (size_t)a->rows)));
+  olica_scalapack_add_gram(v, lift * norm, a);
+  olica_matrix_get_diagonal(a, diagonal);
+  olica_matrix_set_diagonal(a, diagonal, solver->options.tolerance * norm - values[wanted - 1]);
+  OLICA_FREE(context->env, diagonal);
+  if (olica_scalapack_factor(solver, a) == OLICA_OK) return OLICA_OK;
+  return olica_error_set(context->env, OLICA_ERR_NUMERIC, "Krylov-Schur missed an eigenvalue");
 }
 
 static olica_status solve(olica_solver *solver, olica_matrix *a, int wanted, double *values, olica_matrix *v,
                           effort try, problem *p) {
   olica_env *env = solver->context->env;
-  double slack = solver->options.tolerance;
   PetscReal norm;
   OLICA_TRY(prepare(env, a, v, p));
   PETSC_TRY(env, MatNorm(p->a, NORM_FROBENIUS, &norm));
-  OLICA_TRY(iterate(env, p, try, 0));
+  OLICA_TRY(iterate(env, p, try));
   OLICA_TRY(extract(env, p, wanted, values));
   if (try.pairs == a->rows) return OLICA_OK;
-  return nothing_missed(env, p, a->rows, wanted, values, slack * norm);
+  return nothing_missed(solver, a, wanted, values, v, norm);
 }
 
 static olica_status krylov(olica_solver *solver, olica_matrix *a, int wanted, double *values, olica_matrix *v,

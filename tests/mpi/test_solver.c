@@ -273,8 +273,6 @@ static void check_mixed(tally *t, olica_placement place) {
   for (int s = 0; s < 5; s++)
     for (int spectrum = 0; spectrum < SUBSPACES; spectrum++) {
       int n = sizes[s];
-      /* Krylov-Schur may miss copies of a multiple eigenvalue. */
-      if (!solver->ops->single_eigen && spectrum >= TIED) continue;
       if (n > 7) check_subspace(t, solver, where, spectrum, n, n / 3);
       if (spectrum < NEAR || n < 7) check_subspace(t, solver, where, spectrum, n, n);
     }
