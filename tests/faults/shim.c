@@ -244,8 +244,14 @@ STATVFS(statvfs64)
 
 /* ---- memory ---- */
 
+/* Returns true if oneDNN calls: it asks for blocks of that alignment too, and does not survive a refusal. */
+static int is_library(const void *caller) {
+  Dl_info info;
+  return dladdr(caller, &info) != 0 && info.dli_fname && strstr(info.dli_fname, "libdnnl") != NULL;
+}
+
 int posix_memalign(void **block, size_t alignment, size_t bytes) {
-  if (alignment == 64 && hit("memory", "")) {
+  if (alignment == 64 && !is_library(__builtin_return_address(0)) && hit("memory", "")) {
     int error = act();
     if (error) return error;
   }
