@@ -440,3 +440,10 @@ void olica_matrix_set_diagonal(olica_matrix *matrix, const double *values, doubl
     if (element) *element = values[k] + shift;
   }
 }
+
+void olica_matrix_shift_diagonal(olica_matrix *matrix, double shift) {
+  for (int k = 0; k < matrix->rows && k < matrix->cols; k++) {
+    double *element = diagonal(matrix, k);
+    if (element) *element += shift;
+  }
+}

@@ -96,10 +96,11 @@ void olica_matrix_scale_columns(olica_matrix *matrix, const double *scale);
 typedef enum olica_triangle { OLICA_LOWER, OLICA_UPPER } olica_triangle;
 void olica_matrix_mirror(olica_matrix *matrix, olica_triangle from);
 
-/* values[k] := A[k,k] for the k that this rank holds, the others are unchanged; and A[k,k] := values[k] +
- * shift. Not collective. */
+/* values[k] := A[k,k] for the k that this rank holds, the others are unchanged; A[k,k] := values[k] + shift;
+ * and A[k,k] := A[k,k] + shift. Not collective. */
 void olica_matrix_get_diagonal(const olica_matrix *matrix, double *values);
 void olica_matrix_set_diagonal(olica_matrix *matrix, const double *values, double shift);
+void olica_matrix_shift_diagonal(olica_matrix *matrix, double shift);
 
 /* Frobenius norm, on every member. Collective on the grid, called by members alone. */
 double olica_matrix_norm(const olica_matrix *matrix);

@@ -76,7 +76,8 @@ static int block(int asked, int ranks, int rows) {
 /* PETSc's own memory is not counted. */
 static size_t measure_eigen(const olica_site *at, int n, int wanted) {
   (void)at;
-  return sizeof(Vec) * (size_t)wanted + sizeof(double) * (size_t)n;
+  (void)n;
+  return sizeof(Vec) * (size_t)wanted;
 }
 
 /* ---- eigenproblems ---- */
@@ -147,16 +148,10 @@ static olica_status extract(olica_env *env, problem *p, int wanted, double *valu
 static olica_status nothing_missed(olica_solver *solver, olica_matrix *a, int wanted, const double *values,
                                    const olica_matrix *v, double norm) {
   const double lift = 4;
-  olica_context *context = solver->context;
-  double *diagonal;
-  OLICA_TRY(
-      olica_comm_agree(context, solver->grid->comm, OLICA_NEW(context->env, diagonal, (size_t)a->rows)));
   olica_scalapack_add_gram(v, lift * norm, a);
-  olica_matrix_get_diagonal(a, diagonal);
-  olica_matrix_set_diagonal(a, diagonal, solver->options.tolerance * norm - values[wanted - 1]);
-  OLICA_FREE(context->env, diagonal);
+  olica_matrix_shift_diagonal(a, solver->options.tolerance * norm - values[wanted - 1]);
   if (olica_scalapack_factor(solver, a) == OLICA_OK) return OLICA_OK;
-  return olica_error_set(context->env, OLICA_ERR_NUMERIC, "Krylov-Schur missed an eigenvalue");
+  return olica_error_set(solver->context->env, OLICA_ERR_NUMERIC, "Krylov-Schur missed an eigenvalue");
 }
 
 static olica_status solve(olica_solver *solver, olica_matrix *a, int wanted, double *values, olica_matrix *v,

@@ -101,18 +101,19 @@ void olica_solver_replay_replicate(olica_ledger *ledger, const olica_site *at, i
   olica_ledger_touch(ledger, olica_matrix_measure_replicate(&part));
 }
 
-/* Replays the check of n vectors: a matrix of a product, and a number of each column. */
-static void replay_check(olica_ledger *ledger, const olica_site *at, int rows, int cols) {
-  olica_hold product = olica_solver_hold_matrix(ledger, at, rows, cols);
-  olica_ledger_touch(ledger, (size_t)cols * sizeof(double));
+/* Replays the check of vectors [n x wanted]: their residual, and a number of each of its columns; then VᵀV.
+ */
+static void replay_check(olica_ledger *ledger, const olica_site *at, int n, int wanted) {
+  olica_hold product = olica_solver_hold_matrix(ledger, at, n, wanted);
+  olica_ledger_touch(ledger, (size_t)wanted * sizeof(double));
   olica_ledger_release(ledger, product);
+  olica_ledger_release(ledger, olica_solver_hold_matrix(ledger, at, wanted, wanted));
 }
 
 void olica_solver_replay_eigen(olica_ledger *ledger, const olica_site *at, int n, int wanted) {
   olica_hold diagonal = olica_ledger_hold(ledger, (size_t)n * sizeof(double));
   olica_ledger_touch(ledger, olica_backend_ops_of(at->place.backend)->measure_eigen(at, n, wanted));
   replay_check(ledger, at, n, wanted);
-  replay_check(ledger, at, wanted, wanted);
   olica_ledger_release(ledger, diagonal);
 }
 
@@ -177,12 +178,8 @@ static olica_status residual(olica_solver *solver, const olica_matrix *a, const 
 }
 
 olica_status olica_solver_excess(olica_solver *solver, const olica_matrix *v, olica_matrix *excess) {
-  double *diagonal = NULL;
-  AGREE(solver, OLICA_NEW(env_of(solver), diagonal, (size_t)v->cols));
   OLICA_TRY(olica_solver_multiply(solver, 1, v, v, excess));
-  olica_matrix_get_diagonal(excess, diagonal);
-  olica_matrix_set_diagonal(excess, diagonal, -1);
-  OLICA_FREE(env_of(solver), diagonal);
+  olica_matrix_shift_diagonal(excess, -1);
   return OLICA_OK;
 }
 

@@ -78,13 +78,17 @@ static long warned(const olica_env *env) {
   return sum;
 }
 
+static olica_site site_of(const olica_context *context, const olica_solver *solver) {
+  return (olica_site){solver->place, solver->options.block, solver->options.precision, context->nodes,
+                      context->rank};
+}
+
 /* What an eigenproblem took beside A and V is what is said of it beforehand, but for a few objects; other
  * ranks than a grid's first may take less, and a zero matrix takes nothing. */
 static void check_bytes(tally *t, const olica_solver *solver, const char *name, int n, int k, size_t before) {
   enum { OBJECTS = 512 };
   const olica_context *context = t->context;
-  const olica_site at = {solver->place, solver->options.block, solver->options.precision, context->nodes,
-                         context->rank};
+  const olica_site at = site_of(context, solver);
   olica_ledger ledger = {0};
   olica_solver_replay_eigen(&ledger, &at, n, k);
   double taken = (double)(context->env->memory.peak - before), said = (double)ledger.peak;
@@ -98,8 +102,7 @@ static void check_subspace_bytes(tally *t, const olica_solver *solver, const cha
                                  size_t before) {
   enum { OBJECTS = 1024 };
   const olica_context *context = t->context;
-  const olica_site at = {solver->place, solver->options.block, solver->options.precision, context->nodes,
-                         context->rank};
+  const olica_site at = site_of(context, solver);
   olica_ledger ledger = {0};
   olica_solver_replay_subspace(&ledger, &at, n, k);
   double taken = (double)(context->env->memory.peak - before), said = (double)ledger.peak;
