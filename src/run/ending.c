@@ -1,7 +1,6 @@
 #include "ending.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include <zlib.h>
 
 #include "exports.h"
+#include "io/file.h"
 #include "io/hdf5.h"
 #include "io/json.h"
 #include "io/lock.h"
@@ -32,20 +32,6 @@ static olica_status look_at_names(const olica_setup *setup, bool *taken) {
   OLICA_TRY(olica_exports_list(setup->context->env, setup->options, &list));
   *taken = is_there(setup->options->output.checkpoint);
   for (int i = 0; i < list.count; i++) *taken |= is_there(list.target[i].path);
-  return OLICA_OK;
-}
-
-/* Removes restart files; *there: there were some, or, if they are to stay, there are. */
-static olica_status restart_files(olica_context *context, const olica_options *options, bool removes,
-                                  bool *there) {
-  olica_restart *files;
-  char *name;
-  OLICA_TRY(olica_restart_files_name(context, options, &name));
-  OLICA_TRY(olica_restart_open(context, name, (int)options->restart.keep, &files));
-  *there = olica_restart_exists(files);
-  if (*there && removes) olica_restart_remove(files);
-  olica_restart_close(files);
-  olica_memory_free(context->env, name);
   return OLICA_OK;
 }
 
@@ -88,7 +74,7 @@ olica_status olica_ending_look(const olica_setup *setup, bool cleans, olica_endi
   olica_comm_bcast(context, context->comm, facts, sizeof facts, 0);
   ending->free = !facts[TAKEN];
   if (!facts[TAKEN] || o->output.overwrite || o->fresh) return OLICA_OK;
-  OLICA_TRY(restart_files(context, o, facts[ENDED] && cleans, &there));
+  OLICA_TRY(olica_restart_files_look(context, o, facts[ENDED] && cleans, &there));
   if (facts[ENDED] && cleans)
     OLICA_AGREE(context, context->rank == 0 ? forget_lock(context->env, o) : OLICA_OK);
   if (there && facts[ENDED] && cleans)
@@ -129,7 +115,7 @@ static olica_status compare_mark(olica_catalog *catalog, const char *path, const
   return status;
 }
 
-/* *mine: there is no checkpoint, or it has the run's mark. What cannot be read is another's. */
+/* *mine: there is no checkpoint, or it has the run's mark. One that cannot be read is another's. */
 static olica_status is_mine(olica_context *context, const char *path, const char *job, bool *mine) {
   olica_catalog *catalog;
   bool root = context->rank == 0;
@@ -149,13 +135,17 @@ static olica_status is_mine(olica_context *context, const char *path, const char
 
 /* Rank 0. A checkpoint beside a .part file is of no unfinished run: that one has given its own a name. */
 static olica_status take_back(olica_env *env, const char *path) {
-  char part[PATH_MAX];
   if (!is_there(path)) return OLICA_OK;
-  if (snprintf(part, sizeof part, "%s.part", path) >= (int)sizeof part || rename(path, part) != 0)
-    return olica_error_set(env, OLICA_ERR_IO, "%s: cannot be taken back as %s.part: %s", path, path,
-                           strerror(errno));
-  olica_log_line(env, "%s: its run was interrupted before its report: it is %s.part again", path, path);
-  return OLICA_OK;
+  char *part = olica_file_part(env, path);
+  if (!part) return env->error.code;
+  olica_status status = OLICA_OK;
+  if (rename(path, part) != 0)
+    status =
+        olica_error_set(env, OLICA_ERR_IO, "%s: cannot be taken back as %s: %s", path, part, strerror(errno));
+  else
+    olica_log_line(env, "%s: its run was interrupted before its report: it is %s again", path, part);
+  olica_memory_free(env, part);
+  return status;
 }
 
 olica_status olica_ending_settle(const olica_setup *setup, double bytes, bool touch, olica_ending *ending) {
@@ -175,7 +165,7 @@ olica_status olica_ending_settle(const olica_setup *setup, double bytes, bool to
 olica_status olica_ending_close(olica_context *context, const olica_options *options, olica_status status,
                                 int lock) {
   bool there;
-  if (status == OLICA_OK) status = restart_files(context, options, true, &there);
+  if (status == OLICA_OK) status = olica_restart_files_look(context, options, true, &there);
   olica_lock_release(context->env, options->output.checkpoint, lock);
   return status;
 }

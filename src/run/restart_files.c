@@ -160,20 +160,27 @@ olica_status olica_restart_files_refuse(olica_env *env, olica_status status) {
   return olica_error_set(env, status, "%s (--fresh starts over)", text);
 }
 
+olica_status olica_restart_files_look(olica_context *context, const olica_options *options, bool removes,
+                                      bool *there) {
+  olica_restart *files;
+  char *name;
+  OLICA_TRY(olica_restart_files_name(context, options, &name));
+  OLICA_TRY(olica_restart_open(context, name, (int)options->restart.keep, &files));
+  *there = olica_restart_exists(files);
+  if (*there && removes) olica_restart_remove(files);
+  olica_restart_close(files);
+  olica_memory_free(context->env, name);
+  return OLICA_OK;
+}
+
 /* Refuses restart files beside the checkpoint, of a run without [restart] path: this run would overwrite that
  * run's .part file. */
 static olica_status look_beside(const olica_setup *setup) {
   olica_context *context = setup->context;
   olica_options plain = *setup->options;
-  olica_restart *files;
-  char *name;
+  bool there;
   plain.restart.path = "";
-  OLICA_TRY(olica_restart_files_name(context, &plain, &name));
-  OLICA_TRY(olica_restart_open(context, name, (int)setup->options->restart.keep, &files));
-  bool there = olica_restart_exists(files);
-  if (setup->options->fresh) olica_restart_remove(files);
-  olica_restart_close(files);
-  olica_memory_free(context->env, name);
+  OLICA_TRY(olica_restart_files_look(context, &plain, setup->options->fresh, &there));
   if (!there || setup->options->fresh) return OLICA_OK;
   olica_error_set(
       context->env, OLICA_ERR_CONFIG,

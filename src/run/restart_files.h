@@ -10,6 +10,10 @@
  * the caller. */
 olica_status olica_restart_files_name(olica_context *context, const olica_options *options, char **name);
 
+/* Tells whether a run with these options finds restart files of its own; `removes`: they go. */
+olica_status olica_restart_files_look(olica_context *context, const olica_options *options, bool removes,
+                                      bool *there);
+
 /* Checks that [restart] path is a directory; `touch`: creates and removes a file there. */
 olica_status olica_restart_files_probe(const olica_setup *setup, bool touch);
 
