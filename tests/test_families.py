@@ -278,11 +278,15 @@ def config_of(case):
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults(tmp_path, name):
-    """A key that is left out has the class's value: the same number to the last digit."""
-    less = {k: v for k, v in config_of(name).items() if k not in DEFAULTS[name]}
+    """A key that is left out has the class's value: the same number to the last digit, and another one than the model's where its config says otherwise."""
+    config = config_of(name)
+    less = {k: v for k, v in config.items() if k not in DEFAULTS[name]}
     found = [perplexity(tmp_path, with_config(tmp_path / form, name, less | keys), 24, name=form)
              for form, keys in (("left out", {}), ("given", DEFAULTS[name]))]
     assert found[0] == found[1]
+    otherwise = any(k in config and config[k] != v for k, v in DEFAULTS[name].items())
+    moved = relative(found[0], golden(name, 24))
+    assert moved > 20 * EXACT if otherwise else moved < EXACT, moved
 
 
 OLD_KEYS = {"glm4": {"partial_rotary_factor": 0.5}, "phi3": {"partial_rotary_factor": 1.0},
