@@ -337,8 +337,11 @@ def print_prediction(machine, name, shape, ranks, samples, length, precision, co
 def load_coefficients(name):
     """(coefficients, errors) of a file, or of a kind of processor; a file of coefficients alone has no errors."""
     shipped = Path(__file__).resolve().parent / f"coefficients-{name}.json"
-    with open(shipped if shipped.exists() else name, encoding="utf8") as file:
-        found = json.load(file)
+    try:
+        found = json.loads((shipped if shipped.exists() else Path(name)).read_text(encoding="utf8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"model.py: {name}: no coefficients: neither a file that --save has written nor {shipped.name} beside this script, "
+                 f"which `make bench-model BENCH='--save'` writes ({error})")
     return (found["coefficients"], found.get("error")) if "coefficients" in found else (found, None)
 
 

@@ -103,8 +103,12 @@ class Case:
         mine, first = (case.phase.get(name, {}).get("max_s", 0) for case in (self, base))
         if self.crowded or base.crowded or mine <= 0 or first <= 0:
             return None, None
-        more = (self.ranks / base.ranks) if weak == "weak-layers" else self.cores / base.cores
+        more = self.grown(base, weak)
         return (more * first / mine, first / mine) if weak else (first / mine, first / mine / more)
+
+    def grown(self, base, weak):
+        """How many times the base's cores it has, or, where the layers grow with them, its ranks."""
+        return self.ranks / base.ranks if weak == "weak-layers" else self.cores / base.cores
 
     def times(self, name):
         return [row["max_s"] for row in self.rows.get(name, ())]
@@ -348,7 +352,7 @@ def make_plots(out, cases, base, weak, work):
 
     def speedup(case, phase):
         start = base.phase.get(phase["name"], {}).get("max_s", 0)
-        return start / phase["max_s"] * (case.cores / base.cores if weak == "weak" else case.ranks / base.ranks if weak else 1) if start > 0 and phase["max_s"] > 0 else None
+        return start / phase["max_s"] * (case.grown(base, weak) if weak else 1) if start > 0 and phase["max_s"] > 0 else None
 
     blocks, plots, points = curves(cases, timed, cores, speedup)
     low, high = min(p[2] for p in points) / 1.2, max(max(p[3] for p in points), max(c.cores for c in cases) / base.cores) * 1.2
@@ -387,7 +391,7 @@ def main():
     model, run = reports[0]["model"], reports[0]["run"]
     write_csv(options.out + ".csv", cases, base, weak)
     if any(c.label for c in cases):
-        pass  # tables alone
+        print("cases with labels: tables and CSV, no plots", file=sys.stderr)
     elif shutil.which("gnuplot"):
         make_plots(options.out, cases, base, weak,
                    f"{model['family']}, {model['layers']} layers, hidden size {model['hidden']}, {run['precision']}")

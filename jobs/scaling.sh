@@ -159,14 +159,14 @@ submit() { # an array of repetitions for each case, on whole nodes
     for case in $cases; do
       [ "$kind" != weak-layers ] || deep_model $((layers * $(ranks_of "$case"))) >/dev/null || exit
       for label in $(labels_of "$kind"); do
-      ranks=$(ranks_of "$case") threads=$(threads_of "$case")
-      nodes=$(((ranks * threads + CORES - 1) / CORES))
-      each=$(((ranks + nodes - 1) / nodes))
-      # shellcheck disable=SC2086
-      sbatch --time="$TIME" $SBATCH_OPTIONS --job-name="olica-$kind-$case$([ "$label" = - ] || echo "-$label")" --array="1-$runs" --nodes=$nodes --ntasks-per-node=$each \
-        --cpus-per-task="$threads" --output="$out/$kind/slurm-%A-%a.log" \
-        "$0" --task "$kind $case$([ "$label" = - ] || echo " $label")" --config "$config" --out "$out" ${weak:+--weak "$weak"} ${layers:+--weak-layers "$layers"} \
-        ${stripes:+--stripes "$stripes"} ${settings[@]+"${settings[@]}"} || exit
+        ranks=$(ranks_of "$case") threads=$(threads_of "$case")
+        nodes=$(((ranks * threads + CORES - 1) / CORES))
+        each=$(((ranks + nodes - 1) / nodes))
+        # shellcheck disable=SC2086
+        sbatch --time="$TIME" $SBATCH_OPTIONS --job-name="olica-$kind-$case$([ "$label" = - ] || echo "-$label")" --array="1-$runs" --nodes=$nodes --ntasks-per-node=$each \
+          --cpus-per-task="$threads" --output="$out/$kind/slurm-%A-%a.log" \
+          "$0" --task "$kind $case$([ "$label" = - ] || echo " $label")" --config "$config" --out "$out" ${weak:+--weak "$weak"} ${layers:+--weak-layers "$layers"} \
+          ${stripes:+--stripes "$stripes"} ${settings[@]+"${settings[@]}"} || exit
       done
     done
   done
