@@ -7,7 +7,7 @@ the checkpoint, and `--inspect` (`after`). Of a run that is over the script keep
 dataset, by which it compares the two runs, and deletes the file before the next. It prints time, memory and bytes beside the plan's; what is off by more than a
 tenth is marked. Stages that are done are not done again (their results lie in build/bench/SHAPE-LAYERS): a bench can be run in parts.
 `make bench-7b-whole BENCH='--layers 4'` runs both stages of both methods in minutes; 32 layers need 42 GB of disk."""
-import argparse, collections, hashlib, json, os, re, shutil, signal, subprocess, sys, threading, time
+import argparse, hashlib, json, os, re, shutil, signal, subprocess, sys, threading, time
 from pathlib import Path
 
 import h5py

@@ -66,7 +66,7 @@ static olica_status choose_form(olica_export *e, hf *own) {
   return OLICA_OK;
 }
 
-/* Whether a projection whose bias the same key of the config switches needs one: they all have it then. */
+/* Returns true if a projection whose bias the same key of the config switches needs one: then all have it. */
 static bool needs_of_key(const olica_family *family, const bool needs[OLICA_PROJECTIONS], int projection) {
   bool any = false;
   for (int p = 0; p < OLICA_PROJECTIONS; p++)

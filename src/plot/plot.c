@@ -35,7 +35,7 @@ static olica_status path_in(olica_env *env, const char *directory, const char *n
                          OLICA_FILE_PATH);
 }
 
-/* Whether index.html is a page of ours. */
+/* Returns true if index.html is a page of ours. */
 static olica_status is_ours(olica_env *env, const char *directory, bool *ours) {
   char path[OLICA_FILE_PATH], line[sizeof OLICA_PAGE_MARK] = "";
   OLICA_TRY(path_in(env, directory, "index.html", path));
@@ -46,7 +46,7 @@ static olica_status is_ours(olica_env *env, const char *directory, bool *ours) {
   return OLICA_OK;
 }
 
-/* Whether a name is one of a picture's files: [N-]NAME.dat, .gp, .svg, .png. */
+/* Returns true if a name is one of a picture's files: [N-]NAME.dat, .gp, .svg, .png. */
 static bool is_picture(const char *name) {
   static const char *const ends[] = {".dat", ".gp", ".svg", ".png"};
   const olica_picture *picture;

@@ -5,9 +5,10 @@
  *     solvers fit LARGEST      lines "back-end operation n w ranks seconds", the best of some runs
  *     solvers subspaces LARGEST [SMALLEST]
  *                              lines "back-end precision n w ranks seconds cpu again": both precisions in
- * turn, the best of some turns; again: turns that mixed precision left to double. "beside": a problem on each
- * rank by LAPACK at the same time, the slowest counts solvers ond HIDDEN       lines "heads fast standard
- * difference", seconds of a layer on rank 0 alone */
+ *                              turn, the best of some turns; again: turns that mixed precision left to
+ *                              double. "beside": a problem on each rank by LAPACK at the same time, of
+ *                              which the slowest counts
+ *     solvers ond HIDDEN       lines "heads fast standard difference", seconds of a layer on rank 0 alone */
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>

@@ -4,13 +4,15 @@
  *
  * rank   of MPI_COMM_WORLD; without it: all
  * call   open read write sync rename truncate allocate unlink statvfs memory; the p, v, 64 and at forms are
- *        the same; memory: posix_memalign of 64-byte blocks, which is how the program allocates; change: any
- * of write sync rename truncate allocate unlink path   what the file's name has to contain, or to end with:
- * `name$`; without it: any. (A rename is known by its new name.) nth    which of the calls that match, from 1
- * on; `3+`: that one and all after; default 1 do     the name of an error (EIO ENOSPC EDQUOT EACCES ENOMEM
- * EINTR EROFS), `short` (half of the bytes, at least one), `end` (a read finds no more), `flip` (a read
- * brings one wrong bit), `wait:SECONDS`, `stop`, `kill`, `none` (statvfs: nothing is free), or `count` (does
- * nothing; says at the end how many there were) */
+ *        the same; memory: posix_memalign of 64-byte blocks, which is how the program allocates;
+ *        change: any of write sync rename truncate allocate unlink
+ * path   what the file's name has to contain, or to end with: `name$`; without it: any. (A rename is known by
+ *        its new name.)
+ * nth    which of the calls that match, from 1 on; `3+`: that one and all after; default 1
+ * do     the name of an error (EIO ENOSPC EDQUOT EACCES ENOMEM EINTR EROFS), `short` (half of the bytes, at
+ *        least one), `end` (a read finds no more), `flip` (a read brings one wrong bit), `wait:SECONDS`,
+ *        `stop`, `kill`, `none` (statvfs: nothing is free), or `count` (does nothing; says at the end how
+ *        many there were) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -60,14 +60,14 @@ static olica_budget share_out(const subject *of, double p, double extra) {
 static olica_budget compute(const subject *of, double p) {
   const olica_prune_options *options = of->options;
   olica_budget budget = share_out(of, p, 0);
-  bool fills = options->fill && options->mlp_num > 0 && budget.neurons_dropped > 0;
-  double extra = options->count_branches ? branches(of, budget.branch) : 0;
   if (budget.neurons_dropped == 0) {
     budget.branch = 0;
     return budget;
   }
-  if (fills) extra += fillings(of, budget.branch);
-  budget = share_out(of, p, extra);
+  bool fills = options->fill && options->mlp_num > 0 && budget.neurons_dropped > 0;
+  budget = share_out(of, p,
+                     (options->count_branches ? branches(of, budget.branch) : 0) +
+                         (fills ? fillings(of, budget.branch) : 0));
   if (fills)
     budget.neurons_filled = budget.branch < budget.neurons_dropped ? budget.branch : budget.neurons_dropped;
   return budget;
