@@ -35,7 +35,7 @@ static olica_status path_in(olica_env *env, const char *directory, const char *n
                          OLICA_FILE_PATH);
 }
 
-/* Returns true if index.html is a page of ours. */
+/* *ours: index.html is a page of ours. */
 static olica_status is_ours(olica_env *env, const char *directory, bool *ours) {
   char path[OLICA_FILE_PATH], line[sizeof OLICA_PAGE_MARK] = "";
   OLICA_TRY(path_in(env, directory, "index.html", path));
