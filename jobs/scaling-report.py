@@ -10,7 +10,7 @@ run with a survey of its own or all with a saved one. Where ranks outnumbered th
 and derive nothing from them, and the plots have hollow points and dotted lines; calls and bytes hold.
 
 Prints tables, and a paragraph of methods to paste; writes PREFIX.csv (a line for each case and phase) and, where gnuplot is installed, PREFIX-time, -speedup,
--communication, -calls and -volume, each as .png, .svg and .pdf. Needs nothing but Python."""
+-communication, -calls and -volume (io: PREFIX-read and -write; binding: PREFIX-job), each as .png, .svg and .pdf. Needs nothing but Python."""
 import argparse, csv, json, math, os, re, shutil, subprocess, sys
 from collections import defaultdict
 from statistics import median
@@ -93,8 +93,8 @@ class Case:
         self.crowded = any(w["text"] == CROWDED for r in reports for w in r["warnings"])
         self.walls = sorted(r["run"]["wall_s"] for r in reports)
         self.memory, self.counted = (median(r["memory"][kind]["max"] for r in reports) for kind in ("resident", "counted"))
-        self.read, self.written = (median(sum(rank[key] for rank in r["ranks"]) for r in reports)
-                                   for key in ("bytes_read", "bytes_written"))
+        self.volume = {name: median(sum(rank[key] for rank in r["ranks"]) for r in reports)
+                       for name, key in (("read", "bytes_read"), ("write", "bytes_written"))}
         self.rows = rows_by_phase(reports)
         self.phase = {name: {"name": name, **{key: median(row[key] for row in rows) for key in KEYS}} for name, rows in self.rows.items()}
 
@@ -166,8 +166,8 @@ def print_jobs(cases, base, weak):
         job, (up, efficiency) = c.phase["job"], c.compare(base, weak, "job")
         rows.append((c.ranks, c.threads, c.nodes, c.label, c.runs, seconds(c, job["mean_s"]), f"{c.walls[0]:.3f}-{c.walls[-1]:.3f}", between(interval(c.walls)),
                      f"{base.phase['job']['mean_s']:.3f}", ratio(up), ratio(efficiency), between(c.efficiency_interval(base, weak), 2), f"{100 * job['comm_s'] / job['mean_s']:.1f}",
-                     round(job["comm_calls"]), f"{job['comm_bytes'] / MIB / c.ranks:.1f}", f"{c.read / MIB:.1f}",
-                     f"{c.written / MIB:.1f}", f"{c.memory / MIB:.1f}"))
+                     round(job["comm_calls"]), f"{job['comm_bytes'] / MIB / c.ranks:.1f}", f"{c.volume['read'] / MIB:.1f}",
+                     f"{c.volume['write'] / MIB:.1f}", f"{c.memory / MIB:.1f}"))
     print_table(("ranks", "threads", "nodes", "label", "runs", "job s", "min-max", "95 %", "base s", "speed-up", "effic.", "95 %", "comm %",
                  "calls", "MiB a rank", "MiB read", "written", "memory MiB"), rows)
 
@@ -186,16 +186,15 @@ def print_phases(cases, base, weak):
     print_table(("phase", "ranks", "threads", "label", "slowest s", "base s", "speed-up", "effic.", "comm %", "mean/max", "calls", "MiB a rank"), rows)
 
 
-def rate(case, name, volume):
-    """MB/s of a phase, of all ranks together; - where it took no time."""
-    took = case.phase.get(name, {}).get("max_s", 0)
-    return f"{volume / took / 1e6:.1f}" if took > 0 else "-"
+def rates(case, name):
+    """MB/s of reading or writing in each run, of all ranks together."""
+    return [case.volume[name] / s / 1e6 for s in case.times(name) if s > 0]
 
 
 def print_files(cases):
     print_table(("ranks", "stripes", "runs", "read s", "95 %", "MB/s", "write s", "95 %", "MB/s", "restart s", "95 %"),
-                [(c.ranks, c.label, c.runs, *(x for name, volume in (("read", c.read), ("write", c.written)) for x in (
-                    seconds(c, c.phase.get(name, {}).get("max_s", 0)), between(interval(c.times(name))), rate(c, name, volume))),
+                [(c.ranks, c.label, c.runs, *(x for name in c.volume for x in (
+                    seconds(c, c.phase.get(name, {}).get("max_s", 0)), between(interval(c.times(name))), f"{median(rates(c, name) or [0]):.1f}" if rates(c, name) else "-")),
                   seconds(c, c.phase.get("restart", {}).get("max_s", 0)), between(interval(c.times("restart")))) for c in cases])
 
 
@@ -375,6 +374,39 @@ def make_plots(out, cases, base, weak, work):
             plot(out, name, title(label, rest, unit, timed=False), [*x_axis([c.ranks for c in several], "ranks"), f'set ylabel "{label}"', "set yrange [0:*]"], blocks, plots)
 
 
+def label_plot(out, name, title, label, of_labels, cases, values):
+    """Bars of each number of ranks × threads side by side, one for each label: the median, from the least to the most."""
+    shapes, labels = (list(dict.fromkeys(of(c) for c in cases)) for of in (lambda c: (c.ranks, c.threads), lambda c: c.label))
+    width, blocks, plots = 0.8 / len(labels), [], []
+    for i, one in enumerate(labels):
+        points = [(shapes.index((c.ranks, c.threads)) + width * (i - (len(labels) - 1) / 2), median(v), min(v), max(v)) for c in cases if c.label == one for v in (values(c),) if v]
+        if not points:
+            continue
+        colour = list(STYLES.values())[1 + i % (len(STYLES) - 1)][0]
+        blocks.append(block(f"d{i}", points))
+        plots += [f'$d{i} using 1:2:({0.9 * width:.4g}) with boxes fillstyle solid 0.8 noborder linecolor rgb "{colour}" title "{one}" noenhanced',
+                  f'$d{i} using 1:2:3:4 with yerrorbars linecolor rgb "#000000" pointtype 0 notitle']
+    ticks_at = ", ".join(f'"{r} × {t}" {i}' for i, (r, t) in enumerate(shapes))
+    plot(out, name, title, ['set xlabel "ranks × threads"', f"set xtics ({ticks_at})", f"set xrange [-0.6:{len(shapes) - 0.4}]", f'set ylabel "{label}"', "set yrange [0:*]",
+                            f'set key title "{of_labels}"'], blocks, plots)
+
+
+def make_label_plots(out, cases, kind, work):
+    """Of io the rates of reading and writing by stripes, of binding the job by binding. Crowded cases tell nothing of either."""
+    cases = [c for c in cases if not c.crowded]
+    if not cases:
+        print("every case has more ranks than cores: no plots", file=sys.stderr)
+        return
+    least, most = min(c.runs for c in cases), max(c.runs for c in cases)
+    note = "one run each" if most == 1 else f"medians of {least if least == most else f'{least} to {most}'} runs, bars: min–max"
+    if kind != "io":
+        label_plot(out, "job", f"{NAMES[kind]}: time of the job\\n{work}, {note}", "time of the slowest rank (s)", "--bind-to", cases, lambda c: c.times("job"))
+        return
+    for name, what in (("read", "reading the model"), ("write", "writing the checkpoint")):
+        if any(rates(c, name) for c in cases):
+            label_plot(out, name, f"{NAMES[kind]}: {what}\\n{work}, {note}", "MB/s of all ranks", "stripes", cases, lambda c, name=name: rates(c, name))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reports", nargs="+", metavar="REPORT.json")
@@ -390,13 +422,13 @@ def main():
     least = min(c.runs for c in cases)
     model, run = reports[0]["model"], reports[0]["run"]
     write_csv(options.out + ".csv", cases, base, weak)
-    if any(c.label for c in cases):
-        print("cases with labels: tables and CSV, no plots", file=sys.stderr)
-    elif shutil.which("gnuplot"):
-        make_plots(options.out, cases, base, weak,
-                   f"{model['family']}, {model['layers']} layers, hidden size {model['hidden']}, {run['precision']}")
-    else:
+    work = f"{model['family']}, {model['layers']} layers, hidden size {model['hidden']}, {run['precision']}"
+    if not shutil.which("gnuplot"):
         print("no gnuplot: no plots", file=sys.stderr)
+    elif any(c.label for c in cases):
+        make_label_plots(options.out, cases, options.kind, work)
+    else:
+        make_plots(options.out, cases, base, weak, work)
     print(f"{NAMES[options.kind]}: {model['family']}, {model['layers']} layers, hidden {model['hidden']}; {run['precision']} by {run['kernel']}")
     print(f"base: {base.ranks} ranks x {base.threads} threads, {base.phase['job']['mean_s']:.3f} s; medians of {least} or more runs"
           + ("" if least >= 5 else " (fewer than 5: take them as a look, not as a measurement)"))

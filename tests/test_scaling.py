@@ -96,14 +96,14 @@ def scripts(tmp_path):
     (tmp_path / "gnuplot").write_text(f"#!/bin/sh\ncat >{tmp_path}/script.$$\n")
     (tmp_path / "gnuplot").chmod(0o755)
 
-    def draw(*arguments):
+    def draw(*arguments, names=PLOTS):
         for path in tmp_path.glob("script.*"):
             path.unlink()
         done = subprocess.run([REPORT, "--out", tmp_path / "x", *arguments], capture_output=True, text=True,
                               env=dict(os.environ, PATH=f"{tmp_path}:{os.environ['PATH']}"))
         assert done.returncode == 0, done.stderr
         texts = [path.read_text() for path in tmp_path.glob("script.*")]
-        return {name: next(t for t in texts if f"/x-{name}.png" in t) for name in PLOTS}
+        return {name: next(t for t in texts if f"/x-{name}.png" in t) for name in names}
     return draw
 
 
@@ -404,6 +404,35 @@ def test_labels_are_cases(study, tmp_path):
     assert [row[2].strip() for row in rows[1:3]] == ["1", "8"] and all(row[9].strip() == expected for row in rows[1:3]), done.stdout
     assert "with 1, 2 × 1 on 1 with 8" in done.stdout
     assert {r["label"] for r in csv.DictReader((tmp_path / "x.csv").open())} == {"1", "8"}
+
+
+def test_bars_of_labels(study, tmp_path, scripts):
+    """io: MB/s of all ranks, a bar for each stripe count at each number of ranks; binding: seconds of the job; from the least to the most of the runs."""
+    def labelled(labels, change):
+        paths = []
+        for label in labels:
+            (tmp_path / label).mkdir()
+            for path in fabricate(study, tmp_path / label, (1, 2), change=lambda report, ranks: change(report, label)):
+                ranks, run, _ = path.name.split(".")
+                paths.append(path.rename(tmp_path / f"{ranks}x1@{label}.{run}.json"))
+        return paths
+
+    def bars(script):
+        return [[list(map(float, line.split())) for line in lines.splitlines()] for lines in re.findall(r"\$d\d+ << EOD\n(.*?)\nEOD", script, re.S)]
+
+    drawn = scripts("--kind", "io", *labelled(("1", "8"), lambda report, label: report["settings"].setdefault("io", {}).update(striping_factor=label)), names=("read", "write"))
+    report = study[2][2]
+    least = sum(r["bytes_written"] for r in report["ranks"]) / next(p["max_s"] for p in report["phases"] if p["name"] == "write") / 1.1 / 1e6
+    one, eight = bars(drawn["write"])
+    assert [round(x, 3) for x, *_ in one] == [-0.2, 0.8] and [round(x, 3) for x, *_ in eight] == [0.2, 1.2]
+    for x, middle, low, high in one[1:] + eight[1:]:
+        assert low == pytest.approx(least, rel=1e-4) and high == pytest.approx(1.1 * least, rel=1e-4) and low < middle < high
+    for name in drawn:
+        assert '"1 × 1" 0, "2 × 1" 1' in drawn[name] and 'title "8"' in drawn[name] and "MB/s" in drawn[name]
+    for path in tmp_path.glob("*.json"):
+        path.unlink()
+    job = scripts("--kind", "binding", *labelled(("core", "none"), lambda report, label: None), names=("job",))["job"]
+    assert 'title "core"' in job and len(bars(job)) == 2 and "time of the job" in job
 
 
 def test_weak_by_layers(study, tmp_path):
