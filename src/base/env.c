@@ -14,7 +14,7 @@ olica_env *olica_env_create(void) {
 void olica_env_destroy(olica_env *env) {
   if (!env) return;
   olica_log_close(env);
-  while (env->memory.blocks) olica_memory_free(env, (char *)env->memory.blocks + OLICA_BLOCK_HEADER);
+  olica_memory_free_all(env);
   free(env);
 }
 

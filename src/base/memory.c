@@ -11,11 +11,21 @@
 struct olica_block {
   struct olica_block *previous, *next;
   size_t bytes;
+  size_t room; /* bytes allocated behind the header: more where a larger block was used again */
 };
+
+/* Large blocks that were freed are kept for the next ones of about their size: fresh pages cost a fault and
+ * are cleared by the system first. All kept and all live blocks together stay below the peak of the live
+ * ones. Blocks of address sanitizer's builds are never kept: it has to see what is used after its end. */
+#ifdef __SANITIZE_ADDRESS__
+enum { KEPT_FROM = INT32_MAX };
+#else
+enum { KEPT_FROM = 4 << 20 };
+#endif
 
 _Static_assert(sizeof(struct olica_block) <= OLICA_BLOCK_HEADER, "the header fits in front of a block");
 
-olica_status olica_memory_count(olica_env *env, const char *what, size_t bytes) {
+static olica_status add(olica_env *env, const char *what, size_t bytes) {
   olica_memory *memory = &env->memory;
   if (memory->limit && bytes > memory->limit - (memory->now < memory->limit ? memory->now : memory->limit))
     return olica_error_set(env, OLICA_ERR_MEMORY,
@@ -38,6 +48,52 @@ static void ask_for_huge_pages(void *block, size_t bytes) {
   if (whole > 0) madvise((char *)block + before, whole, MADV_HUGEPAGE);
 }
 
+/* Returns a kept block for `bytes`, at most an eighth of them larger; NULL: there is none. */
+static struct olica_block *take_kept(olica_memory *memory, size_t bytes) {
+  enum { WASTE = 8 };
+  for (struct olica_block **link = &memory->kept; *link; link = &(*link)->next) {
+    struct olica_block *block = *link;
+    if (block->room < bytes || block->room - bytes > bytes / WASTE) continue;
+    *link = block->next;
+    memory->kept_bytes -= block->room;
+    return block;
+  }
+  return NULL;
+}
+
+/* Frees the blocks that were kept longest, until at most `most` bytes are kept. */
+static void drop_kept(olica_memory *memory, size_t most) {
+  while (memory->kept_bytes > most) {
+    struct olica_block **link = &memory->kept;
+    while ((*link)->next) link = &(*link)->next;
+    memory->kept_bytes -= (*link)->room;
+    free(*link);
+    *link = NULL;
+  }
+}
+
+/* Returns a block for `bytes`, which are counted already; NULL if memory is exhausted. */
+static struct olica_block *allocate(olica_memory *memory, size_t bytes) {
+  struct olica_block *block = take_kept(memory, bytes);
+  drop_kept(memory, memory->peak - memory->now);
+  if (block) return block;
+  void *raw = NULL;
+  if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+    drop_kept(memory, 0);
+    if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) return NULL;
+  }
+  ask_for_huge_pages(raw, OLICA_BLOCK_HEADER + bytes);
+  block = raw;
+  block->room = bytes;
+  return block;
+}
+
+olica_status olica_memory_count(olica_env *env, const char *what, size_t bytes) {
+  OLICA_TRY(add(env, what, bytes));
+  drop_kept(&env->memory, env->memory.peak - env->memory.now);
+  return OLICA_OK;
+}
+
 void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t size) {
   olica_memory *memory = &env->memory;
   if (count > 0 && size > (SIZE_MAX / 2 - OLICA_BLOCK_HEADER) / count) {
@@ -46,20 +102,18 @@ void *olica_memory_get(olica_env *env, const char *what, size_t count, size_t si
     return NULL;
   }
   size_t bytes = count * size;
-  if (olica_memory_count(env, what, bytes) != OLICA_OK) return NULL;
-  void *raw = NULL;
-  if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+  if (add(env, what, bytes) != OLICA_OK) return NULL;
+  struct olica_block *block = allocate(memory, bytes);
+  if (!block) {
     olica_memory_uncount(env, bytes);
     olica_error_set(env, OLICA_ERR_MEMORY, "memory: no %zu bytes for %s (%zu are in use)", bytes, what,
                     memory->now);
     return NULL;
   }
-  ask_for_huge_pages(raw, OLICA_BLOCK_HEADER + bytes);
-  struct olica_block *block = raw;
-  *block = (struct olica_block){.next = memory->blocks, .bytes = bytes};
+  *block = (struct olica_block){.next = memory->blocks, .bytes = bytes, .room = block->room};
   if (memory->blocks) memory->blocks->previous = block;
   memory->blocks = block;
-  return memset((char *)raw + OLICA_BLOCK_HEADER, 0, bytes);
+  return memset((char *)block + OLICA_BLOCK_HEADER, 0, bytes);
 }
 
 olica_status olica_memory_grow(olica_env *env, const char *what, void *table, size_t *room, size_t used,
@@ -87,7 +141,19 @@ void olica_memory_free(olica_env *env, void *pointer) {
     env->memory.blocks = block->next;
   if (block->next) block->next->previous = block->previous;
   olica_memory_uncount(env, block->bytes);
-  free(block);
+  olica_memory *memory = &env->memory;
+  if (block->room < KEPT_FROM || memory->now + memory->kept_bytes + block->room > memory->peak) {
+    free(block);
+    return;
+  }
+  block->next = memory->kept;
+  memory->kept = block;
+  memory->kept_bytes += block->room;
+}
+
+void olica_memory_free_all(olica_env *env) {
+  while (env->memory.blocks) olica_memory_free(env, (char *)env->memory.blocks + OLICA_BLOCK_HEADER);
+  drop_kept(&env->memory, 0);
 }
 
 char *olica_memory_string(olica_env *env, const char *text) {

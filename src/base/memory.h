@@ -1,5 +1,6 @@
 /* Counted memory: the program allocates all its own blocks here, so that their peak can be predicted, limited
- * and reported. Blocks are zeroed and aligned to 64 bytes. Not collective. */
+ * and reported. Blocks are zeroed and aligned to 64 bytes. Large blocks that are freed may stay with the
+ * process, for others of about their size, while it then holds no more than at its peak. Not collective. */
 #ifndef OLICA_BASE_MEMORY_H
 #define OLICA_BASE_MEMORY_H
 
@@ -15,7 +16,9 @@ enum { OLICA_BLOCK_HEADER = 64 };
 typedef struct olica_memory {
   size_t now, peak;           /* bytes */
   size_t limit;               /* bytes, 0: none */
-  struct olica_block *blocks; /* all live blocks, for olica_env_destroy */
+  size_t kept_bytes;          /* of freed blocks that are kept for the next ones; now + kept_bytes <= peak */
+  struct olica_block *blocks; /* all live blocks, for olica_memory_free_all */
+  struct olica_block *kept;   /* freed blocks, the latest first */
 } olica_memory;
 
 /* Allocates `count` zeroed elements of `size` bytes. Returns NULL with OLICA_ERR_MEMORY set in env on
@@ -40,6 +43,9 @@ void olica_memory_uncount(struct olica_env *env, size_t bytes);
 
 /* Frees a block; NULL is allowed. */
 void olica_memory_free(struct olica_env *env, void *block);
+
+/* Frees all blocks, for olica_env_destroy. */
+void olica_memory_free_all(struct olica_env *env);
 
 /* OLICA_TRY(OLICA_NEW(env, x, n)): allocates n zeroed elements of x's type. */
 #define OLICA_NEW(env, pointer, count)                                                                       \

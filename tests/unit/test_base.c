@@ -136,6 +136,30 @@ static void memory_freed_in_any_order(void **state) {
   assert_null(env->memory.blocks);
 }
 
+/* Large blocks come again, zeroed, and what is kept beside the live ones stays below the peak. */
+static void memory_of_large_blocks_is_used_again(void **state) {
+  enum { MIB = 1 << 20 };
+  olica_env *env = *state;
+  char *first = olica_memory_get(env, "first", 16 * MIB, 1), *other;
+  memset(first, 1, 16 * MIB);
+  olica_memory_free(env, first);
+  assert_int_equal(env->memory.now, 0);
+  other = olica_memory_get(env, "second", 15 * MIB, 1);
+#ifndef __SANITIZE_ADDRESS__
+  assert_ptr_equal(other, first);
+#endif
+  for (int i = 0; i < 15 * MIB; i++) assert_int_equal(other[i], 0);
+  assert_int_equal(env->memory.now, 15 * MIB);
+  olica_memory_free(env, other);
+  other = olica_memory_get(env, "a smaller one", 8 * MIB, 1);
+  assert_true(env->memory.kept_bytes == 0); /* 16 MiB beside 8 would be more than the peak */
+  assert_int_equal(env->memory.peak, 16 * MIB);
+  olica_memory_free(env, other);
+  assert_int_equal(olica_memory_count(env, "elsewhere", 12 * MIB), OLICA_OK);
+  assert_true(env->memory.kept_bytes == 0);
+  olica_memory_uncount(env, 12 * MIB);
+}
+
 static void memory_overflow_is_an_error(void **state) {
   olica_env *env = *state;
   const size_t sizes[][2] = {
@@ -380,6 +404,7 @@ int main(void) {
       TEST(memory_is_zeroed_aligned_and_counted),
       TEST(tables_grow_and_keep_what_they_hold),
       TEST(memory_freed_in_any_order),
+      TEST(memory_of_large_blocks_is_used_again),
       TEST(memory_overflow_is_an_error),
       TEST(memory_limit_holds),
       TEST(memory_string_is_a_copy),
