@@ -98,6 +98,10 @@ olica_status olica_method_settle(const olica_method *method, void *state) {
   return method->settle ? method->settle(state) : OLICA_OK;
 }
 
+bool olica_method_gathers(const olica_method *method, const void *state) {
+  return method->gathers && method->gathers(state);
+}
+
 int olica_method_arrays(const olica_method *method, void *state, olica_array array[OLICA_ARRAYS]) {
   return method->arrays ? method->arrays(state, array) : 0;
 }

@@ -205,6 +205,10 @@ struct olica_method {
    * Collective. */
   olica_status (*settle)(void *state);
 
+  /* Returns true if `settle` would now do, on some ranks, what all of them soon do together: a restart file
+   * may wait for that. NULL: false. The same on every rank; not collective. */
+  bool (*gathers)(const void *state);
+
   /* Lists the arrays and returns their number. Another state of the same job, with these numbers in its
    * arrays, resumes at the next layer, at the next pass, or with `shapes`. Not collective. */
   int (*arrays)(void *state, olica_array array[OLICA_ARRAYS]);
@@ -254,6 +258,7 @@ olica_status olica_method_observe(const olica_method *method, void *state, int p
 int olica_method_streams(const olica_method *method, void *state, olica_own_stream stream[OLICA_OWN_STREAMS]);
 const olica_scorer *olica_method_scorer(const olica_method *method, void *state, int pass);
 olica_status olica_method_settle(const olica_method *method, void *state);
+bool olica_method_gathers(const olica_method *method, const void *state);
 int olica_method_arrays(const olica_method *method, void *state, olica_array array[OLICA_ARRAYS]);
 /* shapes [L] are filled with the plan's. A layer of more than `room` bytes, those of the plan's largest, is
  * OLICA_ERR_INTERNAL. */

@@ -34,11 +34,20 @@ static bool is_cheap(const olica_resume *resume, olica_position next, double now
   return resume->time.spent + expected <= share * (now - resume->time.began);
 }
 
+/* Returns whether a restart file now would make some ranks wait for what all of them soon do together, and is
+ * not yet overdue. */
+static bool is_early(const olica_resume *resume, double now) {
+  const double overdue = 600; /* seconds */
+  return olica_method_gathers(resume->setup->method, resume->snapshot.engine->state) &&
+         now - resume->time.saved < overdue;
+}
+
 static bool is_due(const olica_resume *resume, olica_position next, double now) {
   const olica_cadence *every = &resume->setup->options->restart.every;
   bool due = every->layers > 0 ? resume->time.layers >= every->layers
                                : now - resume->time.saved >= 60.0 * (double)every->minutes;
-  return (due || ends_survey(resume, next)) && is_cheap(resume, next, now);
+  if (ends_survey(resume, next)) return is_cheap(resume, next, now);
+  return due && is_cheap(resume, next, now) && !is_early(resume, now);
 }
 
 /* Returns whether the time left is too short for one more layer and a restart file, as measured so far. */

@@ -35,6 +35,7 @@ static void smallest_has_the_job(void **state) {
   assert_ptr_not_equal(own, &job);
   assert_int_equal(olica_method_observe(&smallest, own, 0, NULL), OLICA_OK);
   assert_int_equal(olica_method_settle(&smallest, own), OLICA_OK);
+  assert_false(olica_method_gathers(&smallest, own));
   assert_int_equal(olica_method_arrays(&smallest, own, array), 0);
   assert_int_equal(olica_method_findings(&smallest, own, finding), 0);
   olica_method_destroy(&smallest, own);

@@ -165,6 +165,7 @@ const olica_method olica_method_olica = {
     .destroy = destroy,
     .observe = olica_olica_observe,
     .settle = olica_olica_settle,
+    .gathers = olica_olica_gathers,
     .arrays = arrays,
     .shapes = shapes,
     .findings = findings,

@@ -50,6 +50,7 @@ olica_status olica_olica_replay_cut(olica_env *env, olica_ledger *ledger, const 
                                     const olica_layer_shape *shape);
 olica_status olica_olica_observe(void *state, int pass, const olica_maps *maps);
 olica_status olica_olica_settle(void *state);
+bool olica_olica_gathers(const void *state);
 olica_status olica_olica_cut(void *state, int index, olica_layer *dense, olica_layer **pruned,
                              olica_cut_record *record);
 

@@ -141,6 +141,11 @@ olica_status olica_olica_settle(void *self) {
   return state->waiting_count > 0 ? solve_timed(self) : OLICA_OK;
 }
 
+bool olica_olica_gathers(const void *self) {
+  const olica_state *state = self;
+  return state->waiting_count > 0;
+}
+
 /* ---- the replay ---- */
 
 /* A batch of fits as a rank sees it: the last layer's sums become a fit while its workspace is still held;
