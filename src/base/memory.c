@@ -78,9 +78,9 @@ static struct olica_block *allocate(olica_memory *memory, size_t bytes) {
   drop_kept(memory, memory->peak - memory->now);
   if (block) return block;
   void *raw = NULL;
-  if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+  while (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) {
+    if (memory->kept_bytes == 0) return NULL;
     drop_kept(memory, 0);
-    if (posix_memalign(&raw, OLICA_BLOCK_HEADER, OLICA_BLOCK_HEADER + bytes) != 0) return NULL;
   }
   ask_for_huge_pages(raw, OLICA_BLOCK_HEADER + bytes);
   block = raw;
