@@ -7,7 +7,7 @@
  *       R = A S - S diag(theta)          in fp64: theta are the Rayleigh quotients
  *       X_ij = (Zᵀ R)_ij / (theta_j + w_i)   for the columns i of Z outside of S
  *       S := S + Z X                     in fp32: X is small, so its errors are smaller yet
- *       S := S - S (SᵀS - I)/2           the excess in fp64, the product in fp32
+ *       S := S (I - E/2 + 3/8 E²)        E = SᵀS - I in fp64, the products in fp32
  *       Sᵀ A S = U diag(values) Uᵀ       in fp64, of order m, by the back end's algorithm
  *       V = S U                          the wanted columns
  *
@@ -24,7 +24,7 @@
 #include "base/arena.h"
 #include "par/comm.h"
 
-enum { STEPS = 3 };
+enum { STEPS = 3, PAYS_FROM = 4096 /* doc/methods.md */ };
 
 typedef struct mixed {
   olica_solver *solver;
@@ -56,7 +56,7 @@ static int some_more(int n, int wanted) {
 bool olica_mixed_is_used(const olica_backend_ops *ops, olica_solver_precision precision, int order,
                          int wanted) {
   if (!ops->single_eigen || precision == OLICA_SOLVER_DOUBLE || wanted == order) return false;
-  return precision == OLICA_SOLVER_MIXED || order > OLICA_SOLVER_WHOLE;
+  return precision == OLICA_SOLVER_MIXED || order >= PAYS_FROM;
 }
 
 /* ---- memory ---- */
@@ -135,8 +135,8 @@ static void narrow(const olica_matrix *from, double factor, olica_single *to) {
   for (size_t i = 0; i < held(from); i++) to->a[i] = (float)(factor * from->a[i]);
 }
 
-static void add(const olica_single *from, olica_matrix *to) {
-  for (size_t i = 0; i < held(to); i++) to->a[i] += from->a[i];
+static void add(const olica_single *from, double factor, olica_matrix *to) {
+  for (size_t i = 0; i < held(to); i++) to->a[i] += factor * from->a[i];
 }
 
 /* ---- the steps ---- */
@@ -185,22 +185,27 @@ static olica_status correct(mixed *m) {
   OLICA_TRY(ops->single_multiply(m->solver, 1, &m->z, m->m, &m->r, &m->x));
   divide(m);
   OLICA_TRY(ops->single_multiply(m->solver, 0, &m->z, m->m, &m->x, &m->t));
-  add(&m->t, m->s);
+  add(&m->t, 1, m->s);
   return OLICA_OK;
 }
 
-/* Repeats it where the excess was so large that its square is still too large. */
+/* S := S (I - E/2 + 3/8 E²), which leaves about ||E||³/3 of an excess E, and fp32's part of it; repeated
+ * where that is too much. */
 static olica_status orthonormalize(mixed *m) {
   enum { TIMES = 3 };
-  const double small = 1e-6;
-  double excess = INFINITY;
-  for (int i = 0; i < TIMES && !(excess <= small); i++) {
+  const olica_backend_ops *ops = m->solver->ops;
+  const double rounding = 3e-7, allowed = 0.25 * m->solver->options.tolerance;
+  double left = INFINITY;
+  for (int i = 0; i < TIMES && !(left <= allowed); i++) {
     OLICA_TRY(olica_solver_excess(m->solver, m->s, m->h));
-    excess = olica_matrix_norm(m->h);
-    narrow(m->h, -0.5, &m->e);
+    double excess = olica_matrix_norm(m->h);
+    left = excess * (excess * excess / 3 + rounding);
+    narrow(m->h, 1, &m->e);
     narrow(m->s, 1, &m->r);
-    OLICA_TRY(m->solver->ops->single_multiply(m->solver, 0, &m->r, 0, &m->e, &m->t));
-    add(&m->t, m->s);
+    OLICA_TRY(ops->single_multiply(m->solver, 0, &m->r, 0, &m->e, &m->t));
+    add(&m->t, -0.5, m->s);
+    OLICA_TRY(ops->single_multiply(m->solver, 0, &m->t, 0, &m->e, &m->r));
+    add(&m->r, 0.375, m->s);
   }
   return OLICA_OK;
 }
