@@ -69,7 +69,7 @@ static const olica_setting table[] = {
   SETTING(prune, sparsity, REAL, "0.2", RESULT, "share of all parameters of the model to remove; or several, 0.1, 0.2, to compare", IN(0, 1), .open = "[)"),
 
   SETTING(solver, eigen, CHOICE, "auto", SURVEY, "back end of the decompositions", .choice = backends),
-  SETTING(solver, precision, CHOICE, "auto", SURVEY, "of the decompositions' subspaces; mixed: fp32, corrected and checked in fp64; auto: mixed from order 4096 on",
+  SETTING(solver, precision, CHOICE, "auto", SURVEY, "of the decompositions' subspaces; mixed: fp32, corrected and checked in fp64; auto: double, which was faster where both were measured",
           .choice = solver_precisions),
   SETTING(solver, block, INTEGER, "64", SURVEY, "block size of distributed matrices", IN(1, 1024), .unit = "rows"),
 

@@ -24,7 +24,7 @@
 #include "base/arena.h"
 #include "par/comm.h"
 
-enum { STEPS = 3, PAYS_FROM = 4096 /* doc/methods.md */ };
+enum { STEPS = 3 };
 
 typedef struct mixed {
   olica_solver *solver;
@@ -55,8 +55,7 @@ static int some_more(int n, int wanted) {
 
 bool olica_mixed_is_used(const olica_backend_ops *ops, olica_solver_precision precision, int order,
                          int wanted) {
-  if (!ops->single_eigen || precision == OLICA_SOLVER_DOUBLE || wanted == order) return false;
-  return precision == OLICA_SOLVER_MIXED || order >= PAYS_FROM;
+  return ops->single_eigen && precision == OLICA_SOLVER_MIXED && wanted < order;
 }
 
 /* ---- memory ---- */

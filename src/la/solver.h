@@ -24,8 +24,8 @@ typedef enum olica_backend {
   OLICA_BACKENDS
 } olica_backend;
 
-/* Precision of the subspaces: mixed finds them in fp32 and corrects them in fp64; auto: mixed from order 4096
- * on, from where it is not slower. A back end without fp32 (slepc) always takes double. */
+/* Precision of the subspaces: mixed finds them in fp32 and corrects them in fp64; auto: double, since mixed
+ * did not pay where it was measured (doc/methods.md). A back end without fp32 (slepc) always takes double. */
 typedef enum olica_solver_precision {
   OLICA_SOLVER_AUTO,
   OLICA_SOLVER_DOUBLE,
