@@ -14,7 +14,7 @@
 #include "model/family.h"
 #include "par/context.h"
 
-enum { N = 1024, TOKENS = 128, PACKS = 2 };
+enum { N = 1024, TOKENS = 128, PACKS = 2, PRODUCTS = 5 /* the first finds its factors in memory */ };
 
 static const struct {
   const char *name;
@@ -105,9 +105,12 @@ static void keep_least(double *least, double since) {
 static void sample(bench *b) {
   const olica_onlooker onlooker = {.observer = {.observe = observe, .self = b->sums}, .passed = passed};
   size_t numbers = (size_t)b->stream->count * TOKENS * (size_t)b->arch.hidden;
-  double since = olica_timer_now();
-  olica_product_general(b->context->env, 0, 1, N, N, N, 1.0f, b->a, N, b->b, N, 0.0f, b->c, N);
-  keep_least(&b->product, since);
+  double since = 0;
+  for (int i = 0; i < PRODUCTS; i++) {
+    since = olica_timer_now();
+    olica_product_general(b->context->env, 0, 1, N, N, N, 1.0f, b->a, N, b->b, N, 0.0f, b->c, N);
+    keep_least(&b->product, since);
+  }
   fill(b->stream->x, numbers, 1.0f);
   since = olica_timer_now();
   DO(olica_stream_advance(b->stream, b->forward, b->maps, NULL));
