@@ -193,8 +193,8 @@ def rates(case, name):
 
 def print_files(cases):
     print_table(("ranks", "stripes", "runs", "read s", "95 %", "MB/s", "write s", "95 %", "MB/s", "restart s", "95 %"),
-                [(c.ranks, c.label, c.runs, *(x for name in c.volume for x in (
-                    seconds(c, c.phase.get(name, {}).get("max_s", 0)), between(interval(c.times(name))), f"{median(rates(c, name) or [0]):.1f}" if rates(c, name) else "-")),
+                [(c.ranks, c.label, c.runs, *(x for name in c.volume for found in (rates(c, name),) for x in (
+                    seconds(c, c.phase.get(name, {}).get("max_s", 0)), between(interval(c.times(name))), f"{median(found):.1f}" if found else "-")),
                   seconds(c, c.phase.get("restart", {}).get("max_s", 0)), between(interval(c.times("restart")))) for c in cases])
 
 
